@@ -1,0 +1,1 @@
+"""Corpora, token files and batches (chapter 3)."""

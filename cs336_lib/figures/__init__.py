@@ -1,0 +1,1 @@
+"""All plots of the book: plain data in, a matplotlib Figure out."""

@@ -1,0 +1,1 @@
+"""The Transformer, from scratch (chapter 4)."""

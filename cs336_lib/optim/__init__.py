@@ -1,0 +1,1 @@
+"""Optimizers, schedules and gradient clipping, from scratch (chapter 6)."""
