@@ -1,8 +1,8 @@
 """Make the project's virtual environment, or do nothing when it is already right.
 
-Run by `make`; needs only a Python of the supported range. The environment is complete when a stamp inside it holds the
-digest of everything that defines it (pyproject.toml, constraints.txt, the interpreter), and the stamp is written last: an
-install that is interrupted at any moment is simply continued by the next call.
+Run by `make`; needs only a Python of the supported range. The environment is complete when a stamp inside it holds
+the digest of everything that defines it (pyproject.toml, constraints.txt, the interpreter), and the stamp is written
+last: an install that is interrupted at any moment is simply continued by the next call.
 
     python tools/bootstrap.py [--venv .venv] [--extras dev]
 """
@@ -82,13 +82,15 @@ def make_venv(venv: Path) -> None:
 def explain(log: str) -> str:
     """Turn pip's output into the one line a user needs."""
     if NO_NETWORK.search(log):
-        return "no network: pip could not reach the package index. Check the connection (or proxy) and run the same command again."
+        return (
+            "no network: pip could not reach the package index. Check the connection, then run the same command again."
+        )
     if NO_SPACE.search(log):
         return "the disk is full: the environment needs about 3 GB. Free some space and run the same command again."
     if wheel := NO_WHEEL.search(log):
         return (
             f"there is no {wheel[1]} for Python {sys.version_info.major}.{sys.version_info.minor} on this platform. "
-            "Use Python 3.11, 3.12 or 3.13 on 64-bit Linux, macOS (Apple silicon) or Windows: make PYTHON=python3.12 ..."
+            "Use Python 3.11, 3.12 or 3.13 on 64-bit Linux, macOS (Apple silicon) or Windows: make PYTHON=python3.12"
         )
     last = [line for line in log.splitlines() if line.strip()][-3:]
     return "pip failed:\n    " + "\n    ".join(last)

@@ -7,7 +7,6 @@ Local version labels ("2.13.0+cpu") are dropped, so that one file serves every p
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from importlib.metadata import distributions
@@ -28,7 +27,7 @@ def main() -> int:
     path = ROOT / "constraints.txt"
     temporary = path.with_suffix(".tmp")
     temporary.write_text(HEADER + "".join(f"{name}=={pins[name]}\n" for name in sorted(pins)), encoding="utf-8")
-    os.replace(temporary, path)
+    temporary.replace(path)
     print(f"constraints.txt: {len(pins)} packages")
     return 0
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import sys
 import time
 from pathlib import Path
@@ -96,7 +95,7 @@ def write_pair(notebook: Any, ipynb: Path) -> None:
     ):
         temporary = path.with_name(f".{path.name}.tmp")
         temporary.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        temporary.replace(path)
 
 
 def execute(ipynb: Path) -> float:

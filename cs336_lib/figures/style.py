@@ -5,8 +5,11 @@ The colours are those of Okabe and Ito, which stay apart for colour-blind reader
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
+from cycler import cycler
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 PAPER = "#fcfbf7"
@@ -23,7 +26,7 @@ COLORS = {
     "yellow": "#f0e442",
 }
 
-STYLE = {
+STYLE: dict[str, Any] = {
     "figure.facecolor": PAPER,
     "savefig.facecolor": PAPER,
     "axes.facecolor": PAPER,
@@ -48,7 +51,7 @@ STYLE = {
     "legend.frameon": False,
     "lines.linewidth": 1.8,
     "font.size": 10.5,
-    "axes.prop_cycle": mpl.cycler(color=list(COLORS.values())),
+    "axes.prop_cycle": cycler(color=list(COLORS.values())),
 }
 
 
@@ -60,13 +63,11 @@ def style() -> Iterator[None]:
     ...     mpl.rcParams["axes.spines.top"]
     False
     """
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         yield
 
 
-def new_figure(
-    width: float = 7.2, height: float = 3.8, rows: int = 1, columns: int = 1
-) -> tuple[Figure, list[mpl.axes.Axes]]:
+def new_figure(width: float = 7.2, height: float = 3.8, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
     """Make a figure and its axes in the current style, known to pyplot so that `plt.show()` displays it.
 
     Args:

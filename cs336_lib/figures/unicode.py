@@ -75,7 +75,13 @@ def utf8_bits(characters: Sequence[tuple[str, str]]) -> Figure:
                     )
                     axes.add_patch(box)
                     axes.text(
-                        left + 0.5, row, byte >> (7 - bit) & 1, ha="center", va="center", fontsize=9, family="monospace"
+                        left + 0.5,
+                        row,
+                        str(byte >> (7 - bit) & 1),
+                        ha="center",
+                        va="center",
+                        fontsize=9,
+                        family="monospace",
                     )
         axes.set_xlim(-5.2, 36.8)
         axes.set_ylim(len(characters) - 0.4, -0.6)
