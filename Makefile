@@ -6,6 +6,7 @@ VENV   ?= .venv
 OUT    ?= .
 PORT   ?= 8000
 PYTHON ?=
+NEWEST ?=
 JOBS   ?= auto
 
 PY      := "$(VENV)/bin/python"
@@ -18,7 +19,7 @@ PYTEST  := OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(JOBS) -p no:cacheprovider
 
 help: ## Show this list
 	@echo "make targets:"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "  %-11s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "  %-11s %s\n", $$1, $$2}'
 	@echo "variables: PYTHON=python3.12 VENV=$(VENV) OUT=$(OUT) PORT=$(PORT) CS336_SCALE=quick|full"
 
 # The first Python of the supported range, or the one that PYTHON names.
@@ -26,7 +27,7 @@ setup: ## Make the virtual environment (every other target does this by itself)
 	@for candidate in $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11 python); do \
 	  if command -v "$$candidate" >/dev/null 2>&1 && \
 	     "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; then \
-	    exec "$$candidate" tools/bootstrap.py --venv "$(VENV)"; \
+	    exec "$$candidate" tools/bootstrap.py --venv "$(VENV)" $(if $(NEWEST),--newest); \
 	  fi; \
 	done; \
 	echo "error: no Python 3.11, 3.12 or 3.13 found$(if $(PYTHON), at $(PYTHON)) (python3 is: $$(python3 --version 2>&1)). Install one, or name it: make PYTHON=/path/to/python3.12 ..." >&2; \

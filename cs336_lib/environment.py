@@ -2,6 +2,7 @@
 
 import os
 import platform
+import textwrap
 from importlib.metadata import PackageNotFoundError, version
 
 import cs336_lib
@@ -50,5 +51,8 @@ def environment(*packages: str) -> dict[str, str]:
 
 
 def about(*packages: str) -> None:
-    """Print `environment(*packages)` as one line, for the first cell of a notebook."""
-    print(" | ".join(f"{name} {value}" for name, value in environment(*packages).items()))
+    """Print `environment(*packages)` in lines that fit a page, for the first cell of a notebook."""
+    facts = " | ".join(
+        f"{name} {value}".replace(" ", "\N{NO-BREAK SPACE}") for name, value in environment(*packages).items()
+    )
+    print(textwrap.fill(facts, width=88, break_on_hyphens=False).replace("\N{NO-BREAK SPACE}", " "))

@@ -4,7 +4,7 @@ Run by `make`; needs only a Python of the supported range. The environment is co
 the digest of everything that defines it (pyproject.toml, constraints.txt, the interpreter), and the stamp is written
 last: an install that is interrupted at any moment is simply continued by the next call.
 
-    python tools/bootstrap.py [--venv .venv] [--extras dev]
+    python tools/bootstrap.py [--venv .venv] [--extras dev] [--newest]
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def environment_python(venv: Path) -> Path:
     return venv / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
-def digest(extras: str) -> str:
+def digest(extras: str, newest: bool = False) -> str:
     """Digest of all that decides what the environment must hold."""
     state = hashlib.sha256()
-    for part in (sys.version, str(ROOT), extras):
+    for part in (sys.version, str(ROOT), extras, str(newest)):
         state.update(part.encode())
     for path in (ROOT / "pyproject.toml", CONSTRAINTS):
         state.update(path.read_bytes())
@@ -109,7 +109,7 @@ def pip_install(python: Path, what: list[str], title: str) -> None:
         "--progress-bar",
         "off",
     ]
-    command += ["-c", str(CONSTRAINTS), *what]
+    command += what
     log: list[str] = []
     seen = 0
     started = time.perf_counter()
@@ -130,10 +130,10 @@ def pip_install(python: Path, what: list[str], title: str) -> None:
         raise SetupError(explain("".join(log)))
 
 
-def setup(venv: Path, extras: str) -> None:
+def setup(venv: Path, extras: str, newest: bool = False) -> None:
     """Bring `venv` into the state that pyproject.toml and constraints.txt describe."""
     stamp = venv / ".complete"
-    wanted = digest(extras)
+    wanted = digest(extras, newest)
     python = environment_python(venv)
     try:
         if stamp.read_text() == wanted and python.exists():
@@ -148,8 +148,9 @@ def setup(venv: Path, extras: str) -> None:
         make_venv(venv)
     torch = re.search(r"^torch==\S+", CONSTRAINTS.read_text(), re.MULTILINE)
     assert torch is not None, "constraints.txt pins torch"
-    pip_install(python, [torch[0]], "PyTorch")
-    pip_install(python, ["-e", f".[{extras}]"], "everything else")
+    pins = [] if newest else ["-c", str(CONSTRAINTS)]
+    pip_install(python, [*pins, "torch" if newest else torch[0]], "PyTorch")
+    pip_install(python, [*pins, "-e", f".[{extras}]"], "everything else")
     stamp.write_text(wanted)
     print(f"Environment ready after {time.perf_counter() - started:.0f} s", flush=True)
 
@@ -159,9 +160,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--venv", type=Path, default=Path(".venv"), help="where the environment lives (default .venv)")
     parser.add_argument("--extras", default="dev", help="which extras of pyproject.toml to install (default dev)")
+    parser.add_argument("--newest", action="store_true", help="take the newest packages, not those of constraints.txt")
     arguments = parser.parse_args()
     try:
-        setup((ROOT / arguments.venv).absolute(), arguments.extras)
+        setup((ROOT / arguments.venv).absolute(), arguments.extras, arguments.newest)
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

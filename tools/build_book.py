@@ -65,7 +65,7 @@ def sphinx(out: Path, builder: str) -> int:
         assert process.stdout is not None
         for line in process.stdout:
             tail = [*tail[-40:], line]
-            if any(word in line for word in shown):
+            if any(word in line for word in shown) and "[IPKernelApp]" not in line:
                 print("  " + line.rstrip().replace(f"{ROOT}{os.sep}", "").removesuffix("[mystnb]"), flush=True)
     if process.returncode != 0:
         print("".join(tail), file=sys.stderr)

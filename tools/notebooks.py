@@ -111,6 +111,7 @@ def execute(ipynb: Path) -> float:
         kernel_name="python3",
         resources={"metadata": {"path": str(NOTEBOOKS)}},
         record_timing=False,
+        extra_arguments=["--IPKernelApp.log_level=40"],
     )
     client.execute()
     seconds = time.perf_counter() - started
