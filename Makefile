@@ -54,7 +54,7 @@ book: setup ## Execute every notebook at the quick scale and render the book
 	@$(PY) tools/build_book.py --out "$(OUT)"
 	@$(PYTEST) -m built --built-book "$(BUILD)/html" --junitxml="$(REPORTS)/book.xml" tests/book
 
-serve: book ## Serve the book on http://localhost:$(PORT)
+serve: book ## Serve the book to your browser (PORT=8000)
 	@$(PY) -m http.server $(PORT) --bind localhost --directory "$(BUILD)/html"
 
 notebooks: setup ## Execute every notebook and store its outputs in the pair
