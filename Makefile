@@ -52,7 +52,7 @@ nbval: setup
 
 book: setup ## Execute every notebook at the quick scale and render the book
 	@$(PY) tools/build_book.py --out "$(OUT)"
-	@$(PYTEST) -m built --built-book "$(BUILD)/html" --junitxml="$(REPORTS)/book.xml" tests/book
+	@$(PYTEST) -n 0 -m built --built-book "$(BUILD)/html" --junitxml="$(REPORTS)/book.xml" tests/book
 
 serve: book ## Serve the book to your browser (PORT=8000)
 	@$(PY) -m http.server $(PORT) --bind localhost --directory "$(BUILD)/html"
