@@ -1,11 +1,15 @@
 """Options and fixtures that every test may use."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import matplotlib
 import pytest
 
 matplotlib.use("agg")
+# Hypothesis keeps its examples outside of the checkout, which may be read-only.
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(tempfile.gettempdir()) / "cs336-hypothesis"))
 
 ROOT = Path(__file__).resolve().parent.parent
 

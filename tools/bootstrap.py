@@ -92,7 +92,8 @@ def explain(log: str) -> str:
             f"there is no {wheel[1]} for Python {sys.version_info.major}.{sys.version_info.minor} on this platform. "
             "Use Python 3.11, 3.12 or 3.13 on 64-bit Linux, macOS (Apple silicon) or Windows: make PYTHON=python3.12"
         )
-    last = [line for line in log.splitlines() if line.strip()][-3:]
+    lines = [line for line in log.splitlines() if line.strip()]
+    last = [line for line in lines if line.lstrip().startswith("ERROR")][:3] or lines[-3:]
     return "pip failed:\n    " + "\n    ".join(last)
 
 
