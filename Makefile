@@ -62,7 +62,7 @@ notebooks: setup ## Execute every notebook and store its outputs in the pair
 
 bench: setup ## Measure against the peers a user would pick
 	@$(PY) -m pip install -q -c constraints.txt -e ".[bench]"
-	@for script in benchmarks/[a-z]*.py; do [ -f "$$script" ] && $(PY) "$$script" || exit 1; done
+	@for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(PY) "$$script" || exit 1; done
 
 lock: setup ## Write the installed tree to constraints.txt
 	@$(PY) tools/lock.py
