@@ -126,6 +126,6 @@ def test_stored_outputs_are_complete_and_name_no_machine(path):
 
 
 def test_the_search_for_machine_names_finds_them():
-    for leak in ("/home/ann/x", "C:\\Users", "/tmp/run7"):
+    for leak in ("/home/ann/x", "C:\\Users", "/var/run7"):
         assert PRIVATE.search(leak)
     assert not PRIVATE.search("a/b 3/4 and/or")
