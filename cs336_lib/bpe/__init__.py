@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cs336_lib.bpe.pattern import PAT
+    from cs336_lib.bpe.tokenizer import Tokenizer
+    from cs336_lib.bpe.training import BPEResult, train_bpe
 
-__all__ = ["PAT"]
+__all__ = ["train_bpe", "BPEResult", "Tokenizer", "PAT"]
 
-_HOMES = {"PAT": "pattern"}
+_HOMES = {"train_bpe": "training", "BPEResult": "training", "Tokenizer": "tokenizer", "PAT": "pattern"}
 
 
 def __getattr__(name: str) -> Any:

@@ -67,6 +67,20 @@ def classify_block(typing_context: Any, text: Any, offset: Any) -> Any:
 
 
 @_instruction
+def match_byte(typing_context: Any, text: Any, offset: Any, value: Any) -> Any:
+    """64-bit mask of which of the 64 bytes at `text + offset` equal a uint8."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        block = builder.load(_address(builder, arguments[0], arguments[1], _BLOCK), align=1)
+        first_lane = builder.insert_element(ir.Constant(_BLOCK, ir.Undefined), arguments[2], ir.IntType(32)(0))
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
+        wanted = builder.shuffle_vector(first_lane, ir.Constant(_BLOCK, ir.Undefined), lanes)
+        return builder.bitcast(builder.icmp_unsigned("==", block, wanted), _WORD)
+
+    return types.uint64(_BYTES, types.int64, types.uint8), emit
+
+
+@_instruction
 def trailing_zeros(typing_context: Any, bits: Any) -> Any:
     """Position of the lowest set bit of a uint64; 64 if there is none."""
 

@@ -29,18 +29,24 @@ import numpy as np
 
 from cs336_lib.bpe.intrinsics import classify_block, count_ones, trailing_zeros
 from cs336_lib.bpe.kernel_types import Bytes, Int, Int64s, UInt64s, Word, inlined, kernel
-from cs336_lib.bpe.symbol_classes import LETTER, NUMBER, OTHER, SPACE
-
-POSITION, LAST_LETTER, LAST_NUMBER, LAST_OTHER, LAST_SPACE, LAST_BLANK, ERASE, ADD, CARRIED_CLASS, CARRIED_BYTES = (
-    range(10)
+from cs336_lib.bpe.layout import (
+    ADD,
+    BLOCK,
+    CARRIED_BYTES,
+    CARRIED_CLASS,
+    ERASE,
+    LAST_BLANK,
+    LAST_LETTER,
+    LAST_NUMBER,
+    LAST_OTHER,
+    LAST_SPACE,
+    POSITION,
+    SCAN_WORDS,
 )
-STATE_WORDS = 10
+from cs336_lib.bpe.symbol_classes import LETTER, NUMBER, OTHER, SPACE
 
 NONE, BIT, ALL = np.uint64(0), np.uint64(1), np.uint64(0xFFFFFFFFFFFFFFFF)
 TOP = np.uint64(63)
-BLOCK = 64
-ROOM = 2 * BLOCK
-"""Entries that `starts` must hold beyond those `scan` is asked for: blocks are never split, writes run over by 8."""
 
 
 @inlined
@@ -218,7 +224,7 @@ def write_positions(bits: Word, base: Int, starts: Int64s, count: Int) -> Int:
 @inlined
 def reset_state(state: UInt64s, position: Int) -> None:
     """Begin a new stretch of text at `position`."""
-    for k in range(STATE_WORDS):
+    for k in range(SCAN_WORDS):
         state[k] = NONE
     state[POSITION] = np.uint64(position)
 
@@ -231,8 +237,8 @@ def scan(text: Bytes, end: Int, classes: Bytes, state: UInt64s, starts: Int64s, 
         text: bytes, readable for `PADDING` bytes behind `end`.
         end: where the stretch ends.
         classes: `symbol_classes()`.
-        state: `STATE_WORDS` words; position `end` or more means that all is scanned.
-        starts: int64 positions in `text`, room for `wanted + ROOM`.
+        state: `SCAN_WORDS` words; position `end` or more means that all is scanned.
+        starts: int64 positions in `text`, room for `wanted + STARTS_ROOM`.
         count: how many are there already.
         wanted: stop at this many or up to 63 more.
 

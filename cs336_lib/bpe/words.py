@@ -20,11 +20,7 @@ import numpy as np
 
 from cs336_lib.bpe.intrinsics import load_word
 from cs336_lib.bpe.kernel_types import Bytes, Int, Word, inlined
-
-LOW, HIGH, LENGTH, PAYLOAD = 0, 1, 2, 3
-ROW_WORDS = 4
-SHORT = 16
-"""Words of up to this many bytes are their own key."""
+from cs336_lib.bpe.layout import SHORT_WORD
 
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ZERO = np.uint64(0)
@@ -78,7 +74,7 @@ def hash_long(text: Bytes, at: Int, length: Int) -> Word:
 @inlined
 def row_hash(low: Word, high: Word, length: Int) -> Word:
     """Hash of the word that a row holds."""
-    return hash_short(low, high, length) if length <= SHORT else low
+    return hash_short(low, high, length) if length <= SHORT_WORD else low
 
 
 @inlined

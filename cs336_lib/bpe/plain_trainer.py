@@ -1,0 +1,81 @@
+"""The incremental trainer in plain Python: the reference's result without counting everything again at each step.
+
+It adds three pieces of bookkeeping to `reference.train_on_words`:
+
+    pair_counts     pair -> how often it occurs now; changed only where a merge changes a word
+    words_with      pair -> the words it occurs in (or once did), so that a merge visits no others
+    heap            candidates by (count, pair); an entry whose count has changed since is dropped when it comes up
+
+It needs no compiler, so texts too small to be worth compiling for are trained by it, and the chapter shows it as the
+step between the definition and the flat arrays of the compiled trainer.
+"""
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+
+from cs336_lib.bpe.reference import Pair, merge_word
+
+
+class _Candidate:
+    """A pair with its count, ordered so that the heap's smallest is the next to merge."""
+
+    __slots__ = ("count", "pair")
+
+    def __init__(self, count: int, pair: Pair) -> None:
+        self.count = count
+        self.pair = pair
+
+    def __lt__(self, other: "_Candidate") -> bool:
+        return (self.count, self.pair) > (other.count, other.pair)
+
+
+def train_incrementally(word_counts: Mapping[bytes, int], max_merges: int) -> Iterator[Pair]:
+    """Learn merges from words and how often each occurs.
+
+    Args:
+        word_counts: pre-token -> count.
+        max_merges: stop after this many, or when no word has two tokens left.
+
+    Yields:
+        The merges in the order they are made, the same as `reference.train_on_words`.
+
+    >>> list(train_incrementally({b"abababab": 1, b" abababab": 1, b" xyz": 1, b" ab": 1}, 3))
+    [(b'a', b'b'), (b'ab', b'ab'), (b'abab', b'abab')]
+    """
+    words = [[bytes([byte]) for byte in word] for word in word_counts]
+    counts = list(word_counts.values())
+    pair_counts: Counter[Pair] = Counter()
+    words_with: defaultdict[Pair, set[int]] = defaultdict(set)
+    for index, tokens in enumerate(words):
+        for pair in pairwise(tokens):
+            pair_counts[pair] += counts[index]
+            words_with[pair].add(index)
+    heap = [_Candidate(count, pair) for pair, count in pair_counts.items()]
+    heapq.heapify(heap)
+
+    made = 0
+    while heap and made < max_merges:
+        candidate = heapq.heappop(heap)
+        best = candidate.pair
+        if pair_counts[best] != candidate.count or candidate.count == 0:
+            continue
+        yield best
+        made += 1
+        changed: set[Pair] = set()
+        for index in words_with.pop(best):
+            before, after = words[index], merge_word(words[index], best)
+            if len(after) == len(before):
+                continue  # an earlier merge took this word's occurrences away
+            for pair in pairwise(before):
+                pair_counts[pair] -= counts[index]
+                changed.add(pair)
+            for pair in pairwise(after):
+                pair_counts[pair] += counts[index]
+                words_with[pair].add(index)
+                changed.add(pair)
+            words[index] = after
+        for pair in changed:
+            if pair_counts[pair] > 0:
+                heapq.heappush(heap, _Candidate(pair_counts[pair], pair))
