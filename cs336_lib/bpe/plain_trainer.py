@@ -11,11 +11,23 @@ step between the definition and the flat arrays of the compiled trainer.
 """
 
 import heapq
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from cs336_lib.bpe.reference import Pair, merge_word
+from cs336_lib.bpe.reference import Pair, merge_word, pretokenize
+
+
+def count_words_plainly(text: bytes, special_tokens: Sequence[str]) -> Counter[bytes]:
+    """How often each pre-token occurs in a text: `reference.count_words`, but special tokens are found by `re`.
+
+    >>> count_words_plainly(b"a<|x|>a", ["<|x|>"])
+    Counter({b'a': 2})
+    """
+    longest_first = sorted((token.encode() for token in special_tokens), key=len, reverse=True)
+    stretches = re.split(b"|".join(map(re.escape, longest_first)), text) if longest_first else [text]
+    return Counter(word for stretch in stretches for word in pretokenize(stretch))
 
 
 class _Candidate:
@@ -59,23 +71,20 @@ def train_incrementally(word_counts: Mapping[bytes, int], max_merges: int) -> It
     while heap and made < max_merges:
         candidate = heapq.heappop(heap)
         best = candidate.pair
-        if pair_counts[best] != candidate.count or candidate.count == 0:
+        if candidate.count != pair_counts[best] or candidate.count == 0:
             continue
         yield best
         made += 1
-        changed: set[Pair] = set()
+        changes: Counter[Pair] = Counter()
         for index in words_with.pop(best):
             before, after = words[index], merge_word(words[index], best)
-            if len(after) == len(before):
-                continue  # an earlier merge took this word's occurrences away
             for pair in pairwise(before):
-                pair_counts[pair] -= counts[index]
-                changed.add(pair)
+                changes[pair] -= counts[index]
             for pair in pairwise(after):
-                pair_counts[pair] += counts[index]
+                changes[pair] += counts[index]
                 words_with[pair].add(index)
-                changed.add(pair)
             words[index] = after
-        for pair in changed:
-            if pair_counts[pair] > 0:
+        for pair, change in changes.items():
+            if change:
+                pair_counts[pair] += change
                 heapq.heappush(heap, _Candidate(pair_counts[pair], pair))

@@ -2,7 +2,7 @@
 
     bad input?  ->  count pre-tokens (counting.py)  ->  merge (merging.py)  ->  vocabulary
 
-A text of under 100 kB takes the same road in plain Python (`reference.count_words`, `plain_trainer`) unless the
+A text of under 100 kB takes the same road in plain Python (`plain_trainer`) unless the
 compiled kernels are at hand already: compiling them takes longer than such a text is worth. Both roads give the same
 result.
 """
@@ -145,11 +145,10 @@ def _train_plainly(
     executor: Executor | None,
     progress: bool,
 ) -> tuple[list[Pair], TrainingStats]:
-    from cs336_lib.bpe.plain_trainer import train_incrementally
-    from cs336_lib.bpe.reference import count_words
+    from cs336_lib.bpe.plain_trainer import count_words_plainly, train_incrementally
 
     started = time.perf_counter()
-    words = count_words(path.read_bytes(), specials)
+    words = count_words_plainly(path.read_bytes(), specials)
     counted = time.perf_counter()
     with _bar(progress, max_merges, "merging", "merges") as report:
         merges = []
