@@ -107,8 +107,9 @@ class PlainEncoder:
 
     def _merge(self, word: bytes) -> tuple[int, ...]:
         merge = merge_by_scanning if len(word) < LONG_WORD else merge_by_heap
-        # Looking ids up here, and not counting, means that all memories share the vocabulary's own int objects.
-        return tuple(map(self._ids.__getitem__, merge(word, self._ranks)))
+        # Through a list, whose length is known: a tuple made of an iterator is allocated with ten places, and CPython
+        # would keep 2,000 freed tuples of each length without ever using them again.
+        return tuple([self._ids[token] for token in merge(word, self._ranks)])
 
 
 def escaped_text(text: str) -> str:

@@ -185,7 +185,7 @@ class Tokenizer:
 
         >>> tokenizer = Tokenizer({i: bytes([i]) for i in range(256)}, [])
         >>> [ids.tolist() for ids in tokenizer.encode_blocks(b"aa bb cc dd", block_bytes=5)]
-        [[97, 97], [32, 98, 98], [32, 99, 99, 32, 100, 100]]
+        [[97, 97, 32, 98, 98], [32, 99, 99, 32, 100, 100]]
         """
         return self._encoding.blocks(data, block_bytes, workers)
 

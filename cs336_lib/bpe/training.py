@@ -2,13 +2,11 @@
 
     bad input?  ->  count pre-tokens (counting.py)  ->  merge (merging.py)  ->  vocabulary
 
-A text of under 100 kB takes the same road in plain Python (`plain_trainer`) unless the
-compiled kernels are at hand already: compiling them takes longer than such a text is worth. Both roads give the same
-result.
+A text of under 100 kB takes the same road in plain Python (`plain_trainer`) unless the compiled kernels are at hand
+already: compiling them takes longer than such a text is worth. Both roads give the same result.
 """
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -17,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cs336_lib.bpe.peak_memory import peak_memory
 from cs336_lib.bpe.reference import Pair, build_vocabulary
 
 PLAIN_BYTES = 100_000
@@ -156,7 +155,7 @@ def _train_plainly(
             merges.append(merge)
             report(1)
     seconds = {"count": counted - started, "merge": time.perf_counter() - counted}
-    return merges, TrainingStats(size, words.total(), len(words), 1, False, seconds, _peak_memory())
+    return merges, TrainingStats(size, words.total(), len(words), 1, False, seconds, peak_memory())
 
 
 def _train_compiled(
@@ -185,7 +184,7 @@ def _train_compiled(
         workers=0 if executor is not None else workers,
         compiled=True,
         seconds=seconds,
-        peak_memory=_peak_memory(),
+        peak_memory=peak_memory(),
     )
     return merges, stats
 
@@ -200,15 +199,6 @@ def _bar(wanted: bool, total: int, task: str, unit: str) -> Iterator[Callable[[i
 
     with tqdm(total=total, desc=task, unit=unit, unit_scale=True) as bar:
         yield bar.update
-
-
-def _peak_memory() -> int | None:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _checked_path(input_path: str | os.PathLike[str]) -> tuple[Path, int]:

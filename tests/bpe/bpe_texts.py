@@ -3,10 +3,15 @@
 import functools
 import random
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from cs336_lib.bpe.reference import train
 from cs336_lib.bpe.tokenizer import Tokenizer
+
+# Time is not what these tests are about, and a first call may load kernels.
+settings.register_profile("bpe", deadline=None)
+settings.load_profile("bpe")
 
 SPECIALS = ["<|end|>", "<|end|><|end|>", "<s>"]
 

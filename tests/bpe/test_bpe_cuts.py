@@ -52,17 +52,29 @@ def test_pieces_of_any_size_give_the_pretokens_of_the_whole(tmp_path, text, spec
         multilingual_text(60_000).replace(b"\n", b"").replace(b"\r", b"").replace(b" ", b""),
         "\u4f60\u597d\uff0c\u4e16\u754c\u3002".encode() * 3_000,
         b"a" * 50_000,
+        "\u4f60".encode() * 17_000,
         b" " * 50_000 + b"x",
         b"'s" * 20_000,
         b"\xff" * 50_000,
     ],
-    ids=["words", "no space", "no ASCII", "one letter", "spaces", "apostrophes", "no UTF-8"],
+    ids=["words", "no space", "no ASCII", "one letter", "one wide letter", "spaces", "apostrophes", "no UTF-8"],
 )
 def test_one_long_line_is_counted_exactly(tmp_path, monkeypatch, line):
     monkeypatch.setattr(counting, "PIECE_BYTES", 4_000)
     path = tmp_path / "line.txt"
     path.write_bytes(line)
     assert dict(count_file(path, [], 2).items()) == count_words(line)
+
+
+@pytest.mark.parametrize("size", range(200, 330, 7))
+def test_special_tokens_at_the_border_of_a_window_are_not_cut(tmp_path, size):
+    text = b"a" * size + b"<|a long special token|> " * 40
+    path = tmp_path / "text"
+    path.write_bytes(text)
+    with path.open("rb", buffering=0) as file:
+        pieces = CutFile(file, len(text), [b"<|a long special token|>"])
+        cuts = {pieces.first_cut(start, len(text) + 1) for start in range(1, len(text))}
+    assert cuts == {size, *range(size + 24, len(text), 25)}
 
 
 def test_a_line_with_cuts_is_read_in_small_pieces(tmp_path):

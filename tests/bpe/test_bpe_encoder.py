@@ -61,11 +61,6 @@ def shared_encoder():
     return compiled(small_tokenizer())
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _compile_outside_of_any_deadline():
-    shared_encoder().encode(b"")
-
-
 @given(st.integers(0, 10**9), st.integers(0, 3000))
 @settings(max_examples=60)
 def test_equals_the_definition_on_texts_of_many_scripts(seed, size):

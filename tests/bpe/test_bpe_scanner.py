@@ -118,6 +118,16 @@ def test_what_lies_behind_a_text_is_not_looked_at(text, behind):
     assert scan(text, behind) == scan(text)
 
 
+@pytest.mark.parametrize("symbol", ["\u00e9", "\u0663", "\u3000", "\u4f60", "\U00010400", "\U0001d7ce"])
+def test_a_symbol_that_is_cut_off_is_not_completed_by_what_lies_behind(symbol):
+    whole = symbol.encode()
+    for size in range(1, len(whole)):
+        for filler in range(60, 66):
+            for before in (b"x", b" ", b"7"):
+                text = before * filler + whole[:size]
+                assert scan(text, whole[size:]) == starts_of(pretokenize(text))
+
+
 def test_texts_of_many_scripts_are_cut_like_regex_does():
     for seed in range(3):
         assert_cuts_like_regex(multilingual_text(200_000, seed).decode())
