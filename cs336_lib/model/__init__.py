@@ -1,12 +1,12 @@
 """The Transformer, from scratch (chapter 4).
 
-Importing this package is cheap: torch is loaded when the first name that needs it is used, so that `ModelConfig` (all that
-parameter and FLOP accounting needs) stays light.
+Importing this package is cheap: torch is loaded when the first name that needs it is used, so that `ModelConfig` (all
+that parameter and FLOP accounting needs) stays light.
 
 The rooms, in reading order: `config` (what a model is), `layers` (Linear, Embedding, RMSNorm), `ffn` (SiLU, SwiGLU),
-`rope` (positions), `attention` (softmax, scaled dot products, heads), `cache` (keys and values kept for decoding), `block`,
-`transformer` (the whole model); then `fast` (the same parameters on fused kernels), `backend` (the choice between the two)
-and `llama` (export to and import from transformers).
+`rope` (positions), `attention` (softmax, scaled dot products, heads), `cache` (keys and values kept for decoding),
+`block`, `transformer` (the whole model); then `fast` (the same parameters on fused kernels), `backend` (the choice
+between the two) and `llama` (export to and import from transformers).
 
     >>> from cs336_lib.model import ModelConfig, TransformerLM
     >>> config = ModelConfig.preset("tinystories-17m")

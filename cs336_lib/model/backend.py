@@ -1,7 +1,8 @@
 """The choice between the two backends: the same parameters under the same names, run by different code.
 
-"reference" is what the other files of this package spell out, with nothing but tensor arithmetic. "fast" (`fast.py`) runs on
-torch's fused kernels. A state dict of one loads into the other, and tests hold their outputs and gradients together.
+"reference" is what the other files of this package spell out, with nothing but tensor arithmetic. "fast" (`fast.py`)
+runs on torch's fused kernels. A state dict of one loads into the other, and tests hold their outputs and gradients
+together.
 """
 
 from __future__ import annotations

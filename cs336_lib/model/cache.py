@@ -35,14 +35,15 @@ class LayerCache:
     ) -> tuple[Float[Tensor, "B H T K"], Float[Tensor, "B H T K"], Bool[Tensor, "... S T"]]:
         """Keep new keys and values, and return all so far with the mask of who may attend to whom.
 
-        Position p is kept in slot p, and a query at position p may attend to slots 0 ... p. That is all it takes for rows of
-        unequal length: a shorter prompt is padded on the right, its padding is never in anybody's past, and the row's next
-        real token overwrites it.
+        Position p is kept in slot p, and a query at position p may attend to slots 0 ... p. That is all it takes for
+        rows of unequal length: a shorter prompt is padded on the right, its padding is never in anybody's past, and
+        the row's next real token overwrites it.
 
         Args:
             k: new keys, (B, H, S, K).
             v: new values, (B, H, S, K).
-            token_positions: (S,) when all rows are in step: the positions that follow those in the cache; (B, S) otherwise.
+            token_positions: (S,) when all rows are in step: the positions that follow those in the cache; (B, S)
+                otherwise.
 
         Returns:
             Keys (B, H, T, K), values (B, H, T, K) and a mask (S, T) or (B, 1, S, T), with T = length + S.
@@ -124,8 +125,8 @@ class KVCache:
             raise ValueError(f"the batch has {batch_size} sequences, the cache was made for {self.keys.shape[1]}")
         if self._length + new_tokens > self.capacity:
             raise ValueError(
-                f"the cache has room for {self.capacity} tokens and holds {self._length}; {new_tokens} more do not fit. "
-                "Truncate it, or start a new one from the last tokens"
+                f"the cache has room for {self.capacity} tokens and holds {self._length}; {new_tokens} more do not "
+                "fit. Truncate it, or start a new one from the last tokens"
             )
 
     def advance(self, new_tokens: int) -> None:

@@ -1,7 +1,7 @@
 """What a model is: one frozen record of every size and every ablation.
 
-Everything else in the library that needs to know a model's shape (the model itself, accounting, run records, export) reads
-this one class. It never imports torch. Chapter 4 explains the fields, chapter 5 counts with them.
+Everything else in the library that needs to know a model's shape (the model itself, accounting, run records, export)
+reads this one class. It never imports torch. Chapter 4 explains the fields, chapter 5 counts with them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _SIZES = ("vocab_size", "context_length", "d_model", "num_layers", "num_heads")
 def default_d_ff(d_model: int, ffn: FeedForward = "swiglu") -> int:
     """Return the feed-forward width that goes with `d_model` when none is given.
 
-    For SwiGLU it is 8/3 d_model, rounded to the nearest multiple of 64 (and never 0). For the two-matrix SiLU network it is
-    3/2 of that, so that both variants have exactly the same number of parameters: 3 D F = 2 D (3/2 F).
+    For SwiGLU it is 8/3 d_model, rounded to the nearest multiple of 64 (and never 0). For the two-matrix SiLU network
+    it is 3/2 of that, so that both variants have exactly the same number of parameters: 3 D F = 2 D (3/2 F).
 
     Args:
         d_model: width of the residual stream.
@@ -52,10 +52,12 @@ class ModelConfig:
         d_model: D, width of the residual stream.
         num_layers: L, number of Transformer blocks.
         num_heads: H, attention heads; each is K = D / H wide.
-        d_ff: F, hidden units of the feed-forward network. 0 stands for `default_d_ff` and is replaced by it on construction.
+        d_ff: F, hidden units of the feed-forward network. 0 stands for `default_d_ff` and is replaced by it on
+            construction.
         rope_theta: base of the rotary angles; not used when `position` is "none".
-        norm: "pre" normalises what each sub-layer reads, and the last block's output (`ln_final`); "post" normalises the
-            residual stream after each sub-layer is added, so that no `ln_final` is needed; "none" has no normalisation.
+        norm: "pre" normalises what each sub-layer reads, and the last block's output (`ln_final`); "post" normalises
+            the residual stream after each sub-layer is added, so that no `ln_final` is needed; "none" has no
+            normalisation.
         position: "rope" rotates queries and keys; "none" leaves order to the causal mask alone (NoPE).
         ffn: "swiglu" has three matrices, "silu" two.
         tie_embeddings: the output head is the embedding matrix; there is then no `lm_head`.
@@ -140,8 +142,8 @@ class ModelConfig:
     def replace(self, **changes: Any) -> ModelConfig:
         """Return a copy with some fields changed.
 
-        `d_ff` is kept as it is, with one exception that keeps ablations fair: when `ffn` changes and `d_ff` is not given,
-        the width changes by 3/2 (or 2/3), so that the feed-forward network keeps its number of parameters.
+        `d_ff` is kept as it is, with one exception that keeps ablations fair: when `ffn` changes and `d_ff` is not
+        given, the width changes by 3/2 (or 2/3), so that the feed-forward network keeps its number of parameters.
 
         Raises:
             ValueError: a field is unknown, or no whole `d_ff` keeps the number of parameters.
@@ -156,8 +158,8 @@ class ModelConfig:
             d_ff, rest = divmod(self.d_ff * matrices[self.ffn], matrices.get(changes["ffn"], 1))
             if rest:
                 raise ValueError(
-                    f"no d_ff for ffn={changes['ffn']!r} has as many parameters as ffn={self.ffn!r} with d_ff = {self.d_ff}; "
-                    "give d_ff as well"
+                    f"no d_ff for ffn={changes['ffn']!r} has as many parameters as ffn={self.ffn!r} "
+                    f"with d_ff = {self.d_ff}; give d_ff as well"
                 )
             changes["d_ff"] = d_ff
         return replace(self, **changes)

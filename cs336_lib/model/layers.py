@@ -102,8 +102,9 @@ class Embedding(nn.Module):
 class RMSNorm(nn.Module):
     """Divide each vector by its root mean square, then scale each channel by a learned gain.
 
-    RMSNorm(a)_i = a_i / RMS(a) * g_i with RMS(a) = sqrt(mean(a^2) + eps). The squares are taken in float32 at least, since
-    in bfloat16 their sum keeps only eight bits and in float16 it overflows at 256^2; the result has the input's type.
+    RMSNorm(a)_i = a_i / RMS(a) * g_i with RMS(a) = sqrt(mean(a^2) + eps). The squares are taken in float32 at least,
+    since in bfloat16 their sum keeps only eight bits and in float16 it overflows at 256^2; the result has the input's
+    type.
 
     Args:
         d_model: width of the vectors.

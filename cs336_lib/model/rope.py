@@ -2,8 +2,8 @@
 
 B batch, S sequence, H heads, K head dim; "..." stands for any leading dimensions.
 
-A query at position i and a key at position j are turned by i and j times the same angle, so that their inner product depends
-on i - j alone.
+A query at position i and a key at position j are turned by i and j times the same angle, so that their inner product
+depends on i - j alone.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from cs336_lib.model.shapes import Float, Int
 class RotaryEmbedding(nn.Module):
     """Turn channels (2k, 2k + 1) of a vector at position i by the angle i / theta^(2k / K), for k = 0 ... K/2 - 1.
 
-    Sines and cosines are computed once, with angles in float64: in float32 the angle at position 100,000 is wrong by up to
-    0.004 radians. They are not part of the state dict, and they are computed anew whenever the module is moved or cast, so
-    that `model.to(torch.bfloat16)` does not round them and `model.to_empty(device=...)` does not leave them undefined.
+    Sines and cosines are computed once, with angles in float64: in float32 the angle at position 100,000 is wrong by
+    up to 0.004 radians. They are not part of the state dict, and they are computed anew whenever the module is moved
+    or cast, so that `model.to(torch.bfloat16)` does not round them and `model.to_empty(device=...)` does not leave
+    them undefined.
 
     Args:
         theta: base of the angles, 10,000 in the handout.
@@ -96,7 +97,8 @@ class RotaryEmbedding(nn.Module):
 
         Args:
             x: queries or keys, (..., S, K).
-            token_positions: position of each, (..., S), broadcast over the leading dimensions of `x`; 0 ... S - 1 when None.
+            token_positions: position of each, (..., S), broadcast over the leading dimensions of `x`; 0 ... S - 1
+                when None.
 
         Returns:
             The turned vectors, in the type of `x`.

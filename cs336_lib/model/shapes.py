@@ -1,8 +1,8 @@
 """Shapes in signatures: `Float[Tensor, "B S D"]` is a tensor of floats with three named dimensions.
 
 The letters are those of the book: B batch, S sequence, D d_model, H heads, K head dim, F d_ff, V vocab; T is a second
-sequence length (keys), "..." any leading dimensions. With jaxtyping installed (the test extra) the annotations are real types,
-and the tests check every call against them; without it they are documentation and cost nothing.
+sequence length (keys), "..." any leading dimensions. With jaxtyping installed (the test extra) the annotations are
+real types, and the tests check every call against them; without it they are documentation and cost nothing.
 """
 
 from __future__ import annotations

@@ -25,9 +25,9 @@ from cs336_lib.model.shapes import Float, Int
 class TransformerLM(nn.Module):
     """A decoder-only Transformer language model.
 
-    With tied embeddings the head is the embedding matrix, and the state dict has no `lm_head.weight`. The matrix then starts
-    as a head does, N(0, 2 / (V + D)): an embedding of unit variance would give logits of standard deviation sqrt(D), and a
-    first loss several times ln V, while the first RMSNorm makes up for small embeddings.
+    With tied embeddings the head is the embedding matrix, and the state dict has no `lm_head.weight`. The matrix then
+    starts as a head does, N(0, 2 / (V + D)): an embedding of unit variance would give logits of standard deviation
+    sqrt(D), and a first loss several times ln V, while the first RMSNorm makes up for small embeddings.
 
     Args:
         config: sizes and ablations.
@@ -88,8 +88,8 @@ class TransformerLM(nn.Module):
         Args:
             ids: token ids, (B, S).
             cache: keys and values of earlier tokens; the new ones are added to it. Inference only.
-            token_positions: (S,) or (B, S); by default they count up from 0, or from where the cache ends. With a cache,
-                (B, S) decodes rows of unequal length side by side: see `LayerCache.append`.
+            token_positions: (S,) or (B, S); by default they count up from 0, or from where the cache ends. With a
+                cache, (B, S) decodes rows of unequal length side by side: see `LayerCache.append`.
 
         Returns:
             Unnormalised log-probabilities, (B, S, V).
