@@ -1,1 +1,34 @@
-"""The loss, precision, checkpoints, run records and the training loop (chapter 6)."""
+"""The loss, precision, checkpoints, run records and the training loop (chapter 6).
+
+    loss        cross-entropy, its lean twin, perplexity, bits per byte
+
+The names are imported on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cs336_lib.training.loss import bits_per_byte, chunked_cross_entropy, cross_entropy, perplexity
+
+_HOMES = {
+    "cross_entropy": "loss",
+    "chunked_cross_entropy": "loss",
+    "perplexity": "loss",
+    "bits_per_byte": "loss",
+}
+
+__all__ = ["cross_entropy", "chunked_cross_entropy", "perplexity", "bits_per_byte"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module that holds `name` on its first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
