@@ -1,6 +1,8 @@
 """The loss, precision, checkpoints, run records and the training loop (chapter 6).
 
     loss        cross-entropy, its lean twin, perplexity, bits per byte
+    config      `TrainConfig`, everything that decides a run; `presets` names some
+    precision   which numbers to compute with on which device
 
 The names are imported on first use.
 """
@@ -9,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cs336_lib.training.config import TrainConfig
     from cs336_lib.training.loss import bits_per_byte, chunked_cross_entropy, cross_entropy, perplexity
 
 _HOMES = {
@@ -16,9 +19,10 @@ _HOMES = {
     "chunked_cross_entropy": "loss",
     "perplexity": "loss",
     "bits_per_byte": "loss",
+    "TrainConfig": "config",
 }
 
-__all__ = ["cross_entropy", "chunked_cross_entropy", "perplexity", "bits_per_byte"]
+__all__ = ["cross_entropy", "chunked_cross_entropy", "perplexity", "bits_per_byte", "TrainConfig"]
 
 
 def __getattr__(name: str) -> Any:
