@@ -3,6 +3,8 @@
     loss        cross-entropy, its lean twin, perplexity, bits per byte
     config      `TrainConfig`, everything that decides a run; `presets` names some
     precision   which numbers to compute with on which device
+    checkpoint  the assignment's save and load; `run_checkpoints` is what the trainer uses
+    records     `RunRecord`, a run's folder
 
 The names are imported on first use.
 """
@@ -11,8 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cs336_lib.training.checkpoint import load_checkpoint, save_checkpoint
     from cs336_lib.training.config import TrainConfig
     from cs336_lib.training.loss import bits_per_byte, chunked_cross_entropy, cross_entropy, perplexity
+    from cs336_lib.training.records import RunRecord
 
 _HOMES = {
     "cross_entropy": "loss",
@@ -20,9 +24,21 @@ _HOMES = {
     "perplexity": "loss",
     "bits_per_byte": "loss",
     "TrainConfig": "config",
+    "save_checkpoint": "checkpoint",
+    "load_checkpoint": "checkpoint",
+    "RunRecord": "records",
 }
 
-__all__ = ["cross_entropy", "chunked_cross_entropy", "perplexity", "bits_per_byte", "TrainConfig"]
+__all__ = [
+    "cross_entropy",
+    "chunked_cross_entropy",
+    "perplexity",
+    "bits_per_byte",
+    "TrainConfig",
+    "save_checkpoint",
+    "load_checkpoint",
+    "RunRecord",
+]
 
 
 def __getattr__(name: str) -> Any:
