@@ -25,7 +25,7 @@ from cs336_lib.model.rope import RotaryEmbedding
 from cs336_lib.model.shapes import Bool, Float, Int
 
 
-def softmax(x: Float[Tensor, ...], dim: int) -> Float[Tensor, ...]:
+def softmax(x: Float[Tensor, "..."], dim: int) -> Float[Tensor, "..."]:
     """Return exp(x) / sum(exp(x)) along one dimension, computed in float32 at least.
 
     The maximum is subtracted first, which changes nothing in the result and keeps exp from overflowing. Where every
@@ -126,6 +126,8 @@ class MultiHeadSelfAttention(nn.Module):
     torch.Size([2, 5, 64])
     """
 
+    norm_class: type[RMSNorm] = RMSNorm  # of queries and keys
+
     def __init__(
         self,
         d_model: int,
@@ -149,8 +151,8 @@ class MultiHeadSelfAttention(nn.Module):
         self.k_proj = Linear(d_model, d_model, device=device, dtype=dtype)
         self.v_proj = Linear(d_model, d_model, device=device, dtype=dtype)
         self.output_proj = Linear(d_model, d_model, device=device, dtype=dtype)
-        self.q_norm = RMSNorm(head_dim, norm_eps, device=device, dtype=dtype) if qk_norm else None
-        self.k_norm = RMSNorm(head_dim, norm_eps, device=device, dtype=dtype) if qk_norm else None
+        self.q_norm = self.norm_class(head_dim, norm_eps, device=device, dtype=dtype) if qk_norm else None
+        self.k_norm = self.norm_class(head_dim, norm_eps, device=device, dtype=dtype) if qk_norm else None
 
     def forward(
         self,

@@ -30,7 +30,7 @@ class FastLinear(Linear):
 class FastEmbedding(Embedding):
     """`Embedding` with torch's own backward, which adds up the rows of equal ids without atomics."""
 
-    def forward(self, token_ids: Int[Tensor, ...]) -> Float[Tensor, "... D"]:
+    def forward(self, token_ids: Int[Tensor, "..."]) -> Float[Tensor, "... D"]:
         """Look up the row of each id."""
         return F.embedding(token_ids, self.weight)
 
@@ -47,6 +47,8 @@ class FastRMSNorm(RMSNorm):
 
 class FastSelfAttention(MultiHeadSelfAttention):
     """Attention with one product for queries, keys and values, and no S x S matrix in memory."""
+
+    norm_class = FastRMSNorm
 
     def forward(
         self,

@@ -13,7 +13,7 @@ from cs336_lib.model.layers import Linear
 from cs336_lib.model.shapes import Float
 
 
-def silu(x: Float[Tensor, ...]) -> Float[Tensor, ...]:
+def silu(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Return x * sigmoid(x), a smooth ReLU that dips to -0.278 near x = -1.278.
 
     Source: Elfwing et al., 2017 (also called Swish).

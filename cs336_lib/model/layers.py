@@ -90,7 +90,7 @@ class Embedding(nn.Module):
         """Draw the table from N(0, 1), cut at three."""
         truncated_normal_(self.weight, std=1.0)
 
-    def forward(self, token_ids: Int[Tensor, ...]) -> Float[Tensor, "... D"]:
+    def forward(self, token_ids: Int[Tensor, "..."]) -> Float[Tensor, "... D"]:
         """Look up the row of each id."""
         return self.weight[token_ids]
 

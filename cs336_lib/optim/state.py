@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ def wide(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-class MomentOptimizer(Optimizer):
+class MomentOptimizer(Optimizer, ABC):
     """Base of AdamW and Muon.
 
     Args:
@@ -57,9 +58,9 @@ class MomentOptimizer(Optimizer):
                 self.update_group(group)
         return loss
 
+    @abstractmethod
     def update_group(self, group: dict[str, Any]) -> None:
-        """Update the parameters of one group that have gradients; each optimizer says how."""
-        raise TypeError(f"{type(self).__name__} does not say how to update a group")
+        """Update the parameters of one group that have gradients."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state dict saved by any path of this optimizer.

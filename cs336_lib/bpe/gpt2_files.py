@@ -1,0 +1,113 @@
+"""GPT-2's files: `vocab.json` and `merges.txt`, in which every byte is spelled as one printable character.
+
+    vocab.json    {"!": 0, ..., "\u0120t": 256, ...}        token -> id
+    merges.txt    #version: 0.2                           a header, may be missing
+                  \u0120 t                                     left part, space, right part; the first learned first
+
+The 188 printable bytes of Latin-1 stand for themselves; the other 68, in order, are U+0100, U+0101, ... Thus a space
+(0x20) is written U+0120, and no token contains white space of its own.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+HEADER = "#version: 0.2"
+
+_PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+_OTHERS = [byte for byte in range(256) if byte not in set(_PRINTABLE)]
+BYTE_TO_CHAR: dict[int, str] = {byte: chr(byte) for byte in _PRINTABLE} | {
+    byte: chr(0x100 + n) for n, byte in enumerate(_OTHERS)
+}
+_TO_CHARS = {byte: char for byte, char in BYTE_TO_CHAR.items()}
+_TO_BYTES = {ord(char): chr(byte) for byte, char in BYTE_TO_CHAR.items()}
+
+
+def spell(token: bytes) -> str:
+    r"""Write bytes as printable characters, one each.
+
+    >>> spell(b" the") == "\u0120the"
+    True
+    """
+    return token.decode("latin-1").translate(_TO_CHARS)
+
+
+def unspell(text: str) -> bytes:
+    r"""Read what `spell` wrote; a text with other characters (a special token put in by hand) is its UTF-8 bytes.
+
+    >>> unspell("\u0120the"), unspell("<| end |>")
+    (b' the', b'<| end |>')
+    """
+    try:
+        return text.translate(_TO_BYTES).encode("latin-1") if _is_spelled(text) else text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"the token {text!r} holds a lone surrogate at character {error.start}") from None
+
+
+def _is_spelled(text: str) -> bool:
+    return all(ord(char) in _TO_BYTES for char in text)
+
+
+def read_vocab(path: str | os.PathLike[str]) -> dict[int, bytes]:
+    """Read a `vocab.json`.
+
+    Raises:
+        ValueError: the file is not a JSON object from tokens to ids, or gives one id twice.
+    """
+    try:
+        spelled = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not JSON in UTF-8: {error}") from None
+    if not isinstance(spelled, dict):
+        raise ValueError(f"{path} must hold one JSON object, token -> id, not a {type(spelled).__name__}")
+    return vocab_from_spelling(spelled, str(path))
+
+
+def vocab_from_spelling(spelled: Mapping[str, int], source: str) -> dict[int, bytes]:
+    """Turn token -> id into id -> bytes; `source` names the file in errors."""
+    vocab: dict[int, bytes] = {}
+    for text, i in spelled.items():
+        if isinstance(i, bool) or not isinstance(i, int):
+            raise ValueError(f"{source}: the id of token {text!r} must be an integer, got {i!r}")
+        if i in vocab:
+            raise ValueError(f"{source}: id {i} is given to both {spell(vocab[i])!r} and {text!r}")
+        vocab[i] = unspell(text)
+    return vocab
+
+
+def read_merges(path: str | os.PathLike[str]) -> list[tuple[bytes, bytes]]:
+    """Read a `merges.txt`; a `#version` header and empty lines are passed over.
+
+    Raises:
+        ValueError: a line is not two parts with one space between them; the message names the line.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8: {error}") from None
+    first = 1 if lines[0].startswith("#version") else 0
+    return merges_from_lines(lines[first:], str(path), first + 1)
+
+
+def merges_from_lines(lines: Iterable[str], source: str, first_number: int = 1) -> list[tuple[bytes, bytes]]:
+    """Turn "left right" lines into pairs of bytes; `source` and the line's number stand in errors."""
+    merges = []
+    for number, line in enumerate(lines, first_number):
+        parts = line.rstrip("\r").split(" ")
+        if parts == [""]:
+            continue
+        if len(parts) != 2 or not all(parts):
+            raise ValueError(f"{source}, line {number}: expected two parts with one space between them, got {line!r}")
+        merges.append((unspell(parts[0]), unspell(parts[1])))
+    return merges
+
+
+def vocab_text(tokens: Iterable[bytes]) -> str:
+    """The content of a `vocab.json`: tokens in the order of their ids."""
+    return json.dumps({spell(token): i for i, token in enumerate(tokens)}, ensure_ascii=False) + "\n"
+
+
+def merges_text(merges: Iterable[tuple[bytes, bytes]]) -> str:
+    """The content of a `merges.txt`."""
+    return "\n".join([HEADER, *(f"{spell(left)} {spell(right)}" for left, right in merges)]) + "\n"

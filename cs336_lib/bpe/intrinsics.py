@@ -1,0 +1,123 @@
+"""Machine instructions that Python has no word for, as functions that kernels can call.
+
+Each is a few lines of LLVM, emitted by a numba `@intrinsic`. `text` is a pointer to bytes; loads are unaligned and in
+the processor's byte order, which must be little-endian (x86-64, arm64). Nothing is bounds-checked: see `PADDING`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_BYTE = ir.IntType(8)
+_WORD = ir.IntType(64)
+_BLOCK = ir.VectorType(_BYTE, 64)
+_BYTES = types.CPointer(types.uint8)
+
+
+def _instruction(typed: Callable[..., Any]) -> Any:
+    # numba's decorator hides that the first parameter is not the caller's; without this, type checkers count it.
+    return intrinsic(typed)
+
+
+def _address(builder: Any, base: Any, offset: Any, item: Any) -> Any:
+    return builder.bitcast(builder.gep(base, [offset]), item.as_pointer())
+
+
+@_instruction
+def load_word(typing_context: Any, text: Any, offset: Any) -> Any:
+    """The 8 bytes at `text + offset` as a uint64: the first byte is the lowest."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(_address(builder, arguments[0], arguments[1], _WORD), align=1)
+
+    return types.uint64(_BYTES, types.int64), emit
+
+
+@_instruction
+def classify_block(typing_context: Any, text: Any, offset: Any) -> Any:
+    """Six 64-bit masks of the 64 bytes at `text + offset`; bit k speaks of byte k.
+
+    Returns:
+        (ASCII letters, ASCII digits, ASCII white space, U+0020, bytes over 0x7F, apostrophes), each a uint64.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        block = builder.load(_address(builder, arguments[0], arguments[1], _BLOCK), align=1)
+
+        def all_lanes(value: int) -> ir.Constant:
+            return ir.Constant(_BLOCK, [value] * 64)
+
+        def in_range(values: Any, first: int, count: int) -> Any:
+            return builder.icmp_unsigned("<", builder.sub(values, all_lanes(first)), all_lanes(count))
+
+        letters = in_range(builder.or_(block, all_lanes(0x20)), ord("a"), 26)
+        digits = in_range(block, ord("0"), 10)
+        blanks = builder.icmp_unsigned("==", block, all_lanes(ord(" ")))
+        spaces = builder.or_(in_range(block, ord("\t"), 5), blanks)
+        beyond_ascii = builder.icmp_signed("<", block, all_lanes(0))
+        apostrophes = builder.icmp_unsigned("==", block, all_lanes(ord("'")))
+        masks = (letters, digits, spaces, blanks, beyond_ascii, apostrophes)
+        return context.make_tuple(builder, signature.return_type, [builder.bitcast(mask, _WORD) for mask in masks])
+
+    return types.UniTuple(types.uint64, 6)(_BYTES, types.int64), emit
+
+
+@_instruction
+def match_byte(typing_context: Any, text: Any, offset: Any, value: Any) -> Any:
+    """64-bit mask of which of the 64 bytes at `text + offset` equal a uint8."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        block = builder.load(_address(builder, arguments[0], arguments[1], _BLOCK), align=1)
+        first_lane = builder.insert_element(ir.Constant(_BLOCK, ir.Undefined), arguments[2], ir.IntType(32)(0))
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
+        wanted = builder.shuffle_vector(first_lane, ir.Constant(_BLOCK, ir.Undefined), lanes)
+        return builder.bitcast(builder.icmp_unsigned("==", block, wanted), _WORD)
+
+    return types.uint64(_BYTES, types.int64, types.uint8), emit
+
+
+@_instruction
+def trailing_zeros(typing_context: Any, bits: Any) -> Any:
+    """Position of the lowest set bit of a uint64; 64 if there is none."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), emit
+
+
+@_instruction
+def count_ones(typing_context: Any, bits: Any) -> Any:
+    """Number of set bits of a uint64."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.int64(types.uint64), emit
+
+
+@_instruction
+def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
+    """Ask the memory for `array[index]` ahead of its use; the address need not be valid."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _BYTE.as_pointer()
+        integer = ir.IntType(32)
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [pointer, integer, integer, integer]),
+            "llvm.prefetch.p0",
+        )
+        item = context.get_data_type(signature.args[0].dtype)
+        address = builder.bitcast(
+            builder.gep(builder.bitcast(arguments[0], item.as_pointer()), [arguments[1]]), pointer
+        )
+        for_reading, keep_in_all_caches, data = (ir.Constant(integer, value) for value in (0, 3, 1))
+        builder.call(function, [address, for_reading, keep_in_all_caches, data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), emit

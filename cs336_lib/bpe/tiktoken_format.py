@@ -1,0 +1,162 @@
+"""To and from tiktoken: an `Encoding` in memory, a rank file on disk.
+
+tiktoken keeps no list of merges. It has one number a token, its rank, which is also its id, and merges the two
+neighbours whose concatenation has the lowest rank. For merges in the order in which a trainer learned them this comes
+to the same; the functions here prove it token by token, by cutting each token into the two parts from which tiktoken's
+rule makes it last.
+
+One difference remains and can't be removed here: tiktoken is compiled with the Unicode tables of its day. For some code
+points that Unicode assigned later (about 17,480 between tiktoken 0.14 and regex 2026) the two disagree on whether they
+are letters, and texts with such characters may get other ids. The assignment defines the pattern by `regex`, and so
+does this library.
+"""
+
+import base64
+import binascii
+import os
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cs336_lib.bpe.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import tiktoken
+
+
+def to_tiktoken(vocabulary: Vocabulary, pattern: str, name: str) -> "tiktoken.Encoding":
+    """Build a `tiktoken.Encoding` with the same ids.
+
+    Raises:
+        ImportError: tiktoken is not installed.
+        ValueError: tiktoken's rule can't express these merges; the message names the first it can't.
+    """
+    try:
+        import tiktoken
+    except ImportError:
+        raise ImportError("to_tiktoken needs the tiktoken package; install it with: pip install tiktoken") from None
+    merged = [left + right for left, right in vocabulary.merges]
+    made = {*merged, *(bytes([byte]) for byte in range(256))}
+    ranks = {token: i for i, token in enumerate(vocabulary.tokens) if token in made}
+    special_ids = dict(vocabulary.special_ids)
+    for i, token in enumerate(vocabulary.tokens):
+        if token not in made and i not in special_ids.values():
+            # Such a token never comes out of encoding, but it must decode: tiktoken keeps these among its special
+            # tokens.
+            special_ids[_unmade_token(token, i)] = i
+    _check_expressible(vocabulary, ranks)
+    return tiktoken.Encoding(name=name, pat_str=pattern, mergeable_ranks=ranks, special_tokens=special_ids)
+
+
+def _unmade_token(token: bytes, i: int) -> str:
+    try:
+        return token.decode()
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"tiktoken can't hold token {i}, {token!r}: no merge makes it, and special tokens must be UTF-8 there"
+        ) from None
+
+
+def _check_expressible(vocabulary: Vocabulary, ranks: Mapping[bytes, int]) -> None:
+    last = -1
+    for rank, (left, right) in enumerate(vocabulary.merges):
+        i = ranks[left + right]
+        if i <= last:
+            raise ValueError(
+                f"tiktoken merges in the order of ids, but merges[{rank}] = {(left, right)!r} makes id {i} after id "
+                f"{last}; number the tokens in the order of their merges"
+            )
+        last = i
+        parts = split_by_ranks(left + right, ranks)
+        if parts != [left, right]:
+            raise ValueError(
+                f"tiktoken can't express merges[{rank}] = {(left, right)!r}: from ranks alone it makes "
+                f"{left + right!r} of {parts!r}"
+            )
+
+
+def split_by_ranks(token: bytes, ranks: Mapping[bytes, int]) -> list[bytes]:
+    """The parts of which tiktoken's rule makes `token` in its last step: merge by rank, but only below the token's own.
+
+    >>> split_by_ranks(b"the", {b"t": 0, b"h": 1, b"e": 2, b"th": 256, b"the": 257})
+    [b'th', b'e']
+    """
+    limit = ranks[token]
+    parts = [token[i : i + 1] for i in range(len(token))]
+    while len(parts) > 2:
+        best, at = min((ranks.get(a + b, limit), i) for i, (a, b) in enumerate(pairwise(parts)))
+        if best >= limit:
+            break
+        parts[at : at + 2] = [parts[at] + parts[at + 1]]
+    return parts
+
+
+def merges_from_ranks(ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]:
+    """Recover the list of merges from token -> rank.
+
+    Raises:
+        ValueError: a token isn't made of two others, so these ranks are no byte-pair encoding; the message names it.
+
+    >>> ranks = {bytes([i]): i for i in range(256)} | {b"th": 256, b"the": 257}
+    >>> merges_from_ranks(ranks)
+    [(b't', b'h'), (b'th', b'e')]
+    """
+    merges = []
+    for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
+        if len(token) < 2:
+            continue
+        parts = split_by_ranks(token, ranks)
+        if len(parts) != 2:
+            raise ValueError(
+                f"rank {rank}, {token!r}, is not made of two tokens of lower rank (got {parts!r}); this file is no "
+                "byte-pair encoding, or it is incomplete"
+            )
+        merges.append((parts[0], parts[1]))
+    return merges
+
+
+def read_ranks(path: str | os.PathLike[str]) -> dict[bytes, int]:
+    """Read a `.tiktoken` file: on each line a token in base64, a space, its rank.
+
+    Raises:
+        ValueError: a line is not of that form, or a token or a rank comes twice; the message names the line.
+    """
+    ranks: dict[bytes, int] = {}
+    seen: dict[int, bytes] = {}
+    for number, line in enumerate(Path(path).read_bytes().split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            spelled, digits = line.split()
+            token, rank = base64.b64decode(spelled, validate=True), int(digits)
+        except (ValueError, binascii.Error):
+            raise ValueError(f"{path}, line {number}: expected a token in base64 and its rank, got {line!r}") from None
+        if token in ranks or rank in seen:
+            earlier = f"token {token!r}" if token in ranks else f"rank {rank}"
+            raise ValueError(f"{path}, line {number}: {earlier} comes a second time")
+        ranks[token] = rank
+        seen[rank] = token
+    return ranks
+
+
+def vocab_with_specials(
+    ranks: Mapping[bytes, int], special_tokens: Mapping[str, int] | Iterable[str] | None
+) -> tuple[dict[int, bytes], list[str]]:
+    """Join ranks and special tokens into one vocabulary id -> bytes.
+
+    Args:
+        ranks: token -> rank, which is its id.
+        special_tokens: a mapping to ids, as tiktoken's, or strings, which take the next free ids.
+
+    Raises:
+        ValueError: an id is taken already.
+    """
+    vocab = {rank: token for token, rank in ranks.items()}
+    if not isinstance(special_tokens, Mapping):
+        return vocab, list(special_tokens or ())
+    for special, i in special_tokens.items():
+        encoded = special.encode()
+        if vocab.setdefault(i, encoded) != encoded:
+            raise ValueError(f"the special token {special!r} can't have the id {i}: it is {vocab[i]!r}")
+    return vocab, list(special_tokens)

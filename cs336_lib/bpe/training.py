@@ -1,0 +1,253 @@
+"""`train_bpe`: a text file in, a vocabulary and merges out.
+
+    bad input?  ->  count pre-tokens (counting.py)  ->  merge (merging.py)  ->  vocabulary
+
+A text of under 100 kB takes the same road in plain Python (`plain_trainer`) unless the compiled kernels are at hand
+already: compiling them takes longer than such a text is worth. Both roads give the same result.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cs336_lib.bpe.peak_memory import peak_memory
+from cs336_lib.bpe.reference import Pair, build_vocabulary
+
+PLAIN_BYTES = 100_000
+"""Texts below this size are trained without compiling anything."""
+_ALWAYS_PLAIN_BYTES = 4_000
+_BYTES = 256
+
+
+@dataclass(frozen=True)
+class TrainingStats:
+    """What a training took.
+
+    Attributes:
+        bytes: size of the corpus.
+        words: pre-tokens in it.
+        distinct_words: different ones among them.
+        workers: threads that counted; 0 where an executor did.
+        compiled: whether the compiled kernels were used.
+        seconds: stage -> seconds: count, merge, total.
+        peak_memory: most bytes of memory that this process has ever held, or None where the system doesn't tell.
+    """
+
+    bytes: int
+    words: int
+    distinct_words: int
+    workers: int
+    compiled: bool
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory: int | None = None
+
+
+@dataclass(frozen=True)
+class BPEResult:
+    """A trained vocabulary and its merges; unpacks as those two.
+
+    Attributes:
+        vocab: id -> bytes: the 256 bytes, the merges, the special tokens.
+        merges: pairs of tokens, in the order they were merged.
+        stats: what it took.
+    """
+
+    vocab: dict[int, bytes]
+    merges: list[Pair]
+    stats: TrainingStats
+
+    def __iter__(self) -> Iterator[Any]:
+        yield self.vocab
+        yield self.merges
+
+
+def train_bpe(
+    input_path: str | os.PathLike[str],
+    vocab_size: int,
+    special_tokens: Sequence[str] = (),
+    *,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    progress: bool = False,
+) -> BPEResult:
+    r"""Train a byte-level BPE tokenizer on a text file (CS336 assignment 1, problem train_bpe).
+
+    Args:
+        input_path: a text file, UTF-8. Bytes that aren't are kept; for the pre-token pattern each of them is a symbol
+            that is no letter, number or white space.
+        vocab_size: most entries of the vocabulary: the 256 bytes, the merges and the special tokens together. It stays
+            smaller if no pair is left to merge.
+        special_tokens: strings that are one token each and take no part in counting or merging. They come last in the
+            vocabulary; one of a single byte is the entry of that byte.
+        workers: threads that count; as many as there are processors by default. The result doesn't depend on it.
+        executor: any `concurrent.futures.Executor`, a Dask client's included, to count instead of threads. Its workers
+            must be able to import this package and to read `input_path`. The result doesn't depend on it either.
+        progress: show progress bars.
+
+    Returns:
+        Vocabulary and merges; `vocab, merges = train_bpe(...)` works. The most frequent pair is merged, ties go to the
+        lexicographically greater pair of byte strings.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        IsADirectoryError: the path is a folder.
+        ValueError: the file is empty, the vocabulary has no room for the bytes and the special tokens, a special token
+            is empty or given twice, or there is no worker.
+        TypeError: a special token isn't a string, or the vocabulary size isn't an integer.
+        FileChangedError: the file was written to meanwhile.
+
+    >>> import tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "corpus.txt"
+    ...     _ = path.write_text("low low low low low lower lower<|endoftext|>low")
+    ...     vocab, merges = train_bpe(path, 260, ["<|endoftext|>"])
+    >>> merges
+    [(b'o', b'w'), (b'l', b'ow'), (b' ', b'low')]
+    >>> vocab[258], vocab[259]
+    (b' low', b'<|endoftext|>')
+    """
+    started = time.perf_counter()
+    specials = _checked_specials(special_tokens)
+    appended = [token for token in specials if len(token.encode()) > 1]
+    max_merges = _checked_vocab_size(vocab_size, len(appended)) - _BYTES - len(appended)
+    workers = _checked_workers(workers)
+    path, size = _checked_path(input_path)
+
+    train = _train_compiled if _worth_compiling(size) else _train_plainly
+    merges, stats = train(path, size, max_merges, specials, workers, executor, progress)
+    stats.seconds["total"] = time.perf_counter() - started
+    return BPEResult(build_vocabulary(merges, appended), merges, stats)
+
+
+def _worth_compiling(size: int) -> bool:
+    if size <= _ALWAYS_PLAIN_BYTES:
+        return False
+    if size >= PLAIN_BYTES:
+        return True
+    from cs336_lib.bpe.merging import MERGING
+    from cs336_lib.bpe.word_table import COUNTING
+
+    return COUNTING.is_ready() and MERGING.is_ready()
+
+
+def _train_plainly(
+    path: Path,
+    size: int,
+    max_merges: int,
+    specials: list[str],
+    workers: int,
+    executor: Executor | None,
+    progress: bool,
+) -> tuple[list[Pair], TrainingStats]:
+    from cs336_lib.bpe.plain_trainer import count_words_plainly, train_incrementally
+
+    started = time.perf_counter()
+    words = count_words_plainly(path.read_bytes(), specials)
+    counted = time.perf_counter()
+    with _bar(progress, max_merges, "merging", "merges") as report:
+        merges = []
+        for merge in train_incrementally(words, max_merges):
+            merges.append(merge)
+            report(1)
+    seconds = {"count": counted - started, "merge": time.perf_counter() - counted}
+    return merges, TrainingStats(size, words.total(), len(words), 1, False, seconds, peak_memory())
+
+
+def _train_compiled(
+    path: Path,
+    size: int,
+    max_merges: int,
+    specials: list[str],
+    workers: int,
+    executor: Executor | None,
+    progress: bool,
+) -> tuple[list[Pair], TrainingStats]:
+    from cs336_lib.bpe.counting import count_file
+    from cs336_lib.bpe.merging import Merger
+
+    started = time.perf_counter()
+    with _bar(progress, size, "counting", "B") as report:
+        words = count_file(path, specials, workers, executor, report)
+    counted = time.perf_counter()
+    with _bar(progress, max_merges, "merging", "merges") as report:
+        merges = Merger(words, max_merges).run(report)
+    seconds = {"count": counted - started, "merge": time.perf_counter() - counted}
+    stats = TrainingStats(
+        bytes=size,
+        words=int(words.counts.sum()),
+        distinct_words=len(words),
+        workers=0 if executor is not None else workers,
+        compiled=True,
+        seconds=seconds,
+        peak_memory=peak_memory(),
+    )
+    return merges, stats
+
+
+@contextmanager
+def _bar(wanted: bool, total: int, task: str, unit: str) -> Iterator[Callable[[int], object]]:
+    """A progress bar as a function to call with how much more is done."""
+    if not wanted:
+        yield lambda more: None
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, desc=task, unit=unit, unit_scale=True) as bar:
+        yield bar.update
+
+
+def _checked_path(input_path: str | os.PathLike[str]) -> tuple[Path, int]:
+    path = Path(input_path)
+    if path.is_dir():
+        raise IsADirectoryError(f"input_path {str(path)!r} is a folder; train_bpe wants one text file")
+    if not path.exists():
+        raise FileNotFoundError(f"input_path {str(path)!r} does not exist (looked from {Path.cwd()})")
+    size = path.stat().st_size
+    if size == 0:
+        raise ValueError(f"input_path {str(path)!r} is empty: there is nothing to train on")
+    return path, size
+
+
+def _checked_specials(special_tokens: Sequence[str]) -> list[str]:
+    if isinstance(special_tokens, str | bytes):
+        raise TypeError(f"special_tokens must be a list of strings, got {special_tokens!r}; put it into a list")
+    specials = list(special_tokens)
+    for index, token in enumerate(specials):
+        if not isinstance(token, str):
+            raise TypeError(f"special_tokens[{index}] must be a string, got {token!r}")
+        if not token:
+            raise ValueError(f"special_tokens[{index}] is the empty string; leave it out")
+        if token in specials[:index]:
+            raise ValueError(f"special_tokens[{index}] {token!r} is given twice; give it once")
+        try:
+            token.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"special_tokens[{index}] {token!r} holds a lone surrogate, which UTF-8 can't") from None
+    return specials
+
+
+def _checked_vocab_size(vocab_size: int, special_count: int) -> int:
+    if isinstance(vocab_size, bool) or not hasattr(vocab_size, "__index__"):
+        raise TypeError(f"vocab_size must be an integer, got {vocab_size!r}")
+    least = _BYTES + special_count
+    if vocab_size < least:
+        raise ValueError(
+            f"vocab_size {vocab_size} is too small: the {_BYTES} bytes and {special_count} special tokens take {least}"
+        )
+    return int(vocab_size)
+
+
+def _checked_workers(workers: int | None) -> int:
+    if workers is None:
+        usable = getattr(os, "sched_getaffinity", None)
+        return len(usable(0)) if usable else os.cpu_count() or 1
+    if isinstance(workers, bool) or not isinstance(workers, int):
+        raise TypeError(f"workers must be an integer or None, got {workers!r}")
+    if workers < 1:
+        raise ValueError(f"workers must be 1 or more, or None for all processors, got {workers}")
+    return workers
