@@ -19,7 +19,7 @@ as text.
 from cs336_lib.accounting.activations import autograd_activations, handout_activations
 from cs336_lib.accounting.breakdown import Breakdown
 from cs336_lib.accounting.decoding import DecodingStep, decode_time, kv_cache_bytes
-from cs336_lib.accounting.devices import DEVICES, Device
+from cs336_lib.accounting.devices import DEVICES, Device, identify
 from cs336_lib.accounting.flops import MatMul, crossing_context, forward_flops, matmuls, training_flops
 from cs336_lib.accounting.intensity import RooflinePoint, roofline
 from cs336_lib.accounting.memory import GB, GIB, TrainingMemory, max_batch_size, training_memory
@@ -46,6 +46,7 @@ __all__ = [
     "max_batch_size",
     "DEVICES",
     "Device",
+    "identify",
     "DAY",
     "training_time",
     "mfu",

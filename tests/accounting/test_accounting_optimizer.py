@@ -21,7 +21,7 @@ ELEMENTWISE = {
     "addcdiv": 3,
     "lerp": 3,
 }
-FREE = {"zeros_like", "detach", "_to_copy", "empty_like"}
+FREE = {"zeros_like", "detach", "_to_copy", "empty_like", "promote_types"}  # make, move or ask; no arithmetic
 
 
 class Elementwise(TorchDispatchMode):

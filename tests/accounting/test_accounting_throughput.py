@@ -14,6 +14,7 @@ from cs336_lib.accounting import (
     adamw_flops,
     decode_time,
     forward_flops,
+    identify,
     kv_cache_bytes,
     matmuls,
     mfu,
@@ -59,6 +60,41 @@ def test_only_the_turing_card_has_no_bfloat16():
     assert [key for key, device in DEVICES.items() if "bfloat16" not in device.peaks] == ["t4"]
 
 
+@pytest.mark.parametrize(
+    ("reported", "key"),
+    [
+        ("Tesla T4", "t4"),
+        ("NVIDIA A100-SXM4-40GB", "a100-40gb"),
+        ("A100-SXM4-80GB", "a100-80gb"),
+        ("NVIDIA A100 80GB PCIe", "a100-80gb-pcie"),
+        ("NVIDIA H100 80GB HBM3", "h100-sxm"),
+        ("NVIDIA H100 PCIe", "h100-pcie"),
+        ("NVIDIA GeForce RTX 4090", "rtx-4090"),
+    ],
+)
+def test_a_device_is_known_by_what_the_driver_calls_it(reported, key):
+    assert identify(reported) is DEVICES[key]
+
+
+@pytest.mark.parametrize("reported", ["", "NVIDIA", "NVIDIA H100 NVL", "NVIDIA A100", "NVIDIA L40S", "t4", "cpu"])
+def test_a_relative_of_a_known_device_is_not_taken_for_it(reported):
+    assert identify(reported) is None
+
+
+def test_no_two_devices_report_the_same_name():
+    names = [name for device in DEVICES.values() for name in device.reported]
+    assert len(set(names)) == len(names) >= len(DEVICES)
+
+
+@pytest.mark.gpu
+def test_the_device_at_hand_is_in_the_table_with_its_memory():
+    found = identify(torch.cuda.get_device_name())
+    if found is None:
+        pytest.skip(f"the table has no {torch.cuda.get_device_name()}")
+    # Vendors round, and the driver keeps some; a GB taken for a GiB would be 7 % off in the other direction.
+    assert 0.9 < torch.cuda.get_device_properties(0).total_memory / found.memory_bytes < 1.08
+
+
 def test_an_own_device_serves_everywhere():
     own = Device("cluster", {"bfloat16": 10**15}, 10**12, 10**13, "measured")
     assert mfu(1000, XL, own) == mfu(1000, XL, 1e15)
@@ -76,7 +112,7 @@ def test_an_own_device_serves_everywhere():
         (lambda: mfu(-1, TINY, "l4"), "tokens_per_second is -1"),
         (lambda: mfu(math.nan, TINY, "l4"), "tokens_per_second is nan"),
         (lambda: training_time(TINY, 0, 1, "l4"), "steps is 0"),
-        (lambda: training_time(TINY, 1, 1, "l4", mfu=50), "mfu is 50; .* 0.5 is 50 %"),
+        (lambda: training_time(TINY, 1, 1, "l4", mfu=50), r"mfu is 50; .* \(0\.5 is 50 %\)"),
         (lambda: training_time(TINY, 1, 1, "l4", context_length=-3), "context_length is -3"),
         (lambda: mfu(1, TINY, "l4", context_length=0), "context_length is 0"),
         (lambda: decode_time(TINY, "l4", cached=-1), "cached is -1"),
