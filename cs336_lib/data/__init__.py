@@ -1,1 +1,28 @@
-"""Corpora, token files and batches (chapter 3)."""
+"""Corpora, token files and batches (chapter 3).
+
+    tales      an endless book of small stories whose exact entropy is known
+    tokens     `TokenFile`: ids on disk with a header that says what they are
+    batches    `sample_batch` and the epoch sampler: the only module here that imports torch
+
+Names are loaded when they are first used, so that `cs336_lib.data.tales` needs neither torch nor numba.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cs336_lib.data import tales
+    from cs336_lib.data.batches import EpochSampler, sample_batch
+    from cs336_lib.data.tokens import TokenFile
+
+__all__ = ["tales", "TokenFile", "sample_batch", "EpochSampler"]
+
+_HOMES = {"TokenFile": "tokens", "sample_batch": "batches", "EpochSampler": "batches"}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "tales":
+        return import_module(f"{__name__}.{name}")
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
