@@ -1,0 +1,84 @@
+"""Run a suite: train what is not there yet, go on with what was cut off, leave alone what is finished."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from cs336_lib.experiments.suite import PlannedRun, Suite
+from cs336_lib.training import Corpus, RunRecord, Trainer, TrainConfig, prepare
+from cs336_lib.training.trainer import Writer
+
+DONE = ("finished", "diverged")
+
+
+def run_suite(
+    suite: Suite,
+    scale: str = "quick",
+    folder: str | Path = "runs",
+    *,
+    write_sample: Writer | None = None,
+    progress: bool = True,
+) -> list[tuple[PlannedRun, RunRecord]]:
+    """Make the runs of a suite that are not made yet.
+
+    A run that diverged counts as made: that it did is a result. One that was interrupted goes on from its last
+    checkpoint.
+
+    Args:
+        suite: the comparison.
+        scale: one of its scales.
+        folder: the runs go to `folder/SUITE-SCALE/RUN`.
+        write_sample: writes the samples of the runs; none when None.
+        progress: show a bar over the suite, with one for each run under it.
+
+    Returns:
+        Plan and record of each run, in the order of the plan.
+
+    Raises:
+        ValueError: there is no such scale, or a folder holds a run with another config.
+    """
+    home = Path(folder) / f"{suite.name}-{scale}"
+    corpora: dict[tuple[object, ...], Corpus] = {}
+    found = []
+    plan = suite.plan(scale)
+    with tqdm(plan, desc=f"{suite.name} ({scale})", unit="run", disable=not progress) as bar:
+        for run in bar:
+            bar.set_postfix_str(run.config.name)
+            found.append((run, _made(run, home / run.config.name, corpora, write_sample)))
+    return found
+
+
+def _made(run: PlannedRun, folder: Path, corpora: dict[tuple[object, ...], Corpus], sample: Writer | None) -> RunRecord:
+    """Return the record of a finished run, making it first if need be."""
+    if (folder / "config.json").exists():
+        record = RunRecord(folder)
+        _must_be(record.config, run.config, folder)
+        if record.status["status"] in DONE:
+            return record
+        trainer = Trainer.resume(folder, _corpus(run.config, corpora), write_sample=sample, progress=False)
+    else:
+        trainer = Trainer(run.config, folder, _corpus(run.config, corpora), write_sample=sample, progress=False)
+    return trainer.fit()
+
+
+def _corpus(config: TrainConfig, corpora: dict[tuple[object, ...], Corpus]) -> Corpus:
+    """Return what a run reads; runs that read the same share it."""
+    what = (config.data, config.valid_data, config.data_bytes, config.tokenizer, config.model.vocab_size)
+    if what not in corpora:
+        corpora[what] = prepare(config)
+    return corpora[what]
+
+
+def _must_be(found: TrainConfig, wanted: TrainConfig, folder: Path) -> None:
+    """Raise ValueError if a record is of another run than the suite asks for."""
+    have, want = found.to_dict(), wanted.to_dict()
+    differing = [
+        f"{name}={have[name]!r} instead of {want[name]!r}" for name in want if have[name] != want[name]
+    ]
+    if differing:
+        raise ValueError(
+            f"{folder} holds another run ({'; '.join(differing)}): the suite has changed since; delete the folder or "
+            "choose another one"
+        )

@@ -1,0 +1,181 @@
+"""The comparisons of chapter 8, as data.
+
+Three scales: "quick" trains in seconds a run and is what the notebook does live; "cpu" takes minutes a run on two
+cores; "full" is the assignment's model and budget, for a GPU. What a suite asks is the same at each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from cs336_lib.experiments.suite import Scale, Suite, Variation
+from cs336_lib.model.config import ModelConfig
+from cs336_lib.training.config import TrainConfig
+
+QUICK = TrainConfig(
+    model=ModelConfig(
+        vocab_size=512, context_length=64, d_model=64, num_layers=4, num_heads=4, d_ff=192, backend="fast"
+    ),
+    data="tales",
+    data_bytes=2_000_000,
+    batch_size=16,
+    steps=150,
+    lr=1e-2,
+    min_lr=1e-4,
+    warmup_steps=15,
+    log_every=5,
+    eval_every=50,
+    eval_windows=128,
+    sample_tokens=1,
+    device="cpu",
+)
+CPU = TrainConfig.preset("tales-1m").replace(device="cpu", sample_every=0, checkpoint_every=0)
+FULL = TrainConfig.preset("tinystories-17m")
+BASES = {"quick": QUICK, "cpu": CPU, "full": FULL}
+
+
+def learning_rate(lr: float, **changes: object) -> Variation:
+    """Return the variation that only changes the learning rate; the ends of the schedule keep their ratio."""
+    return Variation(f"lr {lr:g}", {"lr": lr, "min_lr": lr / 100, **changes})
+
+
+def _rates(base: TrainConfig, factors: Sequence[float]) -> tuple[Variation, ...]:
+    return tuple(learning_rate(float(f"{base.lr * factor:.1g}")) for factor in factors)
+
+
+def _batches(base: TrainConfig, sizes: Sequence[int]) -> tuple[Variation, ...]:
+    """Each batch size at three learning rates around the square-root rule."""
+    found = []
+    for size in sizes:
+        for factor in (0.5, 1.0, 2.0):
+            lr = float(f"{base.lr * math.sqrt(size / base.batch_size) * factor:.2g}")
+            found.append(Variation(f"batch {size}, lr {lr:g}", {"batch_size": size, "lr": lr, "min_lr": lr / 100}))
+    return tuple(found)
+
+
+def _lower(changes: dict[str, object], name: str, base: TrainConfig) -> Variation:
+    """Return a variation at a tenth of the base's learning rate."""
+    lr = base.lr / 10
+    return Variation(f"{name}, lr {lr:g}", {**changes, "lr": lr, "min_lr": lr / 100})
+
+
+def _ablation(name: str, problem: str, question: str, base: str, other: str, changes: dict[str, object]) -> Suite:
+    """Return the suite that compares the base model with a changed one, at the base's learning rate and a tenth."""
+    scales = {}
+    for scale, config in BASES.items():
+        variations = (
+            Variation(base),
+            Variation(other, changes),
+            _lower({}, base, config),
+            _lower(changes, other, config),
+        )
+        scales[scale] = Scale(config, seeds=(0,) if scale == "full" else (0, 1), variations=variations)
+    return Suite(name, problem, question, (Variation(base), Variation(other, changes)), scales)
+
+
+_PLAIN = Variation("AdamW, cosine")
+_MUON = {"optimizer": "muon"}
+_QK = {"model.qk_norm": True}
+_TIED = {"model.tie_embeddings": True}
+
+
+def _wsd(base: TrainConfig) -> dict[str, object]:
+    return {"schedule": "wsd", "decay_steps": base.steps // 5}
+
+
+def _leaderboard(base: TrainConfig) -> tuple[Variation, ...]:
+    wsd = _wsd(base)
+    return (
+        _PLAIN,
+        Variation("+ Muon", _MUON),
+        Variation("+ QK-norm", _QK),
+        Variation("+ tied embeddings", _TIED),
+        Variation("+ WSD", wsd),
+        Variation("all four", {**_MUON, **_QK, **_TIED, **wsd}),
+        Variation("Muon and QK-norm", {**_MUON, **_QK}),
+    )
+
+
+_SWEEP = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+
+_ALL = [
+    Suite(
+        "lr-sweep",
+        "learning_rate",
+        "Which learning rate is best, and where does training diverge?",
+        _rates(QUICK, _SWEEP),
+        {scale: Scale(base, variations=_rates(base, _SWEEP)) for scale, base in BASES.items()},
+    ),
+    Suite(
+        "batch-size",
+        "batch_size_experiment",
+        "At equally many tokens, which batch size is best once its learning rate is tuned?",
+        _batches(QUICK, (1, 4, 16, 64)),
+        {
+            "quick": Scale(QUICK, variations=_batches(QUICK, (1, 4, 16, 64))),
+            "cpu": Scale(CPU, variations=_batches(CPU, (1, 4, 16, 64))),
+            "full": Scale(FULL, variations=_batches(FULL, (1, 16, 64, 256, 1024))),
+        },
+    ),
+    _ablation(
+        "layer-norm",
+        "layer_norm_ablation",
+        "What happens without any normalisation?",
+        "pre-norm",
+        "no norm",
+        {"model.norm": "none"},
+    ),
+    _ablation(
+        "post-norm",
+        "pre_norm_ablation",
+        "Is it better to normalise before a layer or after the sum?",
+        "pre-norm",
+        "post-norm",
+        {"model.norm": "post"},
+    ),
+    _ablation(
+        "nope", "no_pos_emb", "What do positions add?", "RoPE", "NoPE", {"model.position": "none"}
+    ),
+    _ablation(
+        "swiglu",
+        "swiglu_ablation",
+        "Does the gate help, at equally many parameters?",
+        "SwiGLU",
+        "SiLU",
+        {"model.ffn": "silu"},
+    ),
+    Suite(
+        "main",
+        "main_experiment",
+        "The same model, another vocabulary or another text: which losses can be compared?",
+        tuple(Variation(f"vocabulary {size}", {"model.vocab_size": size}) for size in (300, 512, 1_024, 2_048)),
+        {
+            "quick": Scale(QUICK),
+            "cpu": Scale(CPU),
+            "full": Scale(
+                FULL,
+                variations=(
+                    Variation("TinyStories"),
+                    Variation("OpenWebText", {"data": "owt", "model.vocab_size": 32_000, "lr": 5e-3, "min_lr": 5e-5}),
+                ),
+            ),
+        },
+    ),
+    Suite(
+        "leaderboard",
+        "leaderboard",
+        "What does a modified model win, each change alone and all together?",
+        _leaderboard(QUICK),
+        {
+            "quick": Scale(QUICK, seeds=(0, 1), variations=_leaderboard(QUICK)),
+            "cpu": Scale(CPU, seeds=(0, 1), variations=_leaderboard(CPU)),
+            "full": Scale(
+                TrainConfig.preset("owt-17m"), variations=_leaderboard(TrainConfig.preset("owt-17m"))
+            ),
+        },
+    ),
+]
+
+SUITES: dict[str, Suite] = {suite.name: suite for suite in _ALL}
+"""Name -> suite."""

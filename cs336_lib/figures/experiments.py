@@ -1,0 +1,75 @@
+"""The figures of chapter 8: runs side by side, and what a swept value does to the last loss."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from cs336_lib.figures.style import COLORS, INK, new_figure, style
+
+Curve = tuple[Sequence[float], Sequence[float], Sequence[float]]
+
+
+def runs(
+    curves: Mapping[str, Curve], ylabel: str, *, floor: tuple[str, float] | None = None, top: float | None = None
+) -> Figure:
+    """Draw runs twice: against steps, and against the time they took.
+
+    Args:
+        curves: run -> (steps, seconds, values). Runs of the same name before a "#" share colour and legend entry.
+        ylabel: what the values are, with their unit.
+        floor: name and height of a dashed line that no run can go below.
+        top: upper end of the axis, so that a run that diverges does not flatten the others.
+    """
+    names = list(dict.fromkeys(name.partition("#")[0] for name in curves))
+    palette = dict(zip(names, [*COLORS.values(), *COLORS.values()], strict=False))
+    with style():
+        figure, (by_step, by_time) = new_figure(7.2, 3.6, columns=2)
+        for name, (steps, seconds, values) in curves.items():
+            group = name.partition("#")[0]
+            label = group if group in names else None
+            if label:
+                names.remove(group)
+            dashed = "--" if list(palette).index(group) >= len(COLORS) else "-"
+            by_step.plot(steps, values, dashed, lw=1.4, color=palette[group], label=label)
+            by_time.plot(seconds, values, dashed, lw=1.4, color=palette[group])
+        for axes, what in ((by_step, "step"), (by_time, "seconds")):
+            axes.set_xlabel(what)
+            if floor is not None:
+                axes.axhline(floor[1], color=INK, ls=":", lw=1.2, label=floor[0] if axes is by_step else None)
+            if top is not None:
+                axes.set_ylim(top=top)
+        by_step.set_ylabel(ylabel)
+        by_time.tick_params(labelleft=False)
+        figure.legend(loc="outside upper center", ncols=3)
+        return figure
+
+
+def sweep(
+    points: Mapping[str, Sequence[tuple[float, float]]], xlabel: str, ylabel: str, *, top: float | None = None
+) -> Figure:
+    """Draw a last loss against a swept value; runs that diverged stand as crosses at the upper edge.
+
+    Args:
+        points: series -> (value, loss), the loss nan where the run diverged.
+        xlabel: what is swept.
+        ylabel: what the loss is, with its unit.
+        top: upper end of the axis; by default above the largest loss.
+    """
+    finite = [loss for series in points.values() for _, loss in series if math.isfinite(loss)]
+    edge = top if top is not None else 1.1 * max(finite, default=1.0)
+    with style():
+        figure, (axes,) = new_figure(7.2, 3.6)
+        for color, (name, series) in zip(COLORS.values(), points.items(), strict=False):
+            good = sorted((x, y) for x, y in series if math.isfinite(y))
+            axes.plot([x for x, _ in good], [y for _, y in good], "o-", ms=5, color=color, label=name)
+            bad = [x for x, y in series if not math.isfinite(y)]
+            axes.plot(bad, [edge * 0.98] * len(bad), "x", ms=8, mew=2, color=color)
+        if any(not math.isfinite(y) for series in points.values() for _, y in series):
+            axes.plot([], [], "x", ms=8, mew=2, color=INK, label="diverged")
+        axes.set_xscale("log")
+        axes.set_ylim(top=edge)
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(ylabel)
+        axes.legend()
+        return figure
