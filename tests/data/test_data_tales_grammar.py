@@ -6,8 +6,8 @@ import random
 import pytest
 
 from cs336_lib.data.tales import ambiguity, parser, walk
-from cs336_lib.data.tales.information import maximum_length, means
 from cs336_lib.data.tales.grammar import read_rules
+from cs336_lib.data.tales.information import maximum_length, means
 from cs336_lib.data.tales.lexicon import GrammarError, read_lexicon
 from cs336_lib.data.tales.program import compile_program
 
