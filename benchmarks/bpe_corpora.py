@@ -1,6 +1,6 @@
-"""Train the assignment's two tokenizers, compare them, and keep what the book shows of them.
+r"""Train the assignment's two tokenizers, compare them, and keep what the book shows of them.
 
-    python benchmarks/bpe_corpora.py --tinystories train.txt --tinystories-valid valid.txt --owt owt-train.txt \\
+    python benchmarks/bpe_corpora.py --tinystories train.txt --tinystories-valid valid.txt --owt owt-train.txt \
         --owt-valid owt-valid.txt --label "whole corpora"
 
 Writes `results/tokenizers/`: `tinystories-10k/` and `owt-32k/`, each a tokenizer with a `record.json` of what its
@@ -36,7 +36,7 @@ def train(path: str, vocab_size: int) -> tuple[Tokenizer, dict[str, Any]]:
     train_bpe(path, 300, [EOT])
     vocab, merges = result = train_bpe(path, vocab_size, [EOT])
     stats = result.stats
-    longest = sorted(vocab.values(), key=lambda token: (-len(token), token))
+    longest = sorted(set(vocab.values()) - {EOT.encode()}, key=lambda token: (-len(token), token))[:20]
     record = {
         "vocab_size": len(vocab),
         "text_bytes": stats.bytes,

@@ -11,7 +11,7 @@ RECORDS = sorted(path for path in results.folder().rglob("*") if path.suffix in 
 
 
 def test_a_record_that_is_missing_is_named_with_its_neighbours():
-    with pytest.raises(FileNotFoundError, match=r"no record 'benchmarks/none.json'.*bpe"):
+    with pytest.raises(FileNotFoundError, match=r"no record 'benchmarks/none.json'.*model"):
         results.read("benchmarks/none.json")
 
 

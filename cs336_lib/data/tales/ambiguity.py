@@ -174,7 +174,8 @@ class _Checker:
         if not right.text and isinstance(other, Branch | Fill):
             yield from self.advance(right, left, shared, seen)
             return
-        taken = {shared.get(b if a == register else a) for a, b in self.apart if register in (a, b)}
+        rivals = [b if a == register else a for a, b in self.apart if register in (a, b)]
+        taken = {shared.get(rival) for rival in rivals if rival}
         yield seen
         for entry, word in enumerate(words):
             if entry not in taken and right.text[:1].startswith(word[:1] if right.text else b""):

@@ -1,0 +1,241 @@
+"""`encode_file`: a text file to a token file, in parallel, in bounded memory, resumable (chapter 3).
+
+The text is cut into parts of about 8 MiB at places that are sure not to change the ids (`pieces`); each part is encoded
+by one worker and put down as a file of its own (`parts`); when all are there, they become one token file
+(`token_format`). Nobody ever holds more than a part, unless a text gives no place to cut.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import pickle
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from cs336_lib.data.parts import Job, Part, Plan, encode_part, finished_part, join_parts, workshop
+from cs336_lib.data.tokens import Header, TokenFile, TokenFileError
+
+PART_BYTES = 8 << 20
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What `encode_file` did.
+
+    Attributes:
+        path: the token file.
+        tokens: how many ids it holds.
+        source_bytes: size of the text.
+        seconds: wall-clock time of this run.
+        encoded_bytes: bytes of text encoded in this run; the rest was there already.
+    """
+
+    path: Path
+    tokens: int
+    source_bytes: int
+    seconds: float
+    encoded_bytes: int
+
+    @property
+    def bytes_per_token(self) -> float:
+        """Bytes of text a token: how well the tokenizer compresses."""
+        return self.source_bytes / max(self.tokens, 1)
+
+    @property
+    def megabytes_per_second(self) -> float:
+        """Text encoded in this run over its time, in 1e6 bytes a second."""
+        return self.encoded_bytes / 1e6 / max(self.seconds, 1e-9)
+
+    def __str__(self) -> str:
+        done = f"{self.source_bytes:,} bytes are {self.tokens:,} tokens, {self.bytes_per_token:.2f} bytes a token"
+        if not self.encoded_bytes:
+            return f"{done}; all were there already"
+        speed = f"{self.megabytes_per_second:,.1f} MB/s"
+        return f"{done}; {self.encoded_bytes / 1e6:,.1f} MB encoded in {self.seconds:.1f} s, {speed}"
+
+
+def encode_file(
+    tokenizer: Any,
+    text_path: str | Path,
+    out_path: str | Path,
+    *,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    resume: bool = True,
+    progress: bool = False,
+    part_bytes: int = PART_BYTES,
+) -> Encoded:
+    r"""Encode a text file to a token file. Special tokens in the text are always recognised.
+
+    Args:
+        tokenizer: a `cs336_lib.bpe.Tokenizer`, or anything with its `encode_to_array(bytes)`, `vocab_size`,
+            `special_tokens` and `fingerprint`. With another `pattern` than GPT-2's, or none, the text is cut only
+            behind special tokens.
+        text_path: the text; it must not change meanwhile.
+        out_path: the token file; replaced if it exists. A folder `OUT.parts` beside it holds the work until it is done,
+            and needs as much room again.
+        workers: parts encoded at a time; None for one a core. The ids do not depend on it.
+        executor: where to encode: threads of this process if None, or any Executor (a Dask client's, too) whose workers
+            see the same files; the tokenizer is pickled for them.
+        resume: keep finished parts of an earlier run with the same text and tokenizer; do nothing if the token file is
+            there and right.
+        progress: show a progress bar.
+        part_bytes: bytes of text a part, about.
+
+    Returns:
+        Tokens, bytes a token, throughput.
+
+    Raises:
+        FileNotFoundError: there is no text, or no folder to write to.
+        ValueError: the text holds `<|endoftext|>`, and the tokenizer does not know it; or a number is out of range.
+        OSError: the disk is full; finished parts are kept.
+        RuntimeError: the text changed (`FileChangedError`), or another process is encoding it.
+
+    >>> import tempfile
+    >>> from cs336_lib.bpe import Tokenizer
+    >>> tokenizer = Tokenizer({i: bytes([i]) for i in range(256)}, [], ["<|endoftext|>"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     text = Path(folder) / "corpus.txt"
+    ...     _ = text.write_bytes(b"One.\n<|endoftext|>\nTwo.\n")
+    ...     done = encode_file(tokenizer, text, Path(folder) / "corpus.tokens")
+    ...     tokens = TokenFile.open(done.path, tokenizer=tokenizer)
+    >>> done.tokens, tokens.dtype, tokens.ids[4:7].tolist()
+    (12, dtype('uint16'), [10, 256, 10])
+    """
+    text_path, out_path = Path(text_path).absolute(), Path(out_path).absolute()
+    _check_arguments(tokenizer, text_path, out_path, workers, part_bytes)
+    began = time.perf_counter()
+    workers = workers or _cores()
+    status = text_path.stat()
+    plan = Plan(status.st_size, status.st_mtime_ns, tokenizer.fingerprint, tokenizer.vocab_size, part_bytes)
+    folder = out_path.with_name(out_path.name + ".parts")
+    if resume and (done := _already_done(text_path, out_path, plan, progress)):
+        if folder.exists():  # of a run that was killed while it tidied up
+            with workshop(folder, plan, resume=False):
+                pass
+        return Encoded(out_path, done.count, done.source_bytes, time.perf_counter() - began, 0)
+    job = Job(tokenizer if executor is None else pickle.dumps(tokenizer), text_path, folder, plan)
+    with _disk_full_says_what_to_do(folder), workshop(folder, plan, resume), _hashing(text_path) as source_hash:
+        encoded = _encode_parts(job, workers, executor, progress)
+        header = join_parts(job, out_path, source_hash.result(), progress)
+    return Encoded(out_path, header.count, plan.source_bytes, time.perf_counter() - began, encoded)
+
+
+def _encode_parts(job: Job, workers: int, executor: Executor | None, progress: bool) -> int:
+    """Encode the parts that are not there yet; returns how many bytes of text that was."""
+    there = {i: part for i in range(job.parts) if (part := finished_part(job, i)) is not None}
+    todo = iter([i for i in range(job.parts) if i not in there])
+    encoded = 0
+    own = ThreadPoolExecutor(workers) if executor is None else None
+    pool = own or executor
+    assert pool is not None
+    pending: set[Future[Part]] = set()
+    with tqdm(
+        total=job.plan.source_bytes,
+        initial=sum(part.stop - part.start for part in there.values()),
+        unit="B",
+        unit_scale=True,
+        desc=f"encode {job.text_path.name}",
+        disable=not progress,
+    ) as bar:
+        try:
+            while True:
+                while len(pending) < 2 * workers and (index := next(todo, None)) is not None:
+                    pending.add(pool.submit(encode_part, job, index))
+                if not pending:
+                    return encoded
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    part = future.result()
+                    encoded += part.stop - part.start
+                    bar.update(part.stop - part.start)
+        finally:
+            wait([future for future in pending if not future.cancel()])
+            if own is not None:
+                own.shutdown()
+
+
+def _already_done(text_path: Path, out_path: Path, plan: Plan, progress: bool) -> Header | None:
+    """The header of an existing token file, if it is whole and what this run would make."""
+    try:
+        tokens = TokenFile.open(out_path, check=False)
+        header = tokens.header
+        if header is None or (header.tokenizer_sha256, header.source_bytes) != (plan.tokenizer, plan.source_bytes):
+            return None
+        tokens.verify()
+    except (FileNotFoundError, TokenFileError):
+        return None
+    return header if header.source_sha256 == _sha256(text_path, threading.Event(), progress) else None
+
+
+@contextmanager
+def _hashing(path: Path) -> Iterator[Future[str]]:
+    """Hash a file beside other work, and no longer than that work lasts."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as background:
+        try:
+            yield background.submit(_sha256, path, stop)
+        finally:
+            stop.set()
+
+
+def _sha256(path: Path, stop: threading.Event, progress: bool = False) -> str:
+    digest = hashlib.sha256()
+    with (
+        path.open("rb", buffering=0) as file,
+        tqdm(
+            total=path.stat().st_size, unit="B", unit_scale=True, desc="compare", disable=not progress, leave=False
+        ) as bar,
+    ):
+        while not stop.is_set() and (block := file.read(_BLOCK)):
+            digest.update(block)
+            bar.update(len(block))
+    return digest.hexdigest()
+
+
+@contextmanager
+def _disk_full_says_what_to_do(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+            raise
+        kept = len(list(folder.glob("*.ids")))
+        why = f"no space left in {folder.parent}; {kept} finished parts are kept: free some and run encode_file again"
+        raise OSError(error.errno, why) from error
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_arguments(tokenizer: Any, text_path: Path, out_path: Path, workers: int | None, part_bytes: int) -> None:
+    missing = [
+        name
+        for name in ("encode_to_array", "vocab_size", "special_tokens", "fingerprint")
+        if not hasattr(tokenizer, name)
+    ]
+    if missing:
+        kind = type(tokenizer).__name__
+        raise TypeError(f"tokenizer is a {kind} without {missing[0]}; encode_file takes a cs336_lib.bpe.Tokenizer")
+    if not text_path.is_file():
+        raise FileNotFoundError(f"no text file {str(text_path)!r}; `corpora.get` fetches or makes one")
+    if not out_path.parent.is_dir():
+        raise FileNotFoundError(f"no folder {str(out_path.parent)!r} to write {out_path.name!r} into; create it first")
+    if out_path.is_dir() or (out_path.exists() and out_path.samefile(text_path)):
+        raise ValueError(f"out_path={str(out_path)!r} is a folder or the text itself; choose another name")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers={workers} must be at least 1, or None for one a core")
+    if part_bytes < 1:
+        raise ValueError(f"part_bytes={part_bytes} must be at least 1")

@@ -1,0 +1,261 @@
+"""Parts: what `encode` cuts its work into, each a file of its own until all are there.
+
+    corpus.tokens.parts/plan.json     which text and which tokenizer the parts belong to
+    corpus.tokens.parts/00000.ids     start, stop, count, check sum, ids
+    ...
+    corpus.tokens.parts/whole         the token file while the parts are put together
+
+Where parts lie follows from the text alone. A part takes its name only when it is complete, so whoever is killed at any
+moment loses at most the parts that were being worked on, and nothing that is half done passes for whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from cs336_lib.bpe.cuts import FileChangedError, fingerprint
+from cs336_lib.data.atomic import replacing
+from cs336_lib.data.pieces import bounds, cuts
+from cs336_lib.data.token_format import Header, TokenFileError, check_ids, smallest_dtype, stream_token_file
+
+END_OF_TEXT = "<|endoftext|>"
+_MAGIC = b"CS336PRT"
+_HEADER_BYTES = 64
+
+
+class UnknownSpecialError(ValueError):
+    """A text holds a special token that its tokenizer does not know."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What parts belong to; those of another plan are of no use."""
+
+    source_bytes: int
+    source_mtime_ns: int
+    tokenizer: str
+    vocab_size: int
+    part_bytes: int
+    version: int = 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """A finished part: its range of the text and its number of ids."""
+
+    start: int
+    stop: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a worker needs to know, on whatever machine it is.
+
+    Attributes:
+        tokenizer: itself for threads; pickled, for workers elsewhere.
+        text_path: absolute.
+        folder: of the parts, absolute.
+        plan: what they belong to.
+    """
+
+    tokenizer: Any
+    text_path: Path
+    folder: Path
+    plan: Plan
+
+    @property
+    def parts(self) -> int:
+        """How many parts there are."""
+        return -(-self.plan.source_bytes // self.plan.part_bytes)
+
+    def path(self, index: int) -> Path:
+        """Where a part lies when it is finished."""
+        return self.folder / f"{index:05}.ids"
+
+    def check_unchanged(self, status: os.stat_result) -> None:
+        """Refuse a text that is no longer the one that was planned for."""
+        if fingerprint(status) != (self.plan.source_bytes, self.plan.source_mtime_ns):
+            raise FileChangedError(
+                f"{self.text_path} changed while it was encoded; run encode_file again when nothing writes to it"
+            )
+
+
+@lru_cache(maxsize=2)
+def _unpickled(tokenizer: bytes) -> Any:
+    """The tokenizer that `encode_file` pickled for this worker, made ready once and not for every part."""
+    return pickle.loads(tokenizer)
+
+
+def encode_part(job: Job, index: int) -> Part:
+    """Encode one part and put it down: what a worker does.
+
+    Args:
+        job: what to encode.
+        index: which part.
+
+    Raises:
+        UnknownSpecialError: the part holds `<|endoftext|>`, and the tokenizer does not know it.
+        FileChangedError: the text is not the one that was planned for.
+        TokenFileError: the tokenizer gave an id outside its vocabulary.
+    """
+    tokenizer = _unpickled(job.tokenizer) if isinstance(job.tokenizer, bytes) else job.tokenizer
+    size, step = job.plan.source_bytes, job.plan.part_bytes
+    with job.text_path.open("rb", buffering=0) as file:
+        job.check_unchanged(os.fstat(file.fileno()))
+        # END_OF_TEXT in any case, so that no cut hides one that the tokenizer does not know.
+        found = cuts(file, size, [*tokenizer.special_tokens, END_OF_TEXT], getattr(tokenizer, "pattern", None))
+        start, stop = bounds(found, size, index * step, min((index + 1) * step, size))
+        text = bytearray(stop - start)
+        file.seek(start)
+        view = memoryview(text)
+        while view and (count := file.readinto(view)):
+            view = view[count:]
+        job.check_unchanged(os.fstat(file.fileno()))
+    if END_OF_TEXT.encode() in text and END_OF_TEXT not in tokenizer.special_tokens:
+        raise UnknownSpecialError(
+            f"{job.text_path} holds {END_OF_TEXT!r} (at byte {start + text.index(END_OF_TEXT.encode()):,}), but the "
+            f"tokenizer does not have it as a special token; build it with special_tokens=[{END_OF_TEXT!r}]"
+        )
+    ids = np.asarray(tokenizer.encode_to_array(bytes(text))) if text else np.empty(0, np.int32)
+    check_ids(ids, job.plan.vocab_size, f"the encoding of {job.text_path}")
+    stored = np.ascontiguousarray(ids, dtype=smallest_dtype(job.plan.vocab_size))
+    numbers = np.array([start, stop, len(stored), zlib.crc32(stored.data)], dtype="<u8")
+    with replacing(job.path(index)) as out:
+        out.write((_MAGIC + numbers.tobytes()).ljust(_HEADER_BYTES, b"\0"))
+        out.write(stored.data)
+    return Part(start, stop, len(stored))
+
+
+def finished_part(job: Job, index: int) -> Part | None:
+    """The part on disk, if it has its full length; its ids are checked when all are put together."""
+    try:
+        with job.path(index).open("rb") as file:
+            head = file.read(_HEADER_BYTES)
+            size = os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return None
+    if len(head) < _HEADER_BYTES or not head.startswith(_MAGIC):
+        return None
+    start, stop, count, _ = _numbers(head)
+    whole = _HEADER_BYTES + count * smallest_dtype(job.plan.vocab_size).itemsize
+    return Part(start, stop, count) if size == whole else None
+
+
+def join_parts(job: Job, out_path: Path, source_sha256: str, progress: bool) -> Header:
+    """Put the parts together and let the token file appear.
+
+    Raises:
+        FileChangedError: the text changed meanwhile.
+        TokenFileError: a part was damaged; it is removed and the others are kept.
+    """
+    whole = job.folder / "whole"
+    with whole.open("wb") as file:
+        header = stream_token_file(
+            file,
+            tqdm(_parts_in_order(job), "join parts", job.parts, unit="part", disable=not progress, leave=False),
+            vocab_size=job.plan.vocab_size,
+            tokenizer_sha256=job.plan.tokenizer,
+            source_sha256=source_sha256,
+            source_bytes=job.plan.source_bytes,
+        )
+        file.flush()
+        os.fsync(file.fileno())
+    job.check_unchanged(job.text_path.stat())
+    whole.replace(out_path)
+    return header
+
+
+def _parts_in_order(job: Job) -> Iterator[np.ndarray]:
+    at = 0
+    for index in range(job.parts):
+        raw = job.path(index).read_bytes()
+        start, stop, count, crc = _numbers(raw)
+        ids = np.frombuffer(raw, dtype=smallest_dtype(job.plan.vocab_size), offset=_HEADER_BYTES)
+        if len(ids) != count or zlib.crc32(ids.data) != crc or (stop > start and start != at):
+            job.path(index).unlink()
+            raise TokenFileError(
+                f"{job.path(index)} was damaged and is removed; run encode_file again, the other parts are kept"
+            )
+        at = stop if stop > start else at
+        yield ids
+    assert at == job.plan.source_bytes
+
+
+def _numbers(head: bytes) -> tuple[int, int, int, int]:
+    """Start, stop, count and check sum in a part's header."""
+    start, stop, count, crc = (int(n) for n in np.frombuffer(head, dtype="<u8", count=4, offset=len(_MAGIC)))
+    return start, stop, count, crc
+
+
+@contextmanager
+def workshop(folder: Path, plan: Plan, resume: bool) -> Iterator[None]:
+    """The folder of parts: made or taken up again, held against other processes, removed when all went well.
+
+    Args:
+        folder: where the parts lie; made when missing.
+        plan: parts that belong to another one are removed.
+        resume: whether to keep finished parts of the same plan.
+
+    Raises:
+        RuntimeError: another process works in the folder.
+        ValueError: the folder holds something else.
+    """
+    folder.mkdir(exist_ok=True)
+    names = ("plan.json", "lock", "whole")
+    for path in folder.iterdir():
+        if path.name not in names and path.suffix not in (".ids", ".part"):
+            raise ValueError(f"{folder} holds {path.name!r}, which is no part of this work; move it away")
+    with (folder / "lock").open("w") as lock:
+        _hold(lock.fileno(), folder)
+        same = resume and _read_plan(folder) == asdict(plan)
+        for path in folder.iterdir():
+            keep = path.name == "lock" or (same and (path.name == "plan.json" or path.suffix == ".ids"))
+            if not keep:
+                path.unlink()
+        if not same:
+            with replacing(folder / "plan.json") as file:
+                file.write(json.dumps(asdict(plan)).encode())
+        try:
+            yield
+        except UnknownSpecialError:
+            _empty(folder)  # with this tokenizer these parts will never be of use
+            raise
+        _empty(folder)
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+
+
+def _read_plan(folder: Path) -> Any:
+    try:
+        return json.loads((folder / "plan.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _hold(descriptor: int, folder: Path) -> None:
+    """Lock the folder; the system lets go when the process ends, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RuntimeError(f"another process is encoding into {folder}; wait for it or choose another name") from None

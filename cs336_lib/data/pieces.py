@@ -1,0 +1,112 @@
+r"""Where a text file may be cut so that its pieces, encoded one by one, give the ids of the whole.
+
+For GPT-2's pattern `cs336_lib.bpe.cuts` knows: at most ends of words. Any other pattern may join what it likes, so
+there only the end of a special token is sure - specials are cut out of a text before anything else happens to it - and
+only if no other special token could reach across either end of it, for the longest one wins.
+
+Both kinds of places are recognised from a few bytes around them, so every worker finds the same ones without reading
+the rest of the file, and needs to be told no more than a range of bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import BinaryIO, Protocol
+
+from cs336_lib.bpe.cuts import CutFile
+from cs336_lib.bpe.pattern import PAT
+
+_WINDOW = 1 << 16
+
+
+class Cuts(Protocol):
+    """Finds places where a file may be cut."""
+
+    def first_cut(self, start: int, stop: int) -> int | None:
+        """The first one in `start <= place < stop`, or None; the ends of the file are cuts."""
+
+
+def cuts(file: BinaryIO, size: int, special_tokens: Sequence[str], pattern: str | None) -> Cuts:
+    """The cuts of a file for one tokenizer.
+
+    Args:
+        file: the text, opened with `buffering=0`.
+        size: its size in bytes.
+        special_tokens: the tokenizer's, and any other strings that must stay whole.
+        pattern: its pre-token pattern, None if unknown.
+    """
+    encoded = sorted({token.encode() for token in special_tokens if token})
+    return CutFile(file, size, encoded) if pattern == PAT else SpecialEnds(file, size, encoded)
+
+
+def bounds(found: Cuts, size: int, start: int, stop: int) -> tuple[int, int]:
+    """Where the piece of a range begins and ends: at the first cut in it, and at the first one behind it.
+
+    Pieces of ranges that cover the file cover it too. One whose range has no cut is empty: (0, 0).
+    """
+    first = found.first_cut(start, stop)
+    if first is None or first >= size:
+        return 0, 0
+    last = size if stop >= size else found.first_cut(stop, size + 1)
+    assert last is not None
+    return first, last
+
+
+class SpecialEnds:
+    """The ends of special tokens in a file, where they are sure.
+
+    Args:
+        file: open for reading in binary.
+        size: its size in bytes.
+        special_tokens: encoded.
+
+    >>> import io
+    >>> ends = SpecialEnds(io.BytesIO(b"a<s>b<s>c"), 9, [b"<s>"])
+    >>> ends.first_cut(0, 4), ends.first_cut(1, 9), ends.first_cut(5, 9), ends.first_cut(5, 8)
+    (0, 4, 8, None)
+    """
+
+    def __init__(self, file: BinaryIO, size: int, special_tokens: Sequence[bytes]) -> None:
+        self._file, self._size, self._specials = file, size, special_tokens
+        self._margin = 2 * max(map(len, special_tokens), default=0)
+
+    def first_cut(self, start: int, stop: int) -> int | None:
+        """The first end in `start <= place < stop`, or None; the ends of the file are cuts."""
+        if start <= 0:
+            return 0
+        while self._specials and start < min(stop, self._size):
+            first = max(0, start - self._margin)
+            self._file.seek(first)
+            window = _read(self._file, start + _WINDOW + self._margin - first)
+            for place in self._ends(window):
+                if start <= first + place < min(stop, start + _WINDOW):
+                    return first + place
+            start += _WINDOW
+        return self._size if self._size < stop else None
+
+    def _ends(self, window: bytes) -> list[int]:
+        """Sure ends in a window, ascending; those within the margin of its ends are sure only at the text's ends."""
+        spans = [(at, at + len(token)) for token in self._specials for at in _occurrences(window, token)]
+        return sorted({b for a, b in spans if not _crossed(a, spans) and not _crossed(b, spans)})
+
+
+def _read(file: BinaryIO, count: int) -> bytes:
+    """Read until so many bytes are there, or the file ends; one unbuffered read may give fewer."""
+    parts = []
+    while count and (part := file.read(count)):
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def _occurrences(window: bytes, token: bytes) -> list[int]:
+    found, at = [], window.find(token)
+    while at >= 0:
+        found.append(at)
+        at = window.find(token, at + 1)
+    return found
+
+
+def _crossed(place: int, spans: list[tuple[int, int]]) -> bool:
+    """Whether a span reaches across a place."""
+    return any(a < place < b for a, b in spans)

@@ -1,0 +1,414 @@
+"""encode_file: the same bytes whoever works, whatever happens on the way."""
+
+import errno
+import hashlib
+import io
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_texts import END, NASTY, prose, tokenizer
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from cs336_lib.bpe.cuts import FileChangedError
+from cs336_lib.data import TokenFile, encode_file, parts, pieces
+
+CRASHES = Path(__file__).with_name("data_crashes.py")
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+PATTERNS = {
+    "gpt2": tokenizer().pattern,
+    "joins what it likes": r"[^\n]*\n|[^\n]+",
+}
+
+
+@pytest.fixture
+def text(tmp_path):
+    """About 300 kB of text: long enough for the compiled encoder."""
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "corpus.txt"
+    path.write_bytes(prose(300_000))
+    return path
+
+
+def sha(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class Here(Executor):
+    """Runs everything at once, in the caller's thread."""
+
+    def submit(self, function, /, *args, **kwargs):
+        future = Future()
+        try:
+            future.set_result(function(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.sampled_from(NASTY), max_size=30).map("".join),
+    st.integers(1, 40),
+    st.sampled_from(
+        [(), (END,), (END, "<|x|>"), (END, "<|x|>", "<|x|><|x|>"), ("<|x|>", "x|><|x", "|><|"), (" ", "\n")]
+    ),
+    st.sampled_from(list(PATTERNS.values())),
+)
+@example("<|x|><|x|><|x|>" * 9, 3, (END, "<|x|>", "<|x|><|x|>"), PATTERNS["joins what it likes"])
+@example("aaaa" * 50, 7, (), PATTERNS["gpt2"])
+def test_pieces_encoded_one_by_one_are_the_whole(text, step, specials, pattern):
+    ours = tokenizer(specials, pattern)
+    data = text.encode()
+    found = pieces.cuts(io.BytesIO(data), len(data), specials, pattern)
+    spans = [pieces.bounds(found, len(data), at, min(at + step, len(data))) for at in range(0, len(data), step)]
+    spans = [span for span in spans if span != (0, 0)]
+    assert [a for a, _ in spans[1:]] == [b for _, b in spans[:-1]]
+    assert b"".join(data[a:b] for a, b in spans) == data
+    ids = [i for a, b in spans for i in ours.encode(data[a:b].decode())]
+    assert ids == ours.encode(text)
+
+
+def test_ends_of_specials_are_found_across_windows(monkeypatch):
+    monkeypatch.setattr(pieces, "_WINDOW", 3)
+    data = b"aaaa<|x|>bbbbbbbbbbbbbb<|x|><|x|>c"
+    ends = pieces.SpecialEnds(io.BytesIO(data), len(data), [b"<|x|>", b"<|x|><|x|>"])
+    assert [ends.first_cut(at, len(data) + 1) for at in (1, 9, 10, 33, 34)] == [9, 9, 33, 33, 34]
+
+
+def test_the_token_file_holds_the_ids_of_the_text(tmp_path, text):
+    ours = tokenizer()
+    done = encode_file(ours, text, tmp_path / "x.tokens", part_bytes=10_000)
+    tokens = TokenFile.open(done.path, tokenizer=ours)
+    tokens.verify()
+    assert tokens.ids.tolist() == ours.encode(text.read_bytes().decode())
+    assert tokens.header.source_sha256 == sha(text)
+    assert tokens.header.source_bytes == done.source_bytes == done.encoded_bytes == text.stat().st_size
+    assert done.tokens == len(tokens) and tokens.dtype == np.uint16
+    assert done.bytes_per_token == pytest.approx(text.stat().st_size / len(tokens))
+    assert "bytes a token" in str(done) and "MB/s" in str(done)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "x.tokens"]
+
+
+@pytest.mark.parametrize("content", [b"", b"x", END.encode(), b"\xff\xfe not UTF-8 \x80", b"\xef\xbb\xbfBOM"])
+def test_short_and_strange_files_are_encoded_too(tmp_path, content):
+    (tmp_path / "a").write_bytes(content)
+    ours = tokenizer()
+    encode_file(ours, tmp_path / "a", tmp_path / "b", part_bytes=2)
+    assert ours.decode_bytes(TokenFile.open(tmp_path / "b").ids) == content
+
+
+def test_a_large_vocabulary_takes_four_bytes(tmp_path, text):
+    class Large:
+        vocab_size, special_tokens, fingerprint = 70_000, (END,), "ab"
+
+        def encode_to_array(self, data):
+            return np.full(3, 69_999)
+
+    encode_file(Large(), text, tmp_path / "x")
+    tokens = TokenFile.open(tmp_path / "x")
+    assert tokens.dtype == np.uint32 and tokens.ids.tolist() == [69_999] * 3
+
+
+def executors():
+    spawn = multiprocessing.get_context("spawn")
+    return {
+        "threads": lambda: ThreadPoolExecutor(3),
+        "caller": Here,
+        "processes": lambda: ProcessPoolExecutor(2, mp_context=spawn),
+    }
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """The token file that one worker makes of the fixture's text."""
+    folder = tmp_path_factory.mktemp("reference")
+    (folder / "a").write_bytes(prose(300_000))
+    encode_file(tokenizer(), folder / "a", folder / "b", workers=1, part_bytes=1 << 20)
+    return sha(folder / "b")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 7])
+@pytest.mark.parametrize("part_bytes", [7_000, 100_000])
+def test_any_number_of_workers_and_any_size_of_part_give_the_same_file(tmp_path, text, reference, workers, part_bytes):
+    encode_file(tokenizer(), text, tmp_path / "x", workers=workers, part_bytes=part_bytes)
+    assert sha(tmp_path / "x") == reference
+
+
+@pytest.mark.parametrize("name", list(executors()))
+def test_any_executor_gives_the_same_file(tmp_path, text, reference, name):
+    with executors()[name]() as executor:
+        encode_file(tokenizer(), text, tmp_path / "x", executor=executor, part_bytes=40_000)
+    assert sha(tmp_path / "x") == reference
+
+
+@pytest.mark.dist
+@pytest.mark.slow
+def test_a_dask_client_gives_the_same_file(tmp_path, text, reference):
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        encode_file(tokenizer(), text, tmp_path / "x", executor=client.get_executor(), part_bytes=40_000)
+    assert sha(tmp_path / "x") == reference
+
+
+def test_relative_paths_mean_the_callers_folder(tmp_path, text, reference, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with ThreadPoolExecutor(1) as executor:
+        encode_file(tokenizer(), "in/corpus.txt", "x", executor=executor)
+    assert sha(tmp_path / "x") == reference
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes that it forked")
+
+
+@needs_fork
+@pytest.mark.parametrize("how", ["at random moments", "at every step"])
+def test_a_killed_run_resumes_to_the_same_file(tmp_path, text, reference, how):
+    done = subprocess.run(
+        [sys.executable, CRASHES, how, text, tmp_path / "out"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [reference]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out"]
+
+
+def test_finished_parts_are_not_done_again(tmp_path, text, reference, monkeypatch):
+    seen = []
+    encode_part = parts.encode_part
+
+    def fails_at_the_third(job, index):
+        if index == 3:
+            raise KeyboardInterrupt
+        return encode_part(job, index)
+
+    def notes(job, index):
+        seen.append(index)
+        return encode_part(job, index)
+
+    monkeypatch.setattr("cs336_lib.data.encode.encode_part", fails_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=50_000)
+    assert not (tmp_path / "x").exists()
+    left = {int(p.stem) for p in (tmp_path / "x.parts").glob("*.ids")}
+    assert {0, 1, 2} <= left
+    monkeypatch.setattr("cs336_lib.data.encode.encode_part", notes)
+    done = encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=50_000)
+    assert 3 in seen and not left & set(seen)
+    assert 0 < done.encoded_bytes < done.source_bytes
+    assert sha(tmp_path / "x") == reference
+    assert not (tmp_path / "x.parts").exists()
+
+
+def interrupted(monkeypatch, ours, text, out):
+    """Leave all parts behind, but no token file."""
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("cs336_lib.data.encode.join_parts", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+        encode_file(ours, text, out, part_bytes=50_000)
+    assert not out.exists()
+    return out.with_name(out.name + ".parts")
+
+
+def test_a_damaged_part_is_found_and_only_it_is_done_again(tmp_path, text, reference, monkeypatch):
+    folder = interrupted(monkeypatch, tokenizer(), text, tmp_path / "x")
+    part = folder / "00002.ids"
+    raw = bytearray(part.read_bytes())
+    raw[-1] ^= 1
+    part.write_bytes(raw)
+    with pytest.raises(ValueError, match=r"00002.ids was damaged and is removed; run encode_file again"):
+        encode_file(tokenizer(), text, tmp_path / "x", part_bytes=50_000)
+    assert not (tmp_path / "x").exists()
+    (folder / "00001.ids").write_bytes(b"half")
+    done = encode_file(tokenizer(), text, tmp_path / "x", part_bytes=50_000)
+    assert 90_000 < done.encoded_bytes < 110_000
+    assert sha(tmp_path / "x") == reference
+
+
+@pytest.mark.parametrize("change", ["tokenizer", "text", "part size", "resume=False"])
+def test_parts_of_other_work_are_never_used(tmp_path, text, monkeypatch, change):
+    old = tokenizer([END, "the"]) if change == "tokenizer" else tokenizer()
+    interrupted(monkeypatch, old, text, tmp_path / "x")
+    if change == "text":
+        text.write_bytes(text.read_bytes().replace(b"cat", b"dog"))
+    done = encode_file(
+        tokenizer(), text, tmp_path / "x", part_bytes=60_000 if change == "part size" else 50_000,
+        resume=change != "resume=False",
+    )  # fmt: skip
+    assert done.encoded_bytes == done.source_bytes
+    assert TokenFile.open(tmp_path / "x").ids.tolist() == tokenizer().encode(text.read_bytes().decode())
+
+
+def test_a_token_file_that_is_there_and_right_is_left_alone(tmp_path, text):
+    encode_file(tokenizer(), text, tmp_path / "x")
+    before = (tmp_path / "x").stat().st_mtime_ns
+    done = encode_file(tokenizer(), text, tmp_path / "x")
+    assert done.encoded_bytes == 0 and done.tokens > 0 and "there already" in str(done)
+    assert (tmp_path / "x").stat().st_mtime_ns == before
+    assert encode_file(tokenizer(), text, tmp_path / "x", resume=False).encoded_bytes == done.source_bytes
+
+
+@pytest.mark.parametrize("change", ["text", "tokenizer", "ids", "length", "kind"])
+def test_a_token_file_that_is_there_and_wrong_is_replaced(tmp_path, text, change):
+    out = tmp_path / "x"
+    encode_file(tokenizer([END, "the"]) if change == "tokenizer" else tokenizer(), text, out)
+    raw = out.read_bytes()
+    if change == "text":
+        text.write_bytes(text.read_bytes().replace(b"cat", b"dog"))
+    elif change == "ids":
+        out.write_bytes(raw[:-2] + b"\1\0")
+    elif change == "length":
+        out.write_bytes(raw[:-2])
+    elif change == "kind":
+        out.write_bytes(b"something else")
+    assert encode_file(tokenizer(), text, out).encoded_bytes == text.stat().st_size
+    TokenFile.open(out, tokenizer=tokenizer()).verify()
+    assert TokenFile.open(out).ids.tolist() == tokenizer().encode(text.read_bytes().decode())
+
+
+@pytest.mark.parametrize("specials", [(), ("<|x|>",)])
+@pytest.mark.parametrize("step", [5, 1 << 20])
+def test_a_text_with_end_of_text_needs_a_tokenizer_that_knows_it(tmp_path, specials, step):
+    (tmp_path / "a").write_bytes(b"Once.\n<|endoftext|>\nTwice.\n")
+    with pytest.raises(ValueError, match=r"holds '<\|endoftext\|>' \(at byte 6\).*special_tokens=\['<\|endoftext"):
+        encode_file(tokenizer(specials), tmp_path / "a", tmp_path / "b", part_bytes=step)
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_text_without_special_tokens_needs_none(tmp_path):
+    (tmp_path / "a").write_bytes(b"Once and again")
+    assert encode_file(tokenizer(()), tmp_path / "a", tmp_path / "b").tokens == 13  # "in" is one
+
+
+def test_a_text_that_changes_meanwhile_is_noticed(tmp_path, text, monkeypatch):
+    encode_part = parts.encode_part
+
+    def writes(job, index):
+        with job.text_path.open("ab") as file:
+            file.write(b"more")
+        return encode_part(job, index)
+
+    monkeypatch.setattr("cs336_lib.data.encode.encode_part", writes)
+    with pytest.raises(FileChangedError, match="changed while it was encoded"):
+        encode_file(tokenizer(), text, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_ids_outside_the_vocabulary_are_an_error(tmp_path, text):
+    class Wrong:
+        vocab_size, special_tokens, fingerprint = 100, (END,), "ab"
+
+        def encode_to_array(self, data):
+            return np.array([5, 100])
+
+    with pytest.raises(ValueError, match="id 100 at place 1, outside a vocabulary of 100"):
+        encode_file(Wrong(), text, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("where", ["a part", "the whole"])
+def test_a_full_disk_says_what_to_do_and_keeps_finished_parts(tmp_path, text, reference, monkeypatch, where):
+    written = []
+    replacing, stream = parts.replacing, parts.stream_token_file
+
+    def full(*args, **kwargs):
+        written.append(args)
+        if len(written) > (4 if where == "a part" else 0):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return (replacing if where == "a part" else stream)(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parts, "replacing" if where == "a part" else "stream_token_file", full)
+        with pytest.raises(OSError, match=r"finished parts are kept: free some and run encode_file again") as caught:
+            encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=50_000)
+    assert caught.value.errno == errno.ENOSPC
+    assert not (tmp_path / "x").exists()
+    done = encode_file(tokenizer(), text, tmp_path / "x", part_bytes=50_000)
+    assert done.encoded_bytes < done.source_bytes
+    assert sha(tmp_path / "x") == reference
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare here")
+def test_a_disk_that_is_really_full(tmp_path, text, reference):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = (
+        f"mount -t tmpfs -o size=1400k none {disk} && {sys.executable} {CRASHES} 'on a small disk' {text} {disk}/out"
+    )
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", command], env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip("no right to mount here")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["full", reference]
+
+
+def test_two_processes_never_work_in_one_folder(tmp_path, text, monkeypatch):
+    entered, leave = threading.Event(), threading.Event()
+    encode_part = parts.encode_part
+
+    def waits(job, index):
+        entered.set()
+        leave.wait(30)
+        return encode_part(job, index)
+
+    monkeypatch.setattr("cs336_lib.data.encode.encode_part", waits)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(encode_file, tokenizer(), text, tmp_path / "x")
+        entered.wait(30)
+        with pytest.raises(RuntimeError, match="another process is encoding into"):
+            encode_file(tokenizer(), text, tmp_path / "x")
+        leave.set()
+        assert first.result().tokens
+
+
+def test_a_folder_of_something_else_is_not_touched(tmp_path, text):
+    (tmp_path / "x.parts").mkdir()
+    (tmp_path / "x.parts" / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match=r"thesis\.tex"):
+        encode_file(tokenizer(), text, tmp_path / "x")
+    assert [p.name for p in (tmp_path / "x.parts").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"text_path": "nothing"}, FileNotFoundError, "no text file .*nothing"),
+        ({"out_path": "nowhere/x"}, FileNotFoundError, "no folder .*nowhere"),
+        ({"out_path": "in"}, ValueError, "is a folder or the text itself"),
+        ({"out_path": "in/corpus.txt"}, ValueError, "is a folder or the text itself"),
+        ({"workers": 0}, ValueError, "workers=0"),
+        ({"part_bytes": 0}, ValueError, "part_bytes=0"),
+        ({"tokenizer": "gpt2"}, TypeError, "tokenizer is a str without encode_to_array"),
+    ],
+)
+def test_bad_arguments_are_named(tmp_path, text, monkeypatch, change, error, message):
+    monkeypatch.chdir(tmp_path)
+    arguments = {"tokenizer": tokenizer(), "text_path": "in/corpus.txt", "out_path": "x"} | change
+    before = sha(text)
+    with pytest.raises(error, match=message):
+        encode_file(**arguments)
+    assert sha(text) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def test_progress_is_shown_when_asked_for(tmp_path, text, capsys):
+    encode_file(tokenizer(), text, tmp_path / "x")
+    assert capsys.readouterr().err == ""
+    encode_file(tokenizer(), text, tmp_path / "y", progress=True)
+    assert "encode corpus.txt: 100%" in capsys.readouterr().err

@@ -1,0 +1,204 @@
+"""Token files: what they say, and what they refuse to be taken for."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from data_texts import tokenizer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cs336_lib.data import TokenFile
+from cs336_lib.data.token_format import HEADER_BYTES, check_ids, stream_token_file, write_token_file
+from cs336_lib.data.tokens import TokenFileError
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A token file of 0 ... 99."""
+    write_token_file(
+        tmp_path / "x.tokens", [np.arange(60), np.arange(60, 100)], vocab_size=264, tokenizer_sha256="ab12"
+    )
+    return tmp_path / "x.tokens"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 69_999), max_size=9), max_size=5), st.sampled_from([70_000, 2**32]))
+def test_ids_come_back_as_they_were_written(tmp_path_factory, chunks, vocab_size):
+    path = tmp_path_factory.mktemp("ids") / "x"
+    header = write_token_file(
+        path, [np.array(c, dtype=np.int64) for c in chunks], vocab_size=vocab_size, tokenizer_sha256="ab"
+    )
+    tokens = TokenFile.open(path, vocab_size=vocab_size)
+    tokens.verify()
+    assert tokens.ids.tolist() == [i for chunk in chunks for i in chunk]
+    assert (len(tokens), tokens.header, tokens.dtype) == (header.count, header, np.uint32)
+
+
+def test_the_header_is_readable_and_the_ids_take_two_bytes_when_they_fit(path):
+    raw = path.read_bytes()
+    said = json.loads(raw[12:HEADER_BYTES])
+    assert (said["dtype"], said["count"], said["vocab_size"]) == ("uint16", 100, 264)
+    assert len(raw) == HEADER_BYTES + 200
+    assert repr(TokenFile.open(path)).endswith("100 ids, uint16, vocabulary 264)")
+
+
+def test_ids_are_read_only(path):
+    with pytest.raises(ValueError, match="read-only"):
+        TokenFile.open(path).ids[0] = 1
+
+
+def patched(path, at, new):
+    raw = bytearray(path.read_bytes())
+    raw[at : at + len(new)] = new
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda p: p.write_bytes(p.read_bytes()[:-1]), "cut short: 4,295 bytes, and its header promises 4,296"),
+        (lambda p: p.write_bytes(p.read_bytes() + b"\0\0"), "longer than it says"),
+        (lambda p: p.write_bytes(p.read_bytes()[:500]), "cut short inside its header"),
+        (lambda p: p.write_bytes(p.read_bytes()[:9]), "cut short inside its header"),
+        (lambda p: p.write_bytes(b""), "no token file"),
+        (lambda p: p.write_bytes(b"Once upon a time"), r"no token file \(it does not begin with CS336TOK\)"),
+        (lambda p: patched(p, 8, b"\x09"), "format version 9"),
+        (lambda p: patched(p, 12, b"}"), "damaged header"),
+        (lambda p: patched(p, 12, b"[]" + b" " * 600), "damaged header"),
+        (lambda p: p.write_bytes(p.read_bytes().replace(b'"uint16"', b'"object"')), "damaged header"),
+        (lambda p: p.write_bytes(p.read_bytes().replace(b'"count": 100', b'"count": -10')), "damaged header"),
+        (lambda p: p.write_bytes(p.read_bytes().replace(b'"count": 100', b'"count": 1.0')), "damaged header"),
+        (lambda p: p.write_bytes(p.read_bytes().replace(b'"vocab_size": 264', b'"vocab_size": 040')), "damaged header"),
+        (lambda p: patched(p, HEADER_BYTES + 20, b"\xff\xff"), "id 65535 at place 10, outside a vocabulary of 264; it"),
+    ],
+)
+def test_a_damaged_or_foreign_file_is_refused_by_name(path, damage, message):
+    damage(path)
+    with pytest.raises(TokenFileError, match=message) as caught:
+        TokenFile.open(path)
+    assert str(path) in str(caught.value)
+
+
+def test_ids_altered_within_the_vocabulary_are_found_by_their_hash(path):
+    TokenFile.open(path).verify()
+    patched(path, HEADER_BYTES, b"\7")
+    with pytest.raises(TokenFileError, match="do not match their hash"):
+        TokenFile.open(path).verify()
+
+
+def test_a_file_of_another_tokenizer_is_refused(tmp_path):
+    ours, other = tokenizer(), tokenizer([])
+    write_token_file(tmp_path / "x", [np.arange(9)], vocab_size=264, tokenizer_sha256=ours.fingerprint)
+    assert len(TokenFile.open(tmp_path / "x", tokenizer=ours)) == 9
+    with pytest.raises(TokenFileError, match=f"made by tokenizer {ours.fingerprint[:12]}"):
+        TokenFile.open(tmp_path / "x", tokenizer=other)
+
+
+def test_a_vocabulary_that_is_too_small_is_an_error_at_opening(path):
+    with pytest.raises(TokenFileError, match="vocabulary of 264, but vocab_size=200"):
+        TokenFile.open(path, vocab_size=200)
+    assert TokenFile.open(path, vocab_size=500).vocab_size == 264
+
+
+def test_a_dtype_that_disagrees_is_refused(path):
+    assert len(TokenFile.open(path, dtype="uint16")) == 100
+    with pytest.raises(TokenFileError, match="holds uint16, not int32"):
+        TokenFile.open(path, dtype="int32")
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "uint32", "int32", "int64"])
+@pytest.mark.parametrize("size", [0, 7])
+def test_plain_arrays_open_only_when_their_dtype_is_stated(tmp_path, dtype, size):
+    ids = np.arange(size, dtype=dtype)
+    np.save(tmp_path / "x.npy", ids)
+    ids.tofile(tmp_path / "x.bin")
+    for name in ("x.npy", "x.bin"):
+        with pytest.raises(TokenFileError, match="state their type"):
+            TokenFile.open(tmp_path / name)
+        tokens = TokenFile.open(tmp_path / name, dtype=dtype, vocab_size=7)
+        assert tokens.ids.tolist() == ids.tolist()
+        assert tokens.header is None and tokens.vocab_size == 7
+        assert TokenFile.open(tmp_path / name, dtype=dtype).vocab_size is None
+
+
+def bytes_of(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "message"),
+    [
+        (bytes_of(np.arange(5)), {"dtype": "uint16"}, "holds int64 of shape .5,., not a flat array of uint16"),
+        (bytes_of(np.ones((2, 2), dtype="uint16")), {"dtype": "uint16"}, "of shape .2, 2., not a flat array"),
+        (bytes_of(np.array([{}, {}])), {"dtype": "uint16"}, "holds object"),
+        (bytes_of(np.arange(5))[:-8], {"dtype": "int64"}, "its header promises 168"),
+        (bytes_of(np.arange(5))[:40], {"dtype": "int64"}, "damaged .npy header"),
+        (b"\1\2\3", {"dtype": "uint16"}, "3 bytes, which is no whole number of uint16 ids"),
+        (b"\1\2\3\4", {"dtype": "float32"}, "dtype=float32"),
+        (b"PK\3\4....", {"dtype": "uint16"}, "zip archive"),
+        (
+            np.array([3, 9], "uint16").tobytes(),
+            {"dtype": "uint16", "vocab_size": 9},
+            "id 9 at place 1.*is the dtype right",
+        ),
+        (np.array([3, -1], "int32").tobytes(), {"dtype": "int32", "vocab_size": 9}, "id -1 at place 1"),
+        (np.array([3, 1], "uint16").tobytes(), {"dtype": "uint16", "tokenizer": tokenizer()}, "does not say which"),
+    ],
+)
+def test_plain_files_that_are_not_what_was_stated_are_refused_by_name(tmp_path, content, arguments, message):
+    path = tmp_path / "x.bin"
+    path.write_bytes(content)
+    with pytest.raises(TokenFileError, match=message) as caught:
+        TokenFile.open(path, **arguments)
+    assert str(path) in str(caught.value)
+
+
+def test_what_torch_saves_is_refused(tmp_path):
+    torch.save(torch.arange(9), tmp_path / "x.pt")
+    with pytest.raises(TokenFileError, match=r"zip archive, as torch\.save"):
+        TokenFile.open(tmp_path / "x.pt", dtype="int64")
+
+
+def test_a_plain_file_has_nothing_to_verify(tmp_path):
+    np.arange(3).tofile(tmp_path / "x.bin")
+    with pytest.raises(TokenFileError, match="no hash to verify"):
+        TokenFile.open(tmp_path / "x.bin", dtype="int64").verify()
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.tokens"):
+        TokenFile.open(tmp_path / "nothing.tokens")
+
+
+def test_ids_outside_the_vocabulary_are_never_written(path):
+    before = path.read_bytes()
+    for bad in ([3, 264], [-1, 3]):
+        with pytest.raises(TokenFileError, match=r"outside a vocabulary of 264"):
+            write_token_file(path, [np.arange(3), np.array(bad)], vocab_size=264, tokenizer_sha256="ab12")
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == ["x.tokens"]
+
+
+def test_the_first_bad_id_is_found_in_any_block(monkeypatch):
+    monkeypatch.setattr("cs336_lib.data.token_format.SCAN", 4)
+    ids = np.array([1, 2, 3, 4, 5, 6, 9, 8, 9, 9])
+    with pytest.raises(TokenFileError, match="id 9 at place 6"):
+        check_ids(ids, 9)
+    check_ids(ids, 10)
+
+
+def test_a_file_that_was_never_finished_has_no_header():
+    file = io.BytesIO()
+
+    def chunks():
+        yield np.arange(5)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stream_token_file(file, chunks(), vocab_size=9, tokenizer_sha256="ab", source_sha256="", source_bytes=0)
+    assert not file.getvalue()[:HEADER_BYTES].strip(b"\0")
