@@ -27,6 +27,7 @@ from cs336_lib.bpe.encoder_layout import (
     POOL_SIZE,
     POOL_USED,
     PROGRESS_WORDS,
+    RECENT_BITS,
     TABLE_FULL,
     USED,
     WRITTEN,
@@ -118,9 +119,13 @@ class Workspace:
             np.empty(SCAN_WORDS, np.uint64),
             np.empty(BATCH_ROOM, np.int64),
             np.empty(3 * BATCH_ROOM, np.uint64),
+            np.empty(BATCH_ROOM, np.uint64),
+            np.empty(BATCH_ROOM, np.int64),
+            np.empty(BATCH_ROOM, np.int64),
         )
         self._small_text = np.zeros(SMALL + PADDING, np.uint8)
         self._small_ids = np.empty(SMALL + 1, np.int32)
+        self._recent = np.zeros(2 << RECENT_BITS, np.uint64)
         self._words: tuple[np.ndarray, ...] = ()
         self._make_words(FIRST_CAPACITY)
         self._scratch: tuple[np.ndarray, ...] = ()
@@ -183,6 +188,7 @@ class Workspace:
                 len(ends),
                 *self._tables.addresses,
                 *self._words,
+                self._recent,
                 *self._batch,
                 *self._scratch,
                 progress,
@@ -204,6 +210,7 @@ class Workspace:
         capacity, progress = int(self._progress[CAPACITY]), self._progress
         if capacity >= LAST_CAPACITY:
             self._words[0].fill(0)
+            self._recent.fill(0)  # its answers may point into the pool
             progress[USED], progress[ARENA_USED], progress[POOL_USED] = 0, 0, 0
             return
         rows, arena, pool = self._words
