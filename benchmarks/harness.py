@@ -1,0 +1,66 @@
+"""Measure several ways of doing one thing side by side.
+
+Machines drift (other load, clock speed, heat), so the contenders take turns: in each round every one runs once, and
+medians over the rounds are compared. A ratio measured so is stable where the times themselves are not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def alternate(
+    contenders: Mapping[str, Callable[[], Any]], rounds: int, before: Callable[[], Any] | None = None
+) -> dict[str, list[float]]:
+    """Run each contender once a round and return the seconds each took.
+
+    Args:
+        contenders: name to function; each has been warmed up by the caller.
+        rounds: number of rounds.
+        before: called before each start and each stop of the clock, such as `torch.cuda.synchronize`.
+
+    Returns:
+        Name to list of seconds, one for each round.
+    """
+    wait = before or (lambda: None)
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    order = list(contenders)
+    for round_index in range(rounds):
+        shift = round_index % len(order)  # nobody always runs on the cache its neighbour left
+        for name in order[shift:] + order[:shift]:
+            wait()
+            start = time.perf_counter()
+            contenders[name]()
+            wait()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratio(seconds: Mapping[str, list[float]], name: str, peer: str) -> float:
+    """Return the median over rounds of one contender's time divided by its peer's in the same round."""
+    return statistics.median(a / b for a, b in zip(seconds[name], seconds[peer], strict=True))
+
+
+def device_name(device: str = "cpu") -> str:
+    """Name the device without naming the host: "2-core x86_64 CPU", or the GPU's product name."""
+    if device == "cpu":
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return f"{cores}-core {platform.machine()} CPU"
+    import torch
+
+    return torch.cuda.get_device_name()
+
+
+def write(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record as JSON, under a temporary name first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,145 @@
+"""The figures of chapters 2 and 3: what training costs, where its time goes, what vocabularies share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from cs336_lib.figures.style import COLORS, PAPER, new_figure, style
+
+
+def growth(sizes: Sequence[float], series: Mapping[str, Sequence[float]], xlabel: str, ylabel: str) -> Figure:
+    """Draw quantities that grow with the input, on logarithmic axes, where a power law is a straight line.
+
+    Args:
+        sizes: of the input.
+        series: name -> one value a size; shorter ones end earlier.
+        xlabel: what `sizes` counts, with its unit.
+        ylabel: what the series count, with its unit.
+    """
+    with style():
+        figure, (axes,) = new_figure(7.2, 3.8)
+        for name, values in series.items():
+            axes.plot(sizes[: len(values)], values, "o-", ms=5, label=name)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(ylabel)
+        axes.legend()
+        return figure
+
+
+def work_per_merge(series: Mapping[str, Sequence[int]]) -> Figure:
+    """Draw how many pairs each merge makes a trainer look at.
+
+    Args:
+        series: trainer -> pairs looked at, merge by merge.
+    """
+    with style():
+        figure, (axes,) = new_figure(7.2, 3.4)
+        for name, values in series.items():
+            axes.plot(range(1, len(values) + 1), values, lw=1.2, label=f"{name}: {sum(values):,} in all")
+        axes.set_yscale("log")
+        axes.set_xlabel("merge")
+        axes.set_ylabel("pairs looked at")
+        axes.legend()
+        return figure
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A function in a profile: its name, its seconds with all that it calls, and what it calls."""
+
+    name: str
+    seconds: float
+    children: tuple["Frame", ...] = ()
+
+
+def flame_graph(root: Frame, smallest: float = 0.01) -> Figure:
+    """Draw a profile: width is time, and each function lies on the one that called it.
+
+    Args:
+        root: of the profile.
+        smallest: parts of the whole below this are not drawn.
+    """
+    boxes: list[tuple[int, float, Frame]] = []
+
+    def place(frame: Frame, depth: int, left: float) -> None:
+        if frame.seconds < smallest * root.seconds:
+            return
+        boxes.append((depth, left, frame))
+        for child in frame.children:
+            place(child, depth + 1, left)
+            left += child.seconds
+
+    place(root, 0, 0.0)
+    palette = [COLORS[name] for name in ("orange", "yellow", "red", "sky", "green", "purple")]
+    depth_of_all = max(depth for depth, _, _ in boxes)
+    with style():
+        figure, (axes,) = new_figure(7.2, 0.42 * depth_of_all + 1.2)
+        for depth, left, frame in boxes:
+            color = palette[sum(frame.name.encode()) % len(palette)]
+            axes.add_patch(Rectangle((left, depth), frame.seconds, 0.94, fc=color, ec=PAPER, alpha=0.75))
+            share = frame.seconds / root.seconds
+            if share > 0.07:
+                room = int(share * 86)
+                label = f"{frame.name} {share:.0%}"
+                axes.text(left + frame.seconds / 2, depth + 0.47, label[:room], ha="center", va="center", fontsize=8)
+        axes.set_xlim(0, root.seconds)
+        axes.set_ylim(0, depth_of_all + 1)
+        axes.set_xlabel("seconds")
+        axes.set_yticks([])
+        axes.grid(visible=False)
+        return figure
+
+
+def stages(series: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Draw where the time of several runs goes, as stacked bars.
+
+    Args:
+        series: run -> stage -> seconds.
+    """
+    names = list(dict.fromkeys(stage for run in series.values() for stage in run))
+    with style():
+        figure, (axes,) = new_figure(7.2, 0.55 * len(series) + 1.3)
+        left = [0.0] * len(series)
+        for color, name in zip(COLORS.values(), names, strict=False):
+            widths = [run.get(name, 0.0) for run in series.values()]
+            axes.barh(range(len(series)), widths, left=left, color=color, label=name, height=0.6)
+            left = [a + b for a, b in zip(left, widths, strict=True)]
+        axes.set_yticks(range(len(series)), list(series))
+        axes.invert_yaxis()
+        axes.set_xlabel("seconds")
+        axes.grid(axis="y", visible=False)
+        axes.legend(loc="upper center", ncols=len(names), bbox_to_anchor=(0.5, 1.3))
+        return figure
+
+
+def compression(ratios: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+    """Draw bytes a token, document by document, with the mean of each group.
+
+    Args:
+        ratios: tokenizer -> kind of text -> bytes per token of each document.
+    """
+    kinds = list(dict.fromkeys(kind for groups in ratios.values() for kind in groups))
+    with style():
+        figure, (axes,) = new_figure(7.2, 3.6)
+        for place, groups in enumerate(ratios.values()):
+            for color, kind in zip(COLORS.values(), kinds, strict=False):
+                values = groups.get(kind, ())
+                if not values:
+                    continue
+                left = place + (kinds.index(kind) - (len(kinds) - 1) / 2) * 0.3
+                spread = [left + 0.09 * ((7 * i) % 11 / 5 - 1) for i in range(len(values))]
+                axes.plot(spread, values, "o", ms=5, color=color, alpha=0.55, label=kind if not place else None)
+                mean = sum(values) / len(values)
+                axes.plot([left - 0.12, left + 0.12], [mean, mean], color=color, lw=3)
+                axes.annotate(f"{mean:.2f}", (left + 0.13, mean), fontsize=8.5, va="center")
+        axes.set_xticks(range(len(ratios)), [f"{name} tokenizer" for name in ratios])
+        axes.set_xlim(-0.6, len(ratios) - 0.4)
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel("bytes per token")
+        axes.grid(axis="x", visible=False)
+        axes.legend(title="text")
+        return figure

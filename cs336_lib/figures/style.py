@@ -1,0 +1,85 @@
+"""One look for every figure of the book: a paper-coloured card that reads the same on a light and on a dark page.
+
+The colours are those of Okabe and Ito, which stay apart for colour-blind readers; `COLORS` names them by role.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+PAPER = "#fcfbf7"
+INK = "#222831"
+FAINT = "#c9c7bf"
+COLORS = {
+    "blue": "#0072b2",
+    "orange": "#e69f00",
+    "green": "#009e73",
+    "red": "#d55e00",
+    "purple": "#aa4499",
+    "sky": "#56b4e9",
+    "grey": "#8a8f98",
+    "yellow": "#f0e442",
+}
+
+STYLE: dict[str, Any] = {
+    "figure.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "figure.dpi": 150,
+    "savefig.dpi": 150,
+    "figure.constrained_layout.use": True,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 12,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "font.size": 10.5,
+    "axes.prop_cycle": cycler(color=list(COLORS.values())),
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in the book's style inside a `with` block, whatever the caller's own settings are.
+
+    >>> with style():
+    ...     mpl.rcParams["axes.spines.top"]
+    False
+    """
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+        yield
+
+
+def new_figure(width: float = 7.2, height: float = 3.8, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """Make a figure and its axes in the current style, known to pyplot so that `plt.show()` displays it.
+
+    Args:
+        width: in inches; 7.2 fills the text column.
+        height: in inches.
+        rows: rows of axes.
+        columns: columns of axes.
+
+    Returns:
+        The figure and a flat list of its axes.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
+    return figure, list(axes.flat)

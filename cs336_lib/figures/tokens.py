@@ -1,0 +1,64 @@
+"""Texts as rows of coloured boxes, one a token: what a tokenizer makes of them."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+from cs336_lib.figures.style import INK, new_figure, style
+
+SHADES = ("#bcd9ea", "#f6dfa8", "#b9e0d0", "#f2c6ae", "#e0c3de", "#d8dbe0")
+_CHARACTER = 0.098
+"""Width of a character of the monospaced font, in inches."""
+
+
+def visible(token: bytes) -> str:
+    r"""Write a token so that spaces, line ends and bytes that are no text can be seen.
+
+    >>> visible(b" cat"), visible(b"\n"), visible(b"\xe4\xbd")
+    ('␣cat', '⏎', '<E4><BD>')
+    """
+    try:
+        text = token.decode()
+    except UnicodeDecodeError:
+        return "".join(f"<{byte:02X}>" for byte in token)
+    return text.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥")
+
+
+def token_rows(rows: Mapping[str, Sequence[bytes]], width: int = 78) -> Figure:
+    """Draw each row's tokens as boxes; rows longer than the page go on in the next line.
+
+    Args:
+        rows: label -> the tokens of a text.
+        width: characters in a line.
+    """
+    lines: list[tuple[str, list[tuple[int, str, int]]]] = []
+    for label, tokens in rows.items():
+        line: list[tuple[int, str, int]] = []
+        at = 0
+        for number, token in enumerate(tokens):
+            text = visible(token)
+            if at + len(text) > width and line:
+                lines.append((label, line))
+                label, line, at = "", [], 0
+            line.append((at, text, number))
+            at += len(text)
+        lines.append((label, line))
+    margin = max(len(label) for label in rows) + 2
+    with style():
+        figure, (axes,) = new_figure((width + margin) * _CHARACTER, 0.3 * len(lines) + 0.1)
+        for row, (label, line) in enumerate(lines):
+            axes.text(-1, row, label, ha="right", va="center", fontsize=9)
+            for at, text, number in line:
+                shade = SHADES[number % len(SHADES)]
+                look = "round,pad=0,rounding_size=0.2"
+                axes.add_patch(
+                    FancyBboxPatch(
+                        (at + 0.06, row - 0.36), len(text) - 0.12, 0.72, boxstyle=look, fc=shade, ec=INK, lw=0.4
+                    )
+                )
+                axes.text(at + len(text) / 2, row, text, ha="center", va="center", family="monospace", fontsize=8.5)
+        axes.set_xlim(-margin, width)
+        axes.set_ylim(len(lines) - 0.4, -0.6)
+        axes.axis("off")
+        return figure

@@ -1,0 +1,149 @@
+"""Keys and values of the tokens seen so far, so that decoding computes each of them once (chapter 7).
+
+B batch, S new tokens, T tokens so far, L layers, H heads, K head dim.
+
+Without a cache, the n-th token of a generation costs a forward pass over n tokens; with it, over one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cs336_lib.model.config import ModelConfig
+from cs336_lib.model.shapes import Bool, Float, Int
+
+
+@dataclass(frozen=True)
+class LayerCache:
+    """One layer's part of a `KVCache`: what its attention sees.
+
+    Attributes:
+        keys: (B, H, capacity, K), of which the first `length` are filled.
+        values: the same for the values.
+        length: tokens seen before this step.
+    """
+
+    keys: Tensor
+    values: Tensor
+    length: int
+
+    def append(
+        self, k: Float[Tensor, "B H S K"], v: Float[Tensor, "B H S K"], token_positions: Int[Tensor, "... S"] | None
+    ) -> tuple[Float[Tensor, "B H T K"], Float[Tensor, "B H T K"], Bool[Tensor, "... S T"]]:
+        """Keep new keys and values, and return all so far with the mask of who may attend to whom.
+
+        Position p is kept in slot p, and a query at position p may attend to slots 0 ... p. That is all it takes for
+        rows of unequal length: a shorter prompt is padded on the right, its padding is never in anybody's past, and
+        the row's next real token overwrites it.
+
+        Args:
+            k: new keys, (B, H, S, K).
+            v: new values, (B, H, S, K).
+            token_positions: (S,) when all rows are in step: the positions that follow those in the cache; (B, S)
+                otherwise.
+
+        Returns:
+            Keys (B, H, T, K), values (B, H, T, K) and a mask (S, T) or (B, 1, S, T), with T = length + S.
+        """
+        if token_positions is None:
+            raise ValueError("a cache needs token_positions, which say where the keys and values are to be kept")
+        if k.requires_grad and torch.is_grad_enabled():
+            raise ValueError(
+                "a KV cache is for inference: call the model under torch.no_grad() or torch.inference_mode()"
+            )
+        end = self.length + k.shape[-2]
+        keys, values = self.keys[:, :, :end], self.values[:, :, :end]
+        if token_positions.ndim == 1:
+            keys[:, :, self.length :] = k
+            values[:, :, self.length :] = v
+        else:
+            slots = token_positions[:, None, :, None].expand_as(k)  # B S -> B H S K
+            keys.scatter_(2, slots, k.to(keys.dtype))
+            values.scatter_(2, slots, v.to(values.dtype))
+            token_positions = token_positions[:, None]  # B S -> B 1 S
+        mask = token_positions[..., None] >= torch.arange(end, device=k.device)
+        return keys.to(k.dtype), values.to(v.dtype), mask
+
+
+class KVCache:
+    """Room for the keys and values of every layer, allocated once.
+
+    Pass it to `TransformerLM.forward`, which attends to what it holds and adds the new tokens to it.
+
+    Args:
+        config: the model's configuration.
+        batch_size: B, number of sequences decoded side by side.
+        capacity: most tokens a sequence may have; the context length when None.
+        device: where the tensors live; use the model's.
+        dtype: type of the tensors; use the model's (under autocast, the autocast type).
+
+    Raises:
+        ValueError: the capacity is not between 1 and the context length.
+
+    >>> from cs336_lib.model import TransformerLM
+    >>> config = ModelConfig.preset("tales-1m")
+    >>> model, cache = TransformerLM(config), KVCache(config, batch_size=1)
+    >>> with torch.no_grad():
+    ...     prompt = model(torch.tensor([[5, 6, 7]]), cache=cache)     # (1, 3, V)
+    ...     next_one = model(torch.tensor([[8]]), cache=cache)         # (1, 1, V), attends to all four
+    >>> len(cache)
+    4
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        batch_size: int,
+        capacity: int | None = None,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        capacity = config.context_length if capacity is None else capacity
+        if not 1 <= capacity <= config.context_length:
+            raise ValueError(f"capacity is {capacity}; it must be from 1 to context_length = {config.context_length}")
+        shape = (config.num_layers, batch_size, config.num_heads, capacity, config.head_dim)
+        self.keys = torch.zeros(shape, device=device, dtype=dtype)  # L B H capacity K
+        self.values = torch.zeros(shape, device=device, dtype=dtype)
+        self.capacity = capacity
+        self._length = 0
+
+    def __len__(self) -> int:
+        """Return the number of tokens seen, padding included."""
+        return self._length
+
+    def layer(self, index: int) -> LayerCache:
+        """Return the part that belongs to one layer."""
+        return LayerCache(self.keys[index], self.values[index], self._length)
+
+    def check_room(self, batch_size: int, new_tokens: int) -> None:
+        """Raise ValueError if so many tokens of so many sequences do not fit."""
+        if batch_size != self.keys.shape[1]:
+            raise ValueError(f"the batch has {batch_size} sequences, the cache was made for {self.keys.shape[1]}")
+        if self._length + new_tokens > self.capacity:
+            raise ValueError(
+                f"the cache has room for {self.capacity} tokens and holds {self._length}; {new_tokens} more do not "
+                "fit. Truncate it, or start a new one from the last tokens"
+            )
+
+    def advance(self, new_tokens: int) -> None:
+        """Count tokens whose keys and values all layers have kept."""
+        self._length += new_tokens
+
+    def truncate(self, length: int) -> None:
+        """Forget all but the first `length` tokens; 0 empties the cache.
+
+        Raises:
+            ValueError: the cache holds fewer tokens.
+        """
+        if not 0 <= length <= self._length:
+            raise ValueError(f"cannot truncate to {length} tokens: the cache holds {self._length}")
+        self._length = length
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes allocated for keys and values."""
+        return self.keys.nbytes + self.values.nbytes

@@ -1,0 +1,218 @@
+"""What a model is: one frozen record of every size and every ablation.
+
+Everything else in the library that needs to know a model's shape (the model itself, accounting, run records, export)
+reads this one class. It never imports torch. Chapter 4 explains the fields, chapter 5 counts with them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from difflib import get_close_matches
+from typing import Any, Literal, get_args
+
+Norm = Literal["pre", "post", "none"]
+Position = Literal["rope", "none"]
+FeedForward = Literal["swiglu", "silu"]
+Backend = Literal["reference", "fast"]
+
+_SIZES = ("vocab_size", "context_length", "d_model", "num_layers", "num_heads")
+
+
+def default_d_ff(d_model: int, ffn: FeedForward = "swiglu") -> int:
+    """Return the feed-forward width that goes with `d_model` when none is given.
+
+    For SwiGLU it is 8/3 d_model, rounded to the nearest multiple of 64 (and never 0). For the two-matrix SiLU network
+    it is 3/2 of that, so that both variants have exactly the same number of parameters: 3 D F = 2 D (3/2 F).
+
+    Args:
+        d_model: width of the residual stream.
+        ffn: which feed-forward network.
+
+    Returns:
+        The number of hidden units F.
+
+    Source: handout, problem (positionwise_feedforward): "approximately 8/3 d_model", 1344 for 512.
+
+    >>> default_d_ff(512), default_d_ff(768), default_d_ff(512, "silu")
+    (1344, 2048, 2016)
+    """
+    swiglu = 64 * max(1, (8 * d_model + 96) // 192)
+    return swiglu if ffn == "swiglu" else swiglu * 3 // 2
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The sizes and ablations of a `TransformerLM`.
+
+    Attributes:
+        vocab_size: V, number of token ids; ids run from 0 to V - 1.
+        context_length: longest sequence in tokens.
+        d_model: D, width of the residual stream.
+        num_layers: L, number of Transformer blocks.
+        num_heads: H, attention heads; each is K = D / H wide.
+        d_ff: F, hidden units of the feed-forward network. 0 stands for `default_d_ff` and is replaced by it on
+            construction.
+        rope_theta: base of the rotary angles; not used when `position` is "none".
+        norm: "pre" normalises what each sub-layer reads, and the last block's output (`ln_final`); "post" normalises
+            the residual stream after each sub-layer is added, so that no `ln_final` is needed; "none" has no
+            normalisation.
+        position: "rope" rotates queries and keys; "none" leaves order to the causal mask alone (NoPE).
+        ffn: "swiglu" has three matrices, "silu" two.
+        tie_embeddings: the output head is the embedding matrix; there is then no `lm_head`.
+        qk_norm: RMSNorm on each head's queries and keys before they are rotated.
+        norm_eps: epsilon inside every RMSNorm.
+        backend: "reference" reads like the paper, "fast" runs the same parameters on fused kernels.
+
+    Raises:
+        ValueError: a size is not a positive whole number, the heads do not divide d_model, a head of odd width is to be
+            rotated, or a choice is not among the allowed ones.
+
+    >>> config = ModelConfig(vocab_size=10_000, context_length=256, d_model=512, num_layers=4, num_heads=16)
+    >>> config.d_ff, config.head_dim
+    (1344, 32)
+    >>> ModelConfig.from_dict({**config.to_dict(), "n_layers": 6})
+    Traceback (most recent call last):
+    ValueError: unknown key 'n_layers' (did you mean 'num_layers'?); allowed: vocab_size, context_length, ...
+    """
+
+    vocab_size: int
+    context_length: int
+    d_model: int
+    num_layers: int
+    num_heads: int
+    d_ff: int = 0
+    rope_theta: float = 10_000.0
+    norm: Norm = "pre"
+    position: Position = "rope"
+    ffn: FeedForward = "swiglu"
+    tie_embeddings: bool = False
+    qk_norm: bool = False
+    norm_eps: float = 1e-5
+    backend: Backend = "reference"
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(map(repr, allowed))}")
+        for name in ("tie_embeddings", "qk_norm"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be true or false")
+        for name in (*_SIZES, "d_ff"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < (name != "d_ff"):
+                raise ValueError(f"{name} is {value!r}; it must be a positive whole number")
+        for name in ("rope_theta", "norm_eps"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
+                raise ValueError(f"{name} is {value!r}; it must be a positive number")
+        if self.d_model % self.num_heads:
+            raise ValueError(f"num_heads is {self.num_heads}, which does not divide d_model = {self.d_model}")
+        if self.position == "rope" and self.head_dim % 2:
+            raise ValueError(
+                f"RoPE turns pairs of channels, so each head must be of even width; d_model / num_heads is "
+                f"{self.d_model} / {self.num_heads} = {self.head_dim}. Change num_heads, or set position='none'"
+            )
+        if self.d_ff == 0:
+            object.__setattr__(self, "d_ff", default_d_ff(self.d_model, self.ffn))
+
+    @property
+    def head_dim(self) -> int:
+        """K, the width of one attention head."""
+        return self.d_model // self.num_heads
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields as plain JSON values; `from_dict` is the inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
+        """Build a config from a mapping, such as a parsed JSON file.
+
+        Raises:
+            ValueError: a key is unknown (the nearest one and all allowed ones are named) or a required one is missing.
+        """
+        _reject_unknown(values)
+        required = [field.name for field in fields(cls) if field.default is MISSING]
+        if missing := [name for name in required if name not in values]:
+            raise ValueError(f"missing {', '.join(missing)}; required: {', '.join(required)}")
+        return cls(**values)
+
+    def replace(self, **changes: Any) -> ModelConfig:
+        """Return a copy with some fields changed.
+
+        `d_ff` is kept as it is, with one exception that keeps ablations fair: when `ffn` changes and `d_ff` is not
+        given, the width changes by 3/2 (or 2/3), so that the feed-forward network keeps its number of parameters.
+
+        Raises:
+            ValueError: a field is unknown, or no whole `d_ff` keeps the number of parameters.
+
+        >>> swiglu = ModelConfig.preset("tinystories-17m")
+        >>> swiglu.replace(ffn="silu").d_ff, swiglu.replace(ffn="silu", d_ff=2048).d_ff
+        (2016, 2048)
+        """
+        _reject_unknown(changes)
+        if changes.get("ffn", self.ffn) != self.ffn and "d_ff" not in changes:
+            matrices = {"swiglu": 3, "silu": 2}
+            d_ff, rest = divmod(self.d_ff * matrices[self.ffn], matrices.get(changes["ffn"], 1))
+            if rest:
+                raise ValueError(
+                    f"no d_ff for ffn={changes['ffn']!r} has as many parameters as ffn={self.ffn!r} "
+                    f"with d_ff = {self.d_ff}; give d_ff as well"
+                )
+            changes["d_ff"] = d_ff
+        return replace(self, **changes)
+
+    @classmethod
+    def preset(cls, name: str) -> ModelConfig:
+        """Return a named configuration.
+
+        Args:
+            name: "tales-1m" (one million parameters, for a CPU), "tinystories-17m" and "owt-17m" (the assignment's), or
+                "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl" (GPT-2's sizes with d_ff = 4 d_model).
+
+        Raises:
+            ValueError: there is no such preset; the error lists all of them.
+
+        >>> ModelConfig.preset("gpt2-xl").num_layers
+        48
+        """
+        if name not in PRESETS:
+            raise ValueError(f"unknown preset {name!r}{_hint(name, PRESETS)}; allowed: {', '.join(PRESETS)}")
+        return PRESETS[name]
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "norm": get_args(Norm),
+    "position": get_args(Position),
+    "ffn": get_args(FeedForward),
+    "backend": get_args(Backend),
+}
+
+
+def _hint(name: str, allowed: Iterable[str]) -> str:
+    near = get_close_matches(name, allowed, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _reject_unknown(values: Mapping[str, Any]) -> None:
+    allowed = [field.name for field in fields(ModelConfig)]
+    for key in values:
+        if key not in allowed:
+            raise ValueError(f"unknown key {key!r}{_hint(str(key), allowed)}; allowed: {', '.join(allowed)}")
+
+
+def _gpt2(num_layers: int, d_model: int, num_heads: int) -> ModelConfig:
+    return ModelConfig(50_257, 1_024, d_model, num_layers, num_heads, d_ff=4 * d_model)
+
+
+PRESETS: dict[str, ModelConfig] = {
+    "tales-1m": ModelConfig(vocab_size=1_024, context_length=256, d_model=128, num_layers=4, num_heads=4, d_ff=320),
+    "tinystories-17m": ModelConfig(10_000, 256, d_model=512, num_layers=4, num_heads=16, d_ff=1_344),
+    "owt-17m": ModelConfig(32_000, 256, d_model=512, num_layers=4, num_heads=16, d_ff=1_344),
+    "gpt2-small": _gpt2(12, 768, 12),
+    "gpt2-medium": _gpt2(24, 1_024, 16),
+    "gpt2-large": _gpt2(36, 1_280, 20),
+    "gpt2-xl": _gpt2(48, 1_600, 25),
+}

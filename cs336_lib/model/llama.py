@@ -1,0 +1,262 @@
+"""To and from transformers: our model in its default form is a Llama, weight for weight (chapter 4).
+
+D d_model, H heads, K head dim.
+
+Names differ, and one convention: we rotate channels (2k, 2k + 1) of a head together, transformers rotates (k, k + K/2).
+Reordering the rows of the query and key projections by the same rule on both sides leaves every inner product as it
+was:
+
+    ours          0 1 2 3 4 5        pairs (0 1) (2 3) (4 5)
+    transformers  0 2 4 1 3 5        pairs (0 3) (1 4) (2 5), which hold the same channels
+
+The folder is what `AutoModelForCausalLM.from_pretrained` reads: `model.safetensors`, `config.json`, and with a
+tokenizer `tokenizer.json` and `tokenizer_config.json`. transformers itself is needed for neither direction.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from cs336_lib.model.config import Backend, ModelConfig
+from cs336_lib.model.transformer import TransformerLM
+
+END_OF_TEXT = "<|endoftext|>"
+
+_WHOLE = {
+    "token_embeddings.weight": "model.embed_tokens.weight",
+    "ln_final.weight": "model.norm.weight",
+    "lm_head.weight": "lm_head.weight",
+}
+_LAYER = {
+    "attn.q_proj.weight": "self_attn.q_proj.weight",
+    "attn.k_proj.weight": "self_attn.k_proj.weight",
+    "attn.v_proj.weight": "self_attn.v_proj.weight",
+    "attn.output_proj.weight": "self_attn.o_proj.weight",
+    "ln1.weight": "input_layernorm.weight",
+    "ln2.weight": "post_attention_layernorm.weight",
+    "ffn.w1.weight": "mlp.gate_proj.weight",
+    "ffn.w2.weight": "mlp.down_proj.weight",
+    "ffn.w3.weight": "mlp.up_proj.weight",
+}
+_ROTATED = ("attn.q_proj.weight", "attn.k_proj.weight")
+
+
+class WritesTokenizerJson(Protocol):
+    """A tokenizer that can write Hugging Face's `tokenizer.json`, as `cs336_lib.bpe.Tokenizer` can."""
+
+    def to_hf_json(self, path: Any) -> Any:
+        """Write the tokenizer to `path`."""
+
+
+def to_hf_llama(model: TransformerLM, folder: str | Path, tokenizer: WritesTokenizerJson | None = None) -> Path:
+    """Write a model as a checkpoint that transformers opens as `LlamaForCausalLM`, with the same logits.
+
+    Every file is written under a temporary name first and all are renamed at the end, so that a full disk or a Ctrl-C
+    leaves an earlier export as it was.
+
+    Args:
+        model: a pre-norm model with RoPE and SwiGLU, and without qk_norm; its weights are written in the type they
+            have.
+        folder: where to; made if missing.
+        tokenizer: written along, if given. Its `<|endoftext|>`, if it has one, becomes the end-of-sequence token.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: the model has a part that Llama has not, or the tokenizer has ids beyond the model's vocabulary.
+
+    >>> import tempfile
+    >>> model = TransformerLM(ModelConfig.preset("tales-1m"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     copy = from_hf_llama(to_hf_llama(model, folder))
+    >>> torch.equal(copy.layers[0].attn.q_proj.weight, model.layers[0].attn.q_proj.weight)
+    True
+    """
+    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    config = model.config
+    for field, needed in (("norm", "pre"), ("position", "rope"), ("ffn", "swiglu"), ("qk_norm", False)):
+        if getattr(config, field) != needed:
+            raise ValueError(f"Llama has {field}={needed!r}, this model has {field}={getattr(config, field)!r}")
+    weights = {
+        theirs: _to_halves(model.state_dict()[ours], config) if ours.endswith(_ROTATED) else model.state_dict()[ours]
+        for ours, theirs in _names(config).items()
+    }
+    weights = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = ["model.safetensors", *(["tokenizer.json", "tokenizer_config.json"] if tokenizer else []), "config.json"]
+    partial = {name: folder / f".{name}.partial" for name in files}
+    try:
+        save_file(weights, partial["model.safetensors"], metadata={"format": "pt"})
+        end_of_text = None
+        if tokenizer is not None:
+            tokenizer.to_hf_json(partial["tokenizer.json"])
+            end_of_text = _end_of_text(partial["tokenizer.json"], config.vocab_size)
+            _write_json(partial["tokenizer_config.json"], _tokenizer_config(config, end_of_text))
+        dtype = str(model.head_weight.dtype).removeprefix("torch.")
+        _write_json(partial["config.json"], _llama_config(config, dtype, end_of_text))
+        for name in files:
+            partial[name].replace(folder / name)
+    finally:
+        for path in partial.values():
+            path.unlink(missing_ok=True)
+    return folder
+
+
+def from_hf_llama(
+    folder: str | Path, *, backend: Backend = "reference", device: torch.device | str | None = None
+) -> TransformerLM:
+    """Read a Llama checkpoint: one that `to_hf_llama` wrote, or any that has the same architecture.
+
+    Args:
+        folder: holds `config.json` and `model.safetensors` (or shards with their index).
+        backend: backend of the model.
+        device: where to put it.
+
+    Returns:
+        The model, with weights in the type they were saved in.
+
+    Raises:
+        FileNotFoundError: a file is missing. Pickled weights (`pytorch_model.bin`) are not read: unpickling runs code.
+        ValueError: it is no Llama, or one with a part that ours has not, such as grouped-query attention.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"{folder} has no config.json; is it the folder of a checkpoint?")
+    theirs = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = _our_config(theirs, backend)
+    weights = _read_weights(folder)
+    names = _names(config)
+    missing = sorted(name for name in names.values() if name not in weights)
+    spare = {"lm_head.weight"} if config.tie_embeddings else set()
+    unknown = sorted(
+        name for name in weights if name not in {*names.values(), *spare} and not name.endswith("rotary_emb.inv_freq")
+    )
+    if missing or unknown:
+        raise ValueError(f"{folder} is not the Llama its config.json describes: missing {missing}, unknown {unknown}")
+    state = {
+        ours: _to_pairs(weights[name], config) if ours.endswith(_ROTATED) else weights[name]
+        for ours, name in names.items()
+    }
+    model = TransformerLM(config, device=device, dtype=state["token_embeddings.weight"].dtype)
+    model.load_state_dict(state)
+    return model
+
+
+def _names(config: ModelConfig) -> dict[str, str]:
+    """Return our name of each weight, with theirs."""
+    names = {ours: theirs for ours, theirs in _WHOLE.items() if ours != "lm_head.weight" or not config.tie_embeddings}
+    for n in range(config.num_layers):
+        names.update({f"layers.{n}.{ours}": f"model.layers.{n}.{theirs}" for ours, theirs in _LAYER.items()})
+    return names
+
+
+def _to_halves(weight: Tensor, config: ModelConfig) -> Tensor:
+    """Put each head's even rows before its odd ones: (H K/2 2) D -> (H 2 K/2) D."""
+    return weight.unflatten(0, (config.num_heads, -1, 2)).transpose(1, 2).flatten(0, 2)
+
+
+def _to_pairs(weight: Tensor, config: ModelConfig) -> Tensor:
+    """Undo `_to_halves`: (H 2 K/2) D -> (H K/2 2) D."""
+    return weight.unflatten(0, (config.num_heads, 2, -1)).transpose(1, 2).flatten(0, 2)
+
+
+def _llama_config(config: ModelConfig, dtype: str, end_of_text: int | None) -> dict[str, Any]:
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": config.vocab_size,
+        "max_position_embeddings": config.context_length,
+        "hidden_size": config.d_model,
+        "num_hidden_layers": config.num_layers,
+        "num_attention_heads": config.num_heads,
+        "num_key_value_heads": config.num_heads,
+        "head_dim": config.head_dim,
+        "intermediate_size": config.d_ff,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "mlp_bias": False,
+        "rms_norm_eps": config.norm_eps,
+        "rope_theta": config.rope_theta,  # where transformers 4 looks
+        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},  # where transformers 5 looks
+        "tie_word_embeddings": config.tie_embeddings,
+        "dtype": dtype,
+        # Left out, they would be Llama's 1 and 2, and generation would stop at an ordinary token.
+        "bos_token_id": end_of_text,
+        "eos_token_id": end_of_text,
+        "pad_token_id": None,
+        "use_cache": True,
+    }
+
+
+def _our_config(theirs: dict[str, Any], backend: Backend) -> ModelConfig:
+    rope = theirs.get("rope_parameters") or theirs.get("rope_scaling") or {}
+    if theirs.get("model_type") != "llama":
+        raise ValueError(f"config.json has model_type={theirs.get('model_type')!r}; only 'llama' can be read")
+    heads, width = theirs["num_attention_heads"], theirs["hidden_size"]
+    for key, ours, found in (
+        ("num_key_value_heads", heads, theirs.get("num_key_value_heads") or heads),
+        ("head_dim", width // heads, theirs.get("head_dim") or width // heads),
+        ("hidden_act", "silu", theirs.get("hidden_act", "silu")),
+        ("attention_bias", False, theirs.get("attention_bias", False)),
+        ("mlp_bias", False, theirs.get("mlp_bias", False)),
+        ("rope_type", "default", rope.get("rope_type", rope.get("type", "default"))),
+    ):
+        if found != ours:
+            raise ValueError(f"config.json has {key}={found!r}; this model has {ours!r} and nothing else")
+    return ModelConfig(
+        vocab_size=theirs["vocab_size"],
+        context_length=theirs["max_position_embeddings"],
+        d_model=width,
+        num_layers=theirs["num_hidden_layers"],
+        num_heads=heads,
+        d_ff=theirs["intermediate_size"],
+        rope_theta=float(rope.get("rope_theta", theirs.get("rope_theta", 10_000.0))),
+        norm_eps=theirs["rms_norm_eps"],
+        tie_embeddings=theirs.get("tie_word_embeddings", False),
+        backend=backend,
+    )
+
+
+def _read_weights(folder: Path) -> dict[str, Tensor]:
+    if (folder / "model.safetensors").is_file():
+        return load_file(folder / "model.safetensors")
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        raise FileNotFoundError(f"{folder} has no model.safetensors; save it with safe_serialization=True")
+    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    return {name: weight for shard in sorted(shards) for name, weight in load_file(folder / shard).items()}
+
+
+def _end_of_text(tokenizer_json: Path, vocab_size: int) -> int | None:
+    """Return the id of `<|endoftext|>`, after a check that all ids fit the model."""
+    content = json.loads(tokenizer_json.read_text(encoding="utf-8"))
+    special = {token["content"]: token["id"] for token in content.get("added_tokens", [])}
+    largest = max([*content["model"]["vocab"].values(), *special.values()])
+    if largest >= vocab_size:
+        raise ValueError(f"the tokenizer has ids up to {largest}, the model's vocab_size is {vocab_size}")
+    return special.get(END_OF_TEXT, content["model"]["vocab"].get(END_OF_TEXT))
+
+
+def _tokenizer_config(config: ModelConfig, end_of_text: int | None) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        # The generic class: the one named after Llama would put its own pre-tokenizer in place of ours.
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": config.context_length,
+        "clean_up_tokenization_spaces": False,
+    }
+    if end_of_text is not None:
+        settings.update(eos_token=END_OF_TEXT, bos_token=END_OF_TEXT)
+    return settings
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,113 @@
+"""Rotary position embedding: each pair of channels turns by an angle that grows with the position (chapter 4).
+
+B batch, S sequence, H heads, K head dim; "..." stands for any leading dimensions.
+
+A query at position i and a key at position j are turned by i and j times the same angle, so that their inner product
+depends on i - j alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from cs336_lib.model.layers import at_least_float32
+from cs336_lib.model.shapes import Float, Int
+
+
+class RotaryEmbedding(nn.Module):
+    """Turn channels (2k, 2k + 1) of a vector at position i by the angle i / theta^(2k / K), for k = 0 ... K/2 - 1.
+
+    Sines and cosines are computed once, with angles in float64: in float32 the angle at position 100,000 is wrong by
+    up to 0.004 radians. They are not part of the state dict, and they are computed anew whenever the module is moved
+    or cast, so that `model.to(torch.bfloat16)` does not round them and `model.to_empty(device=...)` does not leave
+    them undefined.
+
+    Args:
+        theta: base of the angles, 10,000 in the handout.
+        d_k: K, width of a head; must be even.
+        max_seq_len: number of positions in the table.
+        device: where the table lives.
+        dtype: type of the table; at least float32.
+
+    Raises:
+        ValueError: d_k is odd.
+
+    Source: Su et al., 2021, section 3.2.2; handout, problem (rope).
+
+    >>> rope = RotaryEmbedding(theta=10_000.0, d_k=2, max_seq_len=8)
+    >>> turned = rope(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 1]))     # by 0 and by 1 radian
+    >>> [[round(v, 4) for v in row] for row in turned.tolist()]
+    [[1.0, 0.0], [0.5403, 0.8415]]
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(
+        self,
+        theta: float,
+        d_k: int,
+        max_seq_len: int,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if d_k % 2:
+            raise ValueError(f"d_k is {d_k}; RoPE turns pairs of channels, so it must be even")
+        self.theta, self.d_k, self.max_seq_len = theta, d_k, max_seq_len
+        empty = torch.empty(0, device=device, dtype=dtype)
+        self.register_buffer("cos", empty, persistent=False)
+        self.register_buffer("sin", empty, persistent=False)
+        self._fill()
+
+    def _fill(self) -> None:
+        device, dtype = self.cos.device, at_least_float32(self.cos.dtype)
+        # MPS has no float64: the table is made on the CPU and moved. The meta device has no values to move.
+        source = "meta" if device.type == "meta" else "cpu"
+        k = torch.arange(self.d_k // 2, device=source, dtype=torch.float64)
+        positions = torch.arange(self.max_seq_len, device=source, dtype=torch.float64)
+        angles = positions[:, None] * self.theta ** (-2 * k / self.d_k)
+        self.cos, self.sin = angles.cos().to(device, dtype), angles.sin().to(device, dtype)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> RotaryEmbedding:
+        """Follow a move or a cast of the model, and compute the table again."""
+        super()._apply(fn, recurse)
+        self._fill()
+        return self
+
+    def rows(self, seq_len: int, token_positions: Int[Tensor, "... S"] | None = None) -> tuple[Tensor, Tensor]:
+        """Return the cosines and sines of the given positions, by default 0 ... seq_len - 1, each (..., S, K/2).
+
+        Raises:
+            ValueError: there are more positions than rows in the table.
+        """
+        if seq_len > self.max_seq_len:
+            raise ValueError(f"the sequence has {seq_len} positions, RotaryEmbedding was made for {self.max_seq_len}")
+        if token_positions is None:
+            return self.cos[:seq_len], self.sin[:seq_len]
+        return self.cos[token_positions], self.sin[token_positions]
+
+    def forward(
+        self, x: Float[Tensor, "... S K"], token_positions: Int[Tensor, "... S"] | None = None
+    ) -> Float[Tensor, "... S K"]:
+        """Turn queries or keys.
+
+        Args:
+            x: queries or keys, (..., S, K).
+            token_positions: position of each, (..., S), broadcast over the leading dimensions of `x`; 0 ... S - 1
+                when None.
+
+        Returns:
+            The turned vectors, in the type of `x`.
+        """
+        cos, sin = self.rows(x.shape[-2], token_positions)
+        even, odd = x[..., 0::2], x[..., 1::2]  # ... S K -> ... S K/2, twice
+        turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
+        return turned.flatten(-2).to(x.dtype)  # ... S K/2 2 -> ... S K
+
+    def extra_repr(self) -> str:
+        """Show the sizes when the module is printed."""
+        return f"theta={self.theta}, d_k={self.d_k}, max_seq_len={self.max_seq_len}"

@@ -1,0 +1,152 @@
+"""The whole model: token ids in, one score for every possible next token out (chapter 4).
+
+B batch, S sequence, D d_model, V vocab.
+
+    ids -> token_embeddings -> layers.0 -> ... -> layers.L-1 -> ln_final -> lm_head -> logits
+    B S                  B S D                               B S D               B S V
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from cs336_lib.model.backend import kernels
+from cs336_lib.model.block import TransformerBlock
+from cs336_lib.model.cache import KVCache
+from cs336_lib.model.config import ModelConfig
+from cs336_lib.model.layers import truncated_normal_
+from cs336_lib.model.rope import RotaryEmbedding
+from cs336_lib.model.shapes import Float, Int
+
+
+class TransformerLM(nn.Module):
+    """A decoder-only Transformer language model.
+
+    With tied embeddings the head is the embedding matrix, and the state dict has no `lm_head.weight`. The matrix then
+    starts as a head does, N(0, 2 / (V + D)): an embedding of unit variance would give logits of standard deviation
+    sqrt(D), and a first loss several times ln V, while the first RMSNorm makes up for small embeddings.
+
+    Args:
+        config: sizes and ablations.
+        device: where the weights live; "meta" counts parameters without allocating any.
+        dtype: type of the weights.
+
+    Source: handout, problem (transformer_lm).
+
+    >>> config = ModelConfig(vocab_size=100, context_length=16, d_model=32, num_layers=2, num_heads=4)
+    >>> model = TransformerLM(config)
+    >>> model(torch.tensor([[1, 2, 3]])).shape
+    torch.Size([1, 3, 100])
+    """
+
+    def __init__(
+        self, config: ModelConfig, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> None:
+        super().__init__()
+        self.config = config
+        use = kernels(config.backend)
+        rope = None
+        if config.position == "rope":
+            rope = RotaryEmbedding(config.rope_theta, config.head_dim, config.context_length, device, dtype)
+        self.token_embeddings = use.embedding(config.vocab_size, config.d_model, device=device, dtype=dtype)
+        self.layers = nn.ModuleList(
+            TransformerBlock(
+                config.d_model,
+                config.num_heads,
+                config.d_ff,
+                rope,
+                norm=config.norm,
+                ffn=config.ffn,
+                qk_norm=config.qk_norm,
+                norm_eps=config.norm_eps,
+                backend=config.backend,
+                device=device,
+                dtype=dtype,
+            )
+            for _ in range(config.num_layers)
+        )
+        self.ln_final = (
+            use.norm(config.d_model, config.norm_eps, device=device, dtype=dtype) if config.norm == "pre" else None
+        )
+        self.lm_head = (
+            None if config.tie_embeddings else use.linear(config.d_model, config.vocab_size, device=device, dtype=dtype)
+        )
+        if config.tie_embeddings:
+            truncated_normal_(self.token_embeddings.weight, std=math.sqrt(2 / (config.vocab_size + config.d_model)))
+
+    def forward(
+        self,
+        ids: Int[Tensor, "B S"],
+        cache: KVCache | None = None,
+        token_positions: Int[Tensor, "... S"] | None = None,
+    ) -> Float[Tensor, "B S V"]:
+        """Return the logits of the token that follows each position.
+
+        Args:
+            ids: token ids, (B, S).
+            cache: keys and values of earlier tokens; the new ones are added to it. Inference only.
+            token_positions: (S,) or (B, S); by default they count up from 0, or from where the cache ends. With a
+                cache, (B, S) decodes rows of unequal length side by side: see `LayerCache.append`.
+
+        Returns:
+            Unnormalised log-probabilities, (B, S, V).
+
+        Raises:
+            ValueError: more tokens than the context length (or the cache) has room for, none at all, ids that are not
+                (B, S), or (on the CPU, where looking is free) an id outside the vocabulary.
+        """
+        return self.logits(self.hidden_states(ids, cache, token_positions))
+
+    def hidden_states(
+        self,
+        ids: Int[Tensor, "B S"],
+        cache: KVCache | None = None,
+        token_positions: Int[Tensor, "... S"] | None = None,
+    ) -> Float[Tensor, "B S D"]:
+        """Return what the head reads: everything `forward` does but the last product.
+
+        A loss that works in chunks takes these and `head_weight`, and never holds all (B, S, V) logits at once.
+        """
+        self._check(ids, cache)
+        if cache is not None and token_positions is None:
+            token_positions = torch.arange(len(cache), len(cache) + ids.shape[1], device=ids.device)
+        x = self.token_embeddings(ids)
+        for index, layer in enumerate(self.layers):
+            x = layer(x, token_positions, None if cache is None else cache.layer(index))
+        if cache is not None:
+            cache.advance(ids.shape[1])
+        return x if self.ln_final is None else self.ln_final(x)
+
+    def logits(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
+        """Apply the head to hidden states."""
+        return hidden @ self.head_weight.T if self.lm_head is None else self.lm_head(hidden)
+
+    @property
+    def head_weight(self) -> Float[Tensor, "V D"]:
+        """The matrix that turns hidden states to logits; with tied embeddings, the embedding matrix."""
+        return self.token_embeddings.weight if self.lm_head is None else self.lm_head.weight
+
+    def _check(self, ids: Tensor, cache: KVCache | None) -> None:
+        if ids.ndim != 2 or ids.numel() == 0:
+            raise ValueError(
+                f"ids have shape {tuple(ids.shape)}; they must be (batch, sequence) with one token at least"
+            )
+        seen = 0 if cache is None else len(cache)
+        if seen + ids.shape[1] > self.config.context_length:
+            after = f" after {seen} in the cache" if seen else ""
+            raise ValueError(
+                f"{ids.shape[1]} tokens{after}, but context_length is {self.config.context_length}; keep the last "
+                f"{self.config.context_length} tokens, or build the model with a longer context"
+            )
+        if cache is not None:
+            cache.check_room(*ids.shape)
+        if ids.device.type == "cpu" and not torch.compiler.is_compiling():
+            low, high = (int(bound) for bound in ids.aminmax())
+            if low < 0 or high >= self.config.vocab_size:
+                raise ValueError(
+                    f"token id {low if low < 0 else high} is outside the vocabulary: "
+                    f"vocab_size is {self.config.vocab_size}, ids run from 0 to {self.config.vocab_size - 1}"
+                )

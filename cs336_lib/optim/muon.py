@@ -1,0 +1,194 @@
+"""Muon: momentum whose matrices are made orthogonal before each step (chapter 6).
+
+A gradient matrix usually has a few large singular values and many small ones, so that a plain step moves in a few
+directions only. Muon replaces the momentum U S V^T by (nearly) U V^T: all directions count alike. Embeddings, the
+output head and the gains of norms are no maps between hidden spaces and are left to AdamW.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from cs336_lib.optim.adamw import adamw_group, check_adamw
+from cs336_lib.optim.state import MomentOptimizer, wide, with_gradients
+
+# x <- a x + b x^3 + c x^5 on each singular value. A steep slope at 0 lifts small values quickly: five rounds bring all
+# from 0.002 to 1 between 0.68 and 1.21. Exactly 1 is not needed, and would take more rounds.
+A, B, C = 3.4445, -4.7750, 2.0315
+
+Scale = Literal["spectral", "adamw_rms"]
+
+
+class Muon(MomentOptimizer):
+    """Muon for matrices, AdamW for the rest.
+
+        buffer <- momentum buffer + (1 - momentum) g
+        update = (1 - momentum) g + momentum buffer        (nesterov; otherwise the buffer)
+        theta <- (1 - lr weight_decay) theta - lr scale orthogonal(update)
+
+    Args:
+        params: parameters or groups. A group may set `algorithm` to "muon" (the default; matrices only) or "adamw",
+            and any hyperparameter below. `Muon.for_model` makes the usual two groups.
+        lr: learning rate.
+        momentum: decay rate of the buffer.
+        nesterov: look one step ahead.
+        ns_steps: rounds of the Newton-Schulz iteration.
+        weight_decay: decoupled, as in AdamW.
+        scale: "spectral" multiplies by sqrt(max(1, rows / columns)), so that the step changes outputs by the same
+            amount whatever the shape; "adamw_rms" by 0.2 sqrt(max(rows, columns)), so that the step is as large as
+            AdamW's and its learning rate can be used.
+        ns_dtype: type of the iteration; None takes bfloat16 on a GPU, which is enough, and float32 elsewhere.
+        betas: of the AdamW groups.
+        eps: of the AdamW groups.
+        foreach: path of the AdamW groups, see `AdamW`.
+        compile: path of the AdamW groups, see `AdamW`.
+
+    Raises:
+        ValueError: a hyperparameter is out of range, or a parameter in a Muon group is no matrix.
+
+    Source: Jordan et al., 2024 (Muon: an optimizer for hidden layers); Liu et al., 2025, for the second scale.
+
+    >>> model = nn.ModuleDict({"layer": nn.Linear(4, 4, bias=False), "lm_head": nn.Linear(4, 9, bias=False)})
+    >>> optimizer = Muon.for_model(model, lr=0.02, adamw_lr=0.003)
+    >>> [(group["algorithm"], group["lr"], len(group["params"])) for group in optimizer.param_groups]
+    [('muon', 0.02, 1), ('adamw', 0.003, 1)]
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        ns_steps: int = 5,
+        weight_decay: float = 0.01,
+        scale: Scale = "spectral",
+        ns_dtype: torch.dtype | None = None,
+        betas: tuple[float, float] = (0.9, 0.95),
+        eps: float = 1e-8,
+        *,
+        foreach: bool | None = None,
+        compile: bool = False,
+    ) -> None:
+        check_adamw(lr, betas, eps, weight_decay)
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum is {momentum}; it must be at least 0 and less than 1")
+        if ns_steps < 1:
+            raise ValueError(f"ns_steps is {ns_steps}; it must be 1 or more")
+        if scale not in ("spectral", "adamw_rms"):
+            raise ValueError(f"scale is {scale!r}; allowed: 'spectral', 'adamw_rms'")
+        defaults = {
+            "algorithm": "muon",
+            "lr": lr,
+            "momentum": momentum,
+            "nesterov": nesterov,
+            "ns_steps": ns_steps,
+            "weight_decay": weight_decay,
+            "scale": scale,
+            "betas": betas,
+            "eps": eps,
+        }
+        self.ns_dtype = ns_dtype
+        super().__init__(params, defaults, foreach, compile)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "ns_dtype": self.ns_dtype}
+
+    @classmethod
+    def for_model(cls, model: nn.Module, lr: float = 0.02, adamw_lr: float = 3e-3, **options: Any) -> Muon:
+        """Give a model's hidden matrices to Muon, and its embeddings, head and vectors to AdamW.
+
+        Args:
+            model: its parameters are told apart by shape, and by "embedding" or "lm_head" in the name.
+            lr: learning rate of the matrices.
+            adamw_lr: learning rate of the rest.
+            **options: anything else `Muon` takes.
+
+        Returns:
+            An optimizer with two groups.
+        """
+        matrices: list[Tensor] = []
+        rest: list[Tensor] = []
+        for name, p in model.named_parameters():
+            hidden = p.ndim == 2 and "embedding" not in name and "lm_head" not in name
+            (matrices if hidden else rest).append(p)
+        groups: list[dict[str, Any]] = [
+            {"params": matrices, "algorithm": "muon"},
+            {"params": rest, "algorithm": "adamw", "lr": adamw_lr},
+        ]
+        return cls([group for group in groups if group["params"]], lr=lr, **options)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, after a look at its algorithm and shapes."""
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        if group["algorithm"] not in ("muon", "adamw"):
+            raise ValueError(f"algorithm is {group['algorithm']!r}; allowed: 'muon', 'adamw'")
+        for p in group["params"]:
+            if group["algorithm"] == "muon" and p.ndim != 2:
+                raise ValueError(
+                    f"a parameter of shape {tuple(p.shape)} is no matrix; put it in a group with algorithm='adamw', "
+                    "or let Muon.for_model(model) make the groups"
+                )
+
+    def update_group(self, group: dict[str, Any]) -> None:
+        """Update the parameters of one group that have gradients."""
+        if group["algorithm"] == "adamw":
+            adamw_group(
+                group["params"], self.state, group["lr"], group["betas"], group["eps"], group["weight_decay"], self.path
+            )
+            return
+        momentum = group["momentum"]
+        alike: dict[tuple[Any, ...], list[Tensor]] = {}
+        for p in with_gradients(group["params"]):
+            alike.setdefault((p.shape, p.device, p.dtype), []).append(p)
+        for ((rows, columns), device, dtype), bucket in alike.items():
+            for p in bucket:
+                if not self.state[p]:
+                    self.state[p]["momentum_buffer"] = torch.zeros_like(p, dtype=wide(dtype))
+            g = torch.stack([p.grad.to(wide(dtype)) for p in bucket if p.grad is not None])
+            buffers = [self.state[p]["momentum_buffer"] for p in bucket]
+            torch._foreach_lerp_(buffers, list(g), 1 - momentum)
+            update = torch.stack(buffers)
+            if group["nesterov"]:
+                update = g.lerp(update, momentum)
+            ns_dtype = self.ns_dtype or (torch.bfloat16 if device.type == "cuda" else wide(dtype))
+            # Matrices of one shape are orthogonalised together: one batched product instead of many small ones.
+            step = orthogonal(update.to(ns_dtype), group["ns_steps"]).to(wide(dtype))
+            if group["scale"] == "spectral":
+                factor = math.sqrt(max(1.0, rows / columns))
+            else:
+                factor = 0.2 * math.sqrt(max(rows, columns))
+            for p, direction in zip(bucket, step, strict=True):
+                p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(direction * (group["lr"] * factor))
+
+
+def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
+    """Bring all singular values near 1 and keep the singular vectors, by a Newton-Schulz iteration.
+
+    Args:
+        matrices: (..., rows, columns).
+        steps: rounds of the iteration, each three matrix products.
+
+    Returns:
+        Matrices of the same shape and type; after five rounds, singular values that were at least 0.002 times the
+        Frobenius norm lie between 0.68 and 1.21.
+
+    >>> nearly = orthogonal(torch.diag(torch.tensor([100.0, 1.0])))
+    >>> bool((nearly.diagonal() - 1).abs().max() < 0.33) and nearly[0, 1].item() == 0
+    True
+    """
+    x = matrices
+    tall = x.shape[-2] > x.shape[-1]
+    if tall:
+        x = x.mT  # the products below are then of the smaller size
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = A * x + (B * gram + C * gram @ gram) @ x
+    return x.mT if tall else x

@@ -1,0 +1,93 @@
+"""What AdamW and Muon share: paths, state in float32 at least, and loading it without rounding (chapter 6)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+Path = Literal["loop", "foreach", "compile"]
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """Return the type moments are kept in: float32 for half precision, the parameter's own type otherwise.
+
+    In bfloat16 a second moment could not decay: 0.999 v rounds back to v, since neighbouring numbers are 0.4 % apart.
+    """
+    return torch.promote_types(dtype, torch.float32)
+
+
+class MomentOptimizer(Optimizer, ABC):
+    """Base of AdamW and Muon.
+
+    Args:
+        params: parameters or groups.
+        defaults: hyperparameters of groups that do not set their own.
+        foreach: True works on all tensors at once, False on one after the other, None chooses by device.
+        compile: compile the update, so that each number is read and written once.
+    """
+
+    path: Path | None
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any], foreach: bool | None, compile: bool) -> None:
+        self.path = "compile" if compile else None if foreach is None else "foreach" if foreach else "loop"
+        super().__init__(params, defaults)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "path": self.path}
+
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
+        """Take one step.
+
+        Args:
+            closure: computes the loss and its gradients anew; most callers have done that already.
+
+        Returns:
+            The closure's loss, or None.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.no_grad():
+            for group in self.param_groups:
+                self.update_group(group)
+        return loss
+
+    @abstractmethod
+    def update_group(self, group: dict[str, Any]) -> None:
+        """Update the parameters of one group that have gradients."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a state dict saved by any path of this optimizer.
+
+        torch's own loading rounds each moment to its parameter's type; here they are kept as they were saved.
+        """
+        super().load_state_dict(state_dict)
+        saved_ids = [i for group in state_dict["param_groups"] for i in group["params"]]
+        params = [p for group in self.param_groups for p in group["params"]]
+        for saved_id, p in zip(saved_ids, params, strict=True):
+            for key, value in state_dict["state"].get(saved_id, {}).items():
+                if key == "step":
+                    self.state[p][key] = int(value)  # torch's own optimizers count with tensors
+                elif isinstance(value, Tensor):
+                    self.state[p][key] = value.detach().to(p.device, wide(p.dtype), copy=True)
+
+
+def with_gradients(params: Iterable[Tensor]) -> list[Tensor]:
+    """Return the parameters that have a gradient.
+
+    Raises:
+        ValueError: a gradient is sparse.
+    """
+    present = [p for p in params if p.grad is not None]
+    for p in present:
+        if p.grad is not None and p.grad.is_sparse:
+            raise ValueError(
+                f"the gradient of a parameter of shape {tuple(p.shape)} is sparse; only dense ones work here"
+            )
+    return present

@@ -1,0 +1,91 @@
+"""What a reader gets: checks of the rendered pages, run by `make book` after every build."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urlparse
+
+import pytest
+
+pytestmark = pytest.mark.built
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Links(HTMLParser):
+    """Collect what a page links to, loads, and defines as targets."""
+
+    def __init__(self):
+        super().__init__()
+        self.links, self.loads, self.targets = [], [], set()
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        if attributes.get("id"):
+            self.targets.add(attributes["id"])
+        if tag == "a" and attributes.get("href"):
+            self.links.append(attributes["href"])
+        if tag in ("script", "img") and attributes.get("src"):
+            self.loads.append(attributes["src"])
+        if tag == "link" and attributes.get("href") and attributes.get("rel") in ("stylesheet", "preload", "icon"):
+            self.loads.append(attributes["href"])
+
+
+@pytest.fixture(scope="module")
+def html(request):
+    folder = request.config.getoption("--built-book")
+    assert (folder / "index.html").exists(), f"no book in {folder}: run `make book`"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(html):
+    found = {}
+    for path in [*html.glob("book/*.html"), *html.glob("notebooks/*.html")]:
+        parser = Links()
+        parser.feed(path.read_text(encoding="utf-8"))
+        found[path] = parser
+    assert found
+    return found
+
+
+def test_every_colab_link_points_to_a_notebook_that_exists(pages):
+    pattern = re.compile(r"https://colab\.research\.google\.com/github/[\w-]+/[\w-]+/blob/main/(.+)")
+    links = {match[1] for page in pages.values() for link in page.links if (match := pattern.match(link))}
+    assert links == {f"notebooks/{path.name}" for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")}
+
+
+def test_every_chapter_has_the_colab_and_download_buttons(pages):
+    for path, page in pages.items():
+        if path.parent.name == "notebooks":
+            assert sum("colab.research" in link for link in page.links) >= 2, "the button and the badge"
+            assert any(link.endswith(f"{path.stem}.ipynb") for link in page.links)
+
+
+def test_every_internal_link_leads_somewhere(pages):
+    for path, page in pages.items():
+        for link in page.links:
+            address = urlparse(link)
+            if address.scheme or not (address.path or address.fragment) or link.startswith("javascript"):
+                continue
+            target = (path.parent / address.path).resolve() if address.path else path
+            assert target.exists(), f"{path.name}: {link}"
+            if address.fragment and target in pages:
+                assert address.fragment in pages[target].targets, f"{path.name}: {link}"
+
+
+def test_pages_load_nothing_from_the_network(pages):
+    for path, page in pages.items():
+        outside = [load for load in page.loads if urlparse(load).netloc]
+        assert not outside, f"{path.name} loads {outside}"
+
+
+def test_the_software_that_draws_formulas_is_in_the_book(html):
+    assert (html / "_static/mathjax/tex-chtml.js").exists()
+    assert "mathjax/tex-chtml.js" in (html / "book/notation.html").read_text(encoding="utf-8")
+
+
+def test_no_page_shows_an_error_or_an_unresolved_reference(pages):
+    for path in pages:
+        text = path.read_text(encoding="utf-8")
+        for trouble in ("Traceback (most recent call last)", "system-message", "{doc}`", "{ref}`"):
+            assert trouble not in text, f"{path.name}: {trouble}"

@@ -1,0 +1,97 @@
+"""The plain-Python UTF-8 of chapter 1 against Python's own codec."""
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cs336_lib.bpe.utf8 import (
+    MAX_CODE_POINT,
+    SURROGATES,
+    Verdict,
+    character_start,
+    classify,
+    encode_code_point,
+    sequence_length,
+)
+
+# Beyond the second byte every continuation byte will do; of the second byte these are the edges of all ranges.
+ENDINGS = [bytes(tail) for n in (1, 2, 3) for tail in product((0x80, 0x90, 0xA0, 0xBF), repeat=n)]
+
+
+def decodes(sequence: bytes) -> bool:
+    try:
+        sequence.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def codec_verdict(sequence: bytes) -> str:
+    """Ask Python's codec: text, the start of text (some ending makes it decode), or never."""
+    if decodes(sequence):
+        return "text"
+    return "truncated" if any(decodes(sequence + ending) for ending in ENDINGS) else "never"
+
+
+def our_verdict(sequence: bytes) -> str:
+    verdict = classify(sequence)
+    return {Verdict.TEXT: "text", Verdict.TRUNCATED: "truncated"}.get(verdict, "never")
+
+
+def test_every_code_point_encodes_as_pythons_codec_does():
+    for code_point in range(MAX_CODE_POINT + 1):
+        if code_point not in SURROGATES:
+            assert encode_code_point(code_point) == chr(code_point).encode()
+
+
+@pytest.mark.parametrize("bad", [-1, 0xD800, 0xDFFF, 0x110000])
+def test_what_is_no_scalar_value_is_refused_by_name(bad):
+    with pytest.raises(ValueError, match=f"{bad:#x}"):
+        encode_code_point(bad)
+
+
+def test_every_two_byte_sequence_is_classified_as_the_codec_does():
+    for first in range(256):
+        for second in range(256):
+            pair = bytes([first, second])
+            assert our_verdict(pair) == codec_verdict(pair), pair
+
+
+def test_three_bytes_at_the_edges_of_every_range_are_classified_as_the_codec_does():
+    for first in (0xC1, 0xC2, 0xDF, 0xE0, 0xE1, 0xEC, 0xED, 0xEE, 0xEF, 0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xFF):
+        for second in range(256):
+            for third in (0x7F, 0x80, 0xBF, 0xC0):
+                triple = bytes([first, second, third])
+                assert our_verdict(triple) == codec_verdict(triple), triple
+
+
+@given(st.binary(max_size=12))
+def test_random_bytes_are_classified_as_the_codec_does(sequence):
+    assert our_verdict(sequence) == codec_verdict(sequence)
+
+
+@given(st.text(), st.binary(max_size=3))
+def test_text_with_a_damaged_tail_is_classified_as_the_codec_does(text, tail):
+    assert our_verdict(text.encode() + tail) == codec_verdict(text.encode() + tail)
+
+
+@given(st.text(min_size=1), st.data())
+def test_character_start_finds_the_character_that_covers_any_position(text, data):
+    encoded = text.encode()
+    position = data.draw(st.integers(0, len(encoded) - 1))
+    starts = [len(text[:index].encode()) for index in range(len(text))]
+    assert character_start(encoded, position) == max(start for start in starts if start <= position)
+
+
+def test_character_start_refuses_a_position_outside():
+    with pytest.raises(IndexError, match="position 3 is outside of 3 bytes"):
+        character_start(b"abc", 3)
+
+
+def test_the_lead_byte_tells_the_length():
+    for character in "aé你😀":
+        encoded = character.encode()
+        assert sequence_length(encoded[0]) == len(encoded)
+        assert all(sequence_length(byte) == 0 for byte in encoded[1:])

@@ -1,0 +1,194 @@
+import json
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+from cs336_lib.model import ModelConfig, TransformerLM
+from cs336_lib.model.llama import from_hf_llama, to_hf_llama
+
+CONFIG = ModelConfig(300, context_length=40, d_model=48, num_layers=3, num_heads=4, d_ff=72, rope_theta=5_000.0)
+
+
+def model_of(dtype=torch.float32, **changes):
+    model = TransformerLM(CONFIG.replace(**changes), dtype=dtype)
+    for p in model.parameters():
+        if p.ndim == 1:
+            torch.nn.init.normal_(p, mean=1.0, std=0.3)
+    return model
+
+
+@pytest.fixture
+def ids():
+    return torch.randint(300, (2, 40))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("backend", ["reference", "fast"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-5), (torch.float64, 1e-6), (torch.bfloat16, 0.03)])
+def test_transformers_opens_an_export_and_computes_the_same_logits(tmp_path, ids, tied, backend, dtype, tolerance):
+    model = model_of(dtype, tie_embeddings=tied, backend=backend)
+    to_hf_llama(model, tmp_path / "new" / "folder")
+    llama = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "new" / "folder")
+    assert type(llama) is transformers.LlamaForCausalLM
+    assert llama.dtype == dtype
+    assert (llama.lm_head.weight is llama.model.embed_tokens.weight) == tied
+    with torch.no_grad():
+        ours, theirs = model(ids).double(), llama(ids).logits.double()
+    assert (ours - theirs).abs().max() <= tolerance * ours.abs().max()
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_round_trip_gives_every_bit_back(tmp_path, ids, tied, dtype):
+    model = model_of(dtype, tie_embeddings=tied)
+    copy = from_hf_llama(to_hf_llama(model, tmp_path))
+    assert copy.config == model.config
+    assert {k: v.dtype for k, v in copy.state_dict().items()} == {k: v.dtype for k, v in model.state_dict().items()}
+    assert torch.equal(copy(ids), model(ids))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("shards", [False, True])
+def test_a_checkpoint_written_by_transformers_is_read(tmp_path, ids, tied, shards):
+    config = transformers.LlamaConfig(
+        vocab_size=300,
+        hidden_size=48,
+        intermediate_size=72,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        max_position_embeddings=40,
+        rms_norm_eps=1e-6,
+        tie_word_embeddings=tied,
+    )
+    llama = transformers.LlamaForCausalLM(config)
+    llama.save_pretrained(tmp_path, max_shard_size="40KB" if shards else "1GB")
+    assert (tmp_path / "model.safetensors").exists() != shards
+    model = from_hf_llama(tmp_path, backend="fast")
+    assert (model.config.norm_eps, model.config.backend, model.config.d_ff) == (1e-6, "fast", 72)
+    with torch.no_grad():
+        torch.testing.assert_close(model(ids), llama(ids).logits, rtol=1e-4, atol=2e-6)
+
+
+def test_generation_by_transformers_continues_as_ours_does(tmp_path):
+    model, prompt = model_of(), torch.randint(300, (1, 5))
+    llama = transformers.AutoModelForCausalLM.from_pretrained(to_hf_llama(model, tmp_path))
+    theirs = llama.generate(
+        prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=30, pad_token_id=0
+    )
+    ours = prompt
+    for _ in range(30):
+        ours = torch.cat((ours, model(ours)[:, -1:].argmax(-1)), dim=1)
+    assert torch.equal(ours, theirs)  # 35 tokens: ids 1 and 2 are ordinary and end nothing
+
+
+class ByteTokenizer:
+    """A tokenizer of bytes and one special token, with the method that the library's has."""
+
+    def __init__(self, special="<|endoftext|>"):
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        self.hf = Tokenizer(models.BPE({c: i for i, c in enumerate(sorted(alphabet))}, []))
+        self.hf.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        self.hf.decoder = decoders.ByteLevel()
+        self.hf.add_special_tokens([AddedToken(special, special=True)])
+
+    def to_hf_json(self, path):
+        self.hf.save(str(path))
+
+
+def test_the_tokenizer_comes_along_and_names_the_end_of_text(tmp_path):
+    tokenizer = ByteTokenizer()
+    to_hf_llama(model_of(), tmp_path, tokenizer)
+    opened = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    text = " Once  upon\r\na time\u00e9\U0001f600<|endoftext|>The"
+    assert opened(text)["input_ids"] == tokenizer.hf.encode(text).ids
+    assert opened.decode(tokenizer.hf.encode(text).ids) == text
+    assert opened.eos_token_id == 256
+    assert transformers.AutoConfig.from_pretrained(tmp_path).eos_token_id == 256
+
+
+def test_a_tokenizer_without_end_of_text_sets_none(tmp_path):
+    to_hf_llama(model_of(), tmp_path, ByteTokenizer(special="<|pad|>"))
+    assert json.loads((tmp_path / "config.json").read_text())["eos_token_id"] is None
+
+
+def test_a_tokenizer_too_large_is_refused_and_the_earlier_export_stays(tmp_path):
+    to_hf_llama(model_of(vocab_size=257), tmp_path, ByteTokenizer())
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match="the tokenizer has ids up to 256, the model's vocab_size is 200"):
+        to_hf_llama(model_of(vocab_size=200), tmp_path, ByteTokenizer())
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_full_disk_leaves_the_earlier_export_and_no_rubbish(tmp_path, monkeypatch):
+    to_hf_llama(model_of(), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(weights, path, metadata):
+        path.write_bytes(b"half a file")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cs336_lib.model.llama.save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        to_hf_llama(model_of(), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"norm": "post"}, "Llama has norm='pre', this model has norm='post'"),
+        ({"position": "none"}, "Llama has position='rope', this model has position='none'"),
+        ({"ffn": "silu"}, "Llama has ffn='swiglu'"),
+        ({"qk_norm": True}, "Llama has qk_norm=False"),
+    ],
+)
+def test_what_llama_cannot_express_is_named(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        to_hf_llama(model_of(**changes), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("model_type", "gpt2", "model_type='gpt2'; only 'llama'"),
+        ("num_key_value_heads", 2, "num_key_value_heads=2; this model has 4 and nothing else"),
+        ("head_dim", 64, "head_dim=64; this model has 12"),
+        ("attention_bias", True, "attention_bias=True"),
+        ("hidden_act", "gelu", "hidden_act='gelu'"),
+        ("rope_parameters", {"rope_type": "llama3", "rope_theta": 5e5}, "rope_type='llama3'"),
+        ("num_hidden_layers", 4, r"missing \['model.layers.3.*unknown \[\]"),
+        ("num_hidden_layers", 2, r"missing \[\], unknown \['model.layers.2"),
+    ],
+)
+def test_a_checkpoint_of_another_architecture_is_refused(tmp_path, key, value, message):
+    to_hf_llama(model_of(), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, key: value}))
+    with pytest.raises(ValueError, match=message):
+        from_hf_llama(tmp_path)
+
+
+def test_missing_files_are_named_and_pickles_are_not_opened(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"has no config\.json"):
+        from_hf_llama(tmp_path)
+    to_hf_llama(model_of(), tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
+    with pytest.raises(FileNotFoundError, match=r"has no model\.safetensors"):
+        from_hf_llama(tmp_path)
+
+
+def test_config_of_transformers_4_is_read(tmp_path, ids):
+    model = model_of()
+    to_hf_llama(model, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["rope_parameters"], config["head_dim"], config["num_key_value_heads"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    weights = load_file(tmp_path / "model.safetensors")
+    save_file(
+        {**weights, "model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(6)}, tmp_path / "model.safetensors"
+    )
+    assert torch.equal(from_hf_llama(tmp_path)(ids), model(ids))

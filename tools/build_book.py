@@ -1,0 +1,119 @@
+"""Execute every notebook and render the book, or say that nothing changed.
+
+    python tools/build_book.py [--out .] [--builder html|linkcheck]
+
+Execution is cached per notebook (jupyter-cache), which notices changed cells but not a changed library. So the cache is
+thrown away when cs336_lib, results or the pinned packages differ from those that filled it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LIBRARY = ("cs336_lib", "results", "constraints.txt")
+PAGES = ("book", "notebooks", "_config.yml", "_toc.yml", "CHANGELOG.md", "tools/build_book.py")
+NOT_SOURCE = {"__pycache__", ".ipynb_checkpoints"}
+
+
+def files(names: Iterable[str]) -> list[Path]:
+    """Return every file below the named places of the repository, in a fixed order."""
+    found: list[Path] = []
+    for name in names:
+        place = ROOT / name
+        below = [place] if place.is_file() else [path for path in place.rglob("*") if path.is_file()]
+        found += [path for path in below if not NOT_SOURCE & set(path.parts)]
+    return sorted(found)
+
+
+def digest(names: Iterable[str]) -> str:
+    """Digest of the names and contents of all files below `names`, and of the scale."""
+    state = hashlib.sha256(f"{os.environ.get('CS336_SCALE', 'quick')} {sys.version}".encode())
+    for path in files(names):
+        state.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return state.hexdigest()
+
+
+def read(path: Path) -> str:
+    """Return the text of `path`, or nothing when it is not there."""
+    return path.read_text() if path.exists() else ""
+
+
+def sphinx(out: Path, builder: str) -> int:
+    """Run jupyter-book with warnings as errors, showing a line a notebook and every warning."""
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from jupyter_book.cli.main import main; sys.exit(main())",
+        "build",
+        ".",
+    ]
+    command += ["--path-output", str(out), "--builder", builder, "--warningiserror", "--keep-going"]
+    shown = ("Executing notebook", "WARNING", "ERROR", "Warning", "Error", "Traceback", "Exception", "broken", "(line")
+    tail: list[str] = []
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            tail = [*tail[-40:], line]
+            if any(word in line for word in shown) and "[IPKernelApp]" not in line:
+                print("  " + line.rstrip().replace(f"{ROOT}{os.sep}", "").removesuffix("[mystnb]"), flush=True)
+    if process.returncode != 0:
+        print("".join(tail), file=sys.stderr)
+        for report in sorted((out / "_build").glob("**/reports/**/*.err.log")):
+            print(f"--- {report.name}\n{read(report)[-2000:]}", file=sys.stderr)
+    return process.returncode
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=ROOT, help="the folder that gets _build (default: the repository)")
+    parser.add_argument("--builder", choices=("html", "linkcheck"), default="html")
+    arguments = parser.parse_args()
+    out = arguments.out.absolute()
+    build = out / "_build"
+    try:
+        build.mkdir(parents=True, exist_ok=True)
+        (build / ".writable").touch()
+    except OSError as error:
+        print(
+            f"error: cannot write in {build} ({error.strerror}); name another place: make book OUT=/some/folder",
+            file=sys.stderr,
+        )
+        return 1
+    index = build / "html" / "index.html"
+    everything, library = digest(LIBRARY + PAGES), digest(LIBRARY)
+    if arguments.builder == "html" and index.exists() and read(build / ".book") == everything:
+        print(f"The book is up to date: open {index} or run `make serve`")
+        return 0
+    if read(build / ".library") != library:
+        shutil.rmtree(build / ".jupyter_cache", ignore_errors=True)
+        shutil.rmtree(build / ".doctrees", ignore_errors=True)
+    (build / ".book").unlink(missing_ok=True)
+    (build / ".library").write_text(library)
+    started = time.perf_counter()
+    scale = os.environ.get("CS336_SCALE", "quick")
+    print(f"Building the book at the {scale} scale; every changed notebook is executed", flush=True)
+    if status := sphinx(out, arguments.builder):
+        print(
+            f"error: the book did not build; the lines above say why ({time.perf_counter() - started:.0f} s)",
+            file=sys.stderr,
+        )
+        return status
+    (build / ".book").write_text(everything)
+    print(f"Built in {time.perf_counter() - started:.0f} s: open {index} or run `make serve`")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
