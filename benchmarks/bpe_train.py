@@ -6,7 +6,8 @@
 Every run is a process of its own, and the contenders take turns. Two times are given: the whole process, from its start
 to its end, and the training call alone, called a second time in a process that has done it once. Memory is the most
 that the process held. Before anything is timed, everybody's merges are compared with ours: they must be equal up to a
-place where two pairs occur equally often, from which on the rules for ties decide.
+place where two pairs occur equally often, from which on the rules for ties decide. Hugging Face and gigabpe read a file
+line by line and don't cut out special tokens, so theirs are compared with ours on a text that is cut in the same way.
 
 The plain-Python trainer, which recounts every word in each step as minbpe does, would take days; it gets a piece of the
 file and a small vocabulary, and ours the same beside it. What the machine can do at best stands below: the time to read
@@ -126,6 +127,9 @@ CONTENDERS = {
 }
 
 
+READ_LINES = {"gigabpe", "tokenizers"}
+
+
 def child(name: str, path: str, vocab_size: int, threads: int, times: int, merges_path: str | None) -> None:
     """What a measured process does: train, and print the seconds each call took."""
     from cs336_lib.bpe.peak_memory import peak_memory
@@ -150,37 +154,46 @@ def run(name: str, path: str, vocab_size: int, threads: int, times: int, merges_
     return {"whole": time.perf_counter() - started, **json.loads(done.stdout)}
 
 
-def agreement(name: str, path: str, vocab_size: int, threads: int, ours: Merges) -> str:
+def agreement(name: str, path: str, vocab_size: int, threads: int) -> str:
     """Compare a contender's merges with ours, and say from where on they differ and that a tie is why.
 
     Raises:
         AssertionError: they differ where no tie decides.
     """
+    from cs336_lib.bpe import train_bpe
+
     with tempfile.TemporaryDirectory() as folder:
         merges_path = str(Path(folder) / "merges.json")
         run(name, path, vocab_size, threads, 1, merges_path)
         theirs = [tuple(bytes.fromhex(part) for part in pair) for pair in json.loads(Path(merges_path).read_text())]
-    size = min(len(ours), len(theirs))
-    first = next((at for at in range(size) if ours[at] != theirs[at]), size)
-    if first == size:
-        return f"all {size:,} merges equal"
-    common = len({left + right for left, right in ours} & {left + right for left, right in theirs})
-    counts = [count_after(path, ours[:first], pair) for pair in (ours[first], theirs[first])]
+        special = SPECIAL
+        if name in READ_LINES:
+            special = "<|end of line|>"
+            text = Path(path).read_bytes()
+            path = str(Path(folder) / "lines.txt")
+            Path(path).write_bytes(text.replace(b"\n", b"\n" + special.encode()))
+        ours = train_bpe(path, vocab_size, [special], workers=threads).merges
+        size = min(len(ours), len(theirs))
+        first = next((at for at in range(size) if ours[at] != theirs[at]), size)
+        if first == size:
+            return f"all {size:,} merges equal"
+        counts = [count_after(path, special, ours[:first], pair) for pair in (ours[first], theirs[first])]
     if counts[0] != counts[1]:
         raise AssertionError(
             f"{name} differs from merge {first:,} on: it takes {theirs[first]}, which occurs {counts[1]:,} times, "
             f"not {ours[first]}, which occurs {counts[0]:,} times"
         )
+    common = len({left + right for left, right in ours} & {left + right for left, right in theirs})
     return f"{first:,} merges equal, then a tie at {counts[0]:,}; {common / len(ours):.1%} of the tokens in common"
 
 
-def count_after(path: str, merges: Merges, pair: tuple[bytes, bytes]) -> int:
+def count_after(path: str, special: str, merges: Merges, pair: tuple[bytes, bytes]) -> int:
     """How often a pair of tokens occurs after the given merges of ours."""
     from cs336_lib.bpe.counting import count_file
     from cs336_lib.bpe.layout import LEFT, PAIRS, RIGHT, ROW
     from cs336_lib.bpe.merging import Merger
 
-    merger = Merger(count_file(path, [SPECIAL], 1), len(merges))
+    merger = Merger(count_file(path, [special], 1), len(merges))
     assert merger.run() == merges
     ids = {bytes([byte]): byte for byte in range(256)}
     ids |= {left + right: 256 + at for at, (left, right) in enumerate(merges)}
@@ -248,18 +261,13 @@ def main() -> None:
         child(options.child, options.path, options.vocab_size, options.threads, options.times, options.merges)
         return
 
-    from cs336_lib.bpe import train_bpe
-
     names = ["ours"] + [name for name in options.only.split(",") if name != "ours"]
     fast = [name for name in names if name != "minbpe-like"]
     size = Path(options.path).stat().st_size
     print(f"{Path(options.path).name}, {size:,} bytes, vocabulary {options.vocab_size:,}, {options.threads} threads")
     print(f"python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} processors\n")
-    ours = train_bpe(options.path, options.vocab_size, [SPECIAL]).merges
     agreements = {
-        name: agreement(name, options.path, options.vocab_size, options.threads, ours)
-        for name in fast
-        if name != "ours"
+        name: agreement(name, options.path, options.vocab_size, options.threads) for name in fast if name != "ours"
     }
     for name, text in agreements.items():
         print(f"{name}: {text}")
