@@ -1,6 +1,6 @@
 """Names for the places in arrays that the encoder's Python half and its kernels share: only numbers, no numba.
 
-The pictures are in `encoder_kernels.py` (rows, progress) and `encoder_merging.py` (pairs, candidates).
+The pictures are in `encoder_words.py` (rows) and `encoder_merging.py` (pairs, candidates).
 """
 
 # A row of the table of words: LOW and HIGH as in `layout.py`, then these.
