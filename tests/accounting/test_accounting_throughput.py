@@ -132,6 +132,20 @@ def test_roofline_adds_up_to_the_forward_pass(batch_size):
     assert sum(p.bytes for p in points.values()) == 2 * sum(p.elements for p in matmuls(XL, batch_size=batch_size))
 
 
+def test_a_fused_attention_moves_queries_keys_values_and_its_output_once():
+    S, cached, B = 5, 3, 2
+    fused, plain = (
+        {p.component: p for p in roofline(TINY.replace(backend=backend), "l4", S, B, cached=cached)}
+        for backend in ("fast", "reference")
+    )
+    row = 2 * B * TINY.num_layers * TINY.d_model  # bytes of one position
+    assert fused["attention_scores"].bytes == row * (S + (S + cached) + (S + cached) + S)
+    scores = 2 * B * TINY.num_layers * TINY.num_heads * S * (S + cached)
+    assert plain["attention_scores"].bytes - fused["attention_scores"].bytes == 2 * scores
+    assert fused["attention_scores"].flops == plain["attention_scores"].flops
+    assert fused["ffn"] == plain["ffn"]
+
+
 @pytest.mark.parametrize("key", DEVICES)
 def test_nothing_is_above_its_roof(key):
     device = DEVICES[key]
