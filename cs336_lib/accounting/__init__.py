@@ -16,6 +16,7 @@ as text.
     (2127057600, 4513336524800)
 """
 
+from cs336_lib.accounting import report
 from cs336_lib.accounting.activations import autograd_activations, handout_activations
 from cs336_lib.accounting.breakdown import Breakdown
 from cs336_lib.accounting.decoding import DecodingStep, decode_time, kv_cache_bytes
@@ -55,4 +56,5 @@ __all__ = [
     "kv_cache_bytes",
     "DecodingStep",
     "decode_time",
+    "report",
 ]

@@ -3,9 +3,9 @@
 B batch, S sequence, L layers, D d_model, H heads, K head dim, F d_ff, V vocab.
 
 The handout's list names the operations of a Transformer and counts each one's output once, in any framework. The other
-list is what autograd really holds for this library's reference model: the tensors that its operations save, storages
-counted once, parameters and rotary tables left out. They differ in both directions: the reference model spells RMSNorm
-and SiLU out, whose inner results autograd keeps, while the scaled scores and the logits themselves are not kept by any
+list is what autograd really holds for this library's model: the tensors that its operations save, storages counted
+once, parameters and rotary tables left out. They differ in both directions: the reference model spells RMSNorm and SiLU
+out, whose inner results autograd keeps, while the scaled scores and the logits themselves are not kept by any
 operation, and outputs that nobody saves (of the output projection, of w2) are freed at once.
 """
 
@@ -67,9 +67,9 @@ def handout_activations(cfg: ModelConfig, context_length: int | None = None, bat
 
 
 def autograd_activations(cfg: ModelConfig, context_length: int | None = None, batch_size: int = 1) -> Breakdown:
-    """Count the bytes that autograd keeps for the reference model in float32, without compilation or autocast.
+    """Count the bytes that autograd keeps for this library's model in float32, without compilation or autocast.
 
-    In numbers of 4 bytes unless said:
+    The reference backend, in numbers of 4 bytes unless said:
 
         embedding               ids B S (8 bytes each)
         norms                   each: input B S D, normalised input B S D, 1 / RMS B S;
@@ -83,9 +83,15 @@ def autograd_activations(cfg: ModelConfig, context_length: int | None = None, ba
         lm_head                 input B S D
         loss                    log-probabilities B S V, targets B S (8 bytes each), 1 for the mean
 
+    The fast backend differs in three places. Fused attention keeps its output (B S D) and one number for each row of
+    scores (B H S) in place of everything with S^2. One product makes Q, K and V, so that its result lives as long as V
+    does (3 B S D), beside the rotated or normalised Q and K (2 B S D), and its weight, put together anew in each pass,
+    is kept as well (3 D^2, whatever the batch). Fused SiLU keeps no sigmoid (one B S F less).
+
     The loss is torch.nn.functional.cross_entropy's; one that works in chunks keeps less. These are the bytes held when
-    the backward pass begins. The peak lies higher by what is alive besides: the logits and their gradient (2 B S V),
-    then the temporaries of one operation.
+    the backward pass begins, with torch's CPU kernels; on a GPU the fused ones keep a little less (RMSNorm does without
+    the normalised input). The peak lies higher by what is alive besides: the logits and their gradient (2 B S V), then
+    the temporaries of one operation.
 
     Args:
         cfg: the model.
@@ -96,31 +102,45 @@ def autograd_activations(cfg: ModelConfig, context_length: int | None = None, ba
         Bytes by component.
 
     Raises:
-        ValueError: a size is not a positive whole number, or the backend is not "reference": fused kernels keep other
-            tensors, different ones on each device.
+        ValueError: a size is not a positive whole number.
 
-    >>> autograd_activations(ModelConfig.preset("tinystories-17m"))["attention_scores"] // 2**20         # MiB
-    38
+    >>> cfg = ModelConfig.preset("tinystories-17m")
+    >>> fused = cfg.replace(backend="fast")
+    >>> [autograd_activations(c)["attention_scores"] // 2**20 for c in (cfg, fused)]  # MiB
+    [38, 14]
     """
     S, B = check_sizes(cfg, context_length, batch_size)
-    if cfg.backend != "reference":
-        raise ValueError(
-            f"what autograd keeps is known for the reference backend, and this is {cfg.backend!r}; "
-            "take cfg.replace(backend='reference'), or activations='handout'"
-        )
-    L, D, H, F, V = cfg.num_layers, cfg.d_model, cfg.num_heads, cfg.d_ff, cfg.vocab_size
-    row, heads = B * S * D, B * H * S
+    L, D, F, V = cfg.num_layers, cfg.d_model, cfg.d_ff, cfg.vocab_size
+    row, gated, fast = B * S * D, cfg.ffn == "swiglu", cfg.backend == "fast"
+    on_heads = (2 * row if fast else 4 * row) + 2 * B * cfg.num_heads * S if cfg.qk_norm else 0
     floats = {
-        "norms": norm_count(cfg) * (2 * row + B * S) + (2 * L * (2 * row + heads) if cfg.qk_norm else 0),
-        "attention_projections": 2 * L * row,
-        "attention_scores": L * (3 * row + 2 * heads * S + 2 * heads),
-        "ffn": L * (row + (5 if cfg.ffn == "swiglu" else 3) * B * S * F),
+        "norms": norm_count(cfg) * (2 * row + B * S) + L * on_heads,
+        "attention_projections": L * (3 * D * D + row if fast else 2 * row),
+        "attention_scores": L * (_fused_attention(cfg, S, B) if fast else _plain_attention(cfg, S, B)),
+        "ffn": L * (row + (5 if gated else 3) * B * S * F - (B * S * F if fast else 0)),
         "lm_head": row,
         "loss": B * S * V + 1,
     }
-    others = {"embedding": 8 * B * S, "attention_scores": L * S * S, "loss": 8 * B * S}
+    others = {"embedding": 8 * B * S, "attention_scores": 0 if fast else L * S * S, "loss": 8 * B * S}
     total = Breakdown({"embedding": 0, **floats}) * 4 + Breakdown(others)
     return Breakdown({name: count for name, count in total.items() if count})
+
+
+def _plain_attention(cfg: ModelConfig, S: int, B: int) -> int:
+    """Return the numbers that one layer of softmax(Q K^T) V keeps, its mask left out."""
+    return 3 * B * S * cfg.d_model + 2 * B * cfg.num_heads * S * S + 2 * B * cfg.num_heads * S
+
+
+def _fused_attention(cfg: ModelConfig, S: int, B: int) -> int:
+    """Return the numbers that one layer keeps between the product that makes Q, K, V and the one that reads the result.
+
+    The kernel's output has the memory layout of its queries. New ones (rotated, or normalised) lie head by head, so
+    that the output projection reads a copy, unless one head or one position leaves nothing to rearrange.
+    """
+    row = B * S * cfg.d_model
+    new_queries = cfg.position == "rope" or cfg.qk_norm
+    copied = new_queries and cfg.num_heads > 1 and S > 1
+    return 3 * row + (2 * row if new_queries else 0) + row + B * cfg.num_heads * S + (row if copied else 0)
 
 
 def check_activations(activations: str) -> None:

@@ -1,8 +1,8 @@
 """Arithmetic intensity: which components wait for arithmetic and which for memory (chapter 5).
 
-A product does FLOPs and moves bytes: both factors in, the result out, each once (what an ideal kernel moves; a fused
-attention moves less, since its S x S scores never leave the chip). Their quotient is its intensity. A device gets at
-most min(peak, intensity x bandwidth) out of it: a slanted roof, then a flat one.
+A product does FLOPs and moves bytes: both factors in, the result out, each once, which is what an ideal kernel moves.
+Their quotient is its intensity. A device gets at most min(peak, intensity x bandwidth) out of it: a slanted roof, then
+a flat one. Attention of the fast backend is one fused kernel, whose S x S scores never leave the chip.
 """
 
 from __future__ import annotations
@@ -83,15 +83,28 @@ def roofline(
     attention_scores         56.9 FLOPs a byte, memory
     ffn                     568.9 FLOPs a byte, compute
     lm_head                 616.7 FLOPs a byte, compute
+    >>> round(roofline(xl.replace(backend="fast"), "h100-sxm")[1].intensity)
+    512
     """
     where = find_device(device)
     peak, width = where.peak(dtype), BYTES[dtype]
-    groups: dict[str, list[MatMul]] = {}
+    groups: dict[str, list[tuple[int, int]]] = {}  # component -> FLOPs and bytes of each of its kernels
     for product in matmuls(cfg, context_length, batch_size, cached=cached):
-        groups.setdefault(product.component, []).append(product)
+        kernels = groups.setdefault(product.component, [])
+        if cfg.backend == "fast" and product.component == "attention_scores":
+            flops, moved = kernels.pop() if kernels else (0, 0)
+            kernels.append((flops + product.flops, moved + (product.elements - _scores(product)) * width))
+        else:
+            kernels.append((product.flops, product.elements * width))
     points = []
-    for component, products in groups.items():
-        flops, moved = (sum(p.flops for p in products), sum(p.elements * width for p in products))
-        seconds = sum(max(p.flops / peak, p.elements * width / where.bandwidth) for p in products)
+    for component, kernels in groups.items():
+        flops, moved = (sum(column) for column in zip(*kernels, strict=True))
+        seconds = sum(max(f / peak, b / where.bandwidth) for f, b in kernels)
         points.append(RooflinePoint(component, flops, moved, flops / seconds, peak, seconds))
     return points
+
+
+def _scores(product: MatMul) -> int:
+    """Return the scores (S T for each head) among the elements that one of attention's two products moves."""
+    rows_out, rows_in = product.m * product.n, product.m * product.k
+    return product.count * (rows_out if product.name == "Q K^T" else rows_in)

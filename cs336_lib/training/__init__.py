@@ -5,6 +5,10 @@
     precision   which numbers to compute with on which device
     checkpoint  the assignment's save and load; `run_checkpoints` is what the trainer uses
     records     `RunRecord`, a run's folder
+    corpus      from the name of a text to ids, kept for the next run
+    evaluation  the loss on text that was not trained on
+    engine      what differs between one device and many
+    trainer     `Trainer`, the loop; with `setup`, `throughput`, `stopping`, `mirrors`
 
 The names are imported on first use.
 """
@@ -15,8 +19,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cs336_lib.training.checkpoint import load_checkpoint, save_checkpoint
     from cs336_lib.training.config import TrainConfig
+    from cs336_lib.training.corpus import Corpus, prepare
+    from cs336_lib.training.evaluation import Evaluation, evaluate
     from cs336_lib.training.loss import bits_per_byte, chunked_cross_entropy, cross_entropy, perplexity
-    from cs336_lib.training.records import RunRecord
+    from cs336_lib.training.records import RunRecord, find_runs
+    from cs336_lib.training.stopping import Interrupted
+    from cs336_lib.training.trainer import Trainer
 
 _HOMES = {
     "cross_entropy": "loss",
@@ -27,6 +35,13 @@ _HOMES = {
     "save_checkpoint": "checkpoint",
     "load_checkpoint": "checkpoint",
     "RunRecord": "records",
+    "find_runs": "records",
+    "Corpus": "corpus",
+    "prepare": "corpus",
+    "evaluate": "evaluation",
+    "Evaluation": "evaluation",
+    "Trainer": "trainer",
+    "Interrupted": "stopping",
 }
 
 __all__ = [
@@ -35,9 +50,16 @@ __all__ = [
     "perplexity",
     "bits_per_byte",
     "TrainConfig",
+    "Trainer",
+    "Interrupted",
+    "RunRecord",
+    "find_runs",
     "save_checkpoint",
     "load_checkpoint",
-    "RunRecord",
+    "Corpus",
+    "prepare",
+    "evaluate",
+    "Evaluation",
 ]
 
 

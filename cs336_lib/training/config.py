@@ -31,8 +31,8 @@ class TrainConfig:
         data: "tales", "tinystories", "owt", or the path of a text file. A text alone gives its last twentieth as
             validation set.
         valid_data: path of a validation text, if `data` is a path.
-        data_bytes: use at most so many bytes of training text; 0 for all of it. The built-in tales have no end, and
-            need a number.
+        data_bytes: use at most so many bytes of training text; 0 for all of it (of the built-in tales, which have no
+            end, 20 MB).
         tokenizer: folder of a tokenizer; without one it is trained on the training text.
         batch_size: sequences of a step, all devices together.
         accumulation: parts that a step's batch is computed in, one after the other, to save memory; must divide
@@ -158,8 +158,6 @@ class TrainConfig:
             raise ValueError(f"min_lr is {self.min_lr}, more than lr = {self.lr}")
         if not self.name or self.name.startswith(".") or any(c in self.name for c in '/\\:*?"<>|\0'):
             raise ValueError(f"name is {self.name!r}; it becomes the name of a folder: letters, digits, '-', '_', '.'")
-        if self.data == "tales" and not self.data_bytes:
-            raise ValueError("data is 'tales', which has no end: say how many bytes of it with data_bytes")
         if self.valid_data and self.data in ("tales", "tinystories", "owt"):
             raise ValueError(f"data is {self.data!r}, which has its own validation set; leave valid_data out")
 

@@ -18,20 +18,25 @@ from cs336_lib.optim import AdamW
 SHAPES = [(1, 1), (1, 12), (3, 1), (2, 7), (3, 12)]  # batch, sequence
 
 
+@pytest.mark.parametrize("backend", ["reference", "fast"])
 @pytest.mark.parametrize("cfg", GRID, ids=name)
-def test_activations_are_what_autograd_saves_to_the_byte(cfg):
+def test_activations_are_what_autograd_saves_to_the_byte(cfg, backend):
+    cfg = cfg.replace(backend=backend)
     for batch_size, seq_len in SHAPES:
         counted = autograd_activations(cfg, seq_len, batch_size)
         assert saved_bytes(cfg, batch_size, seq_len) == counted.total, (batch_size, seq_len)
 
 
+@pytest.mark.parametrize("backend", ["reference", "fast"])
 @pytest.mark.parametrize("cfg", SIZES, ids=str)
-def test_sizes_at_the_edge(cfg):
+def test_sizes_at_the_edge(cfg, backend):
+    cfg = cfg.replace(backend=backend)
     assert saved_bytes(cfg, 2, cfg.context_length) == autograd_activations(cfg, batch_size=2).total
 
 
-def test_a_real_size_is_exact_too():
-    cfg = ModelConfig.preset("tales-1m")
+@pytest.mark.parametrize("backend", ["reference", "fast"])
+def test_a_real_size_is_exact_too(backend):
+    cfg = ModelConfig.preset("tales-1m").replace(backend=backend)
     assert saved_bytes(cfg, 2, 256) == autograd_activations(cfg, batch_size=2).total
 
 
@@ -116,9 +121,9 @@ def test_handout_list_is_the_same_for_swiglu_where_autograd_keeps_two_more():
     assert autograd_activations(swiglu).total - autograd_activations(silu).total == more
 
 
-def test_fast_backend_is_refused_with_the_way_out():
-    with pytest.raises(ValueError, match=r"this is 'fast'; take cfg\.replace\(backend='reference'\)"):
-        training_memory(TINY.replace(backend="fast"), activations="autograd")
+def test_fused_attention_keeps_nothing_that_grows_with_the_square_of_the_context():
+    sizes = [autograd_activations(TINY.replace(backend="fast"), seq_len).total for seq_len in (100, 200, 300)]
+    assert sizes[2] - sizes[1] == sizes[1] - sizes[0]
 
 
 @pytest.mark.parametrize(

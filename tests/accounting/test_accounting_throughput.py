@@ -91,7 +91,7 @@ def test_the_device_at_hand_is_in_the_table_with_its_memory():
     found = identify(torch.cuda.get_device_name())
     if found is None:
         pytest.skip(f"the table has no {torch.cuda.get_device_name()}")
-    # Vendors round, and the driver keeps some; a GB taken for a GiB would be 7 % off in the other direction.
+    # Most labels mean GiB, 7 % more than the table's GB, and the driver keeps some of them.
     assert 0.9 < torch.cuda.get_device_properties(0).total_memory / found.memory_bytes < 1.08
 
 
@@ -130,6 +130,20 @@ def test_roofline_adds_up_to_the_forward_pass(batch_size):
     points = {point.component: point for point in roofline(XL, "a100-80gb", batch_size=batch_size)}
     assert {key: point.flops for key, point in points.items()} == dict(forward_flops(XL, batch_size=batch_size))
     assert sum(p.bytes for p in points.values()) == 2 * sum(p.elements for p in matmuls(XL, batch_size=batch_size))
+
+
+def test_a_fused_attention_moves_queries_keys_values_and_its_output_once():
+    S, cached, B = 5, 3, 2
+    fused, plain = (
+        {p.component: p for p in roofline(TINY.replace(backend=backend), "l4", S, B, cached=cached)}
+        for backend in ("fast", "reference")
+    )
+    row = 2 * B * TINY.num_layers * TINY.d_model  # bytes of one position
+    assert fused["attention_scores"].bytes == row * (S + (S + cached) + (S + cached) + S)
+    scores = 2 * B * TINY.num_layers * TINY.num_heads * S * (S + cached)
+    assert plain["attention_scores"].bytes - fused["attention_scores"].bytes == 2 * scores
+    assert fused["attention_scores"].flops == plain["attention_scores"].flops
+    assert fused["ffn"] == plain["ffn"]
 
 
 @pytest.mark.parametrize("key", DEVICES)

@@ -50,7 +50,6 @@ def test_a_config_is_frozen_and_hashable():
         ({"lr": 1e-3, "min_lr": 1e-2}, "min_lr is 0.01, more than lr = 0.001"),
         ({"name": "a/b"}, "becomes the name of a folder"),
         ({"name": "../up"}, "becomes the name of a folder"),
-        ({"data_bytes": 0}, "'tales', which has no end"),
         ({"valid_data": "x.txt"}, "has its own validation set"),
     ],
 )
