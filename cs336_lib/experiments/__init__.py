@@ -1,13 +1,13 @@
 """Named sets of runs that the book's comparisons come from (chapter 8).
 
-    suite     what a comparison is: a base run at each scale, and what one variation changes
-    suites    the comparisons: learning rates, batch sizes, ablations, what a modified model wins
-    runner    trains what is not there yet, resumes what was cut off
-    summary   the table of a suite: final losses, times, what diverged
+suite     what a comparison is: a base run at each scale, and what one variation changes
+suites    the comparisons: learning rates, batch sizes, ablations, what a modified model wins
+runner    trains what is not there yet, resumes what was cut off
+summary   the table of a suite: final losses, times, what diverged
 
-    >>> from cs336_lib.experiments import SUITES
-    >>> sorted(SUITES)
-    ['batch-size', 'layer-norm', 'leaderboard', 'lr-sweep', 'main', 'nope', 'post-norm', 'swiglu']
+>>> from cs336_lib.experiments import SUITES
+>>> sorted(SUITES)
+['batch-size', 'layer-norm', 'leaderboard', 'lr-sweep', 'main', 'nope', 'post-norm', 'swiglu']
 """
 
 from cs336_lib.experiments.runner import run_suite

@@ -7,7 +7,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from cs336_lib.experiments.suite import PlannedRun, Suite
-from cs336_lib.training import Corpus, RunRecord, Trainer, TrainConfig, prepare
+from cs336_lib.training import Corpus, RunRecord, TrainConfig, Trainer, prepare
 from cs336_lib.training.trainer import Writer
 
 DONE = ("finished", "diverged")
@@ -74,9 +74,7 @@ def _corpus(config: TrainConfig, corpora: dict[tuple[object, ...], Corpus]) -> C
 def _must_be(found: TrainConfig, wanted: TrainConfig, folder: Path) -> None:
     """Raise ValueError if a record is of another run than the suite asks for."""
     have, want = found.to_dict(), wanted.to_dict()
-    differing = [
-        f"{name}={have[name]!r} instead of {want[name]!r}" for name in want if have[name] != want[name]
-    ]
+    differing = [f"{name}={have[name]!r} instead of {want[name]!r}" for name in want if have[name] != want[name]]
     if differing:
         raise ValueError(
             f"{folder} holds another run ({'; '.join(differing)}): the suite has changed since; delete the folder or "

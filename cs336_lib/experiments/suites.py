@@ -134,9 +134,7 @@ _ALL = [
         "post-norm",
         {"model.norm": "post"},
     ),
-    _ablation(
-        "nope", "no_pos_emb", "What do positions add?", "RoPE", "NoPE", {"model.position": "none"}
-    ),
+    _ablation("nope", "no_pos_emb", "What do positions add?", "RoPE", "NoPE", {"model.position": "none"}),
     _ablation(
         "swiglu",
         "swiglu_ablation",
@@ -170,9 +168,7 @@ _ALL = [
         {
             "quick": Scale(QUICK, seeds=(0, 1), variations=_leaderboard(QUICK)),
             "cpu": Scale(CPU, seeds=(0, 1), variations=_leaderboard(CPU)),
-            "full": Scale(
-                TrainConfig.preset("owt-17m"), variations=_leaderboard(TrainConfig.preset("owt-17m"))
-            ),
+            "full": Scale(TrainConfig.preset("owt-17m"), variations=_leaderboard(TrainConfig.preset("owt-17m"))),
         },
     ),
 ]

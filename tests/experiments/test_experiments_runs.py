@@ -1,0 +1,84 @@
+"""Suites are run, resumed and summed up; what is finished is left alone."""
+
+import math
+
+import numpy as np
+import pytest
+
+from cs336_lib.experiments import Scale, Suite, Variation, load_suite, loss_after, rows, run_suite, table
+from cs336_lib.model import ModelConfig
+from cs336_lib.training import RunRecord, TrainConfig
+
+MODEL = ModelConfig(vocab_size=300, context_length=16, d_model=16, num_layers=1, num_heads=2, d_ff=32)
+BASE = TrainConfig(
+    MODEL, data_bytes=200_000, batch_size=4, steps=6, warmup_steps=1, log_every=1, eval_windows=4, device="cpu"
+)
+SUITE = Suite(
+    "tiny",
+    "problem",
+    "question?",
+    (Variation("base"), Variation("high", {"lr": 1e9, "min_lr": 1e7, "grad_clip": 0.0})),
+    {"quick": Scale(BASE, seeds=(0, 1))},
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        return folder, run_suite(SUITE, "quick", folder, progress=False)
+
+
+def test_each_planned_run_leaves_a_record(made):
+    folder, runs = made
+    assert [run.config.name for run, _ in runs] == ["base-seed0", "high-seed0", "base-seed1", "high-seed1"]
+    assert all((folder / "tiny-quick" / run.config.name / "metrics.jsonl").is_file() for run, _ in runs)
+    assert [record.status["status"] for _, record in runs] == ["finished", "diverged"] * 2
+
+
+def test_a_second_call_trains_nothing_again(made):
+    folder, runs = made
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.jsonl")}
+    again = run_suite(SUITE, "quick", folder, progress=False)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.jsonl")} == before
+    assert [record.last("valid_loss") for _, record in again][::2] == [r.last("valid_loss") for _, r in runs][::2]
+
+
+def test_a_folder_with_another_run_is_refused_and_the_difference_named(made):
+    folder, _ = made
+    longer = Suite("tiny", "problem", "question?", SUITE.variations, {"quick": Scale(BASE.replace(steps=7))})
+    with pytest.raises(ValueError, match="steps=6 instead of 7"):
+        run_suite(longer, "quick", folder, progress=False)
+
+
+def test_rows_average_over_seeds_and_count_what_diverged(made):
+    base, high = rows(made[1])
+    losses = [record.last("valid_loss") for run, record in made[1] if run.variation == "base"]
+    assert base.valid_loss == pytest.approx(np.mean(losses))
+    assert base.spread == pytest.approx(np.std(losses, ddof=1))
+    assert (base.seeds, base.diverged, high.diverged) == (2, 0, 2)
+    assert math.isnan(high.valid_loss)
+
+
+def test_the_table_marks_the_lowest_loss_and_says_what_diverged(made):
+    head, base, high = table(made[1]).splitlines()
+    assert "valid loss" in head
+    assert base.endswith("<- lowest")
+    assert "diverged" in high
+
+
+def test_load_suite_finds_the_records_that_are_there(made):
+    folder, runs = made
+    found = load_suite(SUITE, "quick", folder)
+    assert [record.folder for _, record in found] == [record.folder for _, record in runs]
+    assert load_suite(SUITE, "quick", folder / "elsewhere") == []
+
+
+def test_loss_after_interpolates_between_lines_of_metrics(tmp_path):
+    record = RunRecord.create(tmp_path / "run", BASE, {})
+    for step, seconds, loss in ((1, 1.0, 5.0), (2, 3.0, 4.0), (3, 4.0, 1.0)):
+        record.append({"step": step, "seconds": seconds, "train_loss": loss})
+    assert [loss_after(record, at) for at in (1.0, 2.0, 3.0, 3.5, 4.0)] == [5.0, 4.5, 4.0, 2.5, 1.0]
+    with pytest.raises(ValueError, match=r"no train_loss at 9.0 s; it ends at 4.0 s"):
+        loss_after(record, 9.0)

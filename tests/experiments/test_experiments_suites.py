@@ -1,0 +1,86 @@
+"""A comparison is fair: one thing changes, tokens are equal, schedules end with their run."""
+
+import pytest
+
+from cs336_lib.experiments import SUITES, Scale, Suite, Variation
+from cs336_lib.experiments.suite import changed
+from cs336_lib.model import ModelConfig
+from cs336_lib.training import TrainConfig
+
+BASE = TrainConfig(ModelConfig.preset("tales-1m"), data_bytes=1, batch_size=32, steps=100, warmup_steps=10)
+EVERY = [(name, scale) for name, suite in SUITES.items() for scale in suite.scales]
+OFFICIAL = {
+    "learning_rate",
+    "batch_size_experiment",
+    "layer_norm_ablation",
+    "pre_norm_ablation",
+    "no_pos_emb",
+    "swiglu_ablation",
+    "main_experiment",
+    "leaderboard",
+}
+
+
+def test_each_official_experiment_has_its_suite():
+    assert {suite.problem for suite in SUITES.values()} == OFFICIAL
+    assert all(name == suite.name for name, suite in SUITES.items())
+
+
+@pytest.mark.parametrize(("name", "scale"), EVERY)
+def test_every_run_of_a_suite_sees_equally_many_tokens_and_has_a_folder_of_its_own(name, scale):
+    plan = SUITES[name].plan(scale)
+    base = SUITES[name].scales[scale].base
+    assert all(abs(run.config.tokens - base.tokens) < run.config.tokens / run.config.steps for run in plan)
+    assert len({run.config.name for run in plan}) == len(plan)
+    assert all(run.config.steps > run.config.warmup_steps + run.config.decay_steps for run in plan)
+
+
+@pytest.mark.parametrize(("name", "scale"), EVERY)
+def test_a_variation_changes_what_it_says_and_nothing_else(name, scale):
+    suite, size = SUITES[name], SUITES[name].scales[scale]
+    for variation in size.variations or suite.variations:
+        run = next(run for run in suite.plan(scale) if run.variation == variation.name)
+        base, config = size.base.to_dict(), run.config.to_dict()
+        differs = {f"model.{k}" for k in base["model"] if base["model"][k] != config["model"][k]}
+        differs |= {key for key in base if key not in ("model", "name", "seed") and base[key] != config[key]}
+        follows = {"min_lr", "model.d_ff"} if "model.ffn" in variation.changes else {"min_lr"}
+        if "batch_size" in variation.changes:
+            follows |= {"steps", "warmup_steps", "log_every", "eval_every", "sample_every", "checkpoint_every"}
+        assert differs <= set(variation.changes) | follows
+
+
+@pytest.mark.parametrize("name", ["layer-norm", "post-norm", "nope", "swiglu"])
+def test_ablations_are_also_run_at_a_lower_rate(name):
+    for scale in SUITES[name].scales:
+        rates = sorted({run.config.lr for run in SUITES[name].plan(scale)})
+        assert len(rates) == 2
+        assert rates[0] == pytest.approx(rates[1] / 10)
+
+
+def test_the_ablation_of_the_gate_keeps_the_number_of_parameters():
+    from cs336_lib.accounting import parameter_count
+
+    for scale in SUITES["swiglu"].scales:
+        counts = {parameter_count(run.config.model).total for run in SUITES["swiglu"].plan(scale)}
+        assert len(counts) == 1
+
+
+def test_another_batch_size_keeps_tokens_and_shares_of_the_schedule():
+    config = changed(BASE, {"batch_size": 8})
+    assert (config.steps, config.warmup_steps, config.tokens) == (400, 40, BASE.tokens)
+
+
+def test_a_variation_with_fewer_tokens_is_refused():
+    unfair = Suite("x", "p", "q", (Variation("short", {"steps": 50}),), {"quick": Scale(BASE)})
+    with pytest.raises(ValueError, match=r"'short' of 'x' trains on 409,600 tokens, the base on 819,200"):
+        unfair.plan("quick")
+
+
+def test_an_unknown_scale_is_named_with_those_there_are():
+    with pytest.raises(ValueError, match=r"no scale 'huge'; it has quick, cpu, full"):
+        SUITES["nope"].plan("huge")
+
+
+def test_an_unknown_field_is_named():
+    with pytest.raises(ValueError, match="norms"):
+        changed(BASE, {"model.norms": "post"})
