@@ -41,9 +41,10 @@ def work_per_merge(series: Mapping[str, Sequence[int]]) -> Figure:
         for name, values in series.items():
             axes.plot(range(1, len(values) + 1), values, lw=1.2, label=f"{name}: {sum(values):,} in all")
         axes.set_yscale("log")
+        axes.set_ylim(top=30 * max(max(values) for values in series.values()))  # room for the legend
         axes.set_xlabel("merge")
         axes.set_ylabel("pairs looked at")
-        axes.legend()
+        axes.legend(loc="upper right")
         return figure
 
 
@@ -56,8 +57,21 @@ class Frame:
     children: tuple["Frame", ...] = ()
 
 
+def _together(frames: Sequence[Frame]) -> list[Frame]:
+    """Make one frame of those with the same name, the longest first."""
+    names = dict.fromkeys(frame.name for frame in frames)
+    groups = [[frame for frame in frames if frame.name == name] for name in names]
+    merged = [
+        Frame(group[0].name, sum(f.seconds for f in group), tuple(child for f in group for child in f.children))
+        for group in groups
+    ]
+    return sorted(merged, key=lambda frame: -frame.seconds)
+
+
 def flame_graph(root: Frame, smallest: float = 0.01) -> Figure:
     """Draw a profile: width is time, and each function lies on the one that called it.
+
+    Calls of one function by the same caller are one box; the longest stands left.
 
     Args:
         root: of the profile.
@@ -69,7 +83,7 @@ def flame_graph(root: Frame, smallest: float = 0.01) -> Figure:
         if frame.seconds < smallest * root.seconds:
             return
         boxes.append((depth, left, frame))
-        for child in frame.children:
+        for child in _together(frame.children):
             place(child, depth + 1, left)
             left += child.seconds
 
@@ -82,10 +96,10 @@ def flame_graph(root: Frame, smallest: float = 0.01) -> Figure:
             color = palette[sum(frame.name.encode()) % len(palette)]
             axes.add_patch(Rectangle((left, depth), frame.seconds, 0.94, fc=color, ec=PAPER, alpha=0.75))
             share = frame.seconds / root.seconds
-            if share > 0.07:
-                room = int(share * 86)
-                label = f"{frame.name} {share:.0%}"
-                axes.text(left + frame.seconds / 2, depth + 0.47, label[:room], ha="center", va="center", fontsize=8)
+            for label in (f"{frame.name} {share:.0%}", frame.name):
+                if len(label) <= 90 * share:
+                    axes.text(left + frame.seconds / 2, depth + 0.47, label, ha="center", va="center", fontsize=8)
+                    break
         axes.set_xlim(0, root.seconds)
         axes.set_ylim(0, depth_of_all + 1)
         axes.set_xlabel("seconds")
@@ -112,7 +126,7 @@ def stages(series: Mapping[str, Mapping[str, float]]) -> Figure:
         axes.invert_yaxis()
         axes.set_xlabel("seconds")
         axes.grid(axis="y", visible=False)
-        axes.legend(loc="upper center", ncols=len(names), bbox_to_anchor=(0.5, 1.3))
+        axes.legend(loc="upper center", ncols=len(names), bbox_to_anchor=(0.5, 1.0 + 0.5 / len(series)))
         return figure
 
 
@@ -130,12 +144,12 @@ def compression(ratios: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
                 values = groups.get(kind, ())
                 if not values:
                     continue
-                left = place + (kinds.index(kind) - (len(kinds) - 1) / 2) * 0.3
+                left = place + (kinds.index(kind) - (len(kinds) - 1) / 2) * 0.42
                 spread = [left + 0.09 * ((7 * i) % 11 / 5 - 1) for i in range(len(values))]
                 axes.plot(spread, values, "o", ms=5, color=color, alpha=0.55, label=kind if not place else None)
                 mean = sum(values) / len(values)
                 axes.plot([left - 0.12, left + 0.12], [mean, mean], color=color, lw=3)
-                axes.annotate(f"{mean:.2f}", (left + 0.13, mean), fontsize=8.5, va="center")
+                axes.annotate(f"{mean:.2f}", (left + 0.14, mean), fontsize=8.5, va="center")
         axes.set_xticks(range(len(ratios)), [f"{name} tokenizer" for name in ratios])
         axes.set_xlim(-0.6, len(ratios) - 0.4)
         axes.set_ylim(bottom=0)

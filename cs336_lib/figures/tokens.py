@@ -45,6 +45,7 @@ def token_rows(rows: Mapping[str, Sequence[bytes]], width: int = 78) -> Figure:
             at += len(text)
         lines.append((label, line))
     margin = max(len(label) for label in rows) + 2
+    width = max(at + len(text) for _, line in lines for at, text, _ in line[-1:])
     with style():
         figure, (axes,) = new_figure((width + margin) * _CHARACTER, 0.3 * len(lines) + 0.1)
         for row, (label, line) in enumerate(lines):

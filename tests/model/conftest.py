@@ -1,9 +1,6 @@
 import pytest
 import torch
-
-from cs336_lib.model import ModelConfig
-
-TINY = ModelConfig(vocab_size=37, context_length=12, d_model=24, num_layers=2, num_heads=3, d_ff=40)
+from model_oracle import TINY
 
 
 @pytest.fixture(autouse=True)

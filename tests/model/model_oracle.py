@@ -7,6 +7,10 @@ einsum.
 import torch
 import torch.nn.functional as F
 
+from cs336_lib.model import ModelConfig
+
+TINY = ModelConfig(vocab_size=37, context_length=12, d_model=24, num_layers=2, num_heads=3, d_ff=40)
+
 
 def rotate(x, positions, theta):
     half = x.shape[-1] // 2

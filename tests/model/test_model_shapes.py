@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import jaxtyping
 import pytest
 import torch
-from conftest import TINY
+from model_oracle import TINY
 
 ROOM = "cs336_lib.model"
 

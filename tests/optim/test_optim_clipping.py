@@ -2,9 +2,9 @@ import math
 
 import pytest
 import torch
-from conftest import make_params, set_grads
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optim_parameters import make_params, set_grads
 
 from cs336_lib.optim import clip_grad_norm
 

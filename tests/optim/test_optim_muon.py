@@ -2,9 +2,9 @@ import copy
 
 import pytest
 import torch
-from conftest import set_grads
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optim_parameters import set_grads
 
 from cs336_lib.model import ModelConfig, TransformerLM
 from cs336_lib.optim import AdamW, Muon

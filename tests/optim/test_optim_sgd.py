@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from conftest import make_params, set_grads
+from optim_parameters import make_params, set_grads
 
 from cs336_lib.optim import SGD
 

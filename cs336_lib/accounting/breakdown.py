@@ -1,0 +1,86 @@
+"""What every count returns: a whole number for each component, and their total (chapter 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from cs336_lib.model.config import ModelConfig
+
+
+class Breakdown(Mapping[str, int]):
+    """A read-only mapping from component to whole number, in the order in which data flows through the model.
+
+    Components are `embedding`, `attention_projections`, `attention_scores`, `ffn`, `norms` and `lm_head`, as far as
+    they apply; memory lists have finer names.
+
+    Args:
+        parts: component -> count.
+
+    >>> flops = Breakdown({"ffn": 6, "lm_head": 2})
+    >>> flops["ffn"], flops.total, flops.share("ffn")
+    (6, 8, 0.75)
+    >>> flops * 3
+    Breakdown(ffn=18, lm_head=6; total=24)
+    >>> flops + Breakdown({"lm_head": 1, "loss": 1})
+    Breakdown(ffn=6, lm_head=3, loss=1; total=10)
+    """
+
+    def __init__(self, parts: Mapping[str, int]) -> None:
+        self._parts = dict(parts)
+
+    def __getitem__(self, component: str) -> int:
+        return self._parts[component]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __add__(self, other: Mapping[str, int]) -> Breakdown:
+        return Breakdown({name: self.get(name, 0) + other.get(name, 0) for name in {**self._parts, **other}})
+
+    def __mul__(self, factor: int) -> Breakdown:
+        return Breakdown({name: count * factor for name, count in self.items()})
+
+    def __repr__(self) -> str:
+        return f"Breakdown({', '.join(f'{name}={count}' for name, count in self.items())}; total={self.total})"
+
+    @property
+    def total(self) -> int:
+        """The sum over all components."""
+        return sum(self._parts.values())
+
+    def share(self, component: str) -> float:
+        """Return one component's part of the total, from 0 to 1; 0 for a component that does not apply."""
+        return self.get(component, 0) / self.total if self.total else 0.0
+
+    def shares(self) -> dict[str, float]:
+        """Return every component's part of the total, from 0 to 1."""
+        return {name: self.share(name) for name in self}
+
+
+def check_count(name: str, value: int, least: int = 1) -> int:
+    """Return `value` if it is a whole number, `least` or more.
+
+    Raises:
+        ValueError: it is not; the error names the argument.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} is {value!r}; it must be a whole number, {least} or more")
+    return value
+
+
+def check_sizes(cfg: ModelConfig, context_length: int | None, batch_size: int) -> tuple[int, int]:
+    """Return the sequence length S, the model's own context length when None, and the batch size B.
+
+    S may exceed what the model was made for: costs at other lengths are what one wants to know before making it.
+
+    Raises:
+        ValueError: one of them is not a positive whole number.
+
+    >>> check_sizes(ModelConfig.preset("gpt2-xl"), None, 8)
+    (1024, 8)
+    """
+    seq_len = cfg.context_length if context_length is None else context_length
+    return check_count("context_length", seq_len), check_count("batch_size", batch_size)

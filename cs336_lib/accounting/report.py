@@ -1,0 +1,235 @@
+"""Everything that can be counted about a configuration, as text (chapter 5).
+
+`text` is what `cs336 account` prints; `table` serves the notebook's tables as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+from cs336_lib.accounting.activations import ActivationList, autograd_activations, handout_activations
+from cs336_lib.accounting.breakdown import Breakdown, check_sizes
+from cs336_lib.accounting.decoding import decode_time, kv_cache_bytes
+from cs336_lib.accounting.devices import Device
+from cs336_lib.accounting.devices import device as find_device
+from cs336_lib.accounting.flops import crossing_context, forward_flops, matmuls, training_flops
+from cs336_lib.accounting.intensity import BYTES, roofline
+from cs336_lib.accounting.memory import FLOAT32, GB, GIB, max_batch_size, training_memory
+from cs336_lib.accounting.optimizer import adamw_flops
+from cs336_lib.accounting.parameters import parameter_count
+from cs336_lib.accounting.throughput import training_time
+from cs336_lib.model.config import ModelConfig
+
+_LISTS = get_args(ActivationList)
+_UNITS = ((86_400 * 365.25, "years"), (86_400, "days"), (3_600, "hours"), (60, "minutes"), (1, "s"), (1e-3, "ms"))
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Lay out rows as aligned columns, those with numbers to the right; whole numbers get thousands separators.
+
+    Args:
+        header: one title a column; an empty one is fine.
+        rows: cells; format floats beforehand.
+
+    Raises:
+        ValueError: a row has another number of cells than the header.
+
+    >>> print(table(["part", "count"], [["ffn", 1474560000], ["norms", 155200]]))
+    part           count
+    ffn    1,474,560,000
+    norms        155,200
+    """
+    if wrong := [row for row in rows if len(row) != len(header)]:
+        raise ValueError(f"a row has {len(wrong[0])} cells, the header {len(header)}: {wrong[0]!r}")
+    cells = [list(header), *([f"{c:,}" if isinstance(c, int) else str(c) for c in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    left = [not any(str(row[i])[:1].isdigit() for row in rows) for i in range(len(header))]
+    lines = (
+        "  ".join(c.ljust(w) if is_left else c.rjust(w) for c, w, is_left in zip(row, widths, left, strict=True))
+        for row in cells
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def breakdown_table(title: str, counts: Breakdown, unit: str, tokens: int = 0) -> str:
+    """Lay out a breakdown with shares and total.
+
+    Args:
+        title: of the column of components.
+        counts: what to lay out.
+        unit: title of the column of counts.
+        tokens: when given, one more column shares the counts out among that many tokens.
+
+    >>> print(breakdown_table("component", Breakdown({"ffn": 6, "lm_head": 2}), "a sequence", tokens=2))
+    component  a sequence  a token    share
+    ffn                 6        3  75.00 %
+    lm_head             2        1  25.00 %
+    total               8        4
+    """
+    rows = [[name, count, f"{100 * counts.share(name):.2f} %"] for name, count in counts.items()]
+    rows.append(["total", counts.total, ""])
+    header = [title, unit, "share"]
+    if tokens:
+        header.insert(2, "a token")
+        for row, count in zip(rows, [*counts.values(), counts.total], strict=True):
+            row.insert(2, count // tokens)
+    return table(header, rows)
+
+
+def duration(seconds: float) -> str:
+    """Write a time in the largest unit of which there is at least one.
+
+    >>> duration(4.41952e8), duration(37.02), duration(0.00216), duration(0)
+    ('14.00 years', '37.02 s', '2.16 ms', '0.00 us')
+    """
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return f"{seconds / size:.2f} {unit}"
+    return f"{seconds * 1e6:.2f} us"
+
+
+def size(count: int) -> str:
+    """Write a number of bytes in both units.
+
+    >>> size(8_508_230_400)
+    '8.508 GB (7.924 GiB)'
+    """
+    return f"{count / GB:.3f} GB ({count / GIB:.3f} GiB)"
+
+
+def text(
+    cfg: ModelConfig,
+    *,
+    context_length: int | None = None,
+    batch_size: int = 1,
+    device: str | Device = "h100-sxm",
+    dtype: str | None = None,
+    mfu: float = 0.5,
+    steps: int | None = None,
+) -> str:
+    r"""Account for a model: parameters, FLOPs, memory, time, roofline and decoding, as one text of several tables.
+
+    Args:
+        cfg: the model.
+        context_length: S; the model's context length when None.
+        batch_size: B, sequences of a training step.
+        device: a name of `DEVICES`, or a `Device`.
+        dtype: type of the products; "bfloat16" when None, or "float16" on a device without it.
+        mfu: the part of the peak that training reaches.
+        steps: optimizer steps of the training that is timed; when None, as many as make 20 tokens a parameter.
+
+    Returns:
+        Lines without one at the end.
+
+    Raises:
+        ValueError: a size is not a positive whole number, or device, dtype or MFU is unknown or out of range.
+
+    >>> report = text(ModelConfig.preset("tinystories-17m"), batch_size=128)
+    >>> print(report.split("\n\n")[0])
+    Parameters
+    component                   count    share
+    embedding               5,120,000  22.56 %
+    attention_projections   4,194,304  18.48 %
+    ffn                     8,257,536  36.38 %
+    norms                       4,608   0.02 %
+    lm_head                 5,120,000  22.56 %
+    total                  22,696,448
+    In float32: 0.091 GB (0.085 GiB).
+    """
+    where = find_device(device)
+    S, B = check_sizes(cfg, context_length, batch_size)
+    kind = dtype or ("bfloat16" if "bfloat16" in where.peaks else "float16")
+    sections = [
+        _parameters(cfg),
+        _flops(cfg, S, B),
+        _memory(cfg, S, B, where),
+        _time(cfg, S, B, where, kind, mfu, steps),
+        _roofline(cfg, S, B, where, kind),
+        _decoding(cfg, S, B, where, kind),
+    ]
+    return "\n\n".join(sections)
+
+
+def _parameters(cfg: ModelConfig) -> str:
+    counts = parameter_count(cfg)
+    return f"Parameters\n{breakdown_table('component', counts, 'count')}\nIn float32: {size(FLOAT32 * counts.total)}."
+
+
+def _flops(cfg: ModelConfig, S: int, B: int) -> str:
+    products = [
+        [p.name, f"({p.m}, {p.k})", f"({p.k}, {p.n})", p.count, p.flops] for p in matmuls(cfg, context_length=S)
+    ]
+    forward, training = forward_flops(cfg, S), training_flops(cfg, S).total
+    return "\n".join(
+        [
+            f"Matrix products of one sequence of {S:,} tokens, full attention",
+            table(["product", "left", "right", "times", "FLOPs"], products),
+            "",
+            breakdown_table("Forward FLOPs", forward, "a sequence", tokens=S),
+            f"Training (forward and backward): {training:,} a sequence, {training // S:,} a token,",
+            f"{training * B:,} a batch of {B:,}.",
+            f"AdamW: {adamw_flops(cfg):,} a step, 14 a parameter.",
+            f"With causal attention: {forward_flops(cfg, S, attention='causal').total:,} forward FLOPs a sequence.",
+            f"Attention scores overtake the feed-forward network at {crossing_context(cfg):,} tokens.",
+        ]
+    )
+
+
+def _memory(cfg: ModelConfig, S: int, B: int, where: Device) -> str:
+    memory = training_memory(cfg, B, S)
+    kept = autograd_activations(cfg, S, B)
+    rows = [
+        ["parameters", memory.parameters, size(memory.parameters)],
+        ["gradients", memory.gradients, size(memory.gradients)],
+        ["AdamW's moments", memory.optimizer, size(memory.optimizer)],
+        ["activations, handout's list", memory.activations.total, size(memory.activations.total)],
+        [f"activations, {cfg.backend} model", kept.total, size(kept.total)],
+    ]
+    label = where.memory_bytes // GB
+    fits = [
+        [f"memory of {label} {unit}", *(max_batch_size(cfg, label * each, S, activations=how) for how in _LISTS)]
+        for unit, each in (("GB", GB), ("GiB", GIB))
+    ]
+    return "\n".join(
+        [
+            f"Memory of a training step in float32, batch {B:,}, context {S:,}",
+            table(["", "bytes", ""], rows),
+            "",
+            breakdown_table("Activations, handout's list", handout_activations(cfg, S, B) * FLOAT32, "bytes"),
+            "",
+            breakdown_table(f"Activations, {cfg.backend} model", kept, "bytes"),
+            "",
+            table(["Largest batch", "handout's list", f"{cfg.backend} model"], fits),
+        ]
+    )
+
+
+def _time(cfg: ModelConfig, S: int, B: int, where: Device, dtype: str, mfu: float, steps: int | None) -> str:
+    count = steps if steps is not None else max(1, round(20 * parameter_count(cfg).total / (B * S)))
+    seconds = training_time(cfg, count, B, where, mfu=mfu, dtype=dtype, context_length=S)
+    return (
+        f"Time of {count:,} steps of {B:,} x {S:,} = {count * B * S:,} tokens\n"
+        f"{duration(seconds)} on one {where.name} at {100 * mfu:g} % of {where.peak(dtype) / 1e12:g} TFLOP/s "
+        f"({dtype}; {where.source}),\n{count * B * S / seconds:,.0f} tokens a second."
+    )
+
+
+def _roofline(cfg: ModelConfig, S: int, B: int, where: Device, dtype: str) -> str:
+    rows = [
+        [p.component, f"{p.intensity:.1f}", f"{p.attainable / 1e12:.1f}", p.bound, duration(p.seconds)]
+        for p in roofline(cfg, where, S, B, dtype=dtype)
+    ]
+    ridge = where.peak(dtype) / where.bandwidth
+    head = ["component", "FLOPs a byte", "TFLOP/s at most", "bound by", "least time"]
+    return f"Roofline of a forward pass, {where.name}, {dtype}: ridge at {ridge:.1f} FLOPs a byte\n{table(head, rows)}"
+
+
+def _decoding(cfg: ModelConfig, S: int, B: int, where: Device, dtype: str) -> str:
+    rows = []
+    for batch in sorted({1, B, 64}):
+        step = decode_time(cfg, where, S - 1, batch, dtype=dtype)
+        cache = kv_cache_bytes(cfg, S, batch, bytes_per_value=BYTES[dtype])
+        rows.append([batch, size(cache), duration(step.seconds), f"{step.tokens_per_second:,.0f}"])
+    head = ["batch", "KV cache", "a step, at least", "tokens/s, at most"]
+    return f"Decoding with {S:,} tokens in the cache, {where.name}, {dtype}\n{table(head, rows)}"

@@ -1,0 +1,140 @@
+"""Activation bytes are those that autograd keeps, to the byte, and a training step's peak lies where they say."""
+
+import pytest
+import torch
+from accounting_counts import GRID, SIZES, TINY, Peak, batch, loss, name, saved_bytes, transient_bytes
+
+from cs336_lib.accounting import (
+    GB,
+    GIB,
+    autograd_activations,
+    handout_activations,
+    max_batch_size,
+    training_memory,
+)
+from cs336_lib.model import ModelConfig, TransformerLM
+from cs336_lib.optim import AdamW
+
+SHAPES = [(1, 1), (1, 12), (3, 1), (2, 7), (3, 12)]  # batch, sequence
+
+
+@pytest.mark.parametrize("backend", ["reference", "fast"])
+@pytest.mark.parametrize("cfg", GRID, ids=name)
+def test_activations_are_what_autograd_saves_to_the_byte(cfg, backend):
+    cfg = cfg.replace(backend=backend)
+    for batch_size, seq_len in SHAPES:
+        counted = autograd_activations(cfg, seq_len, batch_size)
+        assert saved_bytes(cfg, batch_size, seq_len) == counted.total, (batch_size, seq_len)
+
+
+@pytest.mark.parametrize("backend", ["reference", "fast"])
+@pytest.mark.parametrize("cfg", SIZES, ids=str)
+def test_sizes_at_the_edge(cfg, backend):
+    cfg = cfg.replace(backend=backend)
+    assert saved_bytes(cfg, 2, cfg.context_length) == autograd_activations(cfg, batch_size=2).total
+
+
+@pytest.mark.parametrize("backend", ["reference", "fast"])
+def test_a_real_size_is_exact_too(backend):
+    cfg = ModelConfig.preset("tales-1m").replace(backend=backend)
+    assert saved_bytes(cfg, 2, 256) == autograd_activations(cfg, batch_size=2).total
+
+
+def test_the_model_alone_keeps_all_but_the_losss_part():
+    kept = autograd_activations(TINY, 7, 2)
+    assert saved_bytes(TINY, 2, 7, with_loss=False) == kept.total - kept["loss"]
+
+
+def test_layers_add_the_same_each():
+    one, two, three = (saved_bytes(TINY.replace(num_layers=layers), 2, 7) for layers in (1, 2, 3))
+    assert three - two == two - one
+
+
+def live_step(cfg, batch_size, seq_len, foreach=False):
+    """Return what is alive at the peak of a forward and backward pass, as `Peak` sees it, with AdamW's state made."""
+    model = TransformerLM(cfg)
+    optimizer = AdamW(model.parameters(), foreach=foreach)
+    x, y = (t.clone() for t in batch(cfg, batch_size, seq_len))
+    loss(model, x, y).backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=False)
+    moments = [t for state in optimizer.state.values() for t in state.values() if isinstance(t, torch.Tensor)]
+    gradients = [p.grad for p in model.parameters()]
+    with Peak([*model.parameters(), *gradients, *moments, x, y]) as step:
+        loss(model, x, y).backward()
+    return step.peak
+
+
+@pytest.mark.parametrize("cfg", GRID[::6], ids=name)
+@pytest.mark.parametrize(("batch_size", "seq_len"), [(2, 7), (4, 12)])
+def test_the_peak_is_the_formula_and_a_bounded_rest(cfg, batch_size, seq_len):
+    formula = training_memory(cfg, batch_size, seq_len, activations="autograd").total
+    peak = live_step(cfg, batch_size, seq_len)
+    assert formula <= peak <= formula + transient_bytes(cfg, batch_size, seq_len)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("batch_size", [4, 16])
+def test_cuda_allocates_the_formula_and_a_bounded_rest(batch_size):
+    cfg = ModelConfig.preset("tinystories-17m")
+    model = TransformerLM(cfg, device="cuda")
+    optimizer = AdamW(model.parameters(), foreach=False)
+    x, y = (t.clone() for t in batch(cfg, batch_size, cfg.context_length, device="cuda"))
+    for _ in range(2):  # the first makes moments and workspaces
+        optimizer.zero_grad(set_to_none=False)
+        torch.cuda.reset_peak_memory_stats()
+        loss(model, x, y).backward()
+        peak = torch.cuda.max_memory_allocated()
+        optimizer.step()
+    formula = training_memory(cfg, batch_size, activations="autograd").total
+    # The allocator rounds each tensor up to 512 bytes, and cuBLAS holds a workspace of up to 32 MiB for each handle.
+    assert formula <= peak <= formula + transient_bytes(cfg, batch_size, cfg.context_length) + 2**26
+
+
+@pytest.mark.parametrize("activations", ["handout", "autograd"])
+@pytest.mark.parametrize("memory_bytes", [1, 10**6, 2 * 10**6, 16 * 2**20, GB, GIB])
+def test_the_largest_batch_fits_and_one_more_does_not(activations, memory_bytes):
+    largest = max_batch_size(TINY, memory_bytes, activations=activations)
+    if largest:
+        assert training_memory(TINY, largest, activations=activations).total <= memory_bytes
+    assert training_memory(TINY, largest + 1, activations=activations).total > memory_bytes
+
+
+@pytest.mark.parametrize("activations", ["handout", "autograd"])
+def test_memory_that_fits_exactly_is_enough(activations):
+    total = training_memory(TINY, 5, activations=activations).total
+    assert max_batch_size(TINY, total, activations=activations) == 5
+    assert max_batch_size(TINY, total - 1, activations=activations) == 4
+
+
+def test_handout_list_leaves_out_norms_that_are_not_there():
+    full, without = handout_activations(TINY), handout_activations(TINY.replace(norm="none"))
+    norms = (2 * TINY.num_layers + 1) * TINY.context_length * TINY.d_model
+    assert full.total - without.total == norms
+    assert "rms_norms" not in without
+
+
+def test_handout_list_is_the_same_for_swiglu_where_autograd_keeps_two_more():
+    swiglu, silu = TINY, TINY.replace(ffn="silu", d_ff=TINY.d_ff)
+    more = 2 * 4 * TINY.num_layers * TINY.context_length * TINY.d_ff
+    assert handout_activations(swiglu) == handout_activations(silu)
+    assert autograd_activations(swiglu).total - autograd_activations(silu).total == more
+
+
+def test_fused_attention_keeps_nothing_that_grows_with_the_square_of_the_context():
+    sizes = [autograd_activations(TINY.replace(backend="fast"), seq_len).total for seq_len in (100, 200, 300)]
+    assert sizes[2] - sizes[1] == sizes[1] - sizes[0]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: max_batch_size(TINY, 0), "memory_bytes is 0"),
+        (lambda: max_batch_size(TINY, 80e9), "memory_bytes is 80000000000.0; it must be a whole number"),
+        (lambda: training_memory(TINY, 0), "batch_size is 0"),
+        (lambda: training_memory(TINY, activations="all"), "'all'; allowed: 'handout', 'autograd'"),
+    ],
+)
+def test_wrong_arguments_are_named(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()

@@ -1,0 +1,94 @@
+"""The report says what the functions say, for any model on any device."""
+
+import re
+
+import pytest
+from accounting_counts import GRID, TINY, name
+
+from cs336_lib.accounting import (
+    DAY,
+    DEVICES,
+    adamw_flops,
+    autograd_activations,
+    forward_flops,
+    handout_activations,
+    matmuls,
+    parameter_count,
+    report,
+    training_flops,
+    training_time,
+)
+from cs336_lib.model.config import PRESETS, ModelConfig
+
+XL = ModelConfig.preset("gpt2-xl")
+HEADINGS = ["Parameters", "Matrix products", "Memory of a training step", "Time of", "Roofline", "Decoding"]
+
+
+def numbers(text):
+    return {int(found.replace(",", "")) for found in re.findall(r"\d[\d,]*", text)}
+
+
+@pytest.mark.parametrize("cfg", [*PRESETS.values(), *GRID[::7], TINY.replace(backend="fast")], ids=name)
+def test_every_count_stands_in_the_report(cfg):
+    S, B = 12, 3
+    said = numbers(report.text(cfg, context_length=S, batch_size=B))
+    kept = [handout_activations(cfg, S, B) * 4, autograd_activations(cfg, S, B)]
+    for counts in (parameter_count(cfg), forward_flops(cfg, S), *kept):
+        assert {*counts.values(), counts.total} <= said
+    assert {product.flops for product in matmuls(cfg, S)} <= said
+    assert {training_flops(cfg, S, B).total, adamw_flops(cfg), 16 * parameter_count(cfg).total // 4} <= said
+
+
+@pytest.mark.parametrize("key", DEVICES)
+def test_every_device_has_a_report_with_all_sections(key):
+    text = report.text(XL, device=key)
+    starts = [re.search(f"^{heading}", text, re.MULTILINE).start() for heading in HEADINGS]
+    assert starts == sorted(starts)
+    assert DEVICES[key].name in text
+    assert not text.endswith("\n")
+    assert all(line == line.rstrip() for line in text.splitlines())
+
+
+def test_a_device_without_bfloat16_is_reported_in_float16():
+    assert "TFLOP/s (float16;" in report.text(TINY, device="t4")
+
+
+def test_time_and_largest_batches_are_the_golden_ones():
+    text = report.text(XL, batch_size=1024, device="a100-80gb", dtype="float32", steps=400_000)
+    days = training_time(XL, 400_000, 1024, "a100-80gb", dtype="float32") / DAY
+    assert f"{days / 365.25:.2f} years on one NVIDIA A100 80GB SXM at 50 % of 19.5 TFLOP/s" in text
+    assert re.search(r"^memory of 80 GB +2 +2$", text, re.MULTILINE)
+    assert re.search(r"^memory of 80 GiB +3 +2$", text, re.MULTILINE)
+
+
+def test_training_is_timed_for_twenty_tokens_a_parameter_unless_steps_are_given():
+    text = report.text(ModelConfig.preset("tinystories-17m"), batch_size=128)
+    assert abs(13_853 * 128 * 256 / 22_696_448 - 20) < 0.001
+    assert "Time of 13,853 steps of 128 x 256 = 453,935,104 tokens" in text
+    assert "Time of 7 steps of 2 x 12 = 168 tokens" in report.text(TINY, batch_size=2, steps=7)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"context_length": 0}, "context_length is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"steps": 0}, "steps is 0"),
+        ({"mfu": 0.0}, "mfu is 0.0"),
+        ({"device": "abacus"}, "unknown device 'abacus'; known: t4"),
+        ({"device": "t4", "dtype": "bfloat16"}, "NVIDIA T4 has no peak for 'bfloat16'"),
+    ],
+)
+def test_wrong_arguments_are_named(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        report.text(TINY, **wrong)
+
+
+def test_a_ragged_table_is_refused():
+    with pytest.raises(ValueError, match="a row has 1 cells, the header 2"):
+        report.table(["a", "b"], [["x"]])
+
+
+def test_columns_of_numbers_stand_right_and_text_left():
+    lines = report.table(["key", "n"], [["ab", 1_000], ["c", 5]]).splitlines()
+    assert lines == ["key      n", "ab   1,000", "c        5"]

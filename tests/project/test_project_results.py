@@ -1,0 +1,31 @@
+"""The committed records can be found and read, and hold nothing that only one machine has."""
+
+import json
+import re
+
+import pytest
+
+from cs336_lib import results
+
+RECORDS = sorted(path for path in results.folder().rglob("*") if path.suffix in {".json", ".jsonl", ".txt"})
+
+
+def test_a_record_that_is_missing_is_named_with_its_neighbours():
+    with pytest.raises(FileNotFoundError, match=r"no record 'benchmarks/none.json'.*model"):
+        results.read("benchmarks/none.json")
+
+
+@pytest.mark.parametrize("path", [path for path in RECORDS if path.suffix == ".json"], ids=lambda path: path.name)
+def test_each_json_record_can_be_read(path):
+    name = path.relative_to(results.folder()).as_posix()
+    assert results.read(name) == json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in RECORDS if path.name not in {"vocab.json", "merges.txt"}], ids=lambda path: path.name
+)
+def test_no_record_names_a_path_of_the_machine_that_wrote_it(path):
+    found = re.findall(
+        r'"(?:/(?:home|root|tmp|work|Users|mnt|content)/|[A-Z]:\\\\)[^"]*', path.read_text(encoding="utf-8")
+    )
+    assert not found
