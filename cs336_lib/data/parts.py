@@ -15,8 +15,8 @@ import json
 import os
 import pickle
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -215,28 +215,36 @@ def workshop(folder: Path, plan: Plan, resume: bool) -> Iterator[None]:
     for path in folder.iterdir():
         if path.name not in names and path.suffix not in (".ids", ".part"):
             raise ValueError(f"{folder} holds {path.name!r}, which is no part of this work; move it away")
-    with (folder / "lock").open("w") as lock:
-        _hold(lock.fileno(), folder)
-        same = resume and _read_plan(folder) == asdict(plan)
-        for path in folder.iterdir():
-            keep = path.name == "lock" or (same and (path.name == "plan.json" or path.suffix == ".ids"))
-            if not keep:
-                path.unlink()
-        if not same:
-            with replacing(folder / "plan.json") as file:
-                file.write(json.dumps(asdict(plan)).encode())
-        try:
-            yield
-        except UnknownSpecialError:
-            _empty(folder)  # with this tokenizer these parts will never be of use
-            raise
-        _empty(folder)
+    done = False
+    try:
+        with (folder / "lock").open("w") as lock:
+            _hold(lock.fileno(), folder)
+            same = resume and _read_plan(folder) == asdict(plan)
+            _clear(folder, lambda path: same and (path.name == "plan.json" or path.suffix == ".ids"))
+            if not same:
+                with replacing(folder / "plan.json") as file:
+                    file.write(json.dumps(asdict(plan)).encode())
+            try:
+                yield
+                done = True
+            except UnknownSpecialError:  # with this tokenizer these parts will never be of use
+                done = True
+                raise
+            finally:
+                if done:
+                    _clear(folder, lambda path: False)
+    finally:
+        if done:
+            (folder / "lock").unlink(missing_ok=True)  # not before it is closed: Windows would refuse
+            with suppress(OSError):  # somebody else begins to work there
+                folder.rmdir()
 
 
-def _empty(folder: Path) -> None:
+def _clear(folder: Path, keep: Callable[[Path], bool]) -> None:
+    """Remove what is in the folder, but not the lock."""
     for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
+        if path.name != "lock" and not keep(path):
+            path.unlink()
 
 
 def _read_plan(folder: Path) -> Any:
