@@ -23,6 +23,8 @@ ActivationList = Literal["handout", "autograd"]
 def handout_activations(cfg: ModelConfig, context_length: int | None = None, batch_size: int = 1) -> Breakdown:
     """Count the activations of the handout's component list, in numbers (not bytes).
 
+    The list::
+
         each layer    rms_norms 2 S D, qkv_projections 3 S D, qk_scores H S^2, softmax H S^2, weighted_values S D,
                       output_projection S D, w1 S F, silu S F, w2 S D
         at the end    final_norm S D, logits S V, cross_entropy S V
@@ -69,7 +71,7 @@ def handout_activations(cfg: ModelConfig, context_length: int | None = None, bat
 def autograd_activations(cfg: ModelConfig, context_length: int | None = None, batch_size: int = 1) -> Breakdown:
     """Count the bytes that autograd keeps for this library's model in float32, without compilation or autocast.
 
-    The reference backend, in numbers of 4 bytes unless said:
+    The reference backend, in numbers of 4 bytes unless said::
 
         embedding               ids B S (8 bytes each)
         norms                   each: input B S D, normalised input B S D, 1 / RMS B S;
