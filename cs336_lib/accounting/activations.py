@@ -91,8 +91,8 @@ def autograd_activations(cfg: ModelConfig, context_length: int | None = None, ba
     is kept as well (3 D^2, whatever the batch). Fused SiLU keeps no sigmoid (one B S F less).
 
     The loss is torch.nn.functional.cross_entropy's; one that works in chunks keeps less. These are the bytes held when
-    the backward pass begins, with torch's CPU kernels; on a GPU the fused ones keep a little less (RMSNorm does without
-    the normalised input). The peak lies higher by what is alive besides: the logits and their gradient (2 B S V), then
+    the backward pass begins, with the CPU kernels of torch 2.13; fused kernels of other devices and versions keep other
+    tensors. The peak lies higher by what is alive besides: the logits and their gradient (2 B S V), then
     the temporaries of one operation.
 
     Args:
