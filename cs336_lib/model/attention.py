@@ -94,7 +94,8 @@ def scaled_dot_product_attention(
     >>> scaled_dot_product_attention(torch.eye(2), keys, values, mask=causal_mask(2) & False).tolist()
     [[0.0], [0.0]]
     """
-    scores = Q @ K.transpose(-2, -1) / math.sqrt(Q.shape[-1])
+    # Dividing the queries is dividing the scores, of which there are more: S d_k numbers instead of S T.
+    scores = (Q / math.sqrt(Q.shape[-1])) @ K.transpose(-2, -1)
     if mask is not None:
         if mask.dtype != torch.bool:
             raise ValueError(f"the mask is {mask.dtype}; it must be torch.bool, True where a query may attend")

@@ -82,12 +82,20 @@ class RotaryEmbedding(nn.Module):
         """Return the cosines and sines of the given positions, by default 0 ... seq_len - 1, each (..., S, K/2).
 
         Raises:
-            ValueError: there are more positions than rows in the table.
+            ValueError: there are more positions than rows in the table, or (on the CPU, where looking is free) a
+                position is outside of it. Negative ones would count from the end without a word.
         """
         if seq_len > self.max_seq_len:
             raise ValueError(f"the sequence has {seq_len} positions, RotaryEmbedding was made for {self.max_seq_len}")
         if token_positions is None:
             return self.cos[:seq_len], self.sin[:seq_len]
+        if token_positions.device.type == "cpu" and token_positions.numel() and not torch.compiler.is_compiling():
+            low, high = (int(bound) for bound in token_positions.aminmax())
+            if low < 0 or high >= self.max_seq_len:
+                raise ValueError(
+                    f"position {low if low < 0 else high} is outside the table: RotaryEmbedding was made for positions "
+                    f"0 to {self.max_seq_len - 1}"
+                )
         return self.cos[token_positions], self.sin[token_positions]
 
     def forward(

@@ -68,3 +68,9 @@ def test_bad_sizes_are_named():
         RotaryEmbedding(10_000.0, 5, 8)
     with pytest.raises(ValueError, match="9 positions, RotaryEmbedding was made for 8"):
         RotaryEmbedding(10_000.0, 4, 8)(torch.zeros(9, 4))
+
+
+@pytest.mark.parametrize("bad", [-1, 8])
+def test_a_position_outside_the_table_is_named(bad):
+    with pytest.raises(ValueError, match=f"position {bad} is outside the table.*0 to 7"):
+        RotaryEmbedding(10_000.0, 4, 8)(torch.zeros(2, 4), torch.tensor([3, bad]))

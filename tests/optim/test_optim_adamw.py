@@ -82,6 +82,23 @@ def reference_steps(params, steps, lr=1e-2, betas=(0.9, 0.999), eps=1e-8, decay=
     return theta
 
 
+@pytest.mark.parametrize("grads_in_a_row", [True, False])
+def test_large_parameters_are_updated_in_pieces_with_the_same_result(monkeypatch, grads_in_a_row):
+    """Also where a gradient lies in memory in another order than its parameter, as that of a transposed use does."""
+    whole, cut = make_params(torch.float32), make_params(torch.float32)
+    outcomes = []
+    for params, piece in ((whole, 10**9), (cut, 4)):
+        monkeypatch.setattr("cs336_lib.optim.adamw.PIECE", piece)
+        optimizer = AdamW(params, lr=1e-2, foreach=False)
+        for step in range(20):
+            set_grads(step, params)
+            if not grads_in_a_row:
+                params[3].grad = params[3].grad.T.contiguous().T
+            optimizer.step()
+        outcomes.append([p.detach() for p in params] + [optimizer.state[p]["exp_avg_sq"] for p in params])
+    torch.testing.assert_close(*outcomes, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
 def test_every_path_is_the_handouts_algorithm(path, dtype, tolerance):
