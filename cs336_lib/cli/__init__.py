@@ -66,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         near = get_close_matches(given[0], COMMANDS, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         return _fail(f"unknown command {given[0]!r}; {hint}commands: {', '.join(COMMANDS)}", BAD_INPUT)
-    module = import_module(f"cs336_lib.cli.{given[0].replace('-', '_')}_command")
     try:
+        module = import_module(f"cs336_lib.cli.{given[0].replace('-', '_')}_command")
         return int(module.run(given[1:]))
     except SystemExit as done:  # tyro has explained what was wrong
         return done.code if isinstance(done.code, int) else BAD_INPUT
