@@ -1,16 +1,22 @@
 """How long does training a tokenizer take, here and with what users would otherwise pick?
 
-    python benchmarks/bpe_train.py corpus.txt --vocab-size 32000 --threads 2 --rounds 3
-    python benchmarks/bpe_train.py corpus.txt --only ours,gigabpe --rounds 9
+    python benchmarks/bpe_train.py                                                # 100 MB of tales
+    python benchmarks/bpe_train.py corpus.txt --vocab-size 32000 --threads 2 --rounds 5
+    python benchmarks/bpe_train.py corpus.txt --bytes 10000000 --only ours,gigabpe --rounds 9
 
 Every run is a process of its own, and the contenders take turns. Two times are given: the whole process, from its start
-to its end, and the training call alone, called a second time in a process that has done it once. Memory is the most
-that the process held. Before anything is timed, everybody's merges are compared with ours: they must be equal up to a
-place where two pairs occur equally often, from which on the rules for ties decide.
+to its end, and the training call alone, called a second time in a process that has done it once; beside the call, the
+processor time it took, all threads together, which another load on the machine hardly changes. Memory is the most that
+the process held. A trainer that takes over SLOW seconds runs once, and the run in which it is checked counts. Before
+anything is timed, everybody's merges are compared with ours: they must be equal up to a place where two pairs occur
+equally often, from which on the rules for ties decide. Hugging Face and gigabpe read a file line by line and don't cut
+out special tokens, so theirs are compared with ours on a text that is cut in the same way.
 
 The plain-Python trainer, which recounts every word in each step as minbpe does, would take days; it gets a piece of the
 file and a small vocabulary, and ours the same beside it. What the machine can do at best stands below: the time to read
 every byte of the file from memory once.
+
+Writes results/benchmarks/bpe_train.json: a record for each file, others' are kept.
 """
 
 import argparse
@@ -24,7 +30,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+from bpe_text import read_bandwidth, text_or_tales
+from harness import device_name, write
+
+from cs336_lib.environment import environment
+
+RESULTS = Path(__file__).parents[1] / "results" / "benchmarks"
+SLOW = 10
 SPECIAL = "<|endoftext|>"
 MINBPE_BYTES, MINBPE_VOCAB = 300_000, 300
 Merges = list[tuple[bytes, bytes]]
@@ -126,18 +140,22 @@ CONTENDERS = {
 }
 
 
+READ_LINES = {"gigabpe", "tokenizers"}
+
+
 def child(name: str, path: str, vocab_size: int, threads: int, times: int, merges_path: str | None) -> None:
     """What a measured process does: train, and print the seconds each call took."""
     from cs336_lib.bpe.peak_memory import peak_memory
 
     seconds = []
     for _ in range(times):
-        started = time.perf_counter()
+        started, processor = time.perf_counter(), time.process_time()
         merges = CONTENDERS[name](path, vocab_size, threads)
         seconds.append(time.perf_counter() - started)
+        processor = time.process_time() - processor
     if merges_path:
         Path(merges_path).write_text(json.dumps([[part.hex() for part in pair] for pair in merges()]))
-    print(json.dumps({"call": seconds[-1], "megabytes": (peak_memory() or 0) / 1e6}))
+    print(json.dumps({"call": seconds[-1], "processor": processor, "megabytes": (peak_memory() or 0) / 1e6}))
 
 
 def run(name: str, path: str, vocab_size: int, threads: int, times: int, merges_path: str = "") -> dict[str, float]:
@@ -150,37 +168,50 @@ def run(name: str, path: str, vocab_size: int, threads: int, times: int, merges_
     return {"whole": time.perf_counter() - started, **json.loads(done.stdout)}
 
 
-def agreement(name: str, path: str, vocab_size: int, threads: int, ours: Merges) -> str:
+def agreement(name: str, path: str, vocab_size: int, threads: int) -> tuple[str, dict[str, float]]:
     """Compare a contender's merges with ours, and say from where on they differ and that a tie is why.
+
+    Returns:
+        That, and the times of the run.
 
     Raises:
         AssertionError: they differ where no tie decides.
     """
+    from cs336_lib.bpe import train_bpe
+
     with tempfile.TemporaryDirectory() as folder:
         merges_path = str(Path(folder) / "merges.json")
-        run(name, path, vocab_size, threads, 1, merges_path)
+        times = run(name, path, vocab_size, threads, 1, merges_path)
         theirs = [tuple(bytes.fromhex(part) for part in pair) for pair in json.loads(Path(merges_path).read_text())]
-    size = min(len(ours), len(theirs))
-    first = next((at for at in range(size) if ours[at] != theirs[at]), size)
-    if first == size:
-        return f"all {size:,} merges equal"
-    common = len({left + right for left, right in ours} & {left + right for left, right in theirs})
-    counts = [count_after(path, ours[:first], pair) for pair in (ours[first], theirs[first])]
+        special = SPECIAL
+        if name in READ_LINES:
+            special = "<|end of line|>"
+            text = Path(path).read_bytes()
+            path = str(Path(folder) / "lines.txt")
+            Path(path).write_bytes(text.replace(b"\n", b"\n" + special.encode()))
+        ours = train_bpe(path, vocab_size, [special], workers=threads).merges
+        size = min(len(ours), len(theirs))
+        first = next((at for at in range(size) if ours[at] != theirs[at]), size)
+        if first == size:
+            return f"all {size:,} merges equal", times
+        counts = [count_after(path, special, ours[:first], pair) for pair in (ours[first], theirs[first])]
     if counts[0] != counts[1]:
         raise AssertionError(
             f"{name} differs from merge {first:,} on: it takes {theirs[first]}, which occurs {counts[1]:,} times, "
             f"not {ours[first]}, which occurs {counts[0]:,} times"
         )
-    return f"{first:,} merges equal, then a tie at {counts[0]:,}; {common / len(ours):.1%} of the tokens in common"
+    common = len({left + right for left, right in ours} & {left + right for left, right in theirs})
+    said = f"{first:,} merges equal, then a tie at {counts[0]:,}; {common / len(ours):.1%} of the tokens in common"
+    return said, times
 
 
-def count_after(path: str, merges: Merges, pair: tuple[bytes, bytes]) -> int:
+def count_after(path: str, special: str, merges: Merges, pair: tuple[bytes, bytes]) -> int:
     """How often a pair of tokens occurs after the given merges of ours."""
     from cs336_lib.bpe.counting import count_file
     from cs336_lib.bpe.layout import LEFT, PAIRS, RIGHT, ROW
     from cs336_lib.bpe.merging import Merger
 
-    merger = Merger(count_file(path, [SPECIAL], 1), len(merges))
+    merger = Merger(count_file(path, [special], 1), len(merges))
     assert merger.run() == merges
     ids = {bytes([byte]): byte for byte in range(256)}
     ids |= {left + right: 256 + at for at, (left, right) in enumerate(merges)}
@@ -191,55 +222,85 @@ def count_after(path: str, merges: Merges, pair: tuple[bytes, bytes]) -> int:
     return int(merger.pair_counts[: len(rows)][found].sum())
 
 
-def read_bandwidth() -> float:
-    """Bytes a second at which one core reads memory: the best of several sums over 512 MB."""
-    import numpy as np
-
-    array = np.ones(64 << 20, np.int64)
-    best = float("inf")
-    for _ in range(5):
-        started = time.perf_counter()
-        array.sum()
-        best = min(best, time.perf_counter() - started)
-    return array.nbytes / best
-
-
-def measure(names: list[str], path: str, vocab_size: int, threads: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Medians over rounds in which every contender runs once for each of the two times."""
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+def measure(
+    names: list[str], path: str, vocab_size: int, threads: int, rounds: int, slow: dict[str, dict[str, float]]
+) -> dict[str, dict[str, float]]:
+    """Medians over rounds in which every contender runs once for each of the two times, but the slow ones."""
+    runs: dict[str, list[dict[str, float]]] = {name: [slow[name]] if name in slow else [] for name in names}
+    quick = [name for name in names if name not in slow]
     for round_index in range(rounds):
-        for name in names[round_index % len(names) :] + names[: round_index % len(names)]:
+        for name in quick[round_index % len(quick) :] + quick[: round_index % len(quick)]:
             once = run(name, path, vocab_size, threads, 1)
-            # A call of ten seconds and more isn't made any shorter by doing it again.
-            again = run(name, path, vocab_size, threads, 2) if once["call"] < 10 else once
-            runs[name].append({**once, "call": again["call"]})
-    return {
+            # A call that takes so long isn't made any shorter by doing it again.
+            again = run(name, path, vocab_size, threads, 2) if once["call"] < SLOW else once
+            runs[name].append({**again, "whole": once["whole"], "megabytes": once["megabytes"]})
+    results = {
         name: {key: statistics.median(one[key] for one in found) for key in found[0]} for name, found in runs.items()
     }
+    for name, found in runs.items():
+        for key in ("call", "whole", "processor"):
+            if len(found) == rounds:
+                ratios = [one[key] / mine[key] for one, mine in zip(found, runs["ours"], strict=True)]
+                results[name][f"ours ahead, {key}"] = statistics.median(ratios)
+            else:
+                results[name][f"ours ahead, {key}"] = results[name][key] / results["ours"][key]
+    return results
 
 
 def table(results: dict[str, dict[str, float]], size: int) -> str:
-    ours = results["ours"]
     lines = [
-        "| trainer | call, s | MB/s | x ours | whole process, s | x ours | peak memory, MB |",
-        "|---|" + "---:|" * 6,
+        "| trainer | call, s | MB/s | ours x | whole process, s | ours x | processor, s | ours x | peak memory, MB |",
+        "|---|" + "---:|" * 8,
     ]
     for name, one in results.items():
         lines.append(
-            f"| {name} | {one['call']:.2f} | {size / one['call'] / 1e6:.1f} | {one['call'] / ours['call']:.1f} "
-            f"| {one['whole']:.2f} | {one['whole'] / ours['whole']:.1f} | {one['megabytes']:.0f} |"
+            f"| {name} | {one['call']:.2f} | {size / one['call'] / 1e6:.1f} | {one['ours ahead, call']:.1f} "
+            f"| {one['whole']:.2f} | {one['ours ahead, whole']:.1f} "
+            f"| {one['processor']:.2f} | {one['ours ahead, processor']:.1f} | {one['megabytes']:.0f} |"
         )
     return "\n".join(lines)
 
 
+def compare(path: str, names: list[str], options: argparse.Namespace) -> dict[str, Any]:
+    """Check and measure all contenders on one file; the record."""
+    fast = [name for name in names if name != "minbpe-like"]
+    size = Path(path).stat().st_size
+    print(f"{Path(path).name}, {size:,} bytes, vocabulary {options.vocab_size:,}, {options.threads} threads")
+    print(f"python {platform.python_version()}, {device_name()}\n")
+    agreements, slow = {}, {}
+    for name in fast[1:]:
+        agreements[name], times = agreement(name, path, options.vocab_size, options.threads)
+        print(f"{name}: {agreements[name]}", flush=True)
+        if times["call"] > SLOW:
+            slow[name] = times
+    results = measure(fast, path, options.vocab_size, options.threads, options.rounds, slow)
+    print("\n" + table(results, size))
+    bandwidth = read_bandwidth()
+    print(f"\none core reads memory at {bandwidth / 1e9:.1f} GB/s: {size / bandwidth:.3f} s for the file")
+    record = {"file": Path(path).name, "bytes": size, "vocab_size": options.vocab_size, "threads": options.threads}
+    record |= {"rounds": options.rounds, "ran_once": list(slow), "device": device_name()}
+    record |= {"environment": environment("numpy", "numba", "regex", *(name for name in fast if name != "ours"))}
+    record |= {"read_bandwidth": bandwidth, "merges": agreements, "medians": results}
+    if "minbpe-like" in names:
+        with tempfile.TemporaryDirectory() as folder:
+            piece = Path(folder) / "piece.txt"
+            piece.write_bytes(Path(path).read_bytes()[:MINBPE_BYTES].rpartition(b"\n")[0])
+            small = measure(["ours", "minbpe-like"], str(piece), MINBPE_VOCAB, options.threads, 1, {})
+            print(f"\nthe first {piece.stat().st_size:,} bytes, vocabulary {MINBPE_VOCAB}")
+            print(table(small, piece.stat().st_size))
+        record["minbpe-like"] = small
+    return record
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("path", help="a text file, documents separated by " + SPECIAL)
+    parser.add_argument("path", nargs="?", help=f"a text file, documents separated by {SPECIAL}; tales if not given")
+    parser.add_argument("--bytes", type=int, default=100_000_000, help="how much of the text to train on, at most")
     parser.add_argument("--vocab-size", type=int, default=32_000)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default=",".join(CONTENDERS), help="contenders, separated by commas")
-    parser.add_argument("--output", type=Path, help="folder for the JSON record, for instance results/benchmarks")
+    parser.add_argument("--output", type=Path, default=RESULTS / "bpe_train.json")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--times", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--merges", help=argparse.SUPPRESS)
@@ -248,43 +309,16 @@ def main() -> None:
         child(options.child, options.path, options.vocab_size, options.threads, options.times, options.merges)
         return
 
-    from cs336_lib.bpe import train_bpe
-
     names = ["ours"] + [name for name in options.only.split(",") if name != "ours"]
-    fast = [name for name in names if name != "minbpe-like"]
-    size = Path(options.path).stat().st_size
-    print(f"{Path(options.path).name}, {size:,} bytes, vocabulary {options.vocab_size:,}, {options.threads} threads")
-    print(f"python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} processors\n")
-    ours = train_bpe(options.path, options.vocab_size, [SPECIAL]).merges
-    agreements = {
-        name: agreement(name, options.path, options.vocab_size, options.threads, ours)
-        for name in fast
-        if name != "ours"
-    }
-    for name, text in agreements.items():
-        print(f"{name}: {text}")
-    results = measure(fast, options.path, options.vocab_size, options.threads, options.rounds)
-    print("\n" + table(results, size))
-    bandwidth = read_bandwidth()
-    print(f"\none core reads memory at {bandwidth / 1e9:.1f} GB/s: {size / bandwidth:.3f} s for the file")
-    record = {"file": Path(options.path).name, "bytes": size, "vocab_size": options.vocab_size}
-    record |= {"threads": options.threads, "rounds": options.rounds, "read_bandwidth": bandwidth}
-    record |= {"merges": agreements, "medians": results}
-
-    if "minbpe-like" in names:
-        with tempfile.TemporaryDirectory() as folder:
-            piece = Path(folder) / "piece.txt"
-            piece.write_bytes(Path(options.path).read_bytes()[:MINBPE_BYTES].rpartition(b"\n")[0])
-            small = measure(["ours", "minbpe-like"], str(piece), MINBPE_VOCAB, options.threads, 1)
-            print(f"\nthe first {piece.stat().st_size:,} bytes, vocabulary {MINBPE_VOCAB}")
-            print(table(small, piece.stat().st_size))
-        record["minbpe-like"] = small
-    if options.output:
-        options.output.mkdir(parents=True, exist_ok=True)
-        path = options.output / f"bpe_train-{Path(options.path).stem}-{options.vocab_size}.json"
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(record, indent=1) + "\n")
-        temporary.replace(path)
+    records = json.loads(options.output.read_text()) if options.output.exists() else {}
+    with text_or_tales(options.path, options.bytes) as path, tempfile.TemporaryDirectory() as folder:
+        if Path(path).stat().st_size > options.bytes:
+            part = Path(folder) / f"{Path(path).stem}-{options.bytes // 1_000_000}mb.txt"
+            part.write_bytes(Path(path).read_bytes()[: options.bytes].decode("utf-8", "ignore").encode())
+            path = str(part)
+        record = compare(path, names, options)
+    records[f"{Path(path).stem}, {options.vocab_size}"] = record
+    write(options.output, records)
 
 
 if __name__ == "__main__":

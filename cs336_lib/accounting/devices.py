@@ -20,7 +20,8 @@ class Device:
     Attributes:
         name: what it is sold as.
         peaks: dtype -> FLOP/s of dense matrix products.
-        memory_bytes: its memory; vendors' GB are taken as 1e9 bytes.
+        memory_bytes: its memory, the label's GB taken as 1e9 bytes. Most labels mean GiB, of which the driver keeps
+            some.
         bandwidth: bytes a second between memory and chip.
         source: where the figures stand.
         reported: what the driver calls it, "NVIDIA" in front left out.

@@ -167,7 +167,7 @@ def _flops(cfg: ModelConfig, S: int, B: int) -> str:
             table(["product", "left", "right", "times", "FLOPs"], products),
             "",
             breakdown_table("Forward FLOPs", forward, "a sequence", tokens=S),
-            f"Training (forward and backward): {training:,} a sequence, {training // S:,} a token, "
+            f"Training (forward and backward): {training:,} a sequence, {training // S:,} a token,",
             f"{training * B:,} a batch of {B:,}.",
             f"AdamW: {adamw_flops(cfg):,} a step, 14 a parameter.",
             f"With causal attention: {forward_flops(cfg, S, attention='causal').total:,} forward FLOPs a sequence.",

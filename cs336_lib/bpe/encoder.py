@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from cs336_lib.bpe.encoder_jobs import jobs
-from cs336_lib.bpe.encoder_workspace import JOB_BYTES, MergeTables, Workspace
+from cs336_lib.bpe.encoder_workspace import JOB_BYTES, MergeTables, Workspace, listed
 from cs336_lib.bpe.vocabulary import Vocabulary
 
 Item = TypeVar("Item")
@@ -38,6 +38,10 @@ class CompiledEncoder:
             return np.concatenate(list(self.blocks(data, JOB_BYTES, workers)))
         return self._with_workspace(lambda workspace: workspace.encode(data, 0, len(data)))
 
+    def encode_to_list(self, data: "bytes | memoryview") -> list[int]:
+        """The ids of a text as a list."""
+        return self._with_workspace(lambda workspace: workspace.encode_to_list(data))
+
     def blocks(self, data: "bytes | memoryview", size: int, workers: int = 1) -> Iterator[np.ndarray]:
         """The ids of a text in order, one array for each `size` bytes or so."""
         pieces = jobs(data, 0, len(data), size, self._tables.specials)
@@ -45,7 +49,7 @@ class CompiledEncoder:
             lambda piece: self._with_workspace(lambda workspace: workspace.encode(data, *piece)), pieces, workers
         )
 
-    def encode_texts(self, texts: Sequence[bytes], workers: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    def encode_texts(self, texts: "Sequence[bytes | memoryview]", workers: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """The ids of several texts, each for itself.
 
         Returns:
@@ -60,6 +64,10 @@ class CompiledEncoder:
             ends.append(group_ends + offset)
             offset += len(group_ids)
         return np.concatenate(ids), np.concatenate(ends)
+
+    def listed(self, ids: np.ndarray) -> list[int]:
+        """Ids as a list."""
+        return listed(ids, self._tables.integers)
 
     def _with_workspace(self, work: Callable[[Workspace], Result]) -> Result:
         try:
@@ -90,7 +98,7 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int
             yield pending.popleft().result()
 
 
-def _groups(texts: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+def _groups(texts: "Sequence[bytes | memoryview]") -> "Iterator[Sequence[bytes | memoryview]]":
     """Texts in groups of about JOB_BYTES."""
     first, size = 0, 0
     for index, text in enumerate(texts):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from cs336_lib.bpe.cuts import cut_places
 
-_FIRST_WINDOW = 256
+_FIRST_WINDOW = 64
 _LAST_WINDOW = 1 << 16
 _LONGEST_SYMBOL = 4
 

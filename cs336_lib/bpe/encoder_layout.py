@@ -1,10 +1,15 @@
 """Names for the places in arrays that the encoder's Python half and its kernels share: only numbers, no numba.
 
-The pictures are in `encoder_kernels.py` (rows, progress) and `encoder_merging.py` (pairs, candidates).
+The pictures are in `encoder_words.py` (rows) and `encoder_merging.py` (pairs, candidates).
 """
 
 # A row of the table of words: LOW and HIGH as in `layout.py`, then these.
-SHAPE, IDS = 2, 3
+SHAPE, ANSWER = 2, 3
+
+LONGEST_RECENT = 7
+"""Bytes of the longest word in the small table of recent words: with its length it fits 64 bits."""
+RECENT_BITS = 14
+"""2**14 rows of 16 bytes: 256 KB."""
 
 ID_BITS, RANK_BITS = 21, 22
 NO_RANK = (1 << RANK_BITS) - 1

@@ -1,9 +1,9 @@
 """Which encoder answers: the plain one at once, or the compiled one, once that is worth getting ready.
 
     one text of      encoder
-    < 2,000          plain: a call of the compiled one costs about 20 us, as much as it would save
-    < 100,000        compiled if it is in memory; otherwise plain, until so much text has come that waiting would be a
-    mistake more             compiled; the first time on a machine this compiles for some seconds, and says so
+    < 40 characters  plain: a call of the compiled one costs some 5 us, more than it would save
+    < 100,000        compiled if it is in memory; otherwise plain, until more text has come than loading it would cost
+    more             compiled; the first time on a machine this compiles for some seconds, and says so
 
 Both give the same ids, so the choice is only about time. A pattern other than GPT-2's has no compiled scanner and stays
 plain.
@@ -18,15 +18,16 @@ import numpy as np
 from cs336_lib.bpe.encoder import CompiledEncoder
 from cs336_lib.bpe.encoder_workspace import KERNELS
 from cs336_lib.bpe.pattern import PAT
-from cs336_lib.bpe.plain_encoder import PlainEncoder, escaped_text
+from cs336_lib.bpe.plain_encoder import PlainEncoder
 from cs336_lib.bpe.streaming import settled_blocks
+from cs336_lib.bpe.string_bytes import text_bytes
 from cs336_lib.bpe.vocabulary import Vocabulary
 
-ALWAYS_PLAIN = 2_000
+ALWAYS_PLAIN = 40
 LONG = 100_000
-# Text of middling length after which the plain encoder (about 10 MB/s) has cost as much as loading the kernels from the
-# cache folder (0.2 s), or as compiling them (some 5 s).
-WORTH_LOADING = 2_000_000
+# Text of middling length after which the plain encoder (5 to 10 MB/s) has cost as much as loading the kernels from the
+# cache folder (0.1 to 0.2 s), or as compiling them (some 5 s).
+WORTH_LOADING = 1_000_000
 WORTH_COMPILING = 50_000_000
 
 # A stream must stay below 1 MB of memory, and loading the kernels takes more: so it starts in plain Python, with a
@@ -45,17 +46,16 @@ class Encoding:
         self._compiled: CompiledEncoder | None = None
         self._lock = threading.Lock()
         self._plain_so_far = 0
+        self._look_at = WORTH_LOADING
 
     def to_list(self, text: str) -> list[int]:
         """The ids of a string as a list."""
         if not isinstance(text, str):
             raise _not_text(text, "str")
-        if len(text) < ALWAYS_PLAIN:
-            return self._plain.encode(text)
         compiled = self._compiled_for(len(text))
         if compiled is None:
             return self._plain.encode(text)
-        return compiled.encode(text_bytes(text)).tolist()
+        return compiled.encode_to_list(text_bytes(text))
 
     def to_array(self, text: "str | bytes | memoryview", workers: int) -> np.ndarray:
         """The ids of a string or of bytes as int32."""
@@ -83,7 +83,7 @@ class Encoding:
         if compiled is None:
             return list(map(self._plain.encode, texts))
         ids, ends = compiled.encode_texts([text_bytes(text) for text in texts], workers)
-        flat = ids.tolist()
+        flat = compiled.listed(ids)
         bounds = [0, *ends.tolist()]
         return [flat[start:end] for start, end in pairwise(bounds)]
 
@@ -111,7 +111,7 @@ class Encoding:
             if compiled is None:
                 yield self._plain.encode(block, ids_of)
             else:
-                yield compiled.encode(text_bytes(block)).tolist()
+                yield compiled.encode_to_list(text_bytes(block))
 
     def _compiled_for(self, size: int) -> CompiledEncoder | None:
         """The compiled encoder, if a text of this size is to be encoded by it."""
@@ -119,24 +119,18 @@ class Encoding:
             return None
         if self._compiled is not None:
             return self._compiled
-        self._plain_so_far += size
-        worth = WORTH_COMPILING
-        if self._plain_so_far >= WORTH_LOADING and KERNELS.is_ready():
-            worth = WORTH_LOADING
-        if size < LONG and self._plain_so_far < worth:
-            return None
+        if size < LONG:
+            self._plain_so_far += size
+            if self._plain_so_far < self._look_at:
+                return None
+            if self._plain_so_far < WORTH_COMPILING and not KERNELS.is_ready():
+                # It asks the disk: not before each text.
+                self._look_at = min(self._plain_so_far + WORTH_LOADING, WORTH_COMPILING)
+                return None
         with self._lock:
             if self._compiled is None:
                 self._compiled = CompiledEncoder(self._vocabulary)
             return self._compiled
-
-
-def text_bytes(text: str) -> bytes:
-    """The UTF-8 bytes of a string; surrogates that stand for bytes become those bytes."""
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return escaped_text(text).encode("utf-8", "surrogateescape")
 
 
 def _check_workers(workers: int) -> None:

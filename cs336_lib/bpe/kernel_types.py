@@ -31,8 +31,11 @@ _OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cpython_wrapper": True, 
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """Declare a helper of kernels; its annotations are for the reader."""
-    return njit(**_OPTIONS)(function)
+    """Declare a helper of kernels; its annotations are for the reader.
+
+    LLVM is not left to choose: it kept the helpers of the encoder's inmost loops as calls, and encoding lost a third.
+    """
+    return njit(forceinline=True, **_OPTIONS)(function)
 
 
 class Kernel:

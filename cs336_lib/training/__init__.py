@@ -1,1 +1,76 @@
-"""The loss, precision, checkpoints, run records and the training loop (chapter 6)."""
+"""The loss, precision, checkpoints, run records and the training loop (chapter 6).
+
+    loss        cross-entropy, its lean twin, perplexity, bits per byte
+    config      `TrainConfig`, everything that decides a run; `presets` names some
+    precision   which numbers to compute with on which device
+    checkpoint  the assignment's save and load; `run_checkpoints` is what the trainer uses
+    records     `RunRecord`, a run's folder
+    corpus      from the name of a text to ids, kept for the next run
+    evaluation  the loss on text that was not trained on
+    engine      what differs between one device and many
+    trainer     `Trainer`, the loop; with `setup`, `throughput`, `stopping`, `mirrors`
+
+The names are imported on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cs336_lib.training.checkpoint import load_checkpoint, save_checkpoint
+    from cs336_lib.training.config import TrainConfig
+    from cs336_lib.training.corpus import Corpus, prepare
+    from cs336_lib.training.evaluation import Evaluation, evaluate
+    from cs336_lib.training.loss import bits_per_byte, chunked_cross_entropy, cross_entropy, perplexity
+    from cs336_lib.training.records import RunRecord, find_runs
+    from cs336_lib.training.stopping import Interrupted
+    from cs336_lib.training.trainer import Trainer
+
+_HOMES = {
+    "cross_entropy": "loss",
+    "chunked_cross_entropy": "loss",
+    "perplexity": "loss",
+    "bits_per_byte": "loss",
+    "TrainConfig": "config",
+    "save_checkpoint": "checkpoint",
+    "load_checkpoint": "checkpoint",
+    "RunRecord": "records",
+    "find_runs": "records",
+    "Corpus": "corpus",
+    "prepare": "corpus",
+    "evaluate": "evaluation",
+    "Evaluation": "evaluation",
+    "Trainer": "trainer",
+    "Interrupted": "stopping",
+}
+
+__all__ = [
+    "cross_entropy",
+    "chunked_cross_entropy",
+    "perplexity",
+    "bits_per_byte",
+    "TrainConfig",
+    "Trainer",
+    "Interrupted",
+    "RunRecord",
+    "find_runs",
+    "save_checkpoint",
+    "load_checkpoint",
+    "Corpus",
+    "prepare",
+    "evaluate",
+    "Evaluation",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module that holds `name` on its first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

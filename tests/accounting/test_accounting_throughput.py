@@ -91,7 +91,7 @@ def test_the_device_at_hand_is_in_the_table_with_its_memory():
     found = identify(torch.cuda.get_device_name())
     if found is None:
         pytest.skip(f"the table has no {torch.cuda.get_device_name()}")
-    # Vendors round, and the driver keeps some; a GB taken for a GiB would be 7 % off in the other direction.
+    # Most labels mean GiB, 7 % more than the table's GB, and the driver keeps some of them.
     assert 0.9 < torch.cuda.get_device_properties(0).total_memory / found.memory_bytes < 1.08
 
 

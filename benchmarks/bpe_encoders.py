@@ -1,0 +1,144 @@
+"""GPT-2's tokenizer in several libraries, behind the same four calls; what `bpe_encode.py` measures.
+
+Every call takes strings, finds special tokens, and uses a given number of threads. gigabpe and rustbpe are not among
+them: neither can load a vocabulary that it has not trained itself.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+SPECIAL = "<|endoftext|>"
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """One library's calls.
+
+    Attributes:
+        encode: a short text to a list of ids.
+        to_array: a long text, given as documents that make it up, to an array of ids.
+        to_list: the same to one list, or to a list for each document where threads share them.
+        whole_text: whether `to_array` and, on one thread, `to_list` are given the text as one document.
+        encode_ordinary: like `encode`, if the library has a quicker call that looks for no special tokens.
+    """
+
+    encode: Callable[[str], list[int]]
+    to_array: Callable[[Sequence[str]], np.ndarray]
+    to_list: Callable[[Sequence[str]], list]
+    whole_text: bool
+    encode_ordinary: Callable[[str], list[int]] | None = None
+
+
+def find_files(folder: str | None) -> tuple[Path, Path]:
+    """Paths of GPT-2's vocabulary and merges: in the folder, or written from what tiktoken has or downloads."""
+    if folder is not None:
+        for names in (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")):
+            found = Path(folder) / names[0], Path(folder) / names[1]
+            if all(path.exists() for path in found):
+                return found
+        raise FileNotFoundError(f"{folder} has neither vocab.json and merges.txt nor encoder.json and vocab.bpe")
+    import tiktoken
+
+    from cs336_lib.bpe import Tokenizer
+    from cs336_lib.bpe.tiktoken_format import merges_from_ranks
+
+    encoding = tiktoken.get_encoding("gpt2")
+    ranks = encoding._mergeable_ranks
+    vocab = {rank: token for token, rank in ranks.items()}
+    written = Path(tempfile.mkdtemp(prefix="gpt2-"))
+    Tokenizer(vocab, merges_from_ranks(ranks), [SPECIAL]).save(written)
+    return written / "vocab.json", written / "merges.txt"
+
+
+def ours(vocab: Path, merges: Path, threads: int) -> Encoder:
+    from cs336_lib.bpe import Tokenizer
+
+    tokenizer = Tokenizer.from_files(vocab, merges, [SPECIAL])
+
+    def to_list(texts: Sequence[str]) -> list:
+        return tokenizer.encode(texts[0]) if threads == 1 else tokenizer.encode_batch(texts, workers=threads)
+
+    def to_array(texts: Sequence[str]) -> np.ndarray:
+        return tokenizer.encode_to_array(texts[0], workers=threads)
+
+    return Encoder(tokenizer.encode, to_array, to_list, whole_text=True)
+
+
+def fastokens(vocab: Path, merges: Path, threads: int) -> Encoder:
+    import fastokens
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tokenizer.json"
+        _hugging_face(vocab, merges).save(str(path))
+        tokenizer = fastokens.Tokenizer.from_file(str(path))
+
+    def to_array(texts: Sequence[str]) -> np.ndarray:
+        ids, _ = tokenizer.encode_batch_flat(texts)
+        return np.frombuffer(ids, np.uint32)
+
+    def to_list(texts: Sequence[str]) -> list:
+        if threads == 1:
+            return tokenizer.encode(texts[0]).ids
+        return [found.ids for found in tokenizer.encode_batch(texts)]
+
+    return Encoder(lambda text: tokenizer.encode(text).ids, to_array, to_list, whole_text=threads == 1)
+
+
+def tiktoken(vocab: Path, merges: Path, threads: int) -> Encoder:
+    import tiktoken
+    from tiktoken.load import data_gym_to_mergeable_bpe_ranks
+    from tiktoken_ext.openai_public import r50k_pat_str
+
+    os.environ["TIKTOKEN_CACHE_DIR"] = ""  # local files need no copy in its cache
+    ranks = data_gym_to_mergeable_bpe_ranks(str(merges), str(vocab))
+    encoding = tiktoken.Encoding("gpt2", pat_str=r50k_pat_str, mergeable_ranks=ranks, special_tokens={SPECIAL: 50256})
+    pool = ThreadPoolExecutor(threads)
+
+    def to_array(texts: Sequence[str]) -> np.ndarray:
+        return np.concatenate(list(pool.map(lambda text: encoding.encode_to_numpy(text, allowed_special="all"), texts)))
+
+    def to_list(texts: Sequence[str]) -> list:
+        if threads == 1:
+            return encoding.encode(texts[0], allowed_special="all")
+        return encoding.encode_batch(list(texts), num_threads=threads, allowed_special="all")
+
+    return Encoder(
+        lambda text: encoding.encode(text, allowed_special="all"),
+        to_array,
+        to_list,
+        whole_text=threads == 1,
+        encode_ordinary=encoding.encode_ordinary,
+    )
+
+
+def tokenizers(vocab: Path, merges: Path, threads: int) -> Encoder:
+    tokenizer = _hugging_face(vocab, merges)
+
+    def to_list(texts: Sequence[str]) -> list:
+        if threads == 1:
+            return tokenizer.encode(texts[0]).ids
+        return [found.ids for found in tokenizer.encode_batch(list(texts))]
+
+    def to_array(texts: Sequence[str]) -> np.ndarray:
+        found = to_list(texts)
+        return np.array(found if threads == 1 else list(chain.from_iterable(found)), np.uint32)
+
+    return Encoder(lambda text: tokenizer.encode(text).ids, to_array, to_list, whole_text=threads == 1)
+
+
+def _hugging_face(vocab: Path, merges: Path):
+    from tokenizers import ByteLevelBPETokenizer
+
+    tokenizer = ByteLevelBPETokenizer.from_file(str(vocab), str(merges))
+    tokenizer.add_special_tokens([SPECIAL])
+    return tokenizer
+
+
+ENCODERS = {"ours": ours, "fastokens": fastokens, "tiktoken": tiktoken, "tokenizers": tokenizers}

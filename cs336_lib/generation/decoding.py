@@ -1,0 +1,170 @@
+"""Decoding: one token after the other, with a cache of keys and values or without (chapter 7).
+
+B batch, S sequence, V vocab.
+
+Past the context length the window slides, by half a context at a time:
+
+    tokens so far      0 ........ S                   the model sees all of them
+    one more               S/2 ........ S             it sees the last half, then up to a whole context again
+
+Where the window begins depends on the number of tokens alone, so the two ways to compute, and a row alone or in a
+batch, see the same tokens. Sliding by one token at a time would make the cache useless: a rotated key says at which
+place in the window it is, and above the first layer keys hold what their token saw, which slid out with the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from cs336_lib.generation.sampling import SamplingConfig, distribution, draw
+from cs336_lib.model import KVCache, TransformerLM
+
+
+class Step(NamedTuple):
+    """One new token of one row.
+
+    Attributes:
+        row: which prompt.
+        token: its id.
+        log_prob: its log-probability under the model itself, in nats: before temperature, top-k, top-p and penalty.
+    """
+
+    row: int
+    token: int
+    log_prob: float
+
+
+def window_start(length: int, context_length: int) -> int:
+    """Return which token the model's window begins with when `length` tokens are there.
+
+    >>> [window_start(n, 8) for n in (1, 8, 9, 12, 13, 16, 17)]
+    [0, 0, 4, 4, 8, 8, 12]
+    """
+    slide = context_length - context_length // 2
+    return -(-max(length - context_length, 0) // slide) * slide
+
+
+@torch.no_grad()
+def decode(
+    model: TransformerLM,
+    prompts: Sequence[Sequence[int]],
+    config: SamplingConfig,
+    *,
+    end: int | None = None,
+    vocab_size: int | None = None,
+    use_cache: bool = True,
+) -> Iterator[Step]:
+    """Continue prompts side by side, and yield each token as it is drawn.
+
+    Args:
+        model: the language model.
+        prompts: ids, one at least in each; they may be of any lengths, longer than the context as well.
+        config: how to draw, and how many tokens.
+        end: id that ends a row; it is not yielded.
+        vocab_size: ids from here on are never drawn; all of the model's are allowed when None.
+        use_cache: keep keys and values instead of computing them anew for each token. The tokens are the same.
+
+    Yields:
+        For each step, the new token of every row that has not ended.
+
+    Raises:
+        ValueError: there is no prompt, or one is empty.
+    """
+    if not prompts or not all(len(prompt) for prompt in prompts):
+        raise ValueError("each prompt needs one token at least, and there must be one prompt")
+    rows = [list(prompt) for prompt in prompts]
+    generators = [_generator(config.seed, row) for row in range(len(rows))]
+    active = list(range(len(rows)))
+    score = _Cached(model) if use_cache else _whole_windows(model)
+    for _ in range(config.max_tokens):
+        logits = score([rows[row] for row in active], active).float().cpu()  # B V
+        if vocab_size is not None:
+            logits[:, vocab_size:] = -torch.inf
+        probabilities = distribution(logits, config, [rows[row] for row in active])
+        uniform = torch.cat([torch.rand(1, generator=generators[row]) for row in active])
+        tokens = draw(probabilities, uniform)
+        chosen = logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(dim=-1)
+        still = []
+        for row, token, log_prob in zip(active, tokens.tolist(), chosen.tolist(), strict=True):
+            if token == end:
+                continue
+            rows[row].append(token)
+            still.append(row)
+            yield Step(row, token, log_prob)
+        active = still
+        if not active:
+            return
+
+
+def _generator(seed: int | None, row: int) -> torch.Generator:
+    generator = torch.Generator()
+    if seed is None:
+        generator.seed()
+    else:
+        # One stream a row; neighbouring seeds give unrelated ones, since mt19937 is seeded through a mixing function.
+        generator.manual_seed((seed * 1_000_003 + row) % 2**63)
+    return generator
+
+
+def _windows(rows: Sequence[Sequence[int]], context_length: int) -> list[Sequence[int]]:
+    return [row[window_start(len(row), context_length) :] for row in rows]
+
+
+def _padded(windows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """Put windows of unequal length into one (B, S) tensor, padded on the right, where no real token looks."""
+    longest = max(map(len, windows))
+    return torch.tensor([[*window, *[0] * (longest - len(window))] for window in windows], device=device)
+
+
+def _whole_windows(model: TransformerLM) -> Callable[[list[list[int]], list[int]], Tensor]:
+    """Return the plain way to the logits: a forward pass over every window at every step."""
+
+    def score(rows: list[list[int]], names: list[int]) -> Tensor:
+        windows = _windows(rows, model.config.context_length)
+        device = model.head_weight.device
+        hidden = model.hidden_states(_padded(windows, device))
+        ends = torch.tensor([len(window) - 1 for window in windows], device=device)
+        return model.logits(hidden[torch.arange(len(rows), device=device), ends])
+
+    return score
+
+
+class _Cached:
+    """The quick way: only the new token of each row goes through the model.
+
+    When a window slides, or room runs out, the cache is filled anew from the windows of the rows that are left.
+    """
+
+    def __init__(self, model: TransformerLM) -> None:
+        self.model = model
+        self.cache: KVCache | None = None
+        self.names: list[int] = []
+        self.starts: list[int] = []
+
+    def __call__(self, rows: list[list[int]], names: list[int]) -> Tensor:
+        """Return the logits of the next token of each row, (B, V)."""
+        context = self.model.config.context_length
+        starts = [window_start(len(row), context) for row in rows]
+        cache = self.cache
+        if cache is None or len(cache) == cache.capacity or names != self.names or starts != self.starts:
+            return self._fill(rows, names, starts)
+        device = self.model.head_weight.device
+        places = [len(row) - 1 - start for row, start in zip(rows, starts, strict=True)]
+        x = torch.tensor([[row[-1]] for row in rows], device=device)
+        hidden = self.model.hidden_states(x, cache, torch.tensor([[place] for place in places], device=device))
+        return self.model.logits(hidden[:, 0])
+
+    def _fill(self, rows: list[list[int]], names: list[int], starts: list[int]) -> Tensor:
+        config, weight = self.model.config, self.model.head_weight
+        self.names, self.starts = list(names), starts
+        windows = [row[start:] for row, start in zip(rows, starts, strict=True)]
+        self.cache = KVCache(config, len(rows), device=weight.device, dtype=weight.dtype)
+        x = _padded(windows, weight.device)
+        places = torch.arange(x.shape[1], device=weight.device).expand_as(x)
+        hidden = self.model.hidden_states(x, self.cache, places)
+        ends = torch.tensor([len(window) - 1 for window in windows], device=weight.device)
+        return self.model.logits(hidden[torch.arange(len(rows), device=weight.device), ends])

@@ -1,0 +1,264 @@
+"""Everything that decides a training run, in one frozen record that goes to and from JSON (chapter 6).
+
+A run's `config.json` is this record. Whoever has it, the library's version and the corpus can repeat the run. It never
+imports torch, so that the command line can show its help at once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from difflib import get_close_matches
+from typing import Any, Literal, get_args
+
+from cs336_lib.model.config import ModelConfig
+
+OptimizerName = Literal["adamw", "muon", "sgd"]
+ScheduleName = Literal["cosine", "wsd", "constant"]
+PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
+CompileMode = Literal["default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run.
+
+    Attributes:
+        model: sizes and ablations of the model; `vocab_size` is also that of a tokenizer trained for the run.
+        name: the run's name, and that of its folder.
+        data: "tales", "tinystories", "owt", or the path of a text file. A text alone gives its last twentieth as
+            validation set.
+        valid_data: path of a validation text, if `data` is a path.
+        data_bytes: use at most so many bytes of training text; 0 for all of it (of the built-in tales, which have no
+            end, 20 MB).
+        tokenizer: folder of a tokenizer; without one it is trained on the training text.
+        batch_size: sequences of a step, all devices together.
+        accumulation: parts that a step's batch is computed in, one after the other, to save memory; must divide
+            batch_size.
+        steps: optimizer steps.
+        optimizer: "adamw", "muon" (AdamW for embeddings, head and norms) or "sgd".
+        lr: highest learning rate; with "muon" that of embeddings, head and norms.
+        min_lr: learning rate at the end.
+        muon_lr: highest learning rate of Muon's matrices; it follows the same schedule.
+        warmup_steps: steps of the linear warm-up.
+        schedule: "cosine", "wsd" (warm-up, stable, decay) or "constant" (after the warm-up).
+        decay_steps: steps of the decay of "wsd".
+        beta1: decay rate of AdamW's first moment.
+        beta2: decay rate of AdamW's second moment.
+        eps: AdamW's epsilon.
+        weight_decay: decoupled weight decay.
+        grad_clip: largest global norm of the gradient; 0 for no clipping.
+        loss_chunk: rows of logits in memory at a time, 0 for all: slower, and leaner by far when V is large.
+        log_every: steps between lines of metrics. The device is waited for only then.
+        eval_every: steps between evaluations; 0 for one at the end.
+        eval_windows: windows of the validation set to evaluate on; 0 for the whole set.
+        sample_every: steps between samples; 0 for one at the end.
+        sample_tokens: tokens of a sample.
+        sample_prompt: what samples begin with.
+        checkpoint_every: steps between checkpoints; 0 for one at the end.
+        keep_checkpoints: how many of the last ones stay; the best by validation loss always does.
+        diverged_above: a training loss above so many nats stops the run; 0 stands for 3 ln V. NaN and inf always do.
+        seed: decides weights and order of the data.
+        device: "auto" (CUDA, else MPS, else CPU) or a device of torch.
+        precision: "auto" (what fits the device), "fp32", "bf16" or "fp16".
+        tf32: let CUDA compute float32 products with TF32.
+        compile: compile the model; None does so on CUDA only.
+        compile_mode: torch.compile's mode; "reduce-overhead" is CUDA graphs.
+        resident: hold all tokens on the device; None does so on CUDA when they take a tenth of its memory at most.
+        peak_flops: FLOP/s that MFU is measured against; 0 looks the device up.
+        tensorboard: mirror the metrics to TensorBoard (needs tensorboard).
+        wandb: mirror the metrics to the Weights & Biases project of this name (needs wandb).
+
+    Raises:
+        ValueError: a value is out of its range or does not fit another; the error names both.
+
+    >>> config = TrainConfig.preset("tinystories-17m")
+    >>> config.tokens, TrainConfig.from_dict(config.to_dict()) == config
+    (327680000, True)
+    >>> TrainConfig.from_dict({**config.to_dict(), "learning_rate": 1})
+    Traceback (most recent call last):
+    ValueError: unknown key 'learning_rate'; allowed: model, name, data, ...
+    """
+
+    model: ModelConfig
+    name: str = "run"
+    data: str = "tales"
+    valid_data: str | None = None
+    data_bytes: int = 0
+    tokenizer: str | None = None
+    batch_size: int = 32
+    accumulation: int = 1
+    steps: int = 1_000
+    optimizer: OptimizerName = "adamw"
+    lr: float = 3e-3
+    min_lr: float = 3e-5
+    muon_lr: float = 0.02
+    warmup_steps: int = 100
+    schedule: ScheduleName = "cosine"
+    decay_steps: int = 0
+    beta1: float = 0.9
+    beta2: float = 0.95
+    eps: float = 1e-8
+    weight_decay: float = 0.1
+    grad_clip: float = 1.0
+    loss_chunk: int = 0
+    log_every: int = 10
+    eval_every: int = 0
+    eval_windows: int = 0
+    sample_every: int = 0
+    sample_tokens: int = 256
+    sample_prompt: str = "Once upon a time"
+    checkpoint_every: int = 0
+    keep_checkpoints: int = 2
+    diverged_above: float = 0.0
+    seed: int = 0
+    device: str = "auto"
+    precision: PrecisionName = "auto"
+    tf32: bool = True
+    compile: bool | None = None
+    compile_mode: CompileMode = "default"
+    resident: bool | None = None
+    peak_flops: float = 0.0
+    tensorboard: bool = False
+    wandb: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, ModelConfig):
+            raise ValueError(f"model is {self.model!r}; it must be a ModelConfig")
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                hint = _hint(str(getattr(self, name)), allowed)
+                raise ValueError(f"{name} is {getattr(self, name)!r}{hint}; allowed: {', '.join(map(repr, allowed))}")
+        for name, least in _WHOLE.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"{name} is {value!r}; it must be a whole number, {least} or more")
+        for name in _REAL:
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+                raise ValueError(f"{name} is {value!r}; it must be a number, 0 or more")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be at least 0 and less than 1")
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.batch_size % self.accumulation:
+            raise ValueError(
+                f"accumulation is {self.accumulation}, which does not divide batch_size = {self.batch_size}"
+            )
+        if self.warmup_steps + self.decay_steps > self.steps:
+            raise ValueError(
+                f"warmup_steps + decay_steps = {self.warmup_steps + self.decay_steps} do not fit in "
+                f"steps = {self.steps}; shorten them or train for longer"
+            )
+        if self.min_lr > self.lr:
+            raise ValueError(f"min_lr is {self.min_lr}, more than lr = {self.lr}")
+        if not self.name or self.name.startswith(".") or any(c in self.name for c in '/\\:*?"<>|\0'):
+            raise ValueError(f"name is {self.name!r}; it becomes the name of a folder: letters, digits, '-', '_', '.'")
+        if self.valid_data and self.data in ("tales", "tinystories", "owt"):
+            raise ValueError(f"data is {self.data!r}, which has its own validation set; leave valid_data out")
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the whole run trains on."""
+        return self.steps * self.batch_size * self.model.context_length
+
+    @property
+    def loss_limit(self) -> float:
+        """The training loss in nats above which a run counts as diverged."""
+        return self.diverged_above or 3 * math.log(self.model.vocab_size)
+
+    def replace(self, **changes: Any) -> TrainConfig:
+        """Return a copy with some fields changed.
+
+        Raises:
+            ValueError: a field is unknown or a value does not fit.
+        """
+        _reject_unknown(changes)
+        return replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields as plain JSON values; `from_dict` is the inverse."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        """Return the text of a `config.json`; `from_json` is the inverse."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """Build a config from a mapping; `model` may be a mapping as well, or the name of a model's preset.
+
+        Raises:
+            ValueError: a key is unknown (the nearest one and all allowed ones are named) or a required one is missing.
+        """
+        _reject_unknown(values)
+        required = [field.name for field in fields(cls) if field.default is MISSING]
+        if missing := [name for name in required if name not in values]:
+            raise ValueError(f"missing {', '.join(missing)}")
+        model = values["model"]
+        if isinstance(model, str):
+            model = ModelConfig.preset(model)
+        elif isinstance(model, Mapping):
+            try:
+                model = ModelConfig.from_dict(model)
+            except ValueError as error:
+                raise ValueError(f"in model: {error}") from None
+        return cls(**{**values, "model": model})
+
+    @classmethod
+    def from_json(cls, text: str) -> TrainConfig:
+        """Build a config from the text of a `config.json`.
+
+        Raises:
+            ValueError: the text is not JSON, or as `from_dict`.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"this is no JSON: {error}") from None
+        if not isinstance(values, dict):
+            raise ValueError(f"a config is a JSON object, this is {type(values).__name__}")
+        return cls.from_dict(values)
+
+    @classmethod
+    def preset(cls, name: str) -> TrainConfig:
+        """Return a named run: "tales-1m", "tinystories-17m", "owt-17m" or "tinystories-40m-tokens".
+
+        Raises:
+            ValueError: there is no such preset; the error lists all of them.
+        """
+        from cs336_lib.training.presets import PRESETS
+
+        if name not in PRESETS:
+            raise ValueError(f"unknown preset {name!r}{_hint(name, PRESETS)}; allowed: {', '.join(PRESETS)}")
+        return PRESETS[name]
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "optimizer": get_args(OptimizerName),
+    "schedule": get_args(ScheduleName),
+    "precision": get_args(PrecisionName),
+    "compile_mode": get_args(CompileMode),
+}
+_WHOLE = {
+    **dict.fromkeys(("batch_size", "accumulation", "steps", "log_every", "sample_tokens", "keep_checkpoints"), 1),
+    **dict.fromkeys(("data_bytes", "warmup_steps", "decay_steps", "loss_chunk", "seed"), 0),
+    **dict.fromkeys(("eval_every", "eval_windows", "sample_every", "checkpoint_every"), 0),
+}
+_REAL = ("lr", "min_lr", "muon_lr", "eps", "weight_decay", "grad_clip", "diverged_above", "peak_flops")
+
+
+def _hint(name: str, allowed: Iterable[str]) -> str:
+    near = get_close_matches(name, list(allowed), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _reject_unknown(values: Mapping[str, Any]) -> None:
+    allowed = [field.name for field in fields(TrainConfig)]
+    for key in values:
+        if key not in allowed:
+            raise ValueError(f"unknown key {key!r}{_hint(str(key), allowed)}; allowed: {', '.join(allowed)}")

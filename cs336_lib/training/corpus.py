@@ -1,0 +1,166 @@
+"""What a run reads: a tokenizer, ids to train on, ids to be judged by (chapter 6).
+
+`prepare` follows a config from text to ids and keeps what it makes in the user's cache folder, under a name that says
+what it was made from; the next run with the same text and vocabulary starts at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cs336_lib.bpe import Tokenizer, train_bpe
+from cs336_lib.bpe.cache_folder import cache_folder
+from cs336_lib.data import TokenFile, corpora, encode_file
+from cs336_lib.data.atomic import replacing
+from cs336_lib.training.config import TrainConfig
+
+END_OF_TEXT = "<|endoftext|>"
+_VALID_PART = 20  # of a text without validation set, one in so many tokens is held out
+_BLOCK = 1 << 24
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What a run reads.
+
+    Attributes:
+        tokenizer: text <-> ids; None if nobody gave one, and then there are no samples.
+        train: ids to train on: a `TokenFile` or a flat array.
+        valid: ids to be judged by.
+        facts: where they are from, for the record.
+    """
+
+    tokenizer: Tokenizer | None
+    train: Any
+    valid: Any
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def prepare(config: TrainConfig, *, progress: bool = False, say: Say = lambda line: None) -> Corpus:
+    """Get text, train a tokenizer if none is given, and encode.
+
+    Args:
+        config: its `data`, `valid_data`, `data_bytes`, `tokenizer` and `model.vocab_size` decide.
+        progress: show progress bars.
+        say: called with a line about each step that takes time.
+
+    Returns:
+        The corpus.
+
+    Raises:
+        FileNotFoundError: a text or tokenizer is missing.
+        ValueError: the tokenizer has more ids than the model, or the text is too short for one window.
+    """
+    home = cache_folder() / "prepared"
+    home.mkdir(parents=True, exist_ok=True)
+    text, valid_text, source = _texts(config, home, progress)
+    tokenizer = _tokenizer(config, text, home, progress, say)
+    if tokenizer.vocab_size > config.model.vocab_size:
+        raise ValueError(
+            f"the tokenizer has {tokenizer.vocab_size} ids, the model's vocab_size is {config.model.vocab_size}; "
+            f"set --model.vocab-size {tokenizer.vocab_size}"
+        )
+    train: Any
+    valid: Any
+    train = _encoded(tokenizer, text, home, progress, say)
+    if valid_text is None:
+        train, valid = _split(train.ids, tokenizer)
+    else:
+        valid = _encoded(tokenizer, valid_text, home, progress, say)
+    for name, tokens in (("training", train), ("validation", valid)):
+        if len(tokens) <= config.model.context_length:
+            raise ValueError(
+                f"the {name} set has {len(tokens)} tokens; a window of context_length = {config.model.context_length} "
+                "takes one more: use more text (--data-bytes) or a shorter context"
+            )
+    about = {
+        "name": source,
+        "train_tokens": len(train),
+        "valid_tokens": len(valid),
+        "train_bytes": text.stat().st_size,
+        "tokenizer": tokenizer.fingerprint[:16],
+        "train_sha256": _ids_hash(train),
+        "valid_sha256": _ids_hash(valid),
+    }
+    return Corpus(tokenizer, train, valid, about)
+
+
+def _texts(config: TrainConfig, home: Path, progress: bool) -> tuple[Path, Path | None, str]:
+    """Return the training text, the validation text, and what to call them."""
+    if config.data == "tales":
+        made = corpora.get("tales", size_bytes=config.data_bytes or None, progress=progress)
+        return made.train, made.valid, "tales, seed 0"
+    found = corpora.get(config.data, progress=progress)
+    valid = Path(config.valid_data) if config.valid_data else found.valid
+    if valid is not None and not valid.is_file():
+        raise FileNotFoundError(f"valid_data is {str(valid)!r}, and there is no such file")
+    return _prefix(found.train, config.data_bytes, home), valid, Path(found.name).name
+
+
+def _prefix(text: Path, size: int, home: Path) -> Path:
+    """Return a file with the first whole documents of a text, up to `size` bytes; the text itself for 0."""
+    if not size or size >= text.stat().st_size:
+        return text
+    path = home / f"{_name_of(text)}-first-{size}.txt"
+    if not path.exists():
+        with text.open("rb") as source, replacing(path) as file:
+            left = size
+            while left:
+                block = source.read(min(left, _BLOCK))
+                left -= len(block)
+                if not left:
+                    ends = [block.rfind(mark) + len(mark) for mark in (END_OF_TEXT.encode(), b"\n") if mark in block]
+                    block = block[: ends[0] if ends else len(block)]
+                file.write(block)
+    return path
+
+
+def _tokenizer(config: TrainConfig, text: Path, home: Path, progress: bool, say: Say) -> Tokenizer:
+    if config.tokenizer:
+        return Tokenizer.from_folder(config.tokenizer)
+    folder = home / f"{_name_of(text)}-bpe-{config.model.vocab_size}"
+    if not folder.exists():
+        say(f"training a tokenizer of {config.model.vocab_size:,} tokens on {text.name}")
+        vocab, merges = train_bpe(text, config.model.vocab_size, [END_OF_TEXT], progress=progress)
+        Tokenizer(vocab, merges, [END_OF_TEXT]).save(folder)
+    return Tokenizer.from_folder(folder)
+
+
+def _encoded(tokenizer: Tokenizer, text: Path, home: Path, progress: bool, say: Say) -> TokenFile:
+    path = home / f"{_name_of(text)}-{tokenizer.fingerprint[:12]}.tokens"
+    if not path.exists():
+        say(f"encoding {text.name}")
+        encode_file(tokenizer, text, path, progress=progress)
+    return TokenFile.open(path, tokenizer=tokenizer)
+
+
+def _split(ids: np.ndarray, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
+    """Hold out the last part of a text, from the beginning of a document if it has documents."""
+    cut = len(ids) - max(len(ids) // _VALID_PART, 1)
+    if END_OF_TEXT in tokenizer.special_tokens:
+        (end,) = tokenizer.encode(END_OF_TEXT)
+        later = np.flatnonzero(ids[cut:] == end)
+        if len(later) > 1:
+            cut += int(later[0]) + 1
+    return ids[:cut], ids[cut:]
+
+
+def _name_of(text: Path) -> str:
+    """Return a name that changes when the file does."""
+    status = text.stat()
+    identity = f"{text.resolve()} {status.st_size} {status.st_mtime_ns}"
+    return f"{text.stem[:40]}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+
+
+def _ids_hash(tokens: Any) -> str:
+    header = getattr(tokens, "header", None)
+    digest = header.payload_sha256 if header else hashlib.sha256(np.ascontiguousarray(tokens).data).hexdigest()
+    return str(digest[:16])

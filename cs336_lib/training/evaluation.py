@@ -1,0 +1,123 @@
+"""The loss on text that was not trained on (chapter 6).
+
+B batch, S sequence.
+
+The set is cut into windows side by side, so that each token is a target once. The mean is one over tokens, not one over
+batches, and the last window, which is shorter, counts as what it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cs336_lib.data import TokenFile
+from cs336_lib.training.loss import byte_count, perplexity
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Tokens = Any
+"""A `TokenFile`, or a flat numpy array or tensor of ids."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A loss with what it was measured on.
+
+    Attributes:
+        loss: mean cross-entropy in nats a token.
+        tokens: number of targets.
+        windows: number of windows.
+        whole: whether that is the whole set.
+    """
+
+    loss: float
+    tokens: int
+    windows: int
+    whole: bool
+
+    @property
+    def perplexity(self) -> float:
+        """exp(loss)."""
+        return perplexity(self.loss)
+
+    def bits_per_byte(self, tokens: Tokens, tokenizer: Any) -> float:
+        """Return the loss in bits for each byte of the targets.
+
+        Args:
+            tokens: the set that was evaluated on.
+            tokenizer: what made it.
+        """
+        ids = flat_ids(tokens)[1 : 1 + self.tokens]
+        return self.loss * self.tokens / (math.log(2) * byte_count(ids, tokenizer))
+
+
+@torch.no_grad()
+def evaluate(
+    loss_of: Loss,
+    tokens: Tokens,
+    context_length: int,
+    *,
+    batch_size: int = 32,
+    windows: int = 0,
+    device: torch.device | str = "cpu",
+    odd_loss_of: Loss | None = None,
+    progress: Callable[[int], object] = lambda more: None,
+) -> Evaluation:
+    """Measure the mean loss over a set of tokens.
+
+    Args:
+        loss_of: (x, y), each (B, S), to the mean loss of their targets.
+        tokens: the ids, in order.
+        context_length: S, tokens of a window.
+        batch_size: B, windows at a time.
+        windows: how many windows to use, from the start; 0 for all.
+        device: where to put the batches.
+        odd_loss_of: used in place of `loss_of` for batches of another shape, which a compiled function would be
+            compiled for again.
+        progress: called with the number of windows done.
+
+    Returns:
+        The loss and what it was measured on.
+
+    Raises:
+        ValueError: there are fewer than two tokens.
+
+    >>> always_one = lambda x, y: torch.tensor(1.0)
+    >>> evaluate(always_one, np.arange(100), context_length=30)
+    Evaluation(loss=1.0, tokens=99, windows=4, whole=True)
+    >>> evaluate(always_one, np.arange(100), context_length=30, windows=2)
+    Evaluation(loss=1.0, tokens=60, windows=2, whole=False)
+    """
+    ids = flat_ids(tokens)
+    if len(ids) < 2:
+        raise ValueError(f"the set has {len(ids)} tokens; a loss needs two at least")
+    S = context_length
+    full, rest = divmod(len(ids) - 1, S)
+    whole = not windows or windows >= full + (rest > 0)
+    full = full if whole else windows
+    total, counted, done = torch.zeros((), dtype=torch.float64), 0, 0
+    for first in range(0, full, batch_size):
+        B = min(batch_size, full - first)
+        row = torch.from_numpy(ids[first * S : (first + B) * S + 1].astype(np.int64)).to(device)
+        x, y = row[:-1].view(B, S), row[1:].view(B, S)
+        loss = (loss_of if batch_size == B else odd_loss_of or loss_of)(x, y)
+        total, counted, done = total + loss.double().cpu() * y.numel(), counted + y.numel(), done + B
+        progress(B)
+    if whole and rest:
+        row = torch.from_numpy(ids[full * S :].astype(np.int64)).to(device)
+        loss = (odd_loss_of or loss_of)(row[None, :-1], row[None, 1:])
+        total, counted, done = total + loss.double().cpu() * rest, counted + rest, done + 1
+        progress(1)
+    return Evaluation(total.item() / counted, counted, done, whole)
+
+
+def flat_ids(tokens: Tokens) -> np.ndarray:
+    """Return the ids of a token file, an array or a tensor as an array."""
+    ids: Any = tokens.ids if isinstance(tokens, TokenFile) else tokens
+    return ids.cpu().numpy() if isinstance(ids, Tensor) else ids

@@ -1,0 +1,184 @@
+"""Cross-entropy, perplexity and bits per byte (chapter 6).
+
+D d_model, V vocab, N targets; "..." stands for any leading dimensions.
+
+`cross_entropy` reads like its definition. `chunked_cross_entropy` computes the same number from what the head reads: it
+goes through the head a few rows at a time, so that neither all (N, V) logits nor their gradient are ever in memory. For
+a batch of 256 x 256 tokens and V = 10,000 these are 2.6 GB each in float32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean of -log softmax(logits)[target], in nats.
+
+        -log (exp(x_y) / sum_v exp(x_v)) = log sum_v exp(x_v - m) - (x_y - m)        m = max_v x_v
+
+    With the maximum taken out, no exponential overflows, whatever the size of the logits, and the logarithm is never
+    that of a rounded probability.
+
+    Args:
+        logits: unnormalised log-probabilities, (..., V); half precision is computed in float32.
+        targets: ids of the tokens that came, (...), int64.
+
+    Returns:
+        The mean over all targets, a tensor without dimensions.
+
+    Raises:
+        ValueError: the shapes do not fit, or there is no target.
+
+    Source: handout, problem (cross_entropy).
+
+    >>> round(cross_entropy(torch.zeros(2, 3, 8), torch.zeros(2, 3, dtype=torch.int64)).item(), 4)      # ln 8
+    2.0794
+    >>> cross_entropy(torch.tensor([[1e4, 0.0]]), torch.tensor([1])).item()
+    10000.0
+    """
+    if logits.shape[:-1] != targets.shape or targets.numel() == 0:
+        raise ValueError(
+            f"logits have shape {tuple(logits.shape)} and targets {tuple(targets.shape)}; they must be (..., V) and "
+            "(...), with one target at least"
+        )
+    shifted = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    shifted = shifted - shifted.detach().amax(dim=-1, keepdim=True)
+    of_target = shifted.gather(-1, targets.unsqueeze(-1)).squeeze(-1)  # ... V -> ...
+    return (shifted.exp().sum(dim=-1).log() - of_target).mean()
+
+
+def chunked_cross_entropy(hidden: Tensor, head_weight: Tensor, targets: Tensor, chunk_size: int = 4096) -> Tensor:
+    """Return `cross_entropy(hidden @ head_weight.T, targets)` without holding all logits at once.
+
+    The gradient of the logits is softmax - onehot, known as soon as the logits are. So the forward pass already turns
+    each chunk's logits into gradients of `hidden` and `head_weight`, and the backward pass only scales them. The price
+    is that the work is lost where no gradient is wanted; there only the loss is computed.
+
+    Args:
+        hidden: what the head reads, (..., D).
+        head_weight: the head, (V, D).
+        targets: ids of the tokens that came, (...), int64.
+        chunk_size: rows of logits in memory at a time.
+
+    Returns:
+        The mean over all targets in nats, a tensor without dimensions.
+
+    Raises:
+        ValueError: the shapes do not fit, there is no target, or the chunk size is not positive.
+
+    Source: Wijmans et al., 2024 (Cut your losses), and Hsu et al., 2024 (Liger), for the idea.
+
+    >>> hidden, head = torch.randn(2, 3, 4), torch.randn(9, 4)
+    >>> targets = torch.randint(9, (2, 3))
+    >>> torch.allclose(chunked_cross_entropy(hidden, head, targets, 2), cross_entropy(hidden @ head.T, targets))
+    True
+    """
+    if hidden.shape[:-1] != targets.shape or targets.numel() == 0 or hidden.shape[-1] != head_weight.shape[-1]:
+        raise ValueError(
+            f"hidden has shape {tuple(hidden.shape)}, head_weight {tuple(head_weight.shape)} and targets "
+            f"{tuple(targets.shape)}; they must be (..., D), (V, D) and (...), with one target at least"
+        )
+    if chunk_size < 1:
+        raise ValueError(f"chunk_size is {chunk_size}; it must be 1 or more")
+    if not torch.is_grad_enabled():
+        hidden, head_weight = hidden.detach(), head_weight.detach()  # so that no gradient is asked for
+    loss: Tensor = _ChunkedCrossEntropy.apply(hidden.flatten(0, -2), head_weight, targets.flatten(), chunk_size)
+    return loss
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """The mean loss over N rows, with both gradients made in the forward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, chunk_size: int) -> Tensor:
+        wide = torch.promote_types(hidden.dtype, torch.float32)
+        wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
+        total = torch.zeros((), dtype=wide, device=hidden.device)
+        # Not divided by N yet: in float16 that would push small gradients under the smallest number.
+        d_hidden = torch.empty_like(hidden) if wanted else None
+        d_weight = torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, wide)) if wanted else None
+        for first in range(0, len(targets), chunk_size):
+            chunk = slice(first, first + chunk_size)
+            rows, answers = hidden[chunk], targets[chunk]
+            product = rows @ weight.T  # under autocast in half precision
+            logits = product.to(wide)
+            norm = logits.logsumexp(dim=-1)
+            total += (norm - logits.gather(-1, answers[:, None])[:, 0]).sum()
+            if d_hidden is None or d_weight is None:
+                continue
+            error = (logits - norm[:, None]).exp_()
+            error.scatter_add_(-1, answers[:, None], torch.full_like(norm, -1.0)[:, None])
+            error = error.to(product.dtype)
+            d_hidden[chunk] = error @ weight
+            d_weight += error.T @ rows
+        ctx.save_for_backward(d_hidden, d_weight)
+        ctx.count, ctx.weight_dtype = len(targets), weight.dtype
+        return total / len(targets)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        d_hidden, d_weight = ctx.saved_tensors
+        scale = d_loss / ctx.count
+        return (d_hidden * scale).to(d_hidden.dtype), (d_weight * scale).to(ctx.weight_dtype), None, None
+
+
+def perplexity(loss: float | Tensor) -> float:
+    """Return exp(loss): between how many equally likely tokens the model is as undecided.
+
+    Args:
+        loss: mean cross-entropy in nats a token; it must be the mean over all tokens, not a mean of batches of unequal
+            size.
+
+    Returns:
+        The perplexity, inf where it is too large for a float.
+
+    Source: handout, section 4.1.
+
+    >>> round(perplexity(math.log(10_000)), 6)
+    10000.0
+    """
+    nats = float(loss)
+    return math.inf if nats > 709 else math.exp(nats)
+
+
+def bits_per_byte(loss: float | Tensor, ids: Iterable[int] | np.ndarray, tokenizer: Any) -> float:
+    """Return a loss in a unit that does not depend on the tokenizer: bits for each byte of the text.
+
+        loss * tokens / (ln 2 * bytes)
+
+    Args:
+        loss: mean cross-entropy in nats a token over `ids`.
+        ids: the tokens that were predicted, all of them.
+        tokenizer: a `cs336_lib.bpe.Tokenizer`; its `vocab` says how many bytes each token is.
+
+    Returns:
+        Bits per byte.
+
+    Raises:
+        ValueError: there are no tokens.
+
+    >>> from cs336_lib.bpe import Tokenizer
+    >>> bytes_only = Tokenizer({i: bytes([i]) for i in range(256)}, [])
+    >>> round(bits_per_byte(math.log(256), bytes_only.encode("hello"), bytes_only), 6)      # a uniform guess
+    8.0
+    """
+    array = ids if isinstance(ids, np.ndarray) else np.fromiter(ids, dtype=np.int64)
+    if len(array) == 0:
+        raise ValueError("there are no tokens to average over")
+    return float(loss) * len(array) / (math.log(2) * byte_count(array, tokenizer))
+
+
+def byte_count(ids: np.ndarray, tokenizer: Any) -> int:
+    """Return how many bytes of text the ids stand for, special tokens included."""
+    vocab = tokenizer.vocab
+    lengths = np.array([len(vocab[index]) for index in range(len(vocab))], dtype=np.int64)
+    return int(np.bincount(ids, minlength=len(lengths)) @ lengths)

@@ -1,0 +1,64 @@
+"""Named runs: the assignment's, and one that a laptop finishes while you read on (chapter 6).
+
+| preset                 | model        | tokens   | made for                                     |
+|------------------------|--------------|----------|----------------------------------------------|
+| tales-1m               | 1 M          | see code | two CPU cores, under three minutes           |
+| tinystories-17m        | 17 M         | 327.68 M | one GPU; the assignment's                    |
+| owt-17m                | 17 M         | 327.68 M | one GPU; the same budget on OpenWebText      |
+| tinystories-40m-tokens | 17 M         | 40.96 M  | the assignment's low-resource run, CPU / MPS |
+"""
+
+from __future__ import annotations
+
+from cs336_lib.model.config import ModelConfig
+from cs336_lib.training.config import TrainConfig
+
+_TINYSTORIES = TrainConfig(
+    model=ModelConfig.preset("tinystories-17m").replace(backend="fast"),
+    name="tinystories-17m",
+    data="tinystories",
+    batch_size=256,
+    steps=5_000,
+    lr=1e-2,  # with beta2 0.95 and 500 steps of warm-up, the best of the public sweeps
+    min_lr=1e-4,
+    warmup_steps=500,
+    log_every=10,
+    eval_every=500,
+    eval_windows=2_048,
+    sample_every=1_000,
+    checkpoint_every=500,
+)
+
+PRESETS: dict[str, TrainConfig] = {
+    "tales-1m": TrainConfig(
+        model=ModelConfig.preset("tales-1m").replace(backend="fast"),
+        name="tales-1m",
+        data="tales",
+        data_bytes=8_000_000,
+        batch_size=16,
+        steps=600,
+        lr=5e-3,
+        min_lr=5e-5,
+        warmup_steps=50,
+        eval_every=100,
+        eval_windows=64,
+        sample_every=200,
+        checkpoint_every=200,
+    ),
+    "tinystories-17m": _TINYSTORIES,
+    "owt-17m": _TINYSTORIES.replace(
+        model=ModelConfig.preset("owt-17m").replace(backend="fast"),
+        name="owt-17m",
+        data="owt",
+        lr=5e-3,
+        min_lr=5e-5,
+        sample_prompt="The",
+    ),
+    "tinystories-40m-tokens": _TINYSTORIES.replace(
+        name="tinystories-40m-tokens",
+        batch_size=32,
+        lr=3e-3,  # about sqrt(32 / 256) of the large batch's
+        min_lr=3e-5,
+        warmup_steps=200,
+    ),
+}

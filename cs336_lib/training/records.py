@@ -1,0 +1,258 @@
+"""Run records: what a run was, what it ran on, and how it went, as files that can be read while it runs (chapter 6).
+
+    config.json         the `TrainConfig`
+    environment.json    device, versions, commit, data, and what was chosen automatically and why
+    metrics.jsonl       a line every `log_every` steps, and one for each evaluation
+    samples.txt         what the model wrote on the way
+    status.json         running, finished, diverged or interrupted; at which step; why
+    tokenizer/          what turns its ids into text
+    checkpoints/        see `run_checkpoints`
+
+A line of metrics is written with one call, so that a reader sees whole lines. If a crash tears the last one all the
+same, readers leave it out and a resumed run cuts it off.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from cs336_lib.training.config import TrainConfig
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+Status = Literal["running", "finished", "diverged", "interrupted"]
+
+CONFIG, ENVIRONMENT, METRICS, SAMPLES, STATUS = (
+    "config.json",
+    "environment.json",
+    "metrics.jsonl",
+    "samples.txt",
+    "status.json",
+)
+TIMINGS = ("seconds", "tokens_per_second", "mfu")
+"""Metrics that differ between two runs of the same config; all others repeat to the bit on a CPU."""
+
+_SAMPLE = re.compile(r"^=== step (\d+) .*===$", re.MULTILINE)
+
+
+class RunRecord:
+    """The folder of one run.
+
+    Args:
+        folder: where the record lies.
+
+    Raises:
+        FileNotFoundError: the folder holds no record.
+
+    >>> import tempfile
+    >>> from cs336_lib.model import ModelConfig
+    >>> config = TrainConfig(ModelConfig.preset("tales-1m"), data_bytes=1000)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     record = RunRecord.create(Path(folder) / "run", config, {"device": "CPU"})
+    ...     record.append({"step": 10, "train_loss": 5.5, "lr": 1e-3})
+    ...     record.append({"step": 20, "train_loss": math.nan})
+    ...     RunRecord(Path(folder) / "run").series("train_loss")
+    ([10, 20], [5.5, nan])
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / CONFIG).is_file():
+            raise FileNotFoundError(f"{self.folder} is no run: it has no {CONFIG}")
+
+    @classmethod
+    def create(cls, folder: str | Path, config: TrainConfig, environment: Mapping[str, Any]) -> RunRecord:
+        """Begin a record.
+
+        Args:
+            folder: made with its parents.
+            config: the run.
+            environment: what it runs on; plain JSON values.
+
+        Raises:
+            FileExistsError: the folder holds a run already.
+        """
+        folder = Path(folder)
+        if (folder / CONFIG).exists():
+            raise FileExistsError(
+                f"{folder} holds a run already: go on with it (cs336 resume {folder}), give this one another name "
+                "(--name), or delete the folder"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / ENVIRONMENT, json.dumps(dict(environment), indent=2) + "\n")
+        write_whole(folder / METRICS, "")
+        write_whole(folder / CONFIG, config.to_json())
+        record = cls(folder)
+        record.set_status("running", 0)
+        return record
+
+    @property
+    def config(self) -> TrainConfig:
+        """What was run."""
+        try:
+            return TrainConfig.from_json((self.folder / CONFIG).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{self.folder / CONFIG}: {error}") from None
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What it ran on."""
+        return _read_json(self.folder / ENVIRONMENT)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The state of the run: `status`, `step`, `message`, and `resumed` times.
+
+        A run that says "running" although nobody writes to it (its process was killed) is "interrupted".
+        """
+        status = _read_json(self.folder / STATUS) or {"status": "interrupted", "step": 0, "message": ""}
+        if status["status"] == "running" and fcntl is not None and not self.is_locked():
+            status = {**status, "status": "interrupted", "message": "the process was killed"}
+        return status
+
+    def set_status(self, status: Status, step: int, message: str = "", **facts: Any) -> None:
+        """Write the state of the run."""
+        content = {"status": status, "step": step, "message": message, **facts}
+        write_whole(self.folder / STATUS, json.dumps(content, indent=2) + "\n")
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Add a line of metrics; it is in the file when this returns. JSON has no nan and inf: they become strings."""
+        text = json.dumps({name: _to_json(value) for name, value in line.items()}) + "\n"
+        with (self.folder / METRICS).open("ab", buffering=0) as file:
+            file.write(text.encode())
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return all whole lines of metrics, in order."""
+        path = self.folder / METRICS
+        return [line for line, _ in _lines(path.read_bytes())] if path.exists() else []
+
+    def series(self, name: str) -> tuple[list[int], list[float]]:
+        """Return the steps at which a metric was written, and its values."""
+        lines = [line for line in self.metrics() if name in line]
+        return [line["step"] for line in lines], [line[name] for line in lines]
+
+    def last(self, name: str) -> float | None:
+        """Return the last value of a metric, None if there is none."""
+        return next((line[name] for line in reversed(self.metrics()) if name in line), None)
+
+    def best(self, name: str = "valid_loss") -> float | None:
+        """Return the smallest value of a metric, None if there is none."""
+        values = [value for value in self.series(name)[1] if not math.isnan(value)]
+        return min(values, default=None)
+
+    def add_sample(self, step: int, text: str, about: str = "") -> None:
+        """Add a text that the model wrote."""
+        with (self.folder / SAMPLES).open("a", encoding="utf-8", newline="") as file:
+            file.write(f"=== step {step} {about + ' ' if about else ''}===\n{text}\n\n")
+
+    def samples(self) -> list[tuple[int, str]]:
+        """Return step and text of every sample."""
+        path = self.folder / SAMPLES
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        heads = list(_SAMPLE.finditer(text))
+        ends = [head.start() for head in heads[1:]] + [len(text)] * bool(heads)
+        return [(int(head[1]), text[head.end() + 1 : end - 2]) for head, end in zip(heads, ends, strict=True)]
+
+    def rewind(self, step: int) -> None:
+        """Cut off what was written after `step`, and a torn line, so that a resumed run can go on from there."""
+        path = self.folder / METRICS
+        raw = path.read_bytes() if path.exists() else b""
+        keep = max((end for line, end in _lines(raw) if line["step"] <= step), default=0)
+        if keep < len(raw):
+            write_whole(path, raw[:keep].decode())
+        path = self.folder / SAMPLES
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        late = next((head.start() for head in _SAMPLE.finditer(text) if int(head[1]) > step), None)
+        if late is not None:
+            write_whole(path, text[:late])
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for one writer.
+
+        Raises:
+            RuntimeError: another process is writing to it.
+        """
+        with (self.folder / ".lock").open("a") as file:
+            if fcntl is not None:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    raise RuntimeError(f"another process is running {self.folder}; stop it, or wait for it") from None
+            yield
+
+    def is_locked(self) -> bool:
+        """Return whether a process is writing to the run."""
+        path = self.folder / ".lock"
+        if fcntl is None or not path.exists():
+            return False
+        with path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return True
+            return False
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file under a temporary name, then give it its own: it is never there in part."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def find_runs(folder: str | Path = "runs") -> list[RunRecord]:
+    """Return the records under a folder, sorted by name; the folder itself if it is a run."""
+    folder = Path(folder)
+    if (folder / CONFIG).is_file():
+        return [RunRecord(folder)]
+    return [RunRecord(path.parent) for path in sorted(folder.glob(f"*/{CONFIG}"))]
+
+
+def _lines(raw: bytes) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield each whole line and where it ends; stop at the first that is torn."""
+    end = 0
+    for line in raw.splitlines(keepends=True):
+        end += len(line)
+        try:
+            content = json.loads(line)
+        except ValueError:
+            return
+        if not line.endswith(b"\n") or not isinstance(content, dict) or "step" not in content:
+            return
+        yield {name: _from_json(value) for name, value in content.items()}, end
+
+
+def _to_json(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _from_json(value: Any) -> Any:
+    return float(value) if value in ("nan", "inf", "-inf") else value
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a JSON object")
+    return content

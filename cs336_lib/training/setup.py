@@ -1,0 +1,115 @@
+"""From a config to the things that it names: optimizer, learning rates, compiled loss, facts for the record."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+import cs336_lib
+from cs336_lib.environment import environment
+from cs336_lib.model import TransformerLM
+from cs336_lib.optim import SGD, AdamW, Muon, cosine_schedule, wsd_schedule
+from cs336_lib.training.config import TrainConfig
+from cs336_lib.training.loss import chunked_cross_entropy, cross_entropy
+
+
+class LossModule(nn.Module):
+    """A model with its loss, so that both are compiled, or wrapped by an engine, as one.
+
+    Args:
+        model: the language model.
+        loss_chunk: rows of logits at a time; 0 for all.
+    """
+
+    def __init__(self, model: TransformerLM, loss_chunk: int = 0) -> None:
+        super().__init__()
+        self.model = model
+        self.loss_chunk = loss_chunk
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the mean loss of targets y, (B, S), after x, (B, S)."""
+        if self.loss_chunk:
+            return chunked_cross_entropy(self.model.hidden_states(x), self.model.head_weight, y, self.loss_chunk)
+        return cross_entropy(self.model(x), y)
+
+
+def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
+    """Return the optimizer that a config names, for the parameters of a model."""
+    betas = config.beta1, config.beta2
+    if config.optimizer == "sgd":
+        return SGD(model.parameters(), lr=config.lr)
+    if config.optimizer == "muon":
+        return Muon.for_model(
+            model,
+            lr=config.muon_lr,
+            adamw_lr=config.lr,
+            weight_decay=config.weight_decay,
+            betas=betas,
+            eps=config.eps,
+        )
+    return AdamW(model.parameters(), config.lr, betas, config.eps, config.weight_decay)
+
+
+def schedule_factor(config: TrainConfig, step: int) -> float:
+    """Return the part of the highest learning rate that step number `step`, counted from 0, gets.
+
+    The schedules are asked for step + 1, so that the first step moves and the last one gets `min_lr`.
+
+    >>> from cs336_lib.model import ModelConfig
+    >>> config = TrainConfig(ModelConfig.preset("tales-1m"), data_bytes=1, steps=10, warmup_steps=2, min_lr=3e-4)
+    >>> [round(schedule_factor(config, step), 2) for step in (0, 1, 9)]
+    [0.5, 1.0, 0.1]
+    """
+    low = config.min_lr / config.lr if config.lr else 0.0
+    if config.schedule == "cosine":
+        return cosine_schedule(step + 1, 1.0, low, config.warmup_steps, config.steps)
+    if config.schedule == "wsd":
+        return wsd_schedule(step + 1, 1.0, low, config.warmup_steps, config.decay_steps, config.steps)
+    return min(1.0, (step + 1) / max(config.warmup_steps, 1))
+
+
+def set_learning_rates(config: TrainConfig, optimizer: Optimizer, step: int) -> float:
+    """Set every group's learning rate for a step and return that of the first rule, `config.lr` times the factor."""
+    factor = schedule_factor(config, step)
+    for group in optimizer.param_groups:
+        group["lr"] = factor * (config.muon_lr if group.get("algorithm") == "muon" else config.lr)
+    return factor * config.lr
+
+
+def wants_compile(config: TrainConfig, device: torch.device) -> bool:
+    """Return whether to compile: as the config says, otherwise on CUDA only."""
+    return device.type == "cuda" if config.compile is None else config.compile
+
+
+def wants_resident(config: TrainConfig, device: torch.device, nbytes: int) -> bool:
+    """Return whether to hold all tokens on the device: as the config says, otherwise on CUDA if they fit easily."""
+    if config.resident is not None:
+        return config.resident
+    return device.type == "cuda" and nbytes <= torch.cuda.get_device_properties(device).total_memory / 10
+
+
+def facts(device: torch.device) -> dict[str, Any]:
+    """Return versions, device, threads and commit for a run's environment.json."""
+    about: dict[str, Any] = dict(environment("torch", "numpy", "numba", "safetensors"))
+    about["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
+    about["threads"] = torch.get_num_threads()
+    if commit := _commit():
+        about["commit"] = commit
+    return about
+
+
+def _commit() -> str | None:
+    """Return the commit of the library if it runs from a checkout, with "+changes" if files were edited."""
+    root = Path(cs336_lib.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        ask = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+changes", "--exclude=*"]
+        return subprocess.run(ask, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

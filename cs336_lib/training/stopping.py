@@ -1,0 +1,69 @@
+"""How a run is stopped before its end: by Ctrl-C, by the system, by a loss that explodes (chapter 6)."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+from cs336_lib.training.records import RunRecord
+
+
+class DivergedError(RuntimeError):
+    """The loss is no number any more, or far above where it began."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was stopped from outside and can be gone on with; the message says how."""
+
+
+class Stop:
+    """Turns the first Ctrl-C (or SIGTERM) into a request that the loop answers after the step it is in.
+
+    A step that is cut in two could not be gone on with to the bit. A second Ctrl-C stops at once; the last checkpoint
+    is there still. Outside of the main thread, which alone gets signals, this does nothing.
+
+    Attributes:
+        requested: whether to stop.
+
+    >>> with Stop() as stop:
+    ...     signal.raise_signal(signal.SIGTERM)
+    ...     stop.requested
+    True
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Stop:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise Interrupted("stopped at once; the last checkpoint is as it was")
+        self.requested = True
+        if number == signal.SIGINT:
+            print("\nstopping after this step and a checkpoint; press Ctrl-C again to stop at once", file=sys.stderr)
+
+    def check(self, record: RunRecord, step: int) -> None:
+        """End the run if that was asked for; its checkpoint must have been written.
+
+        Raises:
+            Interrupted: it was.
+        """
+        if self.requested and step < record.config.steps:
+            message = f"stopped at step {step}; go on with: cs336 resume {record.folder}"
+            record.set_status("interrupted", step, message)
+            raise Interrupted(message)

@@ -1,0 +1,336 @@
+"""The training loop (chapter 6).
+
+    for each step:  set the learning rate; for each part of the batch: loss, backward; clip; update
+    every so often: a line of metrics, an evaluation, a sample, a checkpoint
+
+Between two lines of metrics nothing waits for the device: losses are added up there, and read when the line is due.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from cs336_lib.data.batches import EpochSampler, resident
+from cs336_lib.model import TransformerLM
+from cs336_lib.training import setup
+from cs336_lib.training.config import TrainConfig
+from cs336_lib.training.corpus import Corpus, prepare
+from cs336_lib.training.engine import SingleDevice
+from cs336_lib.training.evaluation import Evaluation, evaluate, flat_ids
+from cs336_lib.training.mirrors import Mirror, open_mirrors
+from cs336_lib.training.precision import apply_tf32, choose_device, choose_precision
+from cs336_lib.training.records import RunRecord
+from cs336_lib.training.run_checkpoints import RunCheckpoints, Snapshot
+from cs336_lib.training.stopping import DivergedError, Stop
+from cs336_lib.training.throughput import Throughput, find_peak
+
+Writer = Callable[[TransformerLM, Any, TrainConfig], str]
+"""Writes a sample: (model, tokenizer, config) -> text; `cs336_lib.generation.training_sample` is one."""
+
+
+class Trainer:
+    """Trains one model and keeps the record of it.
+
+    Args:
+        config: the run.
+        folder: where the record goes; `runs/NAME` when None. One that is there already is for `Trainer.resume`.
+        corpus: what to read; by default what the config names.
+        write_sample: writes the samples; none when None.
+        progress: show a progress bar.
+
+    Raises:
+        FileExistsError: the folder holds a run already.
+        ValueError: config, corpus and device do not fit together.
+
+    Source: handout, section 5.3 and problem (training_together).
+
+    >>> import tempfile, numpy as np
+    >>> from cs336_lib.model import ModelConfig
+    >>> model = ModelConfig(vocab_size=11, context_length=8, d_model=16, num_layers=1, num_heads=2)
+    >>> config = TrainConfig(model, data="counting", steps=60, warmup_steps=5, lr=0.03, device="cpu", log_every=20)
+    >>> counting = np.arange(2000) % 11
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     trainer = Trainer(config, Path(folder) / "run", Corpus(None, counting, counting[:500]), progress=False)
+    ...     record = trainer.fit()
+    ...     record.status["status"], record.last("valid_loss") < 0.1
+    ('finished', True)
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: str | Path | None = None,
+        corpus: Corpus | None = None,
+        *,
+        write_sample: Writer | None = None,
+        progress: bool = True,
+        _record: RunRecord | None = None,
+    ) -> None:
+        folder = Path("runs") / config.name if folder is None else Path(folder)
+        if _record is None and (folder / "config.json").exists():
+            RunRecord.create(folder, config, {})  # raises: say so before hours of preparation
+        self.config, self.progress, self.write_sample = config, progress, write_sample
+        self.device = choose_device(config.device)
+        precision = choose_precision(self.device, config.precision, config.tf32)
+        apply_tf32(precision, self.device)
+        self.engine = SingleDevice(self.device, precision)
+        self.corpus = corpus or prepare(config, progress=progress, say=self._say)
+
+        torch.manual_seed(config.seed)
+        self.model = TransformerLM(config.model)
+        self._loss = self.engine.setup(setup.LossModule(self.model, config.loss_chunk))
+        self._compiled = setup.wants_compile(config, self.device)
+        self._fast_loss = torch.compile(self._loss, mode=config.compile_mode) if self._compiled else self._loss
+        self.optimizer = setup.make_optimizer(config, self.model)
+        is_resident = setup.wants_resident(config, self.device, flat_ids(self.corpus.train).nbytes)
+        self._sampler = EpochSampler(
+            resident(self.corpus.train, self.device) if is_resident else self.corpus.train,
+            config.batch_size // config.accumulation // self.engine.world_size,
+            config.model.context_length,
+            seed=config.seed,
+            rank=self.engine.rank,
+            world_size=self.engine.world_size,
+        )
+        peak, stated_peak = find_peak(self.device, precision, config.peak_flops)
+        self._watch = Throughput(config.model, config.tokens // config.steps, peak)
+
+        self.step = 0
+        self._best = math.inf
+        self._window, self._window_steps = torch.zeros((), device=self.device), 0
+        self._norm = torch.zeros(())
+        self._mirrors: list[Mirror] = []
+        chosen = {
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "precision": precision.reason,
+            "tf32": precision.tf32,
+            "compile": config.compile_mode if self._compiled else False,
+            "resident": is_resident,
+            "mfu_peak": stated_peak,
+            "evaluation": f"{config.eval_windows} windows" if config.eval_windows else "the whole validation set",
+            "data": self.corpus.facts,
+        }
+        self.record = _record or RunRecord.create(folder, config, {**setup.facts(self.device), **chosen})
+        self.checkpoints = RunCheckpoints(self.record.folder / "checkpoints", config.keep_checkpoints)
+        if _record is None and self.corpus.tokenizer is not None:
+            self.corpus.tokenizer.save(self.record.folder / "tokenizer")
+
+    @classmethod
+    def resume(
+        cls,
+        folder: str | Path,
+        corpus: Corpus | None = None,
+        *,
+        write_sample: Writer | None = None,
+        progress: bool = True,
+    ) -> Trainer:
+        """Return a trainer that stands where the last good checkpoint of a run was written.
+
+        Lines of metrics and samples after that point are cut off; the run will write them again, the same ones.
+
+        Args:
+            folder: of the run.
+            corpus: as for `Trainer`.
+            write_sample: as for `Trainer`.
+            progress: as for `Trainer`.
+
+        Raises:
+            FileNotFoundError: the folder is no run.
+            RuntimeError: another process is running it.
+        """
+        record = RunRecord(folder)
+        with record.locked():
+            trainer = cls(record.config, folder, corpus, write_sample=write_sample, progress=progress, _record=record)
+            try:
+                snapshot = trainer.checkpoints.load("last")
+            except FileNotFoundError:
+                trainer._say(f"{folder} has no checkpoint yet; it begins anew")
+            else:
+                trainer._load(snapshot)
+            record.rewind(trainer.step)
+        return trainer
+
+    def fit(self) -> RunRecord:
+        """Train to the end, or until something stops it.
+
+        Returns:
+            The record, with status "finished" or "diverged".
+
+        Raises:
+            Interrupted: Ctrl-C or a request to terminate; a checkpoint was written, and the message says how to resume.
+            OSError: the record could not be written; the last good checkpoint is there.
+        """
+        with self.record.locked(), Stop() as stop:
+            self._mirrors, closers = open_mirrors(self.config, self.record.folder)
+            self.record.set_status("running", self.step)
+            try:
+                self._run(stop)
+            except DivergedError as error:
+                self.record.set_status("diverged", self.step, str(error))
+                self._say(str(error))
+            except OSError as error:
+                last = max(self.checkpoints.steps(), default=None)
+                where = f"stopped at step {self.step}: {error}; last good checkpoint: {last}"
+                with suppress(OSError):
+                    self.record.set_status("interrupted", self.step, where)
+                raise OSError(error.errno, where) from error
+            else:
+                self.record.set_status("finished", self.step, "", seconds=self._watch.seconds, **self._watch.overall())
+            finally:
+                for close in closers:
+                    close()
+        return self.record
+
+    def evaluate(self, windows: int | None = None) -> Evaluation:
+        """Return the loss on the validation set.
+
+        Args:
+            windows: how many windows, 0 for the whole set; as the config says when None.
+        """
+        rows = max(self.config.batch_size // self.config.accumulation, 1)
+        with self.engine.precision.autocast(self.device):
+            return evaluate(
+                self._fast_loss,
+                self.corpus.valid,
+                self.config.model.context_length,
+                batch_size=rows,
+                windows=self.config.eval_windows if windows is None else windows,
+                device=self.device,
+                odd_loss_of=self._loss,
+            )
+
+    def _run(self, stop: Stop) -> None:
+        config = self.config
+        bar = tqdm(total=config.steps, initial=self.step, desc=config.name, unit="step", disable=not self.progress)
+        with bar:
+            self._watch.start()
+            pending = 0
+            while self.step < config.steps:
+                lr = self._train_step()
+                pending += 1
+                bar.update()
+                last = self.step == config.steps
+                due = {
+                    name: bool(every and self.step % every == 0) or last
+                    for name, every in (
+                        ("log", config.log_every),
+                        ("evaluate", config.eval_every),
+                        ("sample", config.sample_every),
+                        ("save", config.checkpoint_every),
+                    )
+                }
+                if not any(due.values()) and not stop.requested:
+                    continue
+                loss = self._read_loss()
+                self._watch.stop(pending)
+                pending = 0
+                if due["log"]:
+                    bar.set_postfix(self._log(loss, lr))
+                self._check(loss, lr)
+                if due["evaluate"]:
+                    self._evaluate_and_keep_best()
+                if due["sample"]:
+                    self._sample()
+                if due["save"] or stop.requested:
+                    self._save()
+                stop.check(self.record, self.step)
+                self._watch.start()
+
+    def _train_step(self) -> float:
+        """Do one step and return its learning rate; nothing here waits for the device."""
+        config = self.config
+        lr = setup.set_learning_rates(config, self.optimizer, self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        for part in range(config.accumulation):
+            x, y = self._sampler.next(self.device)
+            if self._compiled:
+                torch.compiler.cudagraph_mark_step_begin()
+            with self.engine.precision.autocast(self.device):
+                loss = self._fast_loss(x, y) / config.accumulation
+            self.engine.backward(loss, last=part == config.accumulation - 1)
+            self._window += loss.detach()
+        self._norm = self.engine.clip(list(self.model.parameters()), self.optimizer, config.grad_clip)
+        self.engine.step(self.optimizer)
+        self._window_steps += 1
+        self.step += 1
+        return lr
+
+    def _read_loss(self) -> float:
+        """Return the mean loss since the last line of metrics; this waits for the device."""
+        return self.engine.mean(self._window).item() / self._window_steps
+
+    def _log(self, loss: float, lr: float) -> dict[str, str]:
+        rates = self._watch.lap()
+        line = {"train_loss": loss, "lr": lr, "grad_norm": self._norm.item(), **rates}
+        self._write(line)
+        self._window.zero_()
+        self._window_steps = 0
+        shown = {"loss": f"{loss:.3f}", "lr": f"{lr:.1e}"}
+        return shown | ({"tok/s": f"{rates['tokens_per_second']:,.0f}"} if rates else {})
+
+    def _write(self, values: dict[str, Any]) -> None:
+        tokens = self.step * (self.config.tokens // self.config.steps)
+        line = {"step": self.step, "tokens": tokens, "seconds": round(self._watch.seconds, 3), **values}
+        self.record.append(line)
+        for mirror in self._mirrors:
+            mirror(line)
+
+    def _check(self, loss: float, lr: float) -> None:
+        if not loss <= self.config.loss_limit:
+            why = f"above {self.config.loss_limit:.1f}" if math.isfinite(loss) else "no number any more"
+            raise DivergedError(
+                f"diverged at step {self.step}: the training loss is {loss:.4g}, {why} (learning rate {lr:.3g}, "
+                f"gradient norm {self._norm.item():.3g}); try a lower lr or a longer warm-up"
+            )
+
+    def _evaluate_and_keep_best(self) -> None:
+        result = self.evaluate()
+        values = {"valid_loss": result.loss, "valid_tokens": result.tokens, "valid_windows": result.windows}
+        if self.corpus.tokenizer is not None:
+            values["valid_bits_per_byte"] = result.bits_per_byte(self.corpus.valid, self.corpus.tokenizer)
+        self._write(values)
+        if not math.isfinite(result.loss):
+            raise DivergedError(f"diverged at step {self.step}: the validation loss is {result.loss}")
+        if result.loss < self._best:
+            self._best = result.loss
+            weights, _, _ = self.engine.save(self.model, self.optimizer)
+            self.checkpoints.save_best(Snapshot(self.step, weights, extra={"valid_loss": result.loss}))
+
+    def _sample(self) -> None:
+        if self.write_sample is not None and self.corpus.tokenizer is not None:
+            self.record.add_sample(self.step, self.write_sample(self.model, self.corpus.tokenizer, self.config))
+
+    def _save(self) -> None:
+        weights, optimizer, own = self.engine.save(self.model, self.optimizer)
+        extra = {
+            "engine": own,
+            "sampler": self._sampler.state_dict(),
+            "best": self._best if math.isfinite(self._best) else None,
+            "seconds": self._watch.seconds,
+            "window": [self._window.item(), self._window_steps],
+        }
+        self.checkpoints.save(Snapshot(self.step, weights, optimizer, self.engine.random_state(), extra))
+
+    def _load(self, snapshot: Snapshot) -> None:
+        extra = snapshot.extra
+        self.engine.load(self.model, self.optimizer, snapshot.weights, snapshot.optimizer or {}, extra["engine"])
+        self.engine.set_random_state(snapshot.rng)
+        own = self._sampler.state_dict()
+        if own["payload_sha256"] is None or extra["sampler"]["payload_sha256"] is None:
+            extra["sampler"]["payload_sha256"] = own["payload_sha256"]  # ids on the device carry no hash
+        self._sampler.load_state_dict(extra["sampler"])
+        self.step = snapshot.step
+        self._best = math.inf if extra["best"] is None else extra["best"]
+        self._watch.seconds = extra["seconds"]
+        self._window.fill_(extra["window"][0])
+        self._window_steps = extra["window"][1]
+
+    def _say(self, line: str) -> None:
+        if self.progress:
+            tqdm.write(line)

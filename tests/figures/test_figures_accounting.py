@@ -1,0 +1,86 @@
+"""The figures of chapter 5 show the counts they are given: heights, lines, markers."""
+
+import matplotlib.pyplot as plt
+import pytest
+from matplotlib.colors import to_hex
+
+from cs336_lib.accounting import DEVICES, GB, GIB, Breakdown, forward_flops, roofline
+from cs336_lib.figures import accounting as figures
+from cs336_lib.figures.style import INK, PAPER
+from cs336_lib.model.config import ModelConfig
+
+XL = ModelConfig.preset("gpt2-xl")
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def drawn(figure):
+    figure.canvas.draw()
+    return figure
+
+
+def heights(axes, component):
+    color = figures.COMPONENT_COLORS[component]
+    return [patch.get_height() for patch in axes.patches if to_hex(patch.get_facecolor()) == color]
+
+
+def test_every_bar_of_shares_adds_up_to_one():
+    bars = {"a": Breakdown({"ffn": 3, "lm_head": 1}), "b": Breakdown({"embedding": 2, "ffn": 2})}
+    axes = drawn(figures.component_shares(bars, {"a": "4", "b": "four"})).axes[0]
+    assert heights(axes, "ffn") == [0.75, 0.5]
+    assert heights(axes, "lm_head") == [0.25, 0]
+    tops = [
+        max(p.get_y() + p.get_height() for p in axes.patches if round(p.get_x() + p.get_width() / 2) == x)
+        for x in (0, 1)
+    ]
+    assert tops == [1, 1]
+    assert {text.get_text() for text in axes.texts} == {"75.0", "25.0", "50.0", "4", "four"}
+
+
+def test_parts_too_small_for_a_number_are_drawn_without():
+    bars = {"a": Breakdown({"ffn": 99, "lm_head": 1})}
+    axes = drawn(figures.component_shares(bars, {"a": "100"})).axes[0]
+    assert heights(axes, "lm_head") == pytest.approx([0.01])
+    assert {text.get_text() for text in axes.texts} == {"99.0", "100"}
+
+
+def test_the_legend_names_the_components_that_occur():
+    figure = drawn(figures.component_shares({"a": forward_flops(XL)}, {"a": ""}))
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == ["attention projections", "attention scores", "ffn", "lm head"]
+
+
+def test_the_crossing_lies_between_the_bars_where_scores_pass_the_ffn():
+    lengths = [4096, 8192, 16384]
+    axes = drawn(figures.shares_by_context(XL, lengths)).axes[0]
+    (line,) = axes.lines
+    assert 2 ** line.get_xdata()[0] == pytest.approx(9600)
+    ahead = [s > f for s, f in zip(heights(axes, "attention_scores"), heights(axes, "ffn"), strict=True)]
+    assert ahead == [False, False, True]
+
+
+def test_points_that_do_not_fit_are_hollow():
+    curves = {"model": [30 * GB, 50 * GB, 80 * GB, 85 * GB]}
+    axes = drawn(figures.memory_by_batch(curves, 80)).axes[0]
+    (points,) = axes.collections
+    assert [to_hex(face) == PAPER for face in points.get_facecolors()] == [False, False, True]
+    assert [tuple(row) for row in points.get_offsets()] == [(1, 50), (2, 80), (3, 85)]
+    levels = [line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1]
+    assert levels == [80, 80 * GIB / GB]
+
+
+def test_every_component_stands_on_or_under_the_roof():
+    h100 = DEVICES["h100-sxm"]
+    points = {"training": roofline(XL, h100, batch_size=8), "decoding": roofline(XL, h100, 1, cached=1023)}
+    axes = drawn(figures.roofline(points, h100)).axes[0]
+    roof = next(line for line in axes.lines if line.get_color() == INK and len(line.get_xdata()) == 3)
+    assert roof.get_ydata()[1] == roof.get_ydata()[2] == 989
+    shown = [line for line in axes.lines if line.get_marker() in figures.MARKERS and len(line.get_xdata()) == 1]
+    assert [line.get_ydata()[0] for line in shown] == [p.attainable / 1e12 for ps in points.values() for p in ps]
+    for line in shown:
+        assert line.get_ydata()[0] <= 989 * min(1, line.get_xdata()[0] * h100.bandwidth / 989e12) * (1 + 1e-9)

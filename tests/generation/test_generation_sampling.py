@@ -1,0 +1,98 @@
+"""The distribution that tokens are drawn from, against its definition in plain Python."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cs336_lib.generation import SamplingConfig, distribution
+from cs336_lib.generation.sampling import draw
+
+
+def slow_distribution(logits, temperature, top_k, top_p):
+    """Filter one row as the definitions say it."""
+    top = max(logits)
+    weights = [math.exp((x - top) / temperature) for x in logits]
+    total = sum(weights)
+    ranked = sorted(enumerate(w / total for w in weights), key=lambda pair: (-pair[1], pair[0]))
+    if top_k:
+        ranked = ranked[:top_k]
+        total = sum(p for _, p in ranked)
+        ranked = [(i, p / total) for i, p in ranked]
+    kept, mass = [], 0.0
+    for i, p in ranked:
+        if mass >= top_p:
+            break
+        kept.append((i, p))
+        mass += p
+    result = [0.0] * len(logits)
+    for i, p in kept:
+        result[i] = p / mass
+    return result
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    logits=st.lists(st.floats(-20, 20, width=16), min_size=1, max_size=12),
+    temperature=st.sampled_from([0.3, 1.0, 2.0]),
+    top_k=st.integers(0, 14),
+    top_p=st.sampled_from([0.013, 0.37, 0.51, 0.913, 1.0]),
+)
+def test_it_is_its_definition(logits, temperature, top_k, top_p):
+    config = SamplingConfig(temperature=temperature, top_k=top_k, top_p=top_p)
+    ours = distribution(torch.tensor([logits]), config)[0].tolist()
+    assert ours == pytest.approx(slow_distribution(logits, temperature, top_k, top_p), abs=2e-5)
+
+
+def test_temperature_zero_is_greedy_and_small_ones_get_there():
+    logits = torch.tensor([[1.0, 3.0, 2.0], [500.0, -500.0, 499.0]])
+    greedy = distribution(logits, SamplingConfig(temperature=0))
+    assert greedy.tolist() == [[0, 1, 0], [1, 0, 0]]
+    torch.testing.assert_close(distribution(logits, SamplingConfig(temperature=1e-30)), greedy)
+
+
+def test_the_penalty_makes_what_was_seen_less_likely_whatever_its_sign():
+    logits = torch.tensor([[2.0, -2.0, 0.5]])
+    plain = distribution(logits, SamplingConfig())
+    off = distribution(logits, SamplingConfig(repetition_penalty=1.0), [[0, 1]])
+    on = distribution(logits, SamplingConfig(repetition_penalty=2.0), [[0, 1, 0]])
+    assert torch.equal(off, plain)
+    expected = torch.softmax(torch.tensor([[1.0, -4.0, 0.5]]), -1)
+    torch.testing.assert_close(on, expected)
+    assert torch.equal(logits, torch.tensor([[2.0, -2.0, 0.5]])), "the input is left alone"
+
+
+def test_forbidden_tokens_stay_forbidden():
+    logits = torch.tensor([[0.0, -math.inf, 1.0]])
+    for config in (SamplingConfig(), SamplingConfig(top_p=0.99), SamplingConfig(top_k=2)):
+        assert distribution(logits, config)[0, 1] == 0
+
+
+def test_draws_follow_the_probabilities_and_never_hit_zero():
+    probabilities = torch.tensor([[0.2, 0.0, 0.5, 0.3, 0.0]])
+    uniform = (torch.arange(1000) + 0.5) / 1000
+    drawn = draw(probabilities.expand(1000, 5), uniform)
+    assert torch.bincount(drawn, minlength=5).tolist() == [200, 0, 500, 300, 0]
+    edge = torch.tensor([0.0, 1 - 2**-24, 1.0])
+    assert draw(probabilities.expand(3, 5), edge).tolist() == [0, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"top_p": 0.0}, "top_p is 0.0; it must be above 0 and at most 1"),
+        ({"top_p": 1.1}, "top_p is 1.1"),
+        ({"top_p": math.nan}, "top_p is nan"),
+        ({"temperature": -0.1}, "temperature is -0.1; it must be 0"),
+        ({"temperature": math.inf}, "temperature is inf"),
+        ({"top_k": -1}, "top_k is -1"),
+        ({"max_tokens": 0}, "max_tokens is 0"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty is 0.0"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_values_out_of_range_are_named(values, says):
+    with pytest.raises(ValueError, match=says):
+        SamplingConfig(**values)

@@ -1,0 +1,209 @@
+"""Checkpoints: what is saved is what is loaded, and nothing that is damaged passes for good."""
+
+import io
+import pickle
+import shutil
+
+import pytest
+import torch
+
+from cs336_lib.model import ModelConfig, TransformerLM
+from cs336_lib.optim import SGD, AdamW, Muon
+from cs336_lib.training import load_checkpoint, save_checkpoint
+from cs336_lib.training.run_checkpoints import BadCheckpointError, RunCheckpoints, Snapshot
+
+TINY = ModelConfig(vocab_size=37, context_length=12, d_model=24, num_layers=2, num_heads=3, d_ff=40)
+
+
+def make(kind="adamw"):
+    model = TransformerLM(TINY)
+    if kind == "muon":
+        return model, Muon.for_model(model)
+    return model, {"adamw": AdamW, "sgd": SGD}[kind](model.parameters(), lr=0.1)
+
+
+def train(model, optimizer, steps, first=0):
+    for step in range(first, first + steps):
+        x = torch.randint(TINY.vocab_size, (2, 8), generator=torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        model(x).square().mean().backward()
+        optimizer.step()
+
+
+def weights(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def assert_same(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon", "sgd"])
+@pytest.mark.parametrize("where", ["path", "string", "file"])
+def test_training_goes_on_as_if_never_stopped(tmp_path, kind, where):
+    model, optimizer = make(kind)
+    train(model, optimizer, 2)
+    out = {"path": tmp_path / "c.pt", "string": str(tmp_path / "c.pt"), "file": io.BytesIO()}[where]
+    save_checkpoint(model, optimizer, 2, out)
+    train(model, optimizer, 2, first=2)
+    if where == "file":
+        out.seek(0)
+    again, its_optimizer = make(kind)
+    assert load_checkpoint(out, again, its_optimizer) == 2
+    train(again, its_optimizer, 2, first=2)
+    assert_same(weights(again), weights(model))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside torch
+def test_a_compiled_model_saves_plain_names(tmp_path):
+    model, optimizer = make()
+    compiled = torch.compile(model)
+    save_checkpoint(compiled, optimizer, 1, tmp_path / "c.pt")
+    again, its_optimizer = make()
+    load_checkpoint(tmp_path / "c.pt", again, its_optimizer)
+    assert_same(weights(again), weights(model))
+    load_checkpoint(tmp_path / "c.pt", compiled, optimizer)
+
+
+def test_loading_runs_no_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return exec, ("raise SystemExit('code ran')",)
+
+    (tmp_path / "evil.pt").write_bytes(pickle.dumps({"model": Evil()}))
+    with pytest.raises(ValueError, match=r"evil\.pt"):
+        load_checkpoint(tmp_path / "evil.pt", *make())
+    torch.save({"model": Evil(), "optimizer": {}, "iteration": 1}, tmp_path / "evil.pt")
+    with pytest.raises(ValueError, match="safely"):
+        load_checkpoint(tmp_path / "evil.pt", *make())
+
+
+def test_damaged_and_foreign_files_are_named(tmp_path):
+    model, optimizer = make()
+    path = tmp_path / "c.pt"
+    save_checkpoint(model, optimizer, 1, path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"c\.pt is damaged"):
+        load_checkpoint(path, model, optimizer)
+    torch.save({"weights": 1}, path)
+    with pytest.raises(ValueError, match="save_checkpoint did not write it"):
+        load_checkpoint(path, model, optimizer)
+    with pytest.raises(FileNotFoundError):
+        load_checkpoint(tmp_path / "none.pt", model, optimizer)
+    other = TransformerLM(TINY.replace(d_ff=48))
+    save_checkpoint(other, SGD(other.parameters()), 1, path)
+    with pytest.raises(ValueError, match="another model: size mismatch"):
+        load_checkpoint(path, model, optimizer)
+
+
+def test_a_failed_save_keeps_the_file_before(tmp_path, monkeypatch):
+    model, optimizer = make()
+    path = tmp_path / "c.pt"
+    save_checkpoint(model, optimizer, 1, path)
+
+    def full(content, file):
+        file.write(b"part")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        save_checkpoint(model, optimizer, 2, path)
+    monkeypatch.undo()
+    assert load_checkpoint(path, model, optimizer) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["c.pt"]
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon", "sgd"])
+def test_a_snapshot_holds_everything_to_the_bit(tmp_path, kind):
+    model, optimizer = make(kind)
+    train(model, optimizer, 3)
+    rng = {"cpu": torch.get_rng_state()}
+    extra = {"seconds": 0.1 + 0.2, "data": {"epoch": 1, "position": 5}}
+    RunCheckpoints(tmp_path).save(Snapshot(3, model.state_dict(), optimizer.state_dict(), rng, extra))
+    loaded = RunCheckpoints(tmp_path).load()
+    assert (loaded.step, loaded.extra) == (3, extra)
+    assert_same(loaded.rng, rng)
+    again, its_optimizer = make(kind)
+    again.load_state_dict(loaded.weights)
+    its_optimizer.load_state_dict(loaded.optimizer)
+    assert its_optimizer.state_dict()["param_groups"] == optimizer.state_dict()["param_groups"]
+    train(model, optimizer, 2)
+    train(again, its_optimizer, 2)
+    assert_same(weights(again), weights(model))
+
+
+def snapshot(step):
+    return Snapshot(step, {"w": torch.full((1000,), float(step))}, rng={"cpu": torch.zeros(5, dtype=torch.uint8)})
+
+
+def test_the_last_k_and_the_best_stay(tmp_path):
+    checkpoints = RunCheckpoints(tmp_path, keep=2)
+    for step in (10, 20, 30, 40):
+        checkpoints.save(snapshot(step))
+        if step in (10, 20):
+            checkpoints.save_best(snapshot(step))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["best-00000020", "step-00000030", "step-00000040"]
+    assert checkpoints.load("best").weights["w"][0] == 20
+    assert checkpoints.load(30).step == 30
+    with pytest.raises(FileNotFoundError, match="no checkpoint of step 10; it has: 30, 40"):
+        checkpoints.load(10)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip(path):
+    raw = bytearray(path.read_bytes())
+    raw[-50] ^= 1
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
+@pytest.mark.parametrize("damage", [cut, flip, lambda path: path.unlink(), lambda path: path.write_bytes(b"")])
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(tmp_path, name, damage):
+    checkpoints = RunCheckpoints(tmp_path)
+    checkpoints.save(snapshot(1))
+    checkpoints.save(snapshot(2))
+    path = checkpoints.path(2) / name
+    before = path.read_bytes()
+    damage(path)
+    if name == "state.json" and damage is flip:
+        path.write_bytes(before.replace(b'"step"', b'"stop"'))
+    with pytest.warns(UserWarning, match="skipping a checkpoint: .*step-00000002"):
+        assert checkpoints.load().step == 1
+    with pytest.raises(BadCheckpointError, match="step-00000002"):
+        checkpoints.load(2)
+
+
+def test_no_good_checkpoint_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no good checkpoint"):
+        RunCheckpoints(tmp_path / "none").load()
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
+    checkpoints = RunCheckpoints(tmp_path, keep=1)
+    checkpoints.save(snapshot(1))
+
+    def full(tensors, path):
+        path.write_bytes(b"part")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cs336_lib.training.run_checkpoints.save_file", full)
+    with pytest.raises(OSError, match="No space"):
+        checkpoints.save(snapshot(2))
+    monkeypatch.undo()
+    assert [p.name for p in tmp_path.iterdir()] == ["step-00000001"]
+    assert checkpoints.load().step == 1
+
+
+def test_writing_a_step_again_replaces_it_and_leftovers_go(tmp_path):
+    checkpoints = RunCheckpoints(tmp_path)
+    checkpoints.save(snapshot(1))
+    shutil.copytree(checkpoints.path(1), tmp_path / ".step-00000002.abcd.part")
+    checkpoints.save(Snapshot(1, {"w": torch.zeros(1)}))
+    checkpoints.save(snapshot(2))
+    assert checkpoints.load(1).weights["w"].tolist() == [0.0]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["step-00000001", "step-00000002"]
