@@ -3,7 +3,7 @@
 B batch, S sequence (queries), T sequence (keys), D d_model, H heads, K head dim; "..." stands for any leading
 dimensions.
 
-A mask is boolean, and True means "may attend":
+A mask is boolean, and True means "may attend"::
 
             key  0 1 2 3
     query 0      1 . . .

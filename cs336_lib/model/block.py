@@ -1,6 +1,6 @@
 """The Transformer block: attention, then a feed-forward network, each added to the residual stream (chapter 4).
 
-B batch, S sequence, D d_model; "..." stands for any leading dimensions.
+B batch, S sequence, D d_model; "..." stands for any leading dimensions::
 
         pre-norm                         post-norm
 

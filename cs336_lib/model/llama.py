@@ -4,7 +4,7 @@ D d_model, H heads, K head dim.
 
 Names differ, and one convention: we rotate channels (2k, 2k + 1) of a head together, transformers rotates (k, k + K/2).
 Reordering the rows of the query and key projections by the same rule on both sides leaves every inner product as it
-was:
+was::
 
     ours          0 1 2 3 4 5        pairs (0 1) (2 3) (4 5)
     transformers  0 2 4 1 3 5        pairs (0 3) (1 4) (2 5), which hold the same channels

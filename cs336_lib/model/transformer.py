@@ -1,6 +1,6 @@
 """The whole model: token ids in, one score for every possible next token out (chapter 4).
 
-B batch, S sequence, D d_model, V vocab.
+B batch, S sequence, D d_model, V vocab::
 
     ids -> token_embeddings -> layers.0 -> ... -> layers.L-1 -> ln_final -> lm_head -> logits
     B S                  B S D                               B S D               B S V

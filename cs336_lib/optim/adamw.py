@@ -1,6 +1,6 @@
 """AdamW: Adam with decoupled weight decay (chapter 6).
 
-One update, run three ways:
+One update, run three ways::
 
     loop      one piece of a parameter after the other; reads like the algorithm, and is the twin of the other two
     foreach   each operation on all parameters at once, which saves thousands of kernel launches on a GPU
@@ -26,6 +26,8 @@ PIECE = 65_536
 
 class AdamW(MomentOptimizer):
     """Adam with decoupled weight decay, as the handout writes it.
+
+    Step t on a parameter theta with gradient g::
 
         m <- beta1 m + (1 - beta1) g
         v <- beta2 v + (1 - beta2) g^2

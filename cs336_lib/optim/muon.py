@@ -27,6 +27,8 @@ Scale = Literal["spectral", "adamw_rms"]
 class Muon(MomentOptimizer):
     """Muon for matrices, AdamW for the rest.
 
+    One step on a matrix::
+
         buffer <- momentum buffer + (1 - momentum) g
         update = (1 - momentum) g + momentum buffer        (nesterov; otherwise the buffer)
         theta <- (1 - lr weight_decay) theta - lr scale orthogonal(update)

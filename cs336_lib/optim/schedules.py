@@ -9,9 +9,13 @@ from typing import Literal
 def cosine_schedule(step: int, max_lr: float, min_lr: float, warmup_steps: int, cosine_steps: int) -> float:
     """Return the learning rate of a linear warm-up followed by half a cosine.
 
-        step < warmup_steps                    step / warmup_steps * max_lr
-        warmup_steps <= step <= cosine_steps   min_lr + (1 + cos(pi (step - warmup) / (cosine - warmup))) / 2 (max -
-        min) step > cosine_steps                    min_lr
+    In three cases, by the step::
+
+        step < warmup_steps                     step / warmup_steps * max_lr
+        warmup_steps <= step <= cosine_steps    min_lr + (1 + cos(pi * progress)) / 2 * (max_lr - min_lr)
+        step > cosine_steps                     min_lr
+
+    with progress = (step - warmup_steps) / (cosine_steps - warmup_steps).
 
     The arguments are in the order of the handout's, and the joints are exact: `max_lr` at `warmup_steps`, `min_lr` from
     `cosine_steps` on. (When both are the same step, that step gets `max_lr`.)
