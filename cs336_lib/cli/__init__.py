@@ -22,6 +22,7 @@ COMMANDS = {
     "eval": "measure a run's model on its validation set, or on a text",
     "generate": "write text with a run's model, or talk to it",
     "runs": "table and plot of run folders",
+    "experiment": "run a comparison: learning rates, batch sizes, ablations",
     "account": "parameters, FLOPs, memory and time of a model",
     "export": "write a run's model for transformers (Llama)",
 }

@@ -5,9 +5,25 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
+from cs336_lib.experiments.summary import Runs
 from cs336_lib.figures.style import COLORS, INK, new_figure, style
 
 Curve = tuple[Sequence[float], Sequence[float], Sequence[float]]
+
+
+def curves_of(found: Runs, name: str = "train_loss") -> dict[str, Curve]:
+    """Return the curves of a suite's runs, as `runs` takes them.
+
+    Args:
+        found: what `run_suite` or `load_suite` returned.
+        name: of the metric.
+    """
+    curves = {}
+    for run, record in found:
+        lines = [line for line in record.metrics() if math.isfinite(line.get(name, math.nan))]
+        points = [(line["step"], line["seconds"], line[name]) for line in lines]
+        curves[f"{run.variation}#{run.seed}"] = tuple(zip(*points, strict=True)) if points else ((), (), ())
+    return curves  # type: ignore[return-value]
 
 
 def runs(

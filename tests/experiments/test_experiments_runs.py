@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from cs336_lib.experiments import Scale, Suite, Variation, load_suite, loss_after, rows, run_suite, table
+from cs336_lib.cli import main
+from cs336_lib.experiments import SUITES, Scale, Suite, Variation, load_suite, loss_after, rows, run_suite, table
+from cs336_lib.figures.experiments import curves_of
 from cs336_lib.model import ModelConfig
 from cs336_lib.training import RunRecord, TrainConfig
 
@@ -82,3 +84,22 @@ def test_loss_after_interpolates_between_lines_of_metrics(tmp_path):
     assert [loss_after(record, at) for at in (1.0, 2.0, 3.0, 3.5, 4.0)] == [5.0, 4.5, 4.0, 2.5, 1.0]
     with pytest.raises(ValueError, match=r"no train_loss at 9.0 s; it ends at 4.0 s"):
         loss_after(record, 9.0)
+
+
+def test_the_curves_of_a_suite_end_where_a_run_diverged(made):
+    curves = curves_of(made[1])
+    steps, seconds, values = curves["base#0"]
+    assert (len(steps), len(seconds)) == (6, 6)
+    assert list(values) == made[1][0][1].series("train_loss")[1]
+    assert len(curves["high#0"][0]) < 6
+
+
+def test_the_command_lists_suites_runs_one_and_refuses_another(capsys, monkeypatch, tmp_path):
+    assert main(["experiment", "list"]) == 0
+    assert "Which learning rate is best" in capsys.readouterr().out
+    assert main(["experiment", "lr-sweeep"]) == 2
+    assert "allowed: lr-sweep" in capsys.readouterr().err
+    monkeypatch.setitem(SUITES, "tiny", SUITE)
+    assert main(["experiment", "tiny", "--folder", str(tmp_path), "--plot", str(tmp_path / "tiny.png")]) == 0
+    assert "<- lowest" in capsys.readouterr().out
+    assert (tmp_path / "tiny.png").stat().st_size > 1_000
