@@ -19,13 +19,13 @@ QUICK = TrainConfig(
     ),
     data="tales",
     data_bytes=2_000_000,
-    batch_size=16,
-    steps=150,
+    batch_size=8,
+    steps=120,
     lr=1e-2,
     min_lr=1e-4,
-    warmup_steps=15,
-    log_every=5,
-    eval_every=50,
+    warmup_steps=12,
+    log_every=4,
+    eval_every=0,
     eval_windows=128,
     sample_tokens=1,
     device="cpu",
@@ -97,7 +97,7 @@ def _leaderboard(base: TrainConfig) -> tuple[Variation, ...]:
     )
 
 
-_SWEEP = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+_SWEEP = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
 
 _ALL = [
     Suite(
