@@ -91,7 +91,7 @@ def work(folder, what):
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200)
 
 
-@pytest.mark.parametrize("killed_after", [5, 26])
+@pytest.mark.parametrize("killed_after", [pytest.param(5, marks=pytest.mark.slow), 26])
 def test_killed_and_resumed_is_the_same_run_to_the_bit(whole, tmp_path, killed_after):
     """Step 26 lies between a checkpoint and a line of metrics, 5 before the first checkpoint."""
     first = work(tmp_path / "run", killed_after)
