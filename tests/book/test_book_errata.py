@@ -1,0 +1,85 @@
+"""The right-hand figures of the errata page are what the library computes."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from cs336_lib import accounting
+from cs336_lib.bpe.reference import count_words, train_on_words
+from cs336_lib.model import ModelConfig
+
+PAGE = (Path(__file__).resolve().parent.parent.parent / "book/errata.md").read_text(encoding="utf-8")
+XL = ModelConfig.preset("gpt2-xl")
+# The handout's list has a feed-forward network of two matrices.
+TWO = XL.replace(ffn="silu", d_ff=6_400)
+
+
+def row(problem: str, beginning: str = "") -> str:
+    """The third column of a row."""
+    (found,) = [
+        line for line in PAGE.splitlines() if line.startswith(f"| `{problem}`{' ' + beginning if beginning else ''} |")
+    ]
+    return found.split(" | ")[2]
+
+
+def share(counts, *names):
+    return f"{100 * sum(counts[name] for name in names) / counts.total:.1f} %"
+
+
+def test_bytes_of_the_two_encodings():
+    sizes = len("你好".encode()), len("你好".encode("utf-16-le"))
+    assert "takes {} bytes in UTF-8 and {} in UTF-16".format(*sizes) in row("unicode2", "(a)")
+
+
+def test_merges_of_the_trap():
+    merges = train_on_words(count_words(b"abababab abababab xyz ab"), 3)
+    assert ", ".join(f"`{a.decode()} {b.decode()}`" for a, b in merges) in row("train_bpe")
+
+
+def test_lengths_of_rows_of_dashes():
+    lengths = [len(a + b) for a, b in train_on_words({b"-" * 64: 1}, 6)]
+    assert f"doubles: {', '.join(map(str, lengths))} dashes" in row("train_bpe_expts_owt")
+
+
+def test_the_pile_in_bytes():
+    assert f"{825 * 10**9:,}" in row("tokenizer_experiments", "(c)")
+    assert f"{825 * 2**30:,}" in PAGE
+
+
+def test_shares_of_the_forward_pass():
+    flops = accounting.forward_flops(XL)
+    assert share(flops, "ffn") in row("transformer_accounting", "(c)")
+    assert share(flops, "attention_projections", "attention_scores") in row("transformer_accounting", "(c)")
+    long = accounting.forward_flops(XL, context_length=16_384)
+    assert share(flops, "attention_scores") in row("transformer_accounting", "(e)")
+    assert share(long, "attention_scores") in row("transformer_accounting", "(e)")
+
+
+@pytest.mark.parametrize("size", ["small", "medium", "large"])
+def test_flops_of_the_sizes(size):
+    total = accounting.forward_flops(ModelConfig.preset(f"gpt2-{size}")).total
+    assert f"{total / 1e12:.3f}" in row("transformer_accounting", "(d)")
+
+
+def test_memory_and_the_largest_batch():
+    one, two = (accounting.training_memory(TWO, batch_size=size).total for size in (1, 2))
+    text = row("adamwAccounting", "(b)")
+    assert f"{(two - one) / 1e9:.3f} GB a sequence" in text
+    assert f"{(2 * one - two) / 1e9:.3f} GB fixed" in text
+    assert f"a batch of {accounting.max_batch_size(TWO, 80 * accounting.GB)} fits 80 GB" in text
+
+
+def test_flops_of_an_optimizer_step():
+    assert f"{accounting.adamw_flops(TWO):,}" in row("adamwAccounting", "(c)")
+
+
+def test_days_of_training():
+    seconds = accounting.training_time(TWO, 400_000, 1024, 19.5e12, mfu=0.5)
+    assert f"{math.floor(seconds / accounting.DAY):,} days" in row("adamwAccounting", "(d)")
+
+
+def test_parameters_of_the_tinystories_model():
+    counts = accounting.parameter_count(ModelConfig.preset("tinystories-17m"))
+    with_head = counts.total - counts["embedding"]
+    assert f"{with_head:,} with it, {with_head - counts['lm_head']:,} without" in PAGE.replace("\n", " ")
