@@ -34,6 +34,7 @@ from cs336_lib.environment import environment
 RESULTS = Path(__file__).parents[1] / "results" / "benchmarks"
 BATCH = 500
 REFERENCE_EVERY = 20
+BATCHES_PER_TRAINING = 4
 ATOMS = [
     *(" ", "  ", "\n", "\r\n", "\t", "\u00a0", "\u3000", "\u0085", "\x1c", "\0", "'", "'s", "'ll", "'ve", "'RE", "'"),
     *("the", " the", "ing", "12", "3", "!", "...", "^^", "<|", "|>", SPECIAL, SPECIAL[:-1], "endoftext"),
@@ -183,9 +184,10 @@ def main() -> None:
     started = time.monotonic()
     with tqdm(desc="strings", unit="") as bar:
         while time.monotonic() - started < options.seconds:
-            fuzz.encode_batch(chance)
+            for _ in range(BATCHES_PER_TRAINING):
+                fuzz.encode_batch(chance)
+                bar.update(BATCH)
             fuzz.train(chance)
-            bar.update(BATCH)
     for name, count in fuzz.strings.items():
         print(f"{count:,} strings, {fuzz.bytes[name]:,} bytes: the same ids as {name}")
     print(f"{fuzz.trainings:,} trainings: the same merges as the definition's")

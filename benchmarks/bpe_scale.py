@@ -49,12 +49,12 @@ CALLS = {
 TIMED = """
 import time
 FIXED = {{i: bytes([i]) for i in range(256)}}, []
-started = time.perf_counter()
+started, processor = time.perf_counter(), time.process_time()
 {call}
-print(time.perf_counter() - started)
-started = time.perf_counter()
+print(time.perf_counter() - started, time.process_time() - processor)
+started, processor = time.perf_counter(), time.process_time()
 {again}
-print(time.perf_counter() - started)
+print(time.perf_counter() - started, time.process_time() - processor)
 """
 
 
@@ -175,7 +175,7 @@ def scale(source: str, size: int, workers: int, folder: str | None) -> Iterator[
 
 
 def start_times(source: str, rounds: int) -> dict[str, Any]:
-    """Seconds of the first call and of the second in a process, with an empty cache folder and with a full one."""
+    """Times of the first call and of the second in a process, with an empty cache folder and with a full one."""
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         data = Path(source).read_bytes()
@@ -187,16 +187,23 @@ def start_times(source: str, rounds: int) -> dict[str, Any]:
             again = call.replace("t = b.Tokenizer(*FIXED); ", "")
             program = TIMED.format(call=call, again=again)
             cache = {"CS336_CACHE_DIR": str(Path(folder) / name)}
-            cold, _ = map(float, in_own_process("-c", program, **cache).split())
-            warm = min(tuple(map(float, in_own_process("-c", program, **cache).split())) for _ in range(rounds))
-            result[name] = {"fresh machine": cold, "first call": warm[0], "second call": warm[1]}
+            runs = [in_own_process("-c", program, **cache).splitlines() for _ in range(rounds + 1)]
+            found = [[tuple(map(float, line.split())) for line in run] for run in runs]
+            times = {"fresh machine": found[0][0]}
+            times |= {"first call": min(run[0] for run in found[1:]), "second call": min(run[1] for run in found[1:])}
+            result[name] = {
+                what: {"seconds": seconds, "processor_seconds": processor}
+                for what, (seconds, processor) in times.items()
+            }
     return result
 
 
-def start_table(found: dict[str, dict[str, float]]) -> str:
+def start_table(found: dict[str, dict[str, dict[str, float]]]) -> str:
+    """Seconds, and in brackets those of the processor."""
     lines = ["| import and | fresh machine, s | first call, s | second call, s |", "|---|" + "---:|" * 3]
     for name, one in found.items():
-        lines.append(f"| {name} | " + " | ".join(f"{seconds:.3f}" for seconds in one.values()) + " |")
+        cells = [f"{times['seconds']:.3f} ({times['processor_seconds']:.3f})" for times in one.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -216,8 +223,9 @@ def main() -> None:
         return
 
     wanted = options.only.split(",")
-    record: dict[str, Any] = json.loads(options.output.read_text()) if options.output.exists() else {}
-    record |= {"device": device_name(), "environment": environment("numpy", "numba", "regex")}
+    record: dict[str, Any] = {"device": device_name(), "environment": environment("numpy", "numba", "regex")}
+    if options.output.exists():
+        record = json.loads(options.output.read_text()) | record
     with text_or_tales(options.path, SEED_BYTES) as source:
         record |= {"text": Path(source).name, "vocab_size": VOCAB_SIZE}
         parts: dict[str, Callable[[], Any]] = {

@@ -23,6 +23,8 @@ ActivationList = Literal["handout", "autograd"]
 def handout_activations(cfg: ModelConfig, context_length: int | None = None, batch_size: int = 1) -> Breakdown:
     """Count the activations of the handout's component list, in numbers (not bytes).
 
+    The list::
+
         each layer    rms_norms 2 S D, qkv_projections 3 S D, qk_scores H S^2, softmax H S^2, weighted_values S D,
                       output_projection S D, w1 S F, silu S F, w2 S D
         at the end    final_norm S D, logits S V, cross_entropy S V
@@ -69,7 +71,7 @@ def handout_activations(cfg: ModelConfig, context_length: int | None = None, bat
 def autograd_activations(cfg: ModelConfig, context_length: int | None = None, batch_size: int = 1) -> Breakdown:
     """Count the bytes that autograd keeps for this library's model in float32, without compilation or autocast.
 
-    The reference backend, in numbers of 4 bytes unless said:
+    The reference backend, in numbers of 4 bytes unless said::
 
         embedding               ids B S (8 bytes each)
         norms                   each: input B S D, normalised input B S D, 1 / RMS B S;
@@ -89,8 +91,8 @@ def autograd_activations(cfg: ModelConfig, context_length: int | None = None, ba
     is kept as well (3 D^2, whatever the batch). Fused SiLU keeps no sigmoid (one B S F less).
 
     The loss is torch.nn.functional.cross_entropy's; one that works in chunks keeps less. These are the bytes held when
-    the backward pass begins, with torch's CPU kernels; on a GPU the fused ones keep a little less (RMSNorm does without
-    the normalised input). The peak lies higher by what is alive besides: the logits and their gradient (2 B S V), then
+    the backward pass begins, with the CPU kernels of torch 2.13; fused kernels of other devices and versions keep other
+    tensors. The peak lies higher by what is alive besides: the logits and their gradient (2 B S V), then
     the temporaries of one operation.
 
     Args:

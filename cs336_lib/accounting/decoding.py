@@ -59,7 +59,7 @@ class DecodingStep:
 
     @property
     def seconds(self) -> float:
-        """The longer of the two: the least time a step can take."""
+        """The least time a step can take, the longer of the two."""
         return max(self.compute_seconds, self.memory_seconds)
 
     @property

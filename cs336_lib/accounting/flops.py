@@ -122,6 +122,8 @@ def forward_flops(
 ) -> Breakdown:
     """Count the FLOPs of one forward pass; 2 FLOPs a multiply-add, matrix products only.
 
+    The components are::
+
         attention_projections   8 B S D^2 L
         attention_scores        4 B S^2 D L                    causal: 2 B S (S + 1) D L
         ffn                     6 B S D F L or 4 B S D F L     SwiGLU or SiLU
@@ -171,7 +173,7 @@ def training_flops(
             recomputation, that is not counted.
 
     Returns:
-        FLOPs by component. The optimizer's are not among them: see `adamw_flops`.
+        FLOPs by component, without those of the optimizer (`adamw_flops`).
 
     >>> cfg = ModelConfig.preset("tinystories-17m")
     >>> training_flops(cfg).total // cfg.context_length                  # a token

@@ -40,7 +40,7 @@ class TrainingMemory:
 
     @property
     def fixed(self) -> int:
-        """Bytes that do not depend on the batch: parameters, gradients and optimizer."""
+        """Bytes of parameters, gradients and optimizer, which do not depend on the batch."""
         return self.parameters + self.gradients + self.optimizer
 
     @property

@@ -14,6 +14,8 @@ FFN_MATRICES = {"swiglu": 3, "silu": 2}
 def parameter_count(cfg: ModelConfig) -> Breakdown:
     """Count the parameters of a model.
 
+    The components are::
+
         embedding               V D
         attention_projections   4 L D^2               queries, keys, values, output
         ffn                     3 L D F or 2 L D F    SwiGLU or SiLU

@@ -49,7 +49,7 @@ class Encoded:
 
     @property
     def bytes_per_token(self) -> float:
-        """Bytes of text a token: how well the tokenizer compresses."""
+        """Bytes of text a token; the more, the better the tokenizer compresses."""
         return self.source_bytes / max(self.tokens, 1)
 
     @property

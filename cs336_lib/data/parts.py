@@ -15,8 +15,8 @@ import json
 import os
 import pickle
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from cs336_lib.bpe.cuts import FileChangedError, fingerprint
 from cs336_lib.data.atomic import replacing
-from cs336_lib.data.pieces import bounds, cuts
+from cs336_lib.data.pieces import bounds, cuts, read_fully
 from cs336_lib.data.token_format import Header, TokenFileError, check_ids, smallest_dtype, stream_token_file
 
 END_OF_TEXT = "<|endoftext|>"
@@ -118,18 +118,15 @@ def encode_part(job: Job, index: int) -> Part:
         # END_OF_TEXT in any case, so that no cut hides one that the tokenizer does not know.
         found = cuts(file, size, [*tokenizer.special_tokens, END_OF_TEXT], getattr(tokenizer, "pattern", None))
         start, stop = bounds(found, size, index * step, min((index + 1) * step, size))
-        text = bytearray(stop - start)
         file.seek(start)
-        view = memoryview(text)
-        while view and (count := file.readinto(view)):
-            view = view[count:]
+        text = read_fully(file, stop - start)
         job.check_unchanged(os.fstat(file.fileno()))
-    if END_OF_TEXT.encode() in text and END_OF_TEXT not in tokenizer.special_tokens:
+    if END_OF_TEXT not in tokenizer.special_tokens and END_OF_TEXT.encode() in text:
         raise UnknownSpecialError(
             f"{job.text_path} holds {END_OF_TEXT!r} (at byte {start + text.index(END_OF_TEXT.encode()):,}), but the "
             f"tokenizer does not have it as a special token; build it with special_tokens=[{END_OF_TEXT!r}]"
         )
-    ids = np.asarray(tokenizer.encode_to_array(bytes(text))) if text else np.empty(0, np.int32)
+    ids = np.asarray(tokenizer.encode_to_array(text)) if text else np.empty(0, np.int32)
     check_ids(ids, job.plan.vocab_size, f"the encoding of {job.text_path}")
     stored = np.ascontiguousarray(ids, dtype=smallest_dtype(job.plan.vocab_size))
     numbers = np.array([start, stop, len(stored), zlib.crc32(stored.data)], dtype="<u8")
@@ -218,28 +215,36 @@ def workshop(folder: Path, plan: Plan, resume: bool) -> Iterator[None]:
     for path in folder.iterdir():
         if path.name not in names and path.suffix not in (".ids", ".part"):
             raise ValueError(f"{folder} holds {path.name!r}, which is no part of this work; move it away")
-    with (folder / "lock").open("w") as lock:
-        _hold(lock.fileno(), folder)
-        same = resume and _read_plan(folder) == asdict(plan)
-        for path in folder.iterdir():
-            keep = path.name == "lock" or (same and (path.name == "plan.json" or path.suffix == ".ids"))
-            if not keep:
-                path.unlink()
-        if not same:
-            with replacing(folder / "plan.json") as file:
-                file.write(json.dumps(asdict(plan)).encode())
-        try:
-            yield
-        except UnknownSpecialError:
-            _empty(folder)  # with this tokenizer these parts will never be of use
-            raise
-        _empty(folder)
+    done = False
+    try:
+        with (folder / "lock").open("w") as lock:
+            _hold(lock.fileno(), folder)
+            same = resume and _read_plan(folder) == asdict(plan)
+            _clear(folder, lambda path: same and (path.name == "plan.json" or path.suffix == ".ids"))
+            if not same:
+                with replacing(folder / "plan.json") as file:
+                    file.write(json.dumps(asdict(plan)).encode())
+            try:
+                yield
+                done = True
+            except UnknownSpecialError:  # with this tokenizer these parts will never be of use
+                done = True
+                raise
+            finally:
+                if done:
+                    _clear(folder, lambda path: False)
+    finally:
+        if done:
+            (folder / "lock").unlink(missing_ok=True)  # not before it is closed: Windows would refuse
+            with suppress(OSError):  # somebody else begins to work there
+                folder.rmdir()
 
 
-def _empty(folder: Path) -> None:
+def _clear(folder: Path, keep: Callable[[Path], bool]) -> None:
+    """Remove what is in the folder, but not the lock."""
     for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
+        if path.name != "lock" and not keep(path):
+            path.unlink()
 
 
 def _read_plan(folder: Path) -> Any:

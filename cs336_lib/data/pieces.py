@@ -77,7 +77,7 @@ class SpecialEnds:
         while self._specials and start < min(stop, self._size):
             first = max(0, start - self._margin)
             self._file.seek(first)
-            window = _read(self._file, start + _WINDOW + self._margin - first)
+            window = read_fully(self._file, start + _WINDOW + self._margin - first)
             for place in self._ends(window):
                 if start <= first + place < min(stop, start + _WINDOW):
                     return first + place
@@ -90,12 +90,14 @@ class SpecialEnds:
         return sorted({b for a, b in spans if not _crossed(a, spans) and not _crossed(b, spans)})
 
 
-def _read(file: BinaryIO, count: int) -> bytes:
-    """Read until so many bytes are there, or the file ends; one unbuffered read may give fewer."""
-    parts = []
-    while count and (part := file.read(count)):
+def read_fully(file: BinaryIO, count: int) -> bytes:
+    """Read until so many bytes are there or the file ends; one unbuffered read may give fewer."""
+    text = file.read(count)
+    if len(text) == count or not text:
+        return text
+    parts = [text]
+    while (missing := count - sum(map(len, parts))) and (part := file.read(missing)):
         parts.append(part)
-        count -= len(part)
     return b"".join(parts)
 
 

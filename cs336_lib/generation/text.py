@@ -157,9 +157,17 @@ def encode_prompts(model: TransformerLM, tokenizer: Tokenizer, prompts: Sequence
 class AsksForSamples(Protocol):
     """What `training_sample` reads of a training config."""
 
-    sample_prompt: str
-    sample_tokens: int
-    seed: int
+    @property
+    def sample_prompt(self) -> str:
+        """What the sample begins with."""
+
+    @property
+    def sample_tokens(self) -> int:
+        """Most tokens to add."""
+
+    @property
+    def seed(self) -> int:
+        """Decides what is drawn."""
 
 
 def training_sample(model: TransformerLM, tokenizer: Tokenizer, config: AsksForSamples) -> str:

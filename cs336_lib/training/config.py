@@ -50,7 +50,7 @@ class TrainConfig:
         eps: AdamW's epsilon.
         weight_decay: decoupled weight decay.
         grad_clip: largest global norm of the gradient; 0 for no clipping.
-        loss_chunk: rows of logits in memory at a time, 0 for all: slower, and leaner by far when V is large.
+        loss_chunk: rows of logits in memory at a time, 0 for all; leaner by far when V is large.
         log_every: steps between lines of metrics. The device is waited for only then.
         eval_every: steps between evaluations; 0 for one at the end.
         eval_windows: windows of the validation set to evaluate on; 0 for the whole set.

@@ -2,7 +2,7 @@
 
 | preset                 | model        | tokens   | made for                                     |
 |------------------------|--------------|----------|----------------------------------------------|
-| tales-1m               | 1 M          | see code | two CPU cores, under three minutes           |
+| tales-1m               | 1 M          | 1.64 M   | two CPU cores, under three minutes           |
 | tinystories-17m        | 17 M         | 327.68 M | one GPU; the assignment's                    |
 | owt-17m                | 17 M         | 327.68 M | one GPU; the same budget on OpenWebText      |
 | tinystories-40m-tokens | 17 M         | 40.96 M  | the assignment's low-resource run, CPU / MPS |
@@ -35,15 +35,17 @@ PRESETS: dict[str, TrainConfig] = {
         name="tales-1m",
         data="tales",
         data_bytes=8_000_000,
-        batch_size=16,
-        steps=600,
+        batch_size=8,
+        steps=800,
         lr=5e-3,
         min_lr=5e-5,
         warmup_steps=50,
+        loss_chunk=2_048,  # a whole step: 8 % faster than autograd on a CPU
         eval_every=100,
         eval_windows=64,
         sample_every=200,
-        checkpoint_every=200,
+        sample_tokens=300,  # about a story
+        checkpoint_every=100,
     ),
     "tinystories-17m": _TINYSTORIES,
     "owt-17m": _TINYSTORIES.replace(

@@ -112,7 +112,7 @@ class RunRecord:
 
     @property
     def status(self) -> dict[str, Any]:
-        """The state of the run: `status`, `step`, `message`, and `resumed` times.
+        """The state of the run: `status`, `step` and `message`.
 
         A run that says "running" although nobody writes to it (its process was killed) is "interrupted".
         """
@@ -176,6 +176,12 @@ class RunRecord:
         late = next((head.start() for head in _SAMPLE.finditer(text) if int(head[1]) > step), None)
         if late is not None:
             write_whole(path, text[:late])
+
+    def note_resume(self, facts: Mapping[str, Any]) -> None:
+        """Add to environment.json that the run goes on, and on what."""
+        environment = self.environment
+        environment.setdefault("resumed", []).append(dict(facts))
+        write_whole(self.folder / ENVIRONMENT, json.dumps(environment, indent=2) + "\n")
 
     @contextmanager
     def locked(self) -> Iterator[None]:

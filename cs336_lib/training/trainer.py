@@ -154,6 +154,7 @@ class Trainer:
             else:
                 trainer._load(snapshot)
             record.rewind(trainer.step)
+            record.note_resume({"step": trainer.step, **setup.facts(trainer.device)})
         return trainer
 
     def fit(self) -> RunRecord:

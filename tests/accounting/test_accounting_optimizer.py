@@ -33,7 +33,7 @@ class Elementwise(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kind = func.overloadpacket.__name__.removeprefix("_foreach_").removesuffix("_")
-        if func.namespace == "aten" and kind not in FREE:
+        if func.namespace == "aten" and kind not in FREE and not func.is_view:
             if kind in ("add", "sub") and (kwargs or {}).get("alpha", 1) != 1:
                 kind = "add_scaled"
             tensors = args[0] if isinstance(args[0], list | tuple) else [args[0]]

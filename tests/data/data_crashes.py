@@ -73,19 +73,19 @@ def dies_at(step):
 def at_every_step(text, out):
     def crash(step):
         dies_at(step)
-        encode_file(OURS, text, out, workers=1, part_bytes=60_000)
+        encode_file(OURS, text, out, workers=1, part_bytes=100_000)
 
     step, died = 0, True
     while died:
         child = forked(partial(crash, step))
         died = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
         check(out)
-        encode_file(OURS, text, out, workers=1, part_bytes=60_000)
+        encode_file(OURS, text, out, workers=1, part_bytes=100_000)
         check(out)
         assert [path.name for path in out.parent.glob(f"{out.name}*")] == [out.name], step
         out.unlink()
         step += 1
-    assert step > 15, step
+    assert step > 12, step
 
 
 def on_a_small_disk(text, out):

@@ -412,3 +412,12 @@ def test_progress_is_shown_when_asked_for(tmp_path, text, capsys):
     assert capsys.readouterr().err == ""
     encode_file(tokenizer(), text, tmp_path / "y", progress=True)
     assert "encode corpus.txt: 100%" in capsys.readouterr().err
+
+
+@given(st.binary(max_size=50), st.integers(0, 60), st.integers(1, 7))
+def test_short_reads_are_gone_on_with(data, count, at_a_time):
+    class Slow(io.BytesIO):
+        def read(self, size=-1):
+            return super().read(min(size, at_a_time))
+
+    assert pieces.read_fully(Slow(data), count) == data[:count]

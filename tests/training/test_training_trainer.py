@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -90,7 +91,7 @@ def work(folder, what):
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200)
 
 
-@pytest.mark.parametrize("killed_after", [5, 26])
+@pytest.mark.parametrize("killed_after", [pytest.param(5, marks=pytest.mark.slow), 26])
 def test_killed_and_resumed_is_the_same_run_to_the_bit(whole, tmp_path, killed_after):
     """Step 26 lies between a checkpoint and a line of metrics, 5 before the first checkpoint."""
     first = work(tmp_path / "run", killed_after)
@@ -99,6 +100,7 @@ def test_killed_and_resumed_is_the_same_run_to_the_bit(whole, tmp_path, killed_a
     assert record.status["status"] == "interrupted"
     second = work(tmp_path / "run", "resume")
     assert second.stdout.strip() == "finished", second.stderr
+    assert [resumed["step"] for resumed in record.environment["resumed"]] == [killed_after // 7 * 7]
     assert_same_run(record, whole)
 
 
@@ -220,6 +222,15 @@ def stop_after(trainer, last):
     return lambda: 1 / 0 if trainer.step == last else step()
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside torch
+@pytest.mark.parametrize("loss_chunk", [0, 20])
+def test_compiled_training_gives_the_same_curve(whole, tmp_path, loss_chunk):
+    record = fit(tmp_path / "run", CONFIG.replace(compile=True, loss_chunk=loss_chunk))
+    assert record.environment["compile"] == "default"
+    torch.testing.assert_close(record.series("train_loss")[1], whole.series("train_loss")[1], rtol=1e-4, atol=1e-4)
+
+
 def test_a_folder_with_a_run_is_refused_at_once(whole):
     with pytest.raises(FileExistsError, match="holds a run already"):
         fit(whole.folder)
@@ -234,6 +245,27 @@ def test_progress_shows_loss_rate_and_time_left(tmp_path, capsys):
     Trainer(CONFIG, tmp_path / "run", corpus()).fit()
     shown = capsys.readouterr().err
     assert "small: 100%" in shown and "loss=" in shown and "lr=" in shown and "tok/s=" in shown
+
+
+def test_tensorboard_gets_every_metric(tmp_path, monkeypatch):
+    written = []
+
+    class SummaryWriter:
+        def __init__(self, folder):
+            assert str(tmp_path) in folder
+
+        def add_scalar(self, *what):
+            written.append(what)
+
+        def close(self):
+            written.append("closed")
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=SummaryWriter))
+    record = fit(tmp_path / "run", CONFIG.replace(tensorboard=True))
+    expected = [
+        (name, value, line["step"]) for line in record.metrics() for name, value in line.items() if name != "step"
+    ]
+    assert written == [*expected, "closed"]
 
 
 def test_mirrors_that_are_not_installed_say_how_to_install(tmp_path, monkeypatch):

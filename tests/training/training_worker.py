@@ -1,4 +1,4 @@
-"""A process of its own that trains, for tests that kill it: FOLDER, then "resume" or a step to kill itself after."""
+"""A process of its own that trains, for tests that kill it: FOLDER, then "resume" or a step to kill itself before."""
 
 import os
 import signal
@@ -9,17 +9,24 @@ from training_setup import CONFIG, corpus, write_sample
 
 from cs336_lib.training import Trainer
 
-torch.set_num_threads(1)
-folder, what = sys.argv[1], sys.argv[2]
-if what == "resume":
-    trainer = Trainer.resume(folder, corpus(), write_sample=write_sample, progress=False)
-else:
-    trainer = Trainer(CONFIG, folder, corpus(), write_sample=write_sample, progress=False)
 
-    def step_and_die(step=trainer._train_step):
-        if trainer.step == int(what):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return step()
+def work(folder, what):
+    """Train to the end, or to the step."""
+    torch.set_num_threads(1)
+    if what == "resume":
+        trainer = Trainer.resume(folder, corpus(), write_sample=write_sample, progress=False)
+    else:
+        trainer = Trainer(CONFIG, folder, corpus(), write_sample=write_sample, progress=False)
+        step = trainer._train_step
 
-    trainer._train_step = step_and_die
-print(trainer.fit().status["status"])
+        def step_or_die():
+            if trainer.step == int(what):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return step()
+
+        trainer._train_step = step_or_die
+    print(trainer.fit().status["status"])
+
+
+if __name__ == "__main__":
+    work(*sys.argv[1:])

@@ -1,0 +1,90 @@
+"""The command line: `cs336 COMMAND ...`, one small module a command.
+
+Importing this imports neither torch nor numba; a command imports what it needs when it runs.
+
+Exit codes: 0 done; 1 something failed on the way (disk, network); 2 bad input, nothing was done; 3 the run diverged;
+130 stopped by Ctrl-C.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+OK, FAILED, BAD_INPUT, DIVERGED, STOPPED = 0, 1, 2, 3, 130
+
+COMMANDS = {
+    "data": "list, get and look at texts to train on",
+    "train-tokenizer": "train a byte-pair tokenizer on a text",
+    "encode": "turn a text into a file of token ids",
+    "train": "train a model; writes runs/NAME",
+    "resume": "go on with a run that was stopped",
+    "eval": "measure a run's model on its validation set, or on a text",
+    "generate": "write text with a run's model, or talk to it",
+    "runs": "table and plot of run folders",
+    "account": "parameters, FLOPs, memory and time of a model",
+    "export": "write a run's model for transformers (Llama)",
+}
+
+HELP = """usage: cs336 COMMAND ...
+
+A language model from scratch, from bytes to text.
+
+{commands}
+
+In three lines, on any laptop, without a network:
+
+  cs336 train tales-1m                      # built-in stories, about a million parameters, some minutes
+  cs336 runs                                # how it went
+  cs336 generate runs/tales-1m --prompt "Once upon a time"
+
+`cs336 COMMAND --help` explains a command and all its options.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; an error becomes one line on stderr (a traceback if CS336_DEBUG is set).
+
+    Args:
+        arguments: those of the process when None.
+
+    >>> main(["trian"])
+    2
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(HELP.format(commands="\n".join(f"  {name:<16} {about}" for name, about in COMMANDS.items())))
+        return OK
+    if given[0] == "--version":
+        import cs336_lib
+
+        print(cs336_lib.__version__)
+        return OK
+    if given[0] not in COMMANDS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(given[0], COMMANDS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return _fail(f"unknown command {given[0]!r}; {hint}commands: {', '.join(COMMANDS)}", BAD_INPUT)
+    try:
+        module = import_module(f"cs336_lib.cli.{given[0].replace('-', '_')}_command")
+        return int(module.run(given[1:]))
+    except SystemExit as done:  # tyro has explained what was wrong
+        return done.code if isinstance(done.code, int) else BAD_INPUT
+    except KeyboardInterrupt as error:
+        return _fail(str(error) or "stopped", STOPPED)
+    except BrokenPipeError:  # `cs336 runs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception as error:
+        if os.environ.get("CS336_DEBUG"):
+            raise
+        if isinstance(error, ValueError | TypeError | FileNotFoundError | FileExistsError | IsADirectoryError):
+            return _fail(str(error), BAD_INPUT)
+        known = isinstance(error, OSError | RuntimeError | ImportError)
+        return _fail(str(error) if known else f"{type(error).__name__}: {error} (CS336_DEBUG=1 shows where)", FAILED)
+
+
+def _fail(message: str, code: int) -> int:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    return code

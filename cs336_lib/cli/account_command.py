@@ -1,0 +1,58 @@
+"""`cs336 account MODEL`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Account:
+    """Count a model's parameters, FLOPs, memory and time, on paper; nothing is built or run.
+
+    Example: cs336 account gpt2-xl --context-length 16384 --device a100-80gb
+
+    Attributes:
+        model: a preset of a model, or a run's folder.
+        context_length: tokens of a sequence; the model's own when left out.
+        batch_size: sequences of a training step.
+        device: the accelerator, such as "h100-sxm", "a100-80gb", "l4", "t4".
+        dtype: type of the products; "bfloat16" where the device has it when left out.
+        mfu: the part of the device's peak that training reaches.
+        steps: optimizer steps; 20 tokens a parameter when left out.
+    """
+
+    model: tyro.conf.Positional[str]
+    context_length: int | None = None
+    batch_size: int = 1
+    device: str = "h100-sxm"
+    dtype: str | None = None
+    mfu: float = 0.5
+    steps: int | None = None
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    asked = tyro.cli(Account, prog="cs336 account", args=arguments)
+    from pathlib import Path
+
+    from cs336_lib.accounting import report
+    from cs336_lib.model.config import ModelConfig
+    from cs336_lib.training import RunRecord
+
+    is_run = (Path(asked.model) / "config.json").is_file()
+    config = RunRecord(asked.model).config.model if is_run else ModelConfig.preset(asked.model)
+    print(
+        report.text(
+            config,
+            context_length=asked.context_length,
+            batch_size=asked.batch_size,
+            device=asked.device,
+            dtype=asked.dtype,
+            mfu=asked.mfu,
+            steps=asked.steps,
+        )
+    )
+    return 0

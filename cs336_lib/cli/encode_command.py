@@ -1,0 +1,44 @@
+"""`cs336 encode TOKENIZER TEXT OUT`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Encode:
+    """Encode a text to a file of token ids. If it is stopped, the same command goes on where it was.
+
+    Example: cs336 encode tokenizers/tales stories.txt stories.tokens
+
+    Attributes:
+        tokenizer: folder of a tokenizer.
+        text: a text file, or "tales", "tinystories", "owt" for its training text.
+        out: the token file.
+        workers: threads; as many as processors when left out.
+    """
+
+    tokenizer: tyro.conf.Positional[Path]
+    text: tyro.conf.Positional[str]
+    out: tyro.conf.Positional[Path]
+    workers: int | None = None
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    asked = tyro.cli(Encode, prog="cs336 encode", args=arguments)
+    from cs336_lib.bpe import Tokenizer
+    from cs336_lib.data import corpora, encode_file
+
+    tokenizer = Tokenizer.from_folder(asked.tokenizer)
+    text = corpora.get(asked.text, progress=True).train
+    done = encode_file(tokenizer, text, asked.out, workers=asked.workers, progress=True)
+    print(
+        f"{done.tokens:,} tokens, {done.bytes_per_token:.3f} bytes each, {done.megabytes_per_second:.1f} MB/s, "
+        f"in {asked.out}"
+    )
+    return 0

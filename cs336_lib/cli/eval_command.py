@@ -1,0 +1,73 @@
+"""`cs336 eval RUN`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Measure a run's model: loss, perplexity and bits a byte, each token once.
+
+    Example: cs336 eval runs/tales-1m
+
+    Attributes:
+        run: the run's folder.
+        text: measure on this text file; on the run's validation set when left out.
+        checkpoint: "best", "last" or a step.
+        windows: how many windows of the context length, from the start; 0 for all.
+        batch_size: windows at a time.
+        device: "auto" or a device of torch.
+    """
+
+    run: tyro.conf.Positional[Path]
+    text: Path | None = None
+    checkpoint: str = "best"
+    windows: int = 0
+    batch_size: int = 32
+    device: str = "auto"
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    asked = tyro.cli(Eval, prog="cs336 eval", args=arguments)
+    from tqdm.auto import tqdm
+
+    from cs336_lib.data import tales
+    from cs336_lib.training import cross_entropy, evaluate, prepare
+    from cs336_lib.training.loading import load_run
+
+    loaded = load_run(asked.run, asked.checkpoint, asked.device)
+    config, tokenizer = loaded.config, loaded.tokenizer
+    if asked.text:
+        tokens = tokenizer.encode_to_array(asked.text.read_bytes())
+    else:
+        tokens = prepare(config.replace(tokenizer=str(asked.run / "tokenizer"))).valid
+    context = config.model.context_length
+    total = asked.windows or -(-(len(tokens) - 1) // context)
+    with tqdm(total=total, unit="window", leave=False) as bar:
+        result = evaluate(
+            lambda x, y: cross_entropy(loaded.model(x), y),
+            tokens,
+            context,
+            batch_size=asked.batch_size,
+            windows=asked.windows,
+            device=loaded.model.head_weight.device,
+            progress=bar.update,
+        )
+    part = "the whole set" if result.whole else f"the first {result.windows:,} windows"
+    print(f"step {loaded.step:,} on {result.tokens:,} tokens ({part})")
+    print(f"loss       {result.loss:.4f} nats a token")
+    print(f"perplexity {result.perplexity:.3f}")
+    print(f"bits       {result.bits_per_byte(tokens, tokenizer):.4f} a byte")
+    if config.data == "tales" and not asked.text:
+        floor = tales.entropy(tokenizer)
+        print(
+            f"floor      {floor.nats_per_token:.4f} nats a token, {floor.bits_per_byte:.4f} bits a byte: the entropy "
+            "of the stories, which no model can beat on average"
+        )
+    return 0

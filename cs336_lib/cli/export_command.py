@@ -1,0 +1,39 @@
+"""`cs336 export RUN OUT`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a run's model and tokenizer for transformers: AutoModelForCausalLM.from_pretrained(OUT) opens it.
+
+    Example: cs336 export runs/tales-1m exported
+
+    Attributes:
+        run: the run's folder.
+        out: folder to write to.
+        checkpoint: "best", "last" or a step.
+    """
+
+    run: tyro.conf.Positional[Path]
+    out: tyro.conf.Positional[Path]
+    checkpoint: str = "best"
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    asked = tyro.cli(Export, prog="cs336 export", args=arguments)
+    from cs336_lib.model.llama import to_hf_llama
+    from cs336_lib.training.loading import load_run
+
+    loaded = load_run(asked.run, asked.checkpoint, "cpu")
+    to_hf_llama(loaded.model, asked.out, loaded.tokenizer)
+    print(f"step {loaded.step:,} is in {asked.out}")
+    print(f'in Python: transformers.AutoModelForCausalLM.from_pretrained("{asked.out}")')
+    return 0

@@ -1,0 +1,24 @@
+"""What a training command prints at its end, and its exit code."""
+
+from __future__ import annotations
+
+import sys
+
+from cs336_lib.cli import DIVERGED, OK
+from cs336_lib.training import RunRecord
+
+
+def report(record: RunRecord) -> int:
+    """Print how a run ended and what to do next; return the exit code."""
+    status = record.status
+    if status["status"] == "diverged":
+        print(f"error: {status['message']}; the record is in {record.folder}", file=sys.stderr)
+        return DIVERGED
+    loss, bits, rate = (record.last(name) for name in ("valid_loss", "valid_bits_per_byte", "tokens_per_second"))
+    facts = [f"step {status['step']:,}"]
+    facts += [f"validation loss {loss:.4f} nats a token"] if loss is not None else []
+    facts += [f"{bits:.4f} bits a byte"] if bits is not None else []
+    facts += [f"{rate:,.0f} tokens/s"] if rate is not None else []
+    print(f"{status['status']}: {', '.join(facts)}")
+    print(f'next: cs336 generate {record.folder} --prompt "{record.config.sample_prompt}"')
+    return OK

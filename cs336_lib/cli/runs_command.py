@@ -1,0 +1,83 @@
+"""`cs336 runs [FOLDER ...]`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+if TYPE_CHECKING:
+    from cs336_lib.training import RunRecord
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Show runs in a table, also while they run; draw their losses.
+
+    Examples:
+      cs336 runs
+      cs336 runs runs results --plot losses.png
+
+    Attributes:
+        folders: folders of runs, or runs.
+        plot: draw training and validation losses to this file (.png, .svg or .pdf).
+    """
+
+    folders: tyro.conf.Positional[tuple[Path, ...]] = (Path("runs"),)
+    plot: Path | None = None
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    asked = tyro.cli(Runs, prog="cs336 runs", args=arguments)
+    from cs336_lib.training import find_runs
+
+    for folder in asked.folders:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"there is no folder {str(folder)!r}; cs336 train makes runs/NAME")
+    records = [record for folder in asked.folders for record in find_runs(folder)]
+    if not records:
+        print(f"no runs in {', '.join(map(str, asked.folders))}; cs336 train tales-1m makes one")
+        return 0
+    print(table(records))
+    if asked.plot:
+        from cs336_lib.figures.runs import losses
+
+        figure = losses({record.folder.name: record for record in records})
+        figure.savefig(asked.plot)
+        print(f"drawn to {asked.plot}")
+    return 0
+
+
+def table(records: Sequence[RunRecord]) -> str:
+    """Return a line for each run under a line of titles."""
+    titles = ["run", "status", "step", "of", "train loss", "valid loss", "best", "bits/byte", "tok/s", "MFU"]
+    rows = [titles, *(_row(record) for record in records)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(titles))]
+    lines = []
+    for row in rows:
+        cells = zip(row, widths, strict=True)
+        lines.append("  ".join(c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(cells)).rstrip())
+    return "\n".join(lines)
+
+
+def _row(record: RunRecord) -> list[str]:
+    def shown(value: float | None, form: str) -> str:
+        return "-" if value is None else format(value, form)
+
+    lines = record.metrics()
+    return [
+        record.folder.name,
+        record.status["status"],
+        f"{lines[-1]['step'] if lines else 0:,}",
+        f"{record.config.steps:,}",
+        shown(record.last("train_loss"), ".4f"),
+        shown(record.last("valid_loss"), ".4f"),
+        shown(record.best(), ".4f"),
+        shown(record.last("valid_bits_per_byte"), ".4f"),
+        shown(record.last("tokens_per_second"), ",.0f"),
+        shown(record.last("mfu"), ".1%"),
+    ]

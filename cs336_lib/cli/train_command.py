@@ -1,0 +1,86 @@
+"""`cs336 train PRESET [--option value ...]`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from cs336_lib.training.config import TrainConfig
+
+FILE = "FILE.json"
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a model.
+
+    Attributes:
+        config: the run.
+        runs: folder that the run's own folder is made in.
+        quiet: no progress bar.
+    """
+
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")]
+    runs: Path = Path("runs")
+    quiet: bool = False
+
+
+ABOUT = """Train a model and keep a record of it in runs/NAME.
+
+Choose a preset (or a config.json of an earlier run), and change what you like:
+
+  cs336 train tales-1m
+  cs336 train tales-1m --name wide --model.d-model 256 --model.d-ff 640 --steps 2000
+  cs336 train tinystories-17m --data my_text.txt --batch-size 64
+  cs336 train runs/tales-1m/config.json --name again --seed 1
+
+Ctrl-C saves a checkpoint; cs336 resume runs/NAME goes on. Exit code 3 says that the loss diverged.
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    asked = parse(arguments)
+    from cs336_lib.cli.outcome import report
+    from cs336_lib.generation import training_sample
+    from cs336_lib.training.trainer import Trainer
+
+    folder = asked.runs / asked.config.name
+    trainer = Trainer(asked.config, folder, write_sample=training_sample, progress=not asked.quiet)
+    return report(trainer.fit())
+
+
+def parse(arguments: Sequence[str]) -> Train:
+    """Return what was asked for.
+
+    >>> parse(["tales-1m", "--steps", "70", "--model.num-layers", "2"]).config.model.num_layers
+    2
+    """
+    from cs336_lib.training.presets import PRESETS
+
+    given = list(arguments)
+    presets = {name: (_about(config), Train(config)) for name, config in PRESETS.items()}
+    if given and given[0].endswith(".json"):
+        config = TrainConfig.from_json(Path(given[0]).read_text(encoding="utf-8"))
+        presets[FILE] = (f"as in {given[0]}", Train(config))
+        given[0] = FILE
+    asked: Train = tyro.extras.overridable_config_cli(
+        presets, prog="cs336 train", description=ABOUT, args=given, config=(tyro.conf.AvoidSubcommands,)
+    )
+    return replace(asked, config=_with_default_width(asked.config, given))
+
+
+def _with_default_width(config: TrainConfig, given: list[str]) -> TrainConfig:
+    """Let the feed-forward width follow d_model where only that was changed."""
+    changed = {argument.split("=")[0].replace("_", "-") for argument in given}
+    if "--model.d-model" in changed and "--model.d-ff" not in changed:
+        return config.replace(model=replace(config.model, d_ff=0))
+    return config
+
+
+def _about(config: TrainConfig) -> str:
+    return f"{config.data}, {config.tokens / 1e6:,.2f} M tokens, {config.steps:,} steps of {config.batch_size} windows"

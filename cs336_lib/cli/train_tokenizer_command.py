@@ -1,0 +1,49 @@
+"""`cs336 train-tokenizer TEXT --vocab-size N --out FOLDER`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+
+@dataclass(frozen=True)
+class TrainTokenizer:
+    """Train a byte-level BPE tokenizer, and save it as vocab.json and merges.txt.
+
+    Example: cs336 train-tokenizer tales --vocab-size 1024 --out tokenizers/tales
+
+    Attributes:
+        text: a text file, or "tales", "tinystories", "owt" for its training text.
+        out: folder to save to; made if missing.
+        vocab_size: entries of the vocabulary: the 256 bytes, the merges and the special tokens.
+        special_tokens: strings that are one token wherever they stand.
+        workers: threads; as many as processors when left out.
+    """
+
+    text: tyro.conf.Positional[str]
+    out: Path
+    vocab_size: int = 10_000
+    special_tokens: tuple[str, ...] = ("<|endoftext|>",)
+    workers: int | None = None
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    asked = tyro.cli(TrainTokenizer, prog="cs336 train-tokenizer", args=arguments)
+    from cs336_lib.bpe import Tokenizer, train_bpe
+    from cs336_lib.data import corpora
+
+    text = corpora.get(asked.text, progress=True).train
+    result = train_bpe(text, asked.vocab_size, asked.special_tokens, workers=asked.workers, progress=True)
+    tokenizer = Tokenizer(result.vocab, result.merges, asked.special_tokens)
+    tokenizer.save(asked.out)
+    longest = max((token for token in tokenizer.vocab.values()), key=len)
+    print(
+        f"{tokenizer.vocab_size:,} tokens from {result.stats.bytes / 1e6:,.1f} MB in "
+        f"{result.stats.seconds['total']:.1f} s; the longest is {longest!r}"
+    )
+    print(f"saved to {asked.out}; next: cs336 encode {asked.out} {asked.text} OUT.tokens")
+    return 0

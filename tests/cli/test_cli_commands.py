@@ -1,0 +1,259 @@
+"""The command line as its users see it: what it prints, what it leaves behind, its exit codes."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from cli_setup import PYTHON, ROOT, SMALL, cs336
+from safetensors.torch import load_file
+
+from cs336_lib.cli import COMMANDS
+from cs336_lib.cli.train_command import parse
+from cs336_lib.training import RunRecord, TrainConfig
+from cs336_lib.training.presets import PRESETS
+
+TEXT = "The cat sat on the mat. The dog ran to the cat, and the cat ran home.\n<|endoftext|>\n" * 300
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with a text and a finished run."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "cats.txt").write_text(TEXT)
+    code = cs336(
+        *("train", "tales-1m", *SMALL, "--data", folder / "cats.txt", "--name", "cats", "--runs", folder, "--quiet")
+    )
+    assert code == 0
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command, capsys):
+    assert cs336(command, "--help") == 0
+    shown = capsys.readouterr().out
+    assert f"cs336 {command}" in shown and len(shown) > 200
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["help"]])
+def test_help_lists_commands_and_a_first_walk(arguments, capsys):
+    assert cs336(*arguments) == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {name} " in shown for name in COMMANDS)
+    assert "cs336 train tales-1m" in shown
+
+
+def test_help_needs_no_torch():
+    code = "import sys; from cs336_lib.cli import main; main(['train', '--help']); print('torch' in sys.modules)"
+    done = subprocess.run([PYTHON, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_it_runs_as_a_module():
+    done = subprocess.run([PYTHON, "-m", "cs336_lib", "--version"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "0.1.0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["genrate"], "unknown command 'genrate'; did you mean 'generate'?"),
+        (["resume", "nowhere"], "nowhere is no run"),
+        (["eval", "nowhere"], "nowhere is no run"),
+        (["generate", "nowhere", "--top-p", "0"], "top_p is 0.0; it must be above 0"),
+        (["runs", "nowhere"], "there is no folder 'nowhere'"),
+        (["account", "gpt5"], "unknown preset 'gpt5'"),
+        (["export", "nowhere", "out"], "nowhere is no run"),
+        (["encode", "nowhere", "a.txt", "b"], "nowhere"),
+        (["train", "tales-1m", "--batch-size", "10", "--accumulation", "3"], "does not divide batch_size = 10"),
+        (["train", "tales-1m", "--data", "no-such.txt"], "no-such.txt"),
+        (["train", "no-such.json"], "no-such.json"),
+        (["train-tokenizer", "no-such.txt", "--out", "x"], "no-such.txt"),
+        (["data", "get", "no-such.txt"], "no-such.txt"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_code_2(arguments, says, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cs336(*arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith("error: ") and shown.err.count("\n") == 1 and says in shown.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [["train", "tales-1m", "--stepz", "3"], ["train"], ["runs", "--plots", "x"]])
+def test_options_that_do_not_exist_are_code_2(arguments, capsys):
+    assert cs336(*arguments) == 2
+    shown = capsys.readouterr().err
+    assert "nrecognized" in shown or "issing subcommand" in shown
+
+
+def test_unexpected_failures_are_code_1_and_can_be_traced(monkeypatch, capsys):
+    monkeypatch.setattr("cs336_lib.cli.import_module", lambda name: 1 / 0)
+    assert cs336("runs") == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    monkeypatch.setenv("CS336_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        cs336("runs")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_can_be_changed_option_by_option(name):
+    asked = parse([name, "--lr", "0.5", "--model.num-layers", "7", "--compile", "False"])
+    expected = PRESETS[name].replace(lr=0.5, compile=False, model=PRESETS[name].model.replace(num_layers=7))
+    assert asked.config == expected
+
+
+def test_the_width_follows_unless_it_is_given():
+    assert parse(["tales-1m", "--model.d-model", "256"]).config.model.d_ff == 704
+    assert parse(["tales-1m", "--model.d-model", "256", "--model.d-ff", "10"]).config.model.d_ff == 10
+
+
+def test_a_saved_config_is_a_preset(home):
+    asked = parse([str(home / "cats" / "config.json"), "--seed", "7"])
+    assert asked.config == RunRecord(home / "cats").config.replace(seed=7)
+
+
+def test_training_leaves_a_record_and_says_what_next(home, capsys):
+    record = RunRecord(home / "cats")
+    assert record.status["status"] == "finished"
+    assert record.config.model.vocab_size == 300
+    assert [step for step, _ in record.samples()] == [12]
+    assert record.samples()[0][1].startswith("Once upon a time")
+    assert cs336("resume", home / "cats", "--quiet") == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("finished: step 12, validation loss ") and "next: cs336 generate" in shown
+
+
+def test_a_run_is_not_overwritten(home, capsys):
+    assert cs336("train", home / "cats" / "config.json", "--runs", home, "--quiet") == 2
+    assert "cs336 resume" in capsys.readouterr().err
+
+
+def test_a_diverged_run_is_code_3(home, capsys):
+    code = cs336(
+        *("train", home / "cats" / "config.json", "--runs", home, "--name", "wild", "--quiet"),
+        *("--lr", "1e9", "--grad-clip", "0"),
+    )
+    assert code == 3
+    assert "error: diverged at step" in capsys.readouterr().err
+    assert RunRecord(home / "wild").status["status"] == "diverged"
+
+
+def test_ctrl_c_is_code_130_and_says_how_to_go_on(home, capsys, monkeypatch):
+    from cs336_lib.training.trainer import Trainer
+
+    step = Trainer._train_step
+
+    def pressed(self):
+        if self.step == 5:
+            import signal
+
+            signal.raise_signal(signal.SIGINT)
+        return step(self)
+
+    monkeypatch.setattr(Trainer, "_train_step", pressed)
+    arguments = ("train", home / "cats" / "config.json", "--runs", home, "--name", "stopped", "--quiet")
+    assert cs336(*arguments) == 130
+    assert f"stopped at step 6; go on with: cs336 resume {home / 'stopped'}" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert cs336("resume", home / "stopped", "--quiet") == 0
+    done, whole = (RunRecord(home / name).series("train_loss") for name in ("stopped", "cats"))
+    assert done == whole
+
+
+def test_runs_are_listed_and_drawn(home, capsys):
+    assert cs336("runs", home, "--plot", home / "losses.png") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:4] == ["run", "status", "step", "of"]
+    assert lines[1].split()[:4] == ["cats", "finished", "12", "12"]
+    assert (home / "losses.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_runs_is_no_error(tmp_path, capsys):
+    assert cs336("runs", tmp_path) == 0
+    assert "no runs" in capsys.readouterr().out
+
+
+def test_eval_measures_the_set_or_a_text(home, capsys):
+    assert cs336("eval", home / "cats", "--device", "cpu") == 0
+    shown = capsys.readouterr().out
+    loss = RunRecord(home / "cats").best()
+    assert f"loss       {loss:.4f}" in shown and "the whole set" in shown and "a byte" in shown
+    assert cs336("eval", home / "cats", "--text", home / "cats.txt", "--windows", "2", "--device", "cpu") == 0
+    assert "on 64 tokens (the first 2 windows)" in capsys.readouterr().out
+
+
+def test_eval_on_tales_shows_the_floor(tmp_path, capsys):
+    assert cs336("train", "tales-1m", *SMALL, "--runs", tmp_path, "--quiet") == 0
+    assert cs336("eval", tmp_path / "tales-1m", "--windows", "5", "--device", "cpu") == 0
+    shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert float(shown["floor"].split()[0]) < float(shown["loss"].split()[0])
+
+
+def test_generate_continues_prompts(home, capsys):
+    options = ("--max-tokens", "8", "--seed", "1", "--device", "cpu")
+    assert cs336("generate", home / "cats", "--prompt", "The cat", "The dog", *options) == 0
+    first = capsys.readouterr().out
+    assert first.startswith("The cat") and "\n\nThe dog" in first
+    assert cs336("generate", home / "cats", "--prompt", "The cat", "The dog", *options) == 0
+    assert capsys.readouterr().out == first
+
+
+def test_generate_reads_prompts_from_a_pipe(home):
+    command = [PYTHON, "-m", "cs336_lib", "generate", str(home / "cats"), "--max-tokens", "4", "--seed", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, input="The cat\nThe dog\n", cwd=home, capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("The cat") and "The dog" in done.stdout and done.stderr == ""
+
+
+def test_a_tokenizer_and_its_token_file(home, capsys):
+    assert cs336("train-tokenizer", home / "cats.txt", "--out", home / "bpe", "--vocab-size", "284") == 0
+    assert cs336("encode", home / "bpe", home / "cats.txt", home / "cats.tokens") == 0
+    shown = capsys.readouterr().out
+    assert "284 tokens" in shown and "bytes each" in shown
+    assert (home / "cats.tokens").stat().st_size > 4096
+
+
+def test_data_lists_and_peeks(home, capsys):
+    assert cs336("data", "list") == 0
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == {"tales", "tinystories", "owt"}
+    assert cs336("data", "peek", home / "cats.txt", "--count", "2") == 0
+    assert capsys.readouterr().out.count("The cat sat") == 2
+
+
+def test_account_knows_presets_and_runs(home, capsys):
+    assert cs336("account", "tinystories-17m") == 0
+    assert "22,696,448" in capsys.readouterr().out
+    assert cs336("account", home / "cats") == 0
+    parameters = RunRecord(home / "cats").environment["parameters"]
+    assert f"{parameters:,}" in capsys.readouterr().out
+
+
+def test_export_opens_in_transformers(home):
+    assert cs336("export", home / "cats", home / "exported") == 0
+    assert json.loads((home / "exported" / "config.json").read_text())["model_type"] == "llama"
+    assert (home / "exported" / "tokenizer.json").is_file()
+    assert "model.layers.0.self_attn.q_proj.weight" in load_file(home / "exported" / "model.safetensors")
+
+
+def test_everything_can_be_done_from_python_in_three_lines(home):
+    from cs336_lib.generation import generate
+    from cs336_lib.training.loading import load_run
+
+    run = load_run(home / "cats", device="cpu")
+    assert generate(run.model, run.tokenizer, "The cat").text
+
+
+def test_configs_on_disk_are_checked(tmp_path, capsys):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(TrainConfig.preset("tales-1m").to_dict() | {"learning_rate": 1}))
+    assert cs336("train", path) == 2
+    assert "unknown key 'learning_rate'" in capsys.readouterr().err
+
+
+def test_the_entry_point_is_named():
+    assert 'cs336 = "cs336_lib.cli:main"' in Path(ROOT / "pyproject.toml").read_text()
