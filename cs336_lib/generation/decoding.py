@@ -15,7 +15,7 @@ place in the window it is, and above the first layer keys hold what their token 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,7 +24,8 @@ from cs336_lib.generation.sampling import SamplingConfig, distribution, draw
 from cs336_lib.model import KVCache, TransformerLM
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True)
+class Step:
     """One new token of one row.
 
     Attributes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
@@ -15,7 +15,8 @@ from cs336_lib.training.records import RunRecord
 from cs336_lib.training.run_checkpoints import RunCheckpoints
 
 
-class LoadedRun(NamedTuple):
+@dataclass(frozen=True)
+class LoadedRun:
     """A model of a run, ready to use.
 
     Attributes:

@@ -1,11 +1,9 @@
 """Named runs: the assignment's, and one that a laptop finishes while you read on (chapter 6).
 
-| preset                 | model        | tokens   | made for                                     |
-|------------------------|--------------|----------|----------------------------------------------|
-| tales-1m               | 1 M          | 1.64 M   | two CPU cores, under three minutes           |
-| tinystories-17m        | 17 M         | 327.68 M | one GPU; the assignment's                    |
-| owt-17m                | 17 M         | 327.68 M | one GPU; the same budget on OpenWebText      |
-| tinystories-40m-tokens | 17 M         | 40.96 M  | the assignment's low-resource run, CPU / MPS |
+tales-1m                 1 M parameters    1.64 M tokens    two CPU cores, about three minutes
+tinystories-17m         17 M             327.68 M           one GPU; the assignment's
+owt-17m                 17 M             327.68 M           one GPU; the same budget on OpenWebText
+tinystories-40m-tokens  17 M              40.96 M           the assignment's low-resource run, CPU or MPS
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Run checkpoints: all that a bit-exact resume needs, in folders that are whole or not there (chapter 6).
 
-    checkpoints/step-00000400/    model.safetensors        the weights
-                                  optimizer.safetensors    moments, and the state of every random generator
-                                  state.json               the rest, and the hash of both files
+    checkpoints/step-00000400/    after a step: everything
     checkpoints/best-00000300/    weights of the smallest validation loss
+
+In each, `model.safetensors` has the weights, `optimizer.safetensors` the moments and the state of every random
+generator, and `state.json` the rest and the hash of both files.
 
 A folder is written under a temporary name and renamed when all in it is on the disk. The previous one is removed only
 then, so a full disk or a kill at any moment costs the newest checkpoint at most. Nothing is pickled.

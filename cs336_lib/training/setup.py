@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +95,11 @@ def wants_resident(config: TrainConfig, device: torch.device, nbytes: int) -> bo
 
 
 def facts(device: torch.device) -> dict[str, Any]:
-    """Return versions, device, threads and commit for a run's environment.json."""
+    """Return versions, device, threads, date and commit for a run's environment.json."""
     about: dict[str, Any] = dict(environment("torch", "numpy", "numba", "safetensors"))
     about["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
     about["threads"] = torch.get_num_threads()
+    about["date"] = datetime.now(UTC).strftime("%Y-%m-%d")
     if commit := _commit():
         about["commit"] = commit
     return about
