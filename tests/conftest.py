@@ -7,7 +7,8 @@ from pathlib import Path
 import matplotlib
 import pytest
 
-collect_ignore_glob = ["conftest.py", "*/conftest.py"]  # doctest collection would import them a second time, under clashing names
+# Doctest collection would import them a second time, under clashing names.
+collect_ignore_glob = ["conftest.py", "*/conftest.py"]
 
 matplotlib.use("agg")
 # Hypothesis keeps its examples outside of the checkout, which may be read-only.
