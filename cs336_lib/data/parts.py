@@ -2,7 +2,7 @@
 
     corpus.tokens.parts/plan.json     which text and which tokenizer the parts belong to
     corpus.tokens.parts/00000.ids     start, stop, count, check sum, ids
-    ...
+    corpus.tokens.parts/00001.ids     and so on, one file a part
     corpus.tokens.parts/whole         the token file while the parts are put together
 
 Where parts lie follows from the text alone. A part takes its name only when it is complete, so whoever is killed at any

@@ -170,7 +170,6 @@ def check_ids(ids: np.ndarray, vocab_size: int, what: str = "the array") -> None
 
     >>> check_ids(np.array([3, 9, 4]), 9)
     Traceback (most recent call last):
-    ...
     cs336_lib.data.token_format.TokenFileError: the array has id 9 at place 1, outside a vocabulary of 9
     """
     if ids.dtype.kind == "u" and vocab_size > np.iinfo(ids.dtype).max:

@@ -118,7 +118,6 @@ def log_prob(text: str) -> float:
 
     >>> log_prob("Once upon a time, there was a kind zebra.")
     Traceback (most recent call last):
-    ...
     cs336_lib.data.tales.parser.NotATaleError: the text leaves the grammar at byte 35, ... 'boy named ', 'girl named '
     """
     return parse(world.program(), text).log_prob

@@ -148,7 +148,6 @@ def compile_program(lexicon: str, rules: str, start: str = "story") -> Program:
     ...   Bye, {pet}!
     ... ''', start="story")
     Traceback (most recent call last):
-    ...
     cs336_lib.data.tales.lexicon.GrammarError: the choice before the closing one must be an even number ...
     """
     return _Compiler(read_lexicon(lexicon), g.read_rules(rules)).program(start)
