@@ -57,7 +57,7 @@ def run(arguments: Sequence[str]) -> int:
 def parse(arguments: Sequence[str]) -> Train:
     """Return what was asked for.
 
-    >>> parse(["tales-1m", "--steps", "70", "--model.num-layers", "2"]).config.model.num_layers
+    >>> parse(["tales-1m", "--steps", "700", "--model.num-layers", "2"]).config.model.num_layers
     2
     """
     from cs336_lib.training.presets import PRESETS
