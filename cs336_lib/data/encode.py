@@ -141,6 +141,7 @@ def _encode_parts(job: Job, workers: int, executor: Executor | None, progress: b
     pool = own or executor
     assert pool is not None
     pending: set[Future[Part]] = set()
+    places: dict[Future[Part], int] = {}
     with tqdm(
         total=job.plan.source_bytes,
         initial=sum(part.stop - part.start for part in there.values()),
@@ -152,10 +153,13 @@ def _encode_parts(job: Job, workers: int, executor: Executor | None, progress: b
         try:
             while True:
                 while len(pending) < 2 * workers and (index := next(todo, None)) is not None:
-                    pending.add(pool.submit(encode_part, job, index))
+                    future = pool.submit(encode_part, job, index)
+                    pending.add(future)
+                    places[future] = index
                 if not pending:
                     return encoded
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                _raise_first_failure(done, pending, places)
                 for future in done:
                     part = future.result()
                     encoded += part.stop - part.start
@@ -164,6 +168,15 @@ def _encode_parts(job: Job, workers: int, executor: Executor | None, progress: b
             wait([future for future in pending if not future.cancel()])
             if own is not None:
                 own.shutdown()
+
+
+def _raise_first_failure(done: set[Future[Part]], pending: set[Future[Part]], places: dict[Future[Part], int]) -> None:
+    """If a part failed, raise what is wrong first in the text, whichever worker was quicker."""
+    if failed := [places[future] for future in done if future.exception()]:
+        earlier = {future for future in pending if places[future] < min(failed)}
+        wait(earlier)
+        for future in sorted(done | earlier, key=places.__getitem__):
+            future.result()
 
 
 def _already_done(text_path: Path, out_path: Path, plan: Plan, progress: bool) -> Header | None:

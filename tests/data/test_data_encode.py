@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
@@ -421,3 +422,22 @@ def test_short_reads_are_gone_on_with(data, count, at_a_time):
             return super().read(min(size, at_a_time))
 
     assert pieces.read_fully(Slow(data), count) == data[:count]
+
+
+class _LateFirst(ThreadPoolExecutor):
+    """Threads that begin with the first part last."""
+
+    def submit(self, encode, job, index):
+        return super().submit(lambda: (time.sleep(0.3 if index == 0 else 0), encode(job, index))[1])
+
+
+def test_the_first_special_token_that_is_unknown_is_named_whichever_worker_is_quicker(tmp_path):
+    (tmp_path / "a").write_bytes(b"Once.\n<|endoftext|>\nTwice.\n" * 50)
+    with _LateFirst(4) as pool, pytest.raises(ValueError, match=r"\(at byte 6\)"):
+        encode_file(
+            tokenizer(()),
+            tmp_path / "a",
+            tmp_path / "a.tokens",
+            executor=pool,
+            part_bytes=100,
+        )
