@@ -7,7 +7,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from cs336_lib.experiments.suite import PlannedRun, Suite
-from cs336_lib.training import Corpus, RunRecord, TrainConfig, Trainer, prepare
+from cs336_lib.training import PreparedCorpus, RunRecord, TrainConfig, Trainer, prepare
 from cs336_lib.training.trainer import Writer
 
 DONE = ("finished", "diverged")
@@ -40,7 +40,7 @@ def run_suite(
         ValueError: there is no such scale, or a folder holds a run with another config.
     """
     home = Path(folder) / f"{suite.name}-{scale}"
-    corpora: dict[tuple[object, ...], Corpus] = {}
+    corpora: dict[tuple[object, ...], PreparedCorpus] = {}
     found = []
     plan = suite.plan(scale)
     with tqdm(plan, desc=f"{suite.name} ({scale})", unit="run", disable=not progress) as bar:
@@ -50,7 +50,9 @@ def run_suite(
     return found
 
 
-def _made(run: PlannedRun, folder: Path, corpora: dict[tuple[object, ...], Corpus], sample: Writer | None) -> RunRecord:
+def _made(
+    run: PlannedRun, folder: Path, corpora: dict[tuple[object, ...], PreparedCorpus], sample: Writer | None
+) -> RunRecord:
     """Return the record of a finished run, making it first if need be."""
     if (folder / "config.json").exists():
         record = RunRecord(folder)
@@ -63,7 +65,7 @@ def _made(run: PlannedRun, folder: Path, corpora: dict[tuple[object, ...], Corpu
     return trainer.fit()
 
 
-def _corpus(config: TrainConfig, corpora: dict[tuple[object, ...], Corpus]) -> Corpus:
+def _corpus(config: TrainConfig, corpora: dict[tuple[object, ...], PreparedCorpus]) -> PreparedCorpus:
     """Return what a run reads; runs that read the same share it."""
     what = (config.data, config.valid_data, config.data_bytes, config.tokenizer, config.model.vocab_size)
     if what not in corpora:

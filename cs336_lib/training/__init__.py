@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cs336_lib.training.checkpoint import load_checkpoint, save_checkpoint
     from cs336_lib.training.config import TrainConfig
-    from cs336_lib.training.corpus import Corpus, prepare
+    from cs336_lib.training.corpus import PreparedCorpus, prepare
     from cs336_lib.training.evaluation import Evaluation, evaluate
     from cs336_lib.training.loss import bits_per_byte, chunked_cross_entropy, cross_entropy, perplexity
     from cs336_lib.training.records import RunRecord, find_runs
@@ -36,7 +36,7 @@ _HOMES = {
     "load_checkpoint": "checkpoint",
     "RunRecord": "records",
     "find_runs": "records",
-    "Corpus": "corpus",
+    "PreparedCorpus": "corpus",
     "prepare": "corpus",
     "evaluate": "evaluation",
     "Evaluation": "evaluation",
@@ -56,7 +56,7 @@ __all__ = [
     "find_runs",
     "save_checkpoint",
     "load_checkpoint",
-    "Corpus",
+    "PreparedCorpus",
     "prepare",
     "evaluate",
     "Evaluation",

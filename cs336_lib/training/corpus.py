@@ -28,7 +28,7 @@ Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
-class Corpus:
+class PreparedCorpus:
     """What a run reads.
 
     Attributes:
@@ -44,7 +44,7 @@ class Corpus:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def prepare(config: TrainConfig, *, progress: bool = False, say: Say = lambda line: None) -> Corpus:
+def prepare(config: TrainConfig, *, progress: bool = False, say: Say = lambda line: None) -> PreparedCorpus:
     """Get text, train a tokenizer if none is given, and encode.
 
     Args:
@@ -90,7 +90,7 @@ def prepare(config: TrainConfig, *, progress: bool = False, say: Say = lambda li
         "train_sha256": _ids_hash(train),
         "valid_sha256": _ids_hash(valid),
     }
-    return Corpus(tokenizer, train, valid, about)
+    return PreparedCorpus(tokenizer, train, valid, about)
 
 
 def _texts(config: TrainConfig, home: Path, progress: bool) -> tuple[Path, Path | None, str]:

@@ -21,7 +21,7 @@ from cs336_lib.data.batches import EpochSampler, resident
 from cs336_lib.model import TransformerLM
 from cs336_lib.training import setup
 from cs336_lib.training.config import TrainConfig
-from cs336_lib.training.corpus import Corpus, prepare
+from cs336_lib.training.corpus import PreparedCorpus, prepare
 from cs336_lib.training.engine import SingleDevice
 from cs336_lib.training.evaluation import Evaluation, evaluate, flat_ids
 from cs336_lib.training.mirrors import Mirror, open_mirrors
@@ -57,7 +57,7 @@ class Trainer:
     >>> config = TrainConfig(model, data="counting", steps=60, warmup_steps=5, lr=0.03, device="cpu", log_every=20)
     >>> counting = np.arange(2000) % 11
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     trainer = Trainer(config, Path(folder) / "run", Corpus(None, counting, counting[:500]), progress=False)
+    ...     trainer = Trainer(config, Path(folder) / "run", PreparedCorpus(None, counting, counting[:500]), progress=False)
     ...     record = trainer.fit()
     ...     record.status["status"], record.last("valid_loss") < 0.1
     ('finished', True)
@@ -67,7 +67,7 @@ class Trainer:
         self,
         config: TrainConfig,
         folder: str | Path | None = None,
-        corpus: Corpus | None = None,
+        corpus: PreparedCorpus | None = None,
         *,
         write_sample: Writer | None = None,
         progress: bool = True,
@@ -125,7 +125,7 @@ class Trainer:
     def resume(
         cls,
         folder: str | Path,
-        corpus: Corpus | None = None,
+        corpus: PreparedCorpus | None = None,
         *,
         write_sample: Writer | None = None,
         progress: bool = True,

@@ -4,7 +4,7 @@ import numpy as np
 
 from cs336_lib.bpe import Tokenizer
 from cs336_lib.model import ModelConfig
-from cs336_lib.training import Corpus, TrainConfig
+from cs336_lib.training import PreparedCorpus, TrainConfig
 
 BYTES = Tokenizer({i: bytes([i]) for i in range(256)}, [], ["<|endoftext|>"])
 TEXT = "The cat sat on the mat. The dog ran to the cat.<|endoftext|>" * 60
@@ -27,7 +27,7 @@ CONFIG = TrainConfig(
 
 def corpus():
     ids = np.array(BYTES.encode(TEXT), dtype=np.uint16)
-    return Corpus(BYTES, ids[:-500], ids[-500:], {"name": "cats"})
+    return PreparedCorpus(BYTES, ids[:-500], ids[-500:], {"name": "cats"})
 
 
 def write_sample(model, tokenizer, config):
