@@ -56,8 +56,9 @@ class Trainer:
     >>> model = ModelConfig(vocab_size=11, context_length=8, d_model=16, num_layers=1, num_heads=2)
     >>> config = TrainConfig(model, data="counting", steps=60, warmup_steps=5, lr=0.03, device="cpu", log_every=20)
     >>> counting = np.arange(2000) % 11
+    >>> corpus = PreparedCorpus(None, counting, counting[:500])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     trainer = Trainer(config, Path(folder) / "run", PreparedCorpus(None, counting, counting[:500]), progress=False)
+    ...     trainer = Trainer(config, Path(folder) / "run", corpus, progress=False)
     ...     record = trainer.fit()
     ...     record.status["status"], record.last("valid_loss") < 0.1
     ('finished', True)
