@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from cs336_lib.model import TransformerLM
 from cs336_lib.optim import clip_grad_norm
 from cs336_lib.training.checkpoint import load_plain_state_dict, plain_state_dict
 from cs336_lib.training.precision import Precision
+from cs336_lib.training.ranks import Ranks
+from cs336_lib.training.run_checkpoints import RunCheckpoints
 
 Weights = dict[str, Tensor]
 
@@ -30,27 +35,30 @@ class SingleDevice:
         world_size: number of processes.
         device: where the model runs.
         precision: what it computes with.
+        ranks: the processes.
     """
 
-    rank = 0
-    world_size = 1
-
-    def __init__(self, device: torch.device, precision: Precision) -> None:
+    def __init__(self, device: torch.device, precision: Precision, ranks: Ranks | None = None) -> None:
         self.device, self.precision = device, precision
+        self.ranks = ranks or Ranks()
+        self.rank, self.world_size = self.ranks.rank, self.ranks.world_size
         self._scaler = torch.amp.GradScaler(device.type, enabled=precision.scaled)
 
     def setup(self, module: nn.Module) -> nn.Module:
         """Put a module to where it is trained and return what to call in its place."""
         return module.to(self.device)
 
-    def backward(self, loss: Tensor, last: bool = True) -> None:
-        """Add the gradients of a loss.
+    def part(self, last: bool) -> AbstractContextManager[None]:
+        """Return the context for one part of a step's batch, forward and backward.
 
         Args:
-            loss: of one part of the step's batch.
-            last: whether it is the last part. Only then do engines of several processes sum gradients over ranks
+            last: whether it is the last part. Only then do engines of several processes average gradients over ranks
                 (`no_sync` before).
         """
+        return nullcontext()
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of a loss of one part of the step's batch."""
         self._scaler.scale(loss).backward()
 
     def clip(self, parameters: list[nn.Parameter], optimizer: Optimizer, max_norm: float) -> Tensor:
@@ -79,6 +87,14 @@ class SingleDevice:
     def mean(self, value: Tensor) -> Tensor:
         """Return the mean of a value over all ranks."""
         return value
+
+    def checkpoints(self, folder: Path, keep: int, model: nn.Module, optimizer: Optimizer) -> RunCheckpoints:
+        """Return where the run's checkpoints are kept."""
+        return RunCheckpoints(folder, keep)
+
+    def whole_model(self, model: TransformerLM) -> TransformerLM | None:
+        """Return a model that rank 0 can call alone, and None or the same in the others."""
+        return model
 
     def synchronize(self) -> None:
         """Wait until the device has done all it was given."""

@@ -25,6 +25,10 @@ class Stop:
     A step that is cut in two could not be gone on with to the bit. A second Ctrl-C stops at once; the last checkpoint
     is there still. Outside of the main thread, which alone gets signals, this does nothing.
 
+    Args:
+        once: whether a second signal stops at once. Where torchrun passes on each signal that its processes got from
+            the terminal as well, a second one means nothing.
+
     Attributes:
         requested: whether to stop.
 
@@ -34,7 +38,8 @@ class Stop:
     True
     """
 
-    def __init__(self) -> None:
+    def __init__(self, once: bool = True) -> None:
+        self._once = once
         self.requested = False
         self._before: dict[int, Any] = {}
 
@@ -51,6 +56,8 @@ class Stop:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested and not self._once:
+            return
         if self.requested:
             raise Interrupted("stopped at once; the last checkpoint is as it was")
         self.requested = True

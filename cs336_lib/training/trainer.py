@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,13 @@ from cs336_lib.model import TransformerLM
 from cs336_lib.training import setup
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.corpus import PreparedCorpus, prepare
-from cs336_lib.training.engine import SingleDevice
+from cs336_lib.training.distributed import make_engine
 from cs336_lib.training.evaluation import Evaluation, evaluate, flat_ids
 from cs336_lib.training.mirrors import Mirror, open_mirrors
-from cs336_lib.training.precision import apply_tf32, choose_device, choose_precision
-from cs336_lib.training.records import RunRecord
-from cs336_lib.training.run_checkpoints import RunCheckpoints, Snapshot
+from cs336_lib.training.precision import apply_tf32
+from cs336_lib.training.ranks import Parallel, Ranks
+from cs336_lib.training.records import Onlooker, RunRecord
+from cs336_lib.training.run_checkpoints import Snapshot
 from cs336_lib.training.stopping import DivergedError, Stop
 from cs336_lib.training.throughput import Throughput, find_peak
 
@@ -44,10 +45,12 @@ class Trainer:
         corpus: what to read; by default what the config names.
         write_sample: writes the samples; none when None.
         progress: show a progress bar.
+        parallel: how the processes of `ranks` share the work: "ddp" or "fsdp".
+        ranks: the processes, each of which makes a trainer; from `cs336_lib.training.ranks.started`.
 
     Raises:
         FileExistsError: the folder holds a run already.
-        ValueError: config, corpus and device do not fit together.
+        ValueError: config, corpus, device and number of processes do not fit together.
 
     Source: handout, section 5.3 and problem (training_together).
 
@@ -72,17 +75,23 @@ class Trainer:
         *,
         write_sample: Writer | None = None,
         progress: bool = True,
+        parallel: Parallel | None = None,
+        ranks: Ranks | None = None,
         _record: RunRecord | None = None,
     ) -> None:
         folder = Path("runs") / config.name if folder is None else Path(folder)
-        if _record is None and (folder / "config.json").exists():
-            RunRecord.create(folder, config, {})  # raises: say so before hours of preparation
-        self.config, self.progress, self.write_sample = config, progress, write_sample
-        self.device = choose_device(config.device)
-        precision = choose_precision(self.device, config.precision, config.tf32)
+        ranks = ranks or Ranks()
+        self.config, self.progress, self.write_sample = config, progress and ranks.rank == 0, write_sample
+        ranks.check_same("config", {**config.to_dict(), "parallel": parallel})
+        with ranks.together():
+            if _record is None and (folder / "config.json").exists():
+                RunRecord.create(folder, config, {})  # raises: say so before hours of preparation
+            setup.check_batch(config, ranks.world_size)
+            self.engine = make_engine(parallel, ranks, config)
+        self.device, precision = self.engine.device, self.engine.precision
         apply_tf32(precision, self.device)
-        self.engine = SingleDevice(self.device, precision)
-        self.corpus = corpus or prepare(config, progress=progress, say=self._say)
+        self.corpus = corpus or ranks.in_turn(lambda: prepare(config, progress=self.progress, say=self._say))
+        ranks.check_same("data", setup.about_data(self.corpus))
 
         torch.manual_seed(config.seed)
         self.model = TransformerLM(config.model)
@@ -100,6 +109,7 @@ class Trainer:
             world_size=self.engine.world_size,
         )
         peak, stated_peak = find_peak(self.device, precision, config.peak_flops)
+        peak = peak and peak * ranks.world_size
         self._watch = Throughput(config.model, config.tokens // config.steps, peak)
 
         self.step = 0
@@ -116,11 +126,18 @@ class Trainer:
             "mfu_peak": stated_peak,
             "evaluation": f"{config.eval_windows} windows" if config.eval_windows else "the whole validation set",
             "data": self.corpus.facts,
+            **setup.about_ranks(parallel, ranks.world_size),
         }
-        self.record = _record or RunRecord.create(folder, config, {**setup.facts(self.device), **chosen})
-        self.checkpoints = RunCheckpoints(self.record.folder / "checkpoints", config.keep_checkpoints)
-        if _record is None and self.corpus.tokenizer is not None:
-            self.corpus.tokenizer.save(self.record.folder / "tokenizer")
+        with ranks.together():
+            if _record is None and ranks.rank == 0:
+                _record = RunRecord.create(folder, config, {**setup.facts(self.device), **chosen})
+                if self.corpus.tokenizer is not None:
+                    self.corpus.tokenizer.save(folder / "tokenizer")
+        with ranks.together():  # a rank that does not see what rank 0 made could not write its checkpoints
+            self.record = _record or Onlooker(folder)
+        self.checkpoints = self.engine.checkpoints(
+            self.record.folder / "checkpoints", config.keep_checkpoints, self.model, self.optimizer
+        )
 
     @classmethod
     def resume(
@@ -130,6 +147,8 @@ class Trainer:
         *,
         write_sample: Writer | None = None,
         progress: bool = True,
+        parallel: Parallel | None = None,
+        ranks: Ranks | None = None,
     ) -> Trainer:
         """Return a trainer that stands where the last good checkpoint of a run was written.
 
@@ -140,20 +159,30 @@ class Trainer:
             corpus: as for `Trainer`.
             write_sample: as for `Trainer`.
             progress: as for `Trainer`.
+            parallel: as for `Trainer`; it and the number of processes may differ from before.
+            ranks: as for `Trainer`.
 
         Raises:
             FileNotFoundError: the folder is no run.
+            ValueError: the checkpoint is of another model.
             RuntimeError: another process is running it.
         """
-        record = RunRecord(folder)
-        with record.locked():
-            trainer = cls(record.config, folder, corpus, write_sample=write_sample, progress=progress, _record=record)
+        ranks = ranks or Ranks()
+        with ranks.together():
+            record = (Onlooker if ranks.rank else RunRecord)(folder)
+            config = record.config
+        with ExitStack() as held:
+            with ranks.together():
+                held.enter_context(record.locked())
+            shared: Any = {"write_sample": write_sample, "progress": progress, "parallel": parallel, "ranks": ranks}
+            trainer = cls(config, folder, corpus, **shared, _record=record)
             try:
                 snapshot = trainer.checkpoints.load("last")
             except FileNotFoundError:
                 trainer._say(f"{folder} has no checkpoint yet; it begins anew")
             else:
-                trainer._load(snapshot)
+                with ranks.together():
+                    trainer._load(snapshot)
             record.rewind(trainer.step)
             record.note_resume({"step": trainer.step, **setup.facts(trainer.device)})
         return trainer
@@ -168,8 +197,10 @@ class Trainer:
             Interrupted: Ctrl-C or a request to terminate; a checkpoint was written, and the message says how to resume.
             OSError: the record could not be written; the last good checkpoint is there.
         """
-        with self.record.locked(), Stop() as stop:
-            self._mirrors, closers = open_mirrors(self.config, self.record.folder)
+        with self.record.locked(), Stop(once=self.engine.world_size == 1) as stop:
+            closers: list[Callable[[], Any]] = []
+            if self.engine.rank == 0:
+                self._mirrors, closers = open_mirrors(self.config, self.record.folder)
             self.record.set_status("running", self.step)
             try:
                 self._run(stop)
@@ -195,7 +226,7 @@ class Trainer:
         Args:
             windows: how many windows, 0 for the whole set; as the config says when None.
         """
-        rows = max(self.config.batch_size // self.config.accumulation, 1)
+        rows = max(self.config.batch_size // self.config.accumulation // self.engine.world_size, 1)
         with self.engine.precision.autocast(self.device):
             return evaluate(
                 self._fast_loss,
@@ -205,6 +236,7 @@ class Trainer:
                 windows=self.config.eval_windows if windows is None else windows,
                 device=self.device,
                 odd_loss_of=self._loss,
+                ranks=self.engine.ranks,
             )
 
     def _run(self, stop: Stop) -> None:
@@ -217,6 +249,7 @@ class Trainer:
                 lr = self._train_step()
                 pending += 1
                 bar.update()
+                stop.requested = self.engine.ranks.any(stop.requested)
                 last = self.step == config.steps
                 due = {
                     name: bool(every and self.step % every == 0) or last
@@ -253,9 +286,10 @@ class Trainer:
             x, y = self._sampler.next(self.device)
             if self._compiled:
                 torch.compiler.cudagraph_mark_step_begin()
-            with self.engine.precision.autocast(self.device):
-                loss = self._fast_loss(x, y) / config.accumulation
-            self.engine.backward(loss, last=part == config.accumulation - 1)
+            with self.engine.part(last=part == config.accumulation - 1):
+                with self.engine.precision.autocast(self.device):
+                    loss = self._fast_loss(x, y) / config.accumulation
+                self.engine.backward(loss)
             self._window += loss.detach()
         self._norm = self.engine.clip(list(self.model.parameters()), self.optimizer, config.grad_clip)
         self.engine.step(self.optimizer)
@@ -306,7 +340,9 @@ class Trainer:
 
     def _sample(self) -> None:
         if self.write_sample is not None and self.corpus.tokenizer is not None:
-            self.record.add_sample(self.step, self.write_sample(self.model, self.corpus.tokenizer, self.config))
+            model = self.engine.whole_model(self.model)
+            if self.engine.rank == 0 and model is not None:
+                self.record.add_sample(self.step, self.write_sample(model, self.corpus.tokenizer, self.config))
 
     def _save(self) -> None:
         weights, optimizer, own = self.engine.save(self.model, self.optimizer)
@@ -315,7 +351,7 @@ class Trainer:
             "sampler": self._sampler.state_dict(),
             "best": self._best if math.isfinite(self._best) else None,
             "seconds": self._watch.seconds,
-            "window": [self._window.item(), self._window_steps],
+            "window": [self.engine.mean(self._window).item(), self._window_steps],
         }
         self.checkpoints.save(Snapshot(self.step, weights, optimizer, self.engine.random_state(), extra))
 
