@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,11 @@ class DataParallel(SingleDevice):
     def setup(self, module: nn.Module) -> nn.Module:
         """Put a module to its device and give all ranks the weights of rank 0."""
         devices = [self.device] if self.device.type == "cuda" else None
-        self._wrapped = DistributedDataParallel(module.to(self.device), device_ids=devices, broadcast_buffers=False)
+        # The buffers are tables of positions, the same everywhere; the option that says so got a new name in torch 2.13.
+        known = signature(DistributedDataParallel).parameters
+        option = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        options: dict[str, Any] = {option: False}
+        self._wrapped = DistributedDataParallel(module.to(self.device), device_ids=devices, **options)
         return self._wrapped
 
     @contextmanager

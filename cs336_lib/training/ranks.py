@@ -146,13 +146,16 @@ class Ranks:
 
 
 @contextmanager
-def started(parallel: Parallel | None, device: str = "auto", timeout: float = TIMEOUT) -> Iterator[Ranks]:
+def started(
+    parallel: Parallel | None, device: str = "auto", timeout: float = TIMEOUT, rendezvous: str | None = None
+) -> Iterator[Ranks]:
     """Let the processes that torchrun started find each other.
 
     Args:
         parallel: how they share the work; None for one process.
         device: what they run on, as `TrainConfig.device`.
         timeout: seconds that a collective may take.
+        rendezvous: where they meet, such as "file:///shared/new-file"; None for where torchrun says.
 
     Yields:
         This process among them.
@@ -184,6 +187,12 @@ def started(parallel: Parallel | None, device: str = "auto", timeout: float = TI
                 "start as many processes at most (--nproc-per-node)"
             )
         torch.cuda.set_device(local_rank)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=timedelta(seconds=timeout))
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if cuda else "gloo",
+        init_method=rendezvous,
+        rank=int(os.environ["RANK"]),
+        world_size=world_size,
+        timeout=timedelta(seconds=timeout),
+    )
     yield Ranks(timeout)
     dist.destroy_process_group()  # not after an error: the others may be gone, and this would wait for them
