@@ -46,7 +46,7 @@ class DataParallel(SingleDevice):
     def setup(self, module: nn.Module) -> nn.Module:
         """Put a module to its device and give all ranks the weights of rank 0."""
         devices = [self.device] if self.device.type == "cuda" else None
-        # The buffers are tables of positions, the same everywhere; the option that says so got a new name in torch 2.13.
+        # The buffers are tables of positions, the same everywhere; torch 2.13 renamed the option.
         known = signature(DistributedDataParallel).parameters
         option = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
         options: dict[str, Any] = {option: False}

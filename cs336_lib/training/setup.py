@@ -99,6 +99,17 @@ def wants_resident(config: TrainConfig, device: torch.device, nbytes: int) -> bo
     return device.type == "cuda" and nbytes <= torch.cuda.get_device_properties(device).total_memory / 10
 
 
+def due(config: TrainConfig, step: int) -> dict[str, bool]:
+    """Return what is to be done after a step: "log", "evaluate", "sample", "save"; after the last one, all."""
+    every = {
+        "log": config.log_every,
+        "evaluate": config.eval_every,
+        "sample": config.sample_every,
+        "save": config.checkpoint_every,
+    }
+    return {name: step == config.steps or bool(steps and step % steps == 0) for name, steps in every.items()}
+
+
 def check_batch(config: TrainConfig, world_size: int) -> None:
     """Raise ValueError unless each rank gets the same number of windows in each part of a step."""
     if config.batch_size % (config.accumulation * world_size):

@@ -31,6 +31,7 @@ from cs336_lib.training.records import write_whole
 from cs336_lib.training.run_checkpoints import BadCheckpointError, RunCheckpoints, Snapshot
 
 SHARDS = "shards"
+_PATHS = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
 _OF_TORCH = ("torch.distributed.checkpoint.metadata", "torch.distributed.checkpoint.filesystem")
 
 
@@ -160,7 +161,13 @@ class _ListUnpickler(pickle.Unpickler):
         super().__init__(file)
 
     def find_class(self, module: str, name: str) -> Any:
-        plain = {"torch": ("Size",), "torch.serialization": ("_get_layout",), "collections": ("OrderedDict",)}
+        plain = {
+            "torch": ("Size",),
+            "torch.serialization": ("_get_layout",),
+            "collections": ("OrderedDict",),
+            "pathlib": _PATHS,
+            "pathlib._local": _PATHS,  # its name in Python 3.13
+        }
         found = super().find_class(module, name) if module in (*_OF_TORCH, *plain) else None
         if module in _OF_TORCH and isinstance(found, type) and found.__module__ == module:
             return found

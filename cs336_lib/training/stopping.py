@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.records import RunRecord
 
 
 class DivergedError(RuntimeError):
     """The loss is no number any more, or far above where it began."""
+
+
+def check_loss(config: TrainConfig, step: int, loss: float, lr: float, norm: float) -> None:
+    """Raise DivergedError if the training loss is no number or above the config's limit."""
+    if not loss <= config.loss_limit:
+        why = f"above {config.loss_limit:.1f}" if math.isfinite(loss) else "no number any more"
+        raise DivergedError(
+            f"diverged at step {step}: the training loss is {loss:.4g}, {why} (learning rate {lr:.3g}, "
+            f"gradient norm {norm:.3g}); try a lower lr or a longer warm-up"
+        )
 
 
 class Interrupted(KeyboardInterrupt):

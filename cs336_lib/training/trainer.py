@@ -29,7 +29,7 @@ from cs336_lib.training.precision import apply_tf32
 from cs336_lib.training.ranks import Parallel, Ranks
 from cs336_lib.training.records import Onlooker, RunRecord
 from cs336_lib.training.run_checkpoints import Snapshot
-from cs336_lib.training.stopping import DivergedError, Stop
+from cs336_lib.training.stopping import DivergedError, Stop, check_loss
 from cs336_lib.training.throughput import Throughput, find_peak
 
 Writer = Callable[[TransformerLM, Any, TrainConfig], str]
@@ -250,16 +250,7 @@ class Trainer:
                 pending += 1
                 bar.update()
                 stop.requested = self.engine.ranks.any(stop.requested)
-                last = self.step == config.steps
-                due = {
-                    name: bool(every and self.step % every == 0) or last
-                    for name, every in (
-                        ("log", config.log_every),
-                        ("evaluate", config.eval_every),
-                        ("sample", config.sample_every),
-                        ("save", config.checkpoint_every),
-                    )
-                }
+                due = setup.due(config, self.step)
                 if not any(due.values()) and not stop.requested:
                     continue
                 loss = self._read_loss()
@@ -267,7 +258,7 @@ class Trainer:
                 pending = 0
                 if due["log"]:
                     bar.set_postfix(self._log(loss, lr))
-                self._check(loss, lr)
+                check_loss(config, self.step, loss, lr, self._norm.item())
                 if due["evaluate"]:
                     self._evaluate_and_keep_best()
                 if due["sample"]:
@@ -316,14 +307,6 @@ class Trainer:
         self.record.append(line)
         for mirror in self._mirrors:
             mirror(line)
-
-    def _check(self, loss: float, lr: float) -> None:
-        if not loss <= self.config.loss_limit:
-            why = f"above {self.config.loss_limit:.1f}" if math.isfinite(loss) else "no number any more"
-            raise DivergedError(
-                f"diverged at step {self.step}: the training loss is {loss:.4g}, {why} (learning rate {lr:.3g}, "
-                f"gradient norm {self._norm.item():.3g}); try a lower lr or a longer warm-up"
-            )
 
     def _evaluate_and_keep_best(self) -> None:
         result = self.evaluate()
