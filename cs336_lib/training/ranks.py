@@ -187,12 +187,17 @@ def started(
                 "start as many processes at most (--nproc-per-node)"
             )
         torch.cuda.set_device(local_rank)
+    patience = timedelta(seconds=timeout)
+    url = rendezvous or "env://"
+    store, rank, _ = next(dist.rendezvous(url, int(os.environ["RANK"]), world_size, timeout=patience))
+    # torchrun's store outlives the processes that it starts again: they must not find addresses of those that died.
+    attempt = f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)} of {world_size}"
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if cuda else "gloo",
-        init_method=rendezvous,
-        rank=int(os.environ["RANK"]),
+        store=dist.PrefixStore(attempt, store),
+        rank=rank,
         world_size=world_size,
-        timeout=timedelta(seconds=timeout),
+        timeout=patience,
     )
     yield Ranks(timeout)
     dist.destroy_process_group()  # not after an error: the others may be gone, and this would wait for them

@@ -14,6 +14,7 @@ import json
 import pickle
 import secrets
 import shutil
+import warnings
 from pathlib import Path
 from typing import IO, Any
 
@@ -190,7 +191,9 @@ def read_whole(folder: Path, state: dict[str, Any]) -> Snapshot:
         for name, about in saved.items()
         if isinstance(about, TensorStorageMetadata)
     }
-    dcp.load(tensors, storage_reader=reader, no_dist=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)  # as intended
+        dcp.load(tensors, storage_reader=reader, no_dist=True)
     return files.snapshot_of(state, *_apart(tensors))
 
 
