@@ -24,8 +24,8 @@ from cs336_lib.model import TransformerLM
 from cs336_lib.optim import clip_grad_norm
 from cs336_lib.optim.sharding import part_of, whole
 from cs336_lib.training.engine import SingleDevice, Weights
-from cs336_lib.training.precision import Precision, choose_device, choose_precision
-from cs336_lib.training.ranks import Parallel, Ranks
+from cs336_lib.training.precision import Precision
+from cs336_lib.training.ranks import Ranks
 from cs336_lib.training.run_checkpoints import RunCheckpoints
 from cs336_lib.training.sharded_checkpoints import ShardedCheckpoints
 
@@ -105,7 +105,7 @@ class FullySharded(DataParallel):
     ) -> None:
         """Load what any engine saved, whole or sharded."""
         params = dict(model.named_parameters())
-        for name in weights.keys() & params.keys():
+        for name in sorted(weights.keys() & params.keys()):  # all ranks name the same one
             if weights[name].shape != params[name].shape:
                 shapes = f"{tuple(weights[name].shape)} there, {tuple(params[name].shape)} here"
                 raise ValueError(f"the checkpoint is of another model: {name} is {shapes}")
@@ -130,34 +130,6 @@ class FullySharded(DataParallel):
             copy = TransformerLM(model.config, device=self.device, dtype=next(iter(gathered.values())).dtype)
         copy.load_state_dict(gathered)
         return copy
-
-
-def make_engine(parallel: Parallel | None, ranks: Ranks, config: Any) -> SingleDevice:
-    """Return the engine for a run.
-
-    Args:
-        parallel: how processes share the work; None for one process.
-        ranks: the processes.
-        config: a `TrainConfig`; its `device`, `precision` and `tf32` decide.
-
-    Raises:
-        ValueError: there are several processes and no way to share, or the device is not there or can't share.
-    """
-    device = choose_device(config.device)
-    if parallel is None:
-        if ranks.world_size > 1:
-            raise ValueError(f"there are {ranks.world_size} processes: say how they share the work, 'ddp' or 'fsdp'")
-        return SingleDevice(device, choose_precision(device, config.precision, config.tf32))
-    if parallel not in ("ddp", "fsdp"):
-        raise ValueError(f"parallel is {parallel!r}; allowed: 'ddp', 'fsdp'")
-    if device.type == "mps":
-        if config.device != "auto":
-            raise ValueError("device is 'mps', on which processes can't share the work; use --device cpu")
-        device = torch.device("cpu")
-    if device.type == "cuda":
-        device = torch.device("cuda", ranks.local_rank)
-    engine = DataParallel if parallel == "ddp" else FullySharded
-    return engine(device, choose_precision(device, config.precision, config.tf32), ranks)
 
 
 def _spread(value: Any, like: Tensor) -> Any:

@@ -22,7 +22,7 @@ from cs336_lib.model import TransformerLM
 from cs336_lib.training import setup
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.corpus import PreparedCorpus, prepare
-from cs336_lib.training.distributed import make_engine
+from cs336_lib.training.engine import make_engine
 from cs336_lib.training.evaluation import Evaluation, evaluate, flat_ids
 from cs336_lib.training.mirrors import Mirror, open_mirrors
 from cs336_lib.training.precision import apply_tf32
@@ -109,11 +109,9 @@ class Trainer:
             world_size=self.engine.world_size,
         )
         peak, stated_peak = find_peak(self.device, precision, config.peak_flops)
-        peak = peak and peak * ranks.world_size
-        self._watch = Throughput(config.model, config.tokens // config.steps, peak)
+        self._watch = Throughput(config.model, config.tokens // config.steps, peak and peak * ranks.world_size)
 
-        self.step = 0
-        self._best = math.inf
+        self.step, self._best = 0, math.inf
         self._window, self._window_steps = torch.zeros((), device=self.device), 0
         self._norm = torch.zeros(())
         self._mirrors: list[Mirror] = []
@@ -135,9 +133,8 @@ class Trainer:
                     self.corpus.tokenizer.save(folder / "tokenizer")
         with ranks.together():  # a rank that does not see what rank 0 made could not write its checkpoints
             self.record = _record or Onlooker(folder)
-        self.checkpoints = self.engine.checkpoints(
-            self.record.folder / "checkpoints", config.keep_checkpoints, self.model, self.optimizer
-        )
+        kept = self.record.folder / "checkpoints", config.keep_checkpoints
+        self.checkpoints = self.engine.checkpoints(*kept, self.model, self.optimizer)
 
     @classmethod
     def resume(
@@ -198,9 +195,7 @@ class Trainer:
             OSError: the record could not be written; the last good checkpoint is there.
         """
         with self.record.locked(), Stop(once=self.engine.world_size == 1) as stop:
-            closers: list[Callable[[], Any]] = []
-            if self.engine.rank == 0:
-                self._mirrors, closers = open_mirrors(self.config, self.record.folder)
+            self._mirrors, closers = ([], []) if self.engine.rank else open_mirrors(self.config, self.record.folder)
             self.record.set_status("running", self.step)
             try:
                 self._run(stop)
@@ -226,13 +221,12 @@ class Trainer:
         Args:
             windows: how many windows, 0 for the whole set; as the config says when None.
         """
-        rows = max(self.config.batch_size // self.config.accumulation // self.engine.world_size, 1)
         with self.engine.precision.autocast(self.device):
             return evaluate(
                 self._fast_loss,
                 self.corpus.valid,
                 self.config.model.context_length,
-                batch_size=rows,
+                batch_size=self._sampler.batch_size,
                 windows=self.config.eval_windows if windows is None else windows,
                 device=self.device,
                 odd_loss_of=self._loss,
@@ -296,8 +290,7 @@ class Trainer:
         rates = self._watch.lap()
         line = {"train_loss": loss, "lr": lr, "grad_norm": self._norm.item(), **rates}
         self._write(line)
-        self._window.zero_()
-        self._window_steps = 0
+        self._window, self._window_steps = torch.zeros_like(self._window), 0
         shown = {"loss": f"{loss:.3f}", "lr": f"{lr:.1e}"}
         return shown | ({"tok/s": f"{rates['tokens_per_second']:,.0f}"} if rates else {})
 
