@@ -8,12 +8,15 @@ from cs336_lib.cli import DIVERGED, OK
 from cs336_lib.training import RunRecord
 
 
-def report(record: RunRecord) -> int:
-    """Print how a run ended and what to do next; return the exit code."""
+def report(record: RunRecord, rank: int = 0) -> int:
+    """Print, on rank 0, how a run ended and what to do next; return the exit code."""
     status = record.status
     if status["status"] == "diverged":
-        print(f"error: {status['message']}; the record is in {record.folder}", file=sys.stderr)
+        if rank == 0:
+            print(f"error: {status['message']}; the record is in {record.folder}", file=sys.stderr)
         return DIVERGED
+    if rank:
+        return OK
     loss, bits, rate = (record.last(name) for name in ("valid_loss", "valid_bits_per_byte", "tokens_per_second"))
     facts = [f"step {status['step']:,}"]
     facts += [f"validation loss {loss:.4f} nats a token"] if loss is not None else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -22,11 +22,16 @@ class Train:
         config: the run.
         runs: folder that the run's own folder is made in.
         quiet: no progress bar.
+        parallel: how the processes that torchrun started share the work: "ddp" (each has the whole model) or "fsdp"
+            (each has a part).
+        timeout: seconds that the processes wait for each other before one counts as lost.
     """
 
     config: Annotated[TrainConfig, tyro.conf.arg(name="")]
     runs: Path = Path("runs")
     quiet: bool = False
+    parallel: Literal["ddp", "fsdp"] | None = None
+    timeout: float = 600.0
 
 
 ABOUT = """Train a model and keep a record of it in runs/NAME.
@@ -38,6 +43,10 @@ Choose a preset (or a config.json of an earlier run), and change what you like:
   cs336 train tinystories-17m --data my_text.txt --batch-size 64
   cs336 train runs/tales-1m/config.json --name again --seed 1
 
+With several processes, and a restart from the last checkpoint when one dies:
+
+  torchrun --nproc-per-node=2 --max-restarts=3 -m cs336_lib train tales-1m --parallel ddp
+
 Ctrl-C saves a checkpoint; cs336 resume runs/NAME goes on. Exit code 3 says that the loss diverged.
 """
 
@@ -47,11 +56,21 @@ def run(arguments: Sequence[str]) -> int:
     asked = parse(arguments)
     from cs336_lib.cli.outcome import report
     from cs336_lib.generation import training_sample
+    from cs336_lib.training.ranks import started
+    from cs336_lib.training.setup import started_anew
     from cs336_lib.training.trainer import Trainer
 
-    folder = asked.runs / asked.config.name
-    trainer = Trainer(asked.config, folder, write_sample=training_sample, progress=not asked.quiet)
-    return report(trainer.fit())
+    config, folder = asked.config, asked.runs / asked.config.name
+    with started(asked.parallel, config.device, asked.timeout) as ranks:
+        options: Any = {
+            "write_sample": training_sample,
+            "progress": not asked.quiet,
+            "parallel": asked.parallel,
+            "ranks": ranks,
+        }
+        again = ranks.share(lambda: started_anew(folder, config))
+        trainer = Trainer.resume(folder, **options) if again else Trainer(config, folder, **options)
+        return report(trainer.fit(), ranks.rank)
 
 
 def parse(arguments: Sequence[str]) -> Train:

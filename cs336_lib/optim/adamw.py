@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cs336_lib.optim.sharding import local
 from cs336_lib.optim.state import MomentOptimizer, Path, wide, with_gradients
 
 # Pieces of this size, with their gradient and moments, stay in a core's second-level cache through all passes of an
@@ -131,10 +132,11 @@ def adamw_group(
     for (t, device, dtype), bucket in alike.items():
         alpha_t = lr * math.sqrt(1 - beta2**t) / (1 - beta1**t)
         keep = 1 - lr * weight_decay
-        work = bucket if dtype == wide(dtype) else [p.to(wide(dtype)) for p in bucket]
-        grads = [p.grad.to(wide(dtype)) for p in bucket if p.grad is not None]
-        m = [states[p]["exp_avg"] for p in bucket]
-        v = [states[p]["exp_avg_sq"] for p in bucket]
+        held = [local(p) for p in bucket]
+        work = held if dtype == wide(dtype) else [p.to(wide(dtype)) for p in held]
+        grads = [local(p.grad).to(wide(dtype)) for p in bucket if p.grad is not None]
+        m = [local(states[p]["exp_avg"]) for p in bucket]
+        v = [local(states[p]["exp_avg_sq"]) for p in bucket]
         way = path or ("foreach" if device.type == "cuda" else "loop")
         if way == "loop":
             thetas, gs, ms, vs = in_pieces(work, grads, m, v)
@@ -145,8 +147,8 @@ def adamw_group(
             # As tensors, the two numbers that change every step do not make the compiler start anew.
             changing = torch.tensor(alpha_t, dtype=torch.float64), torch.tensor(keep, dtype=torch.float64)
             compiled_loop()(work, grads, m, v, *changing, beta1, beta2, eps)
-        if work is not bucket:
-            torch._foreach_copy_(bucket, work)
+        if work is not held:
+            torch._foreach_copy_(held, work)
 
 
 def in_pieces(*lists: list[Tensor]) -> list[list[Tensor]]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
+
+from cs336_lib.optim.sharding import local
 
 EPSILON = 1e-6
 
 
 def clip_grad_norm(
-    parameters: Tensor | Iterable[Tensor], max_norm: float, *, error_if_nonfinite: bool = False
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    *,
+    error_if_nonfinite: bool = False,
+    add_up: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Scale all gradients together, in place, so that their joint L2 norm is at most `max_norm`.
 
@@ -27,6 +33,8 @@ def clip_grad_norm(
         parameters: parameters, of which those without a gradient are skipped.
         max_norm: M, the largest norm allowed.
         error_if_nonfinite: raise if the norm is inf or NaN. This waits for the device once.
+
+        add_up: adds to the sum of squares those of the gradients that other processes hold.
 
     Returns:
         The norm before clipping, a tensor without dimensions.
@@ -47,7 +55,7 @@ def clip_grad_norm(
     if not max_norm > 0:
         raise ValueError(f"max_norm is {max_norm}; it must be positive")
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
-    grads = [p.grad for p in parameters if p.grad is not None]
+    grads = [local(p.grad) for p in parameters if p.grad is not None]
     if not grads:
         return torch.zeros(())
     by_kind: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
@@ -60,7 +68,8 @@ def clip_grad_norm(
         for norm in torch._foreach_norm(alike, 2, dtype=torch.promote_types(dtype, torch.float32))
     ]
     widest = max((norm.dtype for norm in norms), key=lambda dtype: dtype.itemsize)
-    total = torch.stack([norm.to(widest) for norm in norms]).square().sum().sqrt()
+    total = torch.stack([norm.to(widest) for norm in norms]).square().sum()
+    total = (total if add_up is None else add_up(total)).sqrt()
     if error_if_nonfinite and not total.isfinite():
         blame = [i for i, grad in enumerate(grads) if not grad.isfinite().all()]
         where = f"gradients {blame} (counted among those present)" if blame else "their sum overflows"

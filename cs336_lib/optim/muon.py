@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from cs336_lib.optim.adamw import adamw_group, check_adamw
+from cs336_lib.optim.sharding import local, part_of, whole
 from cs336_lib.optim.state import MomentOptimizer, wide, with_gradients
 
 # x <- a x + b x^3 + c x^5 on each singular value. A steep slope at 0 lifts small values quickly: five rounds bring all
@@ -153,12 +154,13 @@ class Muon(MomentOptimizer):
             for p in bucket:
                 if not self.state[p]:
                     self.state[p]["momentum_buffer"] = torch.zeros_like(p, dtype=wide(dtype))
-            g = torch.stack([p.grad.to(wide(dtype)) for p in bucket if p.grad is not None])
+            g = [p.grad.to(wide(dtype)) for p in bucket if p.grad is not None]
             buffers = [self.state[p]["momentum_buffer"] for p in bucket]
-            torch._foreach_lerp_(buffers, list(g), 1 - momentum)
-            update = torch.stack(buffers)
+            torch._foreach_lerp_([local(b) for b in buffers], [local(one) for one in g], 1 - momentum)
+            # A matrix that is spread over processes is gathered here: its singular vectors are not those of its parts.
+            update = torch.stack([whole(b) for b in buffers])
             if group["nesterov"]:
-                update = g.lerp(update, momentum)
+                update = torch.stack([whole(one) for one in g]).lerp(update, momentum)
             ns_dtype = self.ns_dtype or (torch.bfloat16 if device.type == "cuda" else wide(dtype))
             # Matrices of one shape are orthogonalised together: one batched product instead of many small ones.
             step = orthogonal(update.to(ns_dtype), group["ns_steps"]).to(wide(dtype))
@@ -167,7 +169,8 @@ class Muon(MomentOptimizer):
             else:
                 factor = 0.2 * math.sqrt(max(rows, columns))
             for p, direction in zip(bucket, step, strict=True):
-                p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(direction * (group["lr"] * factor))
+                held = local(p).mul_(1 - group["lr"] * group["weight_decay"])
+                held.sub_(local(part_of(direction, p)) * (group["lr"] * factor))
 
 
 def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:

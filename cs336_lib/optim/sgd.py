@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from cs336_lib.optim.sharding import local
+
 
 class SGD(Optimizer):
     """theta_{t+1} = theta_t - lr / sqrt(t + 1) * gradient, for t = 0, 1, 2, ...
@@ -54,6 +56,6 @@ class SGD(Optimizer):
                     continue
                 state = self.state[p]
                 t = state.get("t", 0)
-                p.sub_(p.grad, alpha=group["lr"] / math.sqrt(t + 1))
+                local(p).sub_(local(p.grad), alpha=group["lr"] / math.sqrt(t + 1))
                 state["t"] = t + 1
         return loss

@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from cs336_lib.model import TransformerLM
 from cs336_lib.optim import clip_grad_norm
 from cs336_lib.training.checkpoint import load_plain_state_dict, plain_state_dict
-from cs336_lib.training.precision import Precision
+from cs336_lib.training.config import TrainConfig
+from cs336_lib.training.precision import Precision, choose_device, choose_precision
+from cs336_lib.training.ranks import Parallel, Ranks
+from cs336_lib.training.run_checkpoints import RunCheckpoints
 
 Weights = dict[str, Tensor]
 
@@ -30,27 +36,30 @@ class SingleDevice:
         world_size: number of processes.
         device: where the model runs.
         precision: what it computes with.
+        ranks: the processes.
     """
 
-    rank = 0
-    world_size = 1
-
-    def __init__(self, device: torch.device, precision: Precision) -> None:
+    def __init__(self, device: torch.device, precision: Precision, ranks: Ranks | None = None) -> None:
         self.device, self.precision = device, precision
+        self.ranks = ranks or Ranks()
+        self.rank, self.world_size = self.ranks.rank, self.ranks.world_size
         self._scaler = torch.amp.GradScaler(device.type, enabled=precision.scaled)
 
     def setup(self, module: nn.Module) -> nn.Module:
         """Put a module to where it is trained and return what to call in its place."""
         return module.to(self.device)
 
-    def backward(self, loss: Tensor, last: bool = True) -> None:
-        """Add the gradients of a loss.
+    def part(self, last: bool) -> AbstractContextManager[None]:
+        """Return the context for one part of a step's batch, forward and backward.
 
         Args:
-            loss: of one part of the step's batch.
-            last: whether it is the last part. Only then do engines of several processes sum gradients over ranks
+            last: whether it is the last part. Only then do engines of several processes average gradients over ranks
                 (`no_sync` before).
         """
+        return nullcontext()
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of a loss of one part of the step's batch."""
         self._scaler.scale(loss).backward()
 
     def clip(self, parameters: list[nn.Parameter], optimizer: Optimizer, max_norm: float) -> Tensor:
@@ -79,6 +88,14 @@ class SingleDevice:
     def mean(self, value: Tensor) -> Tensor:
         """Return the mean of a value over all ranks."""
         return value
+
+    def checkpoints(self, folder: Path, keep: int, model: nn.Module, optimizer: Optimizer) -> RunCheckpoints:
+        """Return where the run's checkpoints are kept."""
+        return RunCheckpoints(folder, keep)
+
+    def whole_model(self, model: TransformerLM) -> TransformerLM | None:
+        """Return a model that rank 0 can call alone, and None or the same in the others."""
+        return model
 
     def synchronize(self) -> None:
         """Wait until the device has done all it was given."""
@@ -120,3 +137,33 @@ class SingleDevice:
         for name, setter in setters.items():
             if name in states:
                 setter(states[name])
+
+
+def make_engine(parallel: Parallel | None, ranks: Ranks, config: TrainConfig) -> SingleDevice:
+    """Return the engine for a run.
+
+    Args:
+        parallel: how processes share the work; None for one process.
+        ranks: the processes.
+        config: its `device`, `precision` and `tf32` decide.
+
+    Raises:
+        ValueError: there are several processes and no way to share, or the device is not there or can't share.
+    """
+    device = choose_device(config.device)
+    if parallel is None:
+        if ranks.world_size > 1:
+            raise ValueError(f"there are {ranks.world_size} processes: say how they share the work, 'ddp' or 'fsdp'")
+        return SingleDevice(device, choose_precision(device, config.precision, config.tf32))
+    if parallel not in ("ddp", "fsdp"):
+        raise ValueError(f"parallel is {parallel!r}; allowed: 'ddp', 'fsdp'")
+    if device.type == "mps":
+        if config.device != "auto":
+            raise ValueError("device is 'mps', on which processes can't share the work; use --device cpu")
+        device = torch.device("cpu")
+    if device.type == "cuda":
+        device = torch.device("cuda", ranks.local_rank)
+    from cs336_lib.training.distributed import DataParallel, FullySharded  # much to import, for this alone
+
+    engine = DataParallel if parallel == "ddp" else FullySharded
+    return engine(device, choose_precision(device, config.precision, config.tf32), ranks)

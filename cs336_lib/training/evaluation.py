@@ -19,6 +19,7 @@ from torch import Tensor
 
 from cs336_lib.data import TokenFile
 from cs336_lib.training.loss import byte_count, perplexity
+from cs336_lib.training.ranks import Ranks
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Tokens = Any
@@ -68,6 +69,7 @@ def evaluate(
     device: torch.device | str = "cpu",
     odd_loss_of: Loss | None = None,
     progress: Callable[[int], object] = lambda more: None,
+    ranks: Ranks | None = None,
 ) -> Evaluation:
     """Measure the mean loss over a set of tokens.
 
@@ -81,6 +83,8 @@ def evaluate(
         odd_loss_of: used in place of `loss_of` for batches of another shape, which a compiled function would be
             compiled for again.
         progress: called with the number of windows done.
+        ranks: processes that share the batches, each of which must call this; a sharded model needs all of them for
+            each batch, so a rank without one runs the last again and does not count it.
 
     Returns:
         The loss and what it was measured on.
@@ -101,20 +105,22 @@ def evaluate(
     full, rest = divmod(len(ids) - 1, S)
     whole = not windows or windows >= full + (rest > 0)
     full = full if whole else windows
-    total, counted, done = torch.zeros((), dtype=torch.float64), 0, 0
-    for first in range(0, full, batch_size):
-        B = min(batch_size, full - first)
-        row = torch.from_numpy(ids[first * S : (first + B) * S + 1].astype(np.int64)).to(device)
-        x, y = row[:-1].view(B, S), row[1:].view(B, S)
-        loss = (loss_of if batch_size == B else odd_loss_of or loss_of)(x, y)
-        total, counted, done = total + loss.double().cpu() * y.numel(), counted + y.numel(), done + B
-        progress(B)
+    ranks = ranks or Ranks()
+    batches = [(first * S, min(batch_size, full - first), S) for first in range(0, full, batch_size)]
     if whole and rest:
-        row = torch.from_numpy(ids[full * S :].astype(np.int64)).to(device)
-        loss = (odd_loss_of or loss_of)(row[None, :-1], row[None, 1:])
-        total, counted, done = total + loss.double().cpu() * rest, counted + rest, done + 1
-        progress(1)
-    return Evaluation(total.item() / counted, counted, done, whole)
+        batches.append((full * S, 1, rest))
+    sums = torch.zeros(3, dtype=torch.float64)  # loss, targets, windows
+    for turn in range(0, len(batches), ranks.world_size):
+        mine = turn + ranks.rank
+        start, B, length = batches[min(mine, len(batches) - 1)]
+        row = torch.from_numpy(ids[start : start + B * length + 1].astype(np.int64)).to(device)
+        x, y = row[:-1].view(B, length), row[1:].view(B, length)
+        loss = (loss_of if (batch_size, S) == (B, length) else odd_loss_of or loss_of)(x, y)
+        if mine < len(batches):
+            sums += torch.tensor([loss.item() * y.numel(), y.numel(), B], dtype=torch.float64)
+            progress(B)
+    total, counted, done = ranks.total(sums.to(device if torch.device(device).type == "cuda" else "cpu")).tolist()
+    return Evaluation(total / counted, int(counted), int(done), whole)
 
 
 def flat_ids(tokens: Tokens) -> np.ndarray:

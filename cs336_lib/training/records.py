@@ -211,6 +211,30 @@ class RunRecord:
             return False
 
 
+class Onlooker(RunRecord):
+    """The record of a run as ranks other than 0 see it: they read it and write nothing."""
+
+    def set_status(self, status: Status, step: int, message: str = "", **facts: Any) -> None:
+        """Leave it to rank 0."""
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Leave it to rank 0."""
+
+    def add_sample(self, step: int, text: str, about: str = "") -> None:
+        """Leave it to rank 0."""
+
+    def rewind(self, step: int) -> None:
+        """Leave it to rank 0."""
+
+    def note_resume(self, facts: Mapping[str, Any]) -> None:
+        """Leave it to rank 0."""
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Leave it to rank 0."""
+        yield
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a file under a temporary name, then give it its own: it is never there in part."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")

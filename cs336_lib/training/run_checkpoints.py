@@ -90,7 +90,7 @@ class RunCheckpoints:
         """
         path = self._write(snapshot, "step")
         for old in self.steps()[: -self.keep]:
-            shutil.rmtree(self.path(old), ignore_errors=True)
+            self.remove(self.path(old))
         return path
 
     def save_best(self, snapshot: Snapshot) -> Path:
@@ -98,8 +98,16 @@ class RunCheckpoints:
         path = self._write(Snapshot(snapshot.step, snapshot.weights, extra=snapshot.extra), "best")
         for old in self.steps("best"):
             if old != snapshot.step:
-                shutil.rmtree(self.path(old, "best"), ignore_errors=True)
+                self.remove(self.path(old, "best"))
         return path
+
+    def remove(self, path: Path) -> None:
+        """Remove a folder that is no longer wanted."""
+        shutil.rmtree(path, ignore_errors=True)
+
+    def read(self, folder: Path) -> Snapshot:
+        """Read and verify one checkpoint; see `read_snapshot`."""
+        return read_snapshot(folder)
 
     def load(self, which: str | int = "last") -> Snapshot:
         """Read a checkpoint.
@@ -119,33 +127,41 @@ class RunCheckpoints:
         if not self.path(int(which)).is_dir():
             have = ", ".join(map(str, self.steps())) or "none"
             raise FileNotFoundError(f"{self.folder} has no checkpoint of step {which}; it has: {have}")
-        return read_snapshot(self.path(int(which)))
+        return self.read(self.path(int(which)))
 
     def _first_good(self, paths: list[Path]) -> Snapshot:
         for path in paths:
             try:
-                return read_snapshot(path)
+                return self.read(path)
             except BadCheckpointError as error:
                 warnings.warn(f"skipping a checkpoint: {error}", stacklevel=3)
         raise FileNotFoundError(f"{self.folder} has no good checkpoint")
 
     def _write(self, snapshot: Snapshot, kind: str) -> Path:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for leftover in self.folder.glob(".*.part"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        self._clean()
         path = self.path(snapshot.step, kind)
         temporary = self.folder / f".{path.name}.{secrets.token_hex(4)}.part"
         try:
             temporary.mkdir()
             write_snapshot(temporary, snapshot)
-            if path.exists():  # a resumed run writes the same step again
-                path.rename(self.folder / f".{path.name}.{secrets.token_hex(4)}.old.part")
-            temporary.rename(path)
-            _sync_folder(self.folder)
+            self._name(temporary, path)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         return path
+
+    def _clean(self) -> None:
+        """Make the folder, and remove what a killed process left in it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self.folder.glob(".*.part"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def _name(self, temporary: Path, path: Path) -> None:
+        """Give a complete checkpoint its name."""
+        if path.exists():  # a resumed run writes the same step again
+            path.rename(self.folder / f".{path.name}.{secrets.token_hex(4)}.old.part")
+        temporary.rename(path)
+        _sync_folder(self.folder)
 
 
 def write_snapshot(folder: Path, snapshot: Snapshot) -> None:
@@ -176,6 +192,10 @@ def read_snapshot(folder: Path) -> Snapshot:
     """
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        if "shards" in state:
+            from cs336_lib.training.sharded_checkpoints import read_whole
+
+            return read_whole(folder, state)
         files = {name: folder / name for name in state["sha256"]}
         for name, path in files.items():
             with path.open("rb") as file:
@@ -183,13 +203,18 @@ def read_snapshot(folder: Path) -> Snapshot:
                     raise BadCheckpointError(f"{path} does not match its hash")
         weights = load_file(files[MODEL])
         tensors = load_file(files[OPTIMIZER]) if OPTIMIZER in files else {}
-        rng = {name.removeprefix("rng."): value for name, value in tensors.items() if name.startswith("rng.")}
-        optimizer = unflatten_optimizer(tensors, state["optimizer"]) if state["optimizer"] is not None else None
-        return Snapshot(state["step"], weights, optimizer, rng, state["extra"])
+        return snapshot_of(state, weights, tensors)
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, BadCheckpointError):
             raise
         raise BadCheckpointError(f"{folder} is damaged or incomplete ({error})") from None
+
+
+def snapshot_of(state: dict[str, Any], weights: dict[str, Tensor], tensors: dict[str, Tensor]) -> Snapshot:
+    """Put a snapshot together from `state.json`, the weights and all other tensors."""
+    rng = {name.removeprefix("rng."): value for name, value in tensors.items() if name.startswith("rng.")}
+    optimizer = unflatten_optimizer(tensors, state["optimizer"]) if state["optimizer"] is not None else None
+    return Snapshot(state["step"], weights, optimizer, rng, state["extra"])
 
 
 def flatten_optimizer(state_dict: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +18,10 @@ from cs336_lib.environment import environment
 from cs336_lib.model import TransformerLM
 from cs336_lib.optim import SGD, AdamW, Muon, cosine_schedule, wsd_schedule
 from cs336_lib.training.config import TrainConfig
+from cs336_lib.training.corpus import PreparedCorpus
+from cs336_lib.training.evaluation import flat_ids
 from cs336_lib.training.loss import chunked_cross_entropy, cross_entropy
+from cs336_lib.training.records import CONFIG, RunRecord
 
 
 class LossModule(nn.Module):
@@ -92,6 +97,56 @@ def wants_resident(config: TrainConfig, device: torch.device, nbytes: int) -> bo
     if config.resident is not None:
         return config.resident
     return device.type == "cuda" and nbytes <= torch.cuda.get_device_properties(device).total_memory / 10
+
+
+def due(config: TrainConfig, step: int) -> dict[str, bool]:
+    """Return what is to be done after a step: "log", "evaluate", "sample", "save"; after the last one, all."""
+    every = {
+        "log": config.log_every,
+        "evaluate": config.eval_every,
+        "sample": config.sample_every,
+        "save": config.checkpoint_every,
+    }
+    return {name: step == config.steps or bool(steps and step % steps == 0) for name, steps in every.items()}
+
+
+def check_batch(config: TrainConfig, world_size: int) -> None:
+    """Raise ValueError unless each rank gets the same number of windows in each part of a step."""
+    if config.batch_size % (config.accumulation * world_size):
+        raise ValueError(
+            f"batch_size is {config.batch_size}, which {world_size} processes with accumulation = "
+            f"{config.accumulation} can't share evenly; use a multiple of {config.accumulation * world_size}"
+        )
+
+
+def about_data(corpus: PreparedCorpus) -> dict[str, Any]:
+    """Return what must be the same for two ranks to read the same text."""
+    sets = {"train": flat_ids(corpus.train), "valid": flat_ids(corpus.valid)}
+    about: dict[str, Any] = {f"{name}_tokens": len(ids) for name, ids in sets.items()}
+    starts = {f"{name}_start": hashlib.sha256(ids[: 1 << 20].tobytes()).hexdigest()[:16] for name, ids in sets.items()}
+    return about | starts | {name: corpus.facts[name] for name in corpus.facts if name.endswith("_sha256")}
+
+
+def about_ranks(parallel: str | None, world_size: int) -> dict[str, Any]:
+    """Return how processes share a run, for its environment.json; nothing for one process."""
+    launch = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    return {"parallel": parallel, "world_size": world_size, "launch": launch} if parallel else {}
+
+
+def started_anew(folder: Path, config: TrainConfig) -> bool:
+    """Return whether torchrun has started the processes of a run again, after one of them died.
+
+    Args:
+        folder: of the run.
+        config: what is asked for; a run of another one is not gone on with.
+    """
+    again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    launch = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    if not (folder / CONFIG).is_file():
+        return False
+    record = RunRecord(folder)
+    same = launch != "none" and record.environment.get("launch") == launch
+    return (again or same) and record.config == config
 
 
 def facts(device: torch.device) -> dict[str, Any]:

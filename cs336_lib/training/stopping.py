@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.records import RunRecord
 
 
 class DivergedError(RuntimeError):
     """The loss is no number any more, or far above where it began."""
+
+
+def check_loss(config: TrainConfig, step: int, loss: float, lr: float, norm: float) -> None:
+    """Raise DivergedError if the training loss is no number or above the config's limit."""
+    if not loss <= config.loss_limit:
+        why = f"above {config.loss_limit:.1f}" if math.isfinite(loss) else "no number any more"
+        raise DivergedError(
+            f"diverged at step {step}: the training loss is {loss:.4g}, {why} (learning rate {lr:.3g}, "
+            f"gradient norm {norm:.3g}); try a lower lr or a longer warm-up"
+        )
 
 
 class Interrupted(KeyboardInterrupt):
@@ -25,6 +37,10 @@ class Stop:
     A step that is cut in two could not be gone on with to the bit. A second Ctrl-C stops at once; the last checkpoint
     is there still. Outside of the main thread, which alone gets signals, this does nothing.
 
+    Args:
+        once: whether a second signal stops at once. Where torchrun passes on each signal that its processes got from
+            the terminal as well, a second one means nothing.
+
     Attributes:
         requested: whether to stop.
 
@@ -34,7 +50,8 @@ class Stop:
     True
     """
 
-    def __init__(self) -> None:
+    def __init__(self, once: bool = True) -> None:
+        self._once = once
         self.requested = False
         self._before: dict[int, Any] = {}
 
@@ -51,6 +68,8 @@ class Stop:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested and not self._once:
+            return
         if self.requested:
             raise Interrupted("stopped at once; the last checkpoint is as it was")
         self.requested = True

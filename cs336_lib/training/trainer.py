@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,14 @@ from cs336_lib.model import TransformerLM
 from cs336_lib.training import setup
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.corpus import PreparedCorpus, prepare
-from cs336_lib.training.engine import SingleDevice
+from cs336_lib.training.engine import make_engine
 from cs336_lib.training.evaluation import Evaluation, evaluate, flat_ids
 from cs336_lib.training.mirrors import Mirror, open_mirrors
-from cs336_lib.training.precision import apply_tf32, choose_device, choose_precision
-from cs336_lib.training.records import RunRecord
-from cs336_lib.training.run_checkpoints import RunCheckpoints, Snapshot
-from cs336_lib.training.stopping import DivergedError, Stop
+from cs336_lib.training.precision import apply_tf32
+from cs336_lib.training.ranks import Parallel, Ranks
+from cs336_lib.training.records import Onlooker, RunRecord
+from cs336_lib.training.run_checkpoints import Snapshot
+from cs336_lib.training.stopping import DivergedError, Stop, check_loss
 from cs336_lib.training.throughput import Throughput, find_peak
 
 Writer = Callable[[TransformerLM, Any, TrainConfig], str]
@@ -44,10 +45,12 @@ class Trainer:
         corpus: what to read; by default what the config names.
         write_sample: writes the samples; none when None.
         progress: show a progress bar.
+        parallel: how the processes of `ranks` share the work: "ddp" or "fsdp".
+        ranks: the processes, each of which makes a trainer; from `cs336_lib.training.ranks.started`.
 
     Raises:
         FileExistsError: the folder holds a run already.
-        ValueError: config, corpus and device do not fit together.
+        ValueError: config, corpus, device and number of processes do not fit together.
 
     Source: handout, section 5.3 and problem (training_together).
 
@@ -72,17 +75,23 @@ class Trainer:
         *,
         write_sample: Writer | None = None,
         progress: bool = True,
+        parallel: Parallel | None = None,
+        ranks: Ranks | None = None,
         _record: RunRecord | None = None,
     ) -> None:
         folder = Path("runs") / config.name if folder is None else Path(folder)
-        if _record is None and (folder / "config.json").exists():
-            RunRecord.create(folder, config, {})  # raises: say so before hours of preparation
-        self.config, self.progress, self.write_sample = config, progress, write_sample
-        self.device = choose_device(config.device)
-        precision = choose_precision(self.device, config.precision, config.tf32)
+        ranks = ranks or Ranks()
+        self.config, self.progress, self.write_sample = config, progress and ranks.rank == 0, write_sample
+        ranks.check_same("config", {**config.to_dict(), "parallel": parallel})
+        with ranks.together():
+            if _record is None and (folder / "config.json").exists():
+                RunRecord.create(folder, config, {})  # raises: say so before hours of preparation
+            setup.check_batch(config, ranks.world_size)
+            self.engine = make_engine(parallel, ranks, config)
+        self.device, precision = self.engine.device, self.engine.precision
         apply_tf32(precision, self.device)
-        self.engine = SingleDevice(self.device, precision)
-        self.corpus = corpus or prepare(config, progress=progress, say=self._say)
+        self.corpus = corpus or ranks.in_turn(lambda: prepare(config, progress=self.progress, say=self._say))
+        ranks.check_same("data", setup.about_data(self.corpus))
 
         torch.manual_seed(config.seed)
         self.model = TransformerLM(config.model)
@@ -100,10 +109,9 @@ class Trainer:
             world_size=self.engine.world_size,
         )
         peak, stated_peak = find_peak(self.device, precision, config.peak_flops)
-        self._watch = Throughput(config.model, config.tokens // config.steps, peak)
+        self._watch = Throughput(config.model, config.tokens // config.steps, peak and peak * ranks.world_size)
 
-        self.step = 0
-        self._best = math.inf
+        self.step, self._best = 0, math.inf
         self._window, self._window_steps = torch.zeros((), device=self.device), 0
         self._norm = torch.zeros(())
         self._mirrors: list[Mirror] = []
@@ -116,11 +124,17 @@ class Trainer:
             "mfu_peak": stated_peak,
             "evaluation": f"{config.eval_windows} windows" if config.eval_windows else "the whole validation set",
             "data": self.corpus.facts,
+            **setup.about_ranks(parallel, ranks.world_size),
         }
-        self.record = _record or RunRecord.create(folder, config, {**setup.facts(self.device), **chosen})
-        self.checkpoints = RunCheckpoints(self.record.folder / "checkpoints", config.keep_checkpoints)
-        if _record is None and self.corpus.tokenizer is not None:
-            self.corpus.tokenizer.save(self.record.folder / "tokenizer")
+        with ranks.together():
+            if _record is None and ranks.rank == 0:
+                _record = RunRecord.create(folder, config, {**setup.facts(self.device), **chosen})
+                if self.corpus.tokenizer is not None:
+                    self.corpus.tokenizer.save(folder / "tokenizer")
+        with ranks.together():  # a rank that does not see what rank 0 made could not write its checkpoints
+            self.record = _record or Onlooker(folder)
+        kept = self.record.folder / "checkpoints", config.keep_checkpoints
+        self.checkpoints = self.engine.checkpoints(*kept, self.model, self.optimizer)
 
     @classmethod
     def resume(
@@ -130,6 +144,8 @@ class Trainer:
         *,
         write_sample: Writer | None = None,
         progress: bool = True,
+        parallel: Parallel | None = None,
+        ranks: Ranks | None = None,
     ) -> Trainer:
         """Return a trainer that stands where the last good checkpoint of a run was written.
 
@@ -140,20 +156,30 @@ class Trainer:
             corpus: as for `Trainer`.
             write_sample: as for `Trainer`.
             progress: as for `Trainer`.
+            parallel: as for `Trainer`; it and the number of processes may differ from before.
+            ranks: as for `Trainer`.
 
         Raises:
             FileNotFoundError: the folder is no run.
+            ValueError: the checkpoint is of another model.
             RuntimeError: another process is running it.
         """
-        record = RunRecord(folder)
-        with record.locked():
-            trainer = cls(record.config, folder, corpus, write_sample=write_sample, progress=progress, _record=record)
+        ranks = ranks or Ranks()
+        with ranks.together():
+            record = (Onlooker if ranks.rank else RunRecord)(folder)
+            config = record.config
+        with ExitStack() as held:
+            with ranks.together():
+                held.enter_context(record.locked())
+            shared: Any = {"write_sample": write_sample, "progress": progress, "parallel": parallel, "ranks": ranks}
+            trainer = cls(config, folder, corpus, **shared, _record=record)
             try:
                 snapshot = trainer.checkpoints.load("last")
             except FileNotFoundError:
                 trainer._say(f"{folder} has no checkpoint yet; it begins anew")
             else:
-                trainer._load(snapshot)
+                with ranks.together():
+                    trainer._load(snapshot)
             record.rewind(trainer.step)
             record.note_resume({"step": trainer.step, **setup.facts(trainer.device)})
         return trainer
@@ -168,8 +194,8 @@ class Trainer:
             Interrupted: Ctrl-C or a request to terminate; a checkpoint was written, and the message says how to resume.
             OSError: the record could not be written; the last good checkpoint is there.
         """
-        with self.record.locked(), Stop() as stop:
-            self._mirrors, closers = open_mirrors(self.config, self.record.folder)
+        with self.record.locked(), Stop(once=self.engine.world_size == 1) as stop:
+            self._mirrors, closers = ([], []) if self.engine.rank else open_mirrors(self.config, self.record.folder)
             self.record.set_status("running", self.step)
             try:
                 self._run(stop)
@@ -195,16 +221,16 @@ class Trainer:
         Args:
             windows: how many windows, 0 for the whole set; as the config says when None.
         """
-        rows = max(self.config.batch_size // self.config.accumulation, 1)
         with self.engine.precision.autocast(self.device):
             return evaluate(
                 self._fast_loss,
                 self.corpus.valid,
                 self.config.model.context_length,
-                batch_size=rows,
+                batch_size=self._sampler.batch_size,
                 windows=self.config.eval_windows if windows is None else windows,
                 device=self.device,
                 odd_loss_of=self._loss,
+                ranks=self.engine.ranks,
             )
 
     def _run(self, stop: Stop) -> None:
@@ -217,16 +243,8 @@ class Trainer:
                 lr = self._train_step()
                 pending += 1
                 bar.update()
-                last = self.step == config.steps
-                due = {
-                    name: bool(every and self.step % every == 0) or last
-                    for name, every in (
-                        ("log", config.log_every),
-                        ("evaluate", config.eval_every),
-                        ("sample", config.sample_every),
-                        ("save", config.checkpoint_every),
-                    )
-                }
+                stop.requested = self.engine.ranks.any(stop.requested)
+                due = setup.due(config, self.step)
                 if not any(due.values()) and not stop.requested:
                     continue
                 loss = self._read_loss()
@@ -234,7 +252,7 @@ class Trainer:
                 pending = 0
                 if due["log"]:
                     bar.set_postfix(self._log(loss, lr))
-                self._check(loss, lr)
+                check_loss(config, self.step, loss, lr, self._norm.item())
                 if due["evaluate"]:
                     self._evaluate_and_keep_best()
                 if due["sample"]:
@@ -253,9 +271,10 @@ class Trainer:
             x, y = self._sampler.next(self.device)
             if self._compiled:
                 torch.compiler.cudagraph_mark_step_begin()
-            with self.engine.precision.autocast(self.device):
-                loss = self._fast_loss(x, y) / config.accumulation
-            self.engine.backward(loss, last=part == config.accumulation - 1)
+            with self.engine.part(last=part == config.accumulation - 1):
+                with self.engine.precision.autocast(self.device):
+                    loss = self._fast_loss(x, y) / config.accumulation
+                self.engine.backward(loss)
             self._window += loss.detach()
         self._norm = self.engine.clip(list(self.model.parameters()), self.optimizer, config.grad_clip)
         self.engine.step(self.optimizer)
@@ -271,8 +290,7 @@ class Trainer:
         rates = self._watch.lap()
         line = {"train_loss": loss, "lr": lr, "grad_norm": self._norm.item(), **rates}
         self._write(line)
-        self._window.zero_()
-        self._window_steps = 0
+        self._window, self._window_steps = torch.zeros_like(self._window), 0
         shown = {"loss": f"{loss:.3f}", "lr": f"{lr:.1e}"}
         return shown | ({"tok/s": f"{rates['tokens_per_second']:,.0f}"} if rates else {})
 
@@ -282,14 +300,6 @@ class Trainer:
         self.record.append(line)
         for mirror in self._mirrors:
             mirror(line)
-
-    def _check(self, loss: float, lr: float) -> None:
-        if not loss <= self.config.loss_limit:
-            why = f"above {self.config.loss_limit:.1f}" if math.isfinite(loss) else "no number any more"
-            raise DivergedError(
-                f"diverged at step {self.step}: the training loss is {loss:.4g}, {why} (learning rate {lr:.3g}, "
-                f"gradient norm {self._norm.item():.3g}); try a lower lr or a longer warm-up"
-            )
 
     def _evaluate_and_keep_best(self) -> None:
         result = self.evaluate()
@@ -306,7 +316,9 @@ class Trainer:
 
     def _sample(self) -> None:
         if self.write_sample is not None and self.corpus.tokenizer is not None:
-            self.record.add_sample(self.step, self.write_sample(self.model, self.corpus.tokenizer, self.config))
+            model = self.engine.whole_model(self.model)
+            if self.engine.rank == 0 and model is not None:
+                self.record.add_sample(self.step, self.write_sample(model, self.corpus.tokenizer, self.config))
 
     def _save(self) -> None:
         weights, optimizer, own = self.engine.save(self.model, self.optimizer)
@@ -315,7 +327,7 @@ class Trainer:
             "sampler": self._sampler.state_dict(),
             "best": self._best if math.isfinite(self._best) else None,
             "seconds": self._watch.seconds,
-            "window": [self._window.item(), self._window_steps],
+            "window": [self.engine.mean(self._window).item(), self._window_steps],
         }
         self.checkpoints.save(Snapshot(self.step, weights, optimizer, self.engine.random_state(), extra))
 

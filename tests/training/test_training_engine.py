@@ -25,7 +25,7 @@ def train(precision, steps=4, poison=None):
         x = torch.randint(257, (2, 8), generator=torch.Generator().manual_seed(step))
         optimizer.zero_grad()
         for part in range(2):
-            engine.backward(module(x[part : part + 1], x[part : part + 1]) / 2, last=part == 1)
+            engine.backward(module(x[part : part + 1], x[part : part + 1]) / 2)
         if step == poison:
             model.lm_head.weight.grad[0, 0] = torch.inf
         norms.append(engine.clip(list(model.parameters()), optimizer, 1.0).item())
