@@ -7,7 +7,7 @@ cores; "full" is the assignment's model and budget, for a GPU. What a suite asks
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cs336_lib.experiments.suite import Scale, Suite, Variation
 from cs336_lib.model.config import ModelConfig
@@ -33,6 +33,16 @@ QUICK = TrainConfig(
 CPU = TrainConfig.preset("tales-1m").replace(device="cpu", sample_every=0, checkpoint_every=0)
 FULL = TrainConfig.preset("tinystories-17m")
 BASES = {"quick": QUICK, "cpu": CPU, "full": FULL}
+QUICK_RATES = QUICK.replace(
+    model=QUICK.model.replace(num_layers=2, d_ff=128),
+    data_bytes=1_000_000,
+    steps=80,
+    warmup_steps=8,
+    lr=3e-2,
+    min_lr=3e-4,
+    eval_windows=64,
+)
+"""Base of the quick sweeps: they need many runs, so each is small. Its rate is the sweep's best."""
 
 
 def learning_rate(lr: float, **changes: object) -> Variation:
@@ -52,6 +62,15 @@ def _batches(base: TrainConfig, sizes: Sequence[int]) -> tuple[Variation, ...]:
             lr = float(f"{base.lr * math.sqrt(size / base.batch_size) * factor:.2g}")
             found.append(Variation(f"batch {size}, lr {lr:g}", {"batch_size": size, "lr": lr, "min_lr": lr / 100}))
     return tuple(found)
+
+
+def _grid(rates: Mapping[int, Sequence[float]]) -> tuple[Variation, ...]:
+    """Each batch size at rates of its own; sizes share most of them, so that they also compare at one rate."""
+    return tuple(
+        Variation(f"batch {size}, lr {lr:g}", {"batch_size": size, "lr": lr, "min_lr": lr / 100})
+        for size, tried in rates.items()
+        for lr in tried
+    )
 
 
 def _lower(changes: dict[str, object], name: str, base: TrainConfig) -> Variation:
@@ -98,22 +117,29 @@ def _leaderboard(base: TrainConfig) -> tuple[Variation, ...]:
 
 
 _SWEEP = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
+_QUICK_LR = tuple(learning_rate(lr) for lr in (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 10.0))
+_WIDE = (3e-3, 1e-2, 3e-2, 1e-1)
+_QUICK_BATCHES = _grid({1: _WIDE[:3], 4: _WIDE, 16: _WIDE, 64: _WIDE})
 
 _ALL = [
     Suite(
         "lr-sweep",
         "learning_rate",
         "Which learning rate is best, and where does training diverge?",
-        _rates(QUICK, _SWEEP),
-        {scale: Scale(base, variations=_rates(base, _SWEEP)) for scale, base in BASES.items()},
+        _QUICK_LR,
+        {
+            "quick": Scale(QUICK_RATES, variations=_QUICK_LR),
+            "cpu": Scale(CPU, variations=_rates(CPU, _SWEEP)),
+            "full": Scale(FULL, variations=_rates(FULL, _SWEEP)),
+        },
     ),
     Suite(
         "batch-size",
         "batch_size_experiment",
         "At equally many tokens, which batch size is best once its learning rate is tuned?",
-        _batches(QUICK, (1, 4, 16, 64)),
+        _QUICK_BATCHES,
         {
-            "quick": Scale(QUICK, variations=_batches(QUICK, (1, 4, 16, 64))),
+            "quick": Scale(QUICK_RATES, variations=_QUICK_BATCHES),
             "cpu": Scale(CPU, variations=_batches(CPU, (1, 4, 16, 64))),
             "full": Scale(FULL, variations=_batches(FULL, (1, 16, 64, 256, 1024))),
         },
