@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
 from cs336_lib.experiments.suite import PlannedRun, Suite
 from cs336_lib.training import PreparedCorpus, RunRecord, TrainConfig, Trainer, prepare
+from cs336_lib.training.records import CONFIG, write_whole
 from cs336_lib.training.trainer import Writer
 
 DONE = ("finished", "diverged")
@@ -24,7 +26,8 @@ def run_suite(
     """Make the runs of a suite that are not made yet.
 
     A run that diverged counts as made: that it did is a result. One that was interrupted goes on from its last
-    checkpoint.
+    checkpoint. One that another suite under the same folder has made already is copied: suites that ask about the same
+    model share its plain runs.
 
     Args:
         suite: the comparison.
@@ -60,9 +63,28 @@ def _made(
         if record.status["status"] in DONE:
             return record
         trainer = Trainer.resume(folder, _corpus(run.config, corpora), write_sample=sample, progress=False)
+    elif (twin := _twin(run.config, folder)) is not None:
+        return _copied(twin, run.config, folder)
     else:
         trainer = Trainer(run.config, folder, _corpus(run.config, corpora), write_sample=sample, progress=False)
     return trainer.fit()
+
+
+def _twin(config: TrainConfig, folder: Path) -> RunRecord | None:
+    """Return the record of a run of another suite that is done and differs in its name alone, None without one."""
+    for path in sorted(folder.parent.parent.glob(f"*/*/{CONFIG}")):
+        record = RunRecord(path.parent)
+        if record.status["status"] in DONE and record.config.replace(name=config.name) == config:
+            return record
+    return None
+
+
+def _copied(twin: RunRecord, config: TrainConfig, folder: Path) -> RunRecord:
+    """Copy a record, without its checkpoints, under another name; its config goes last, which makes it a run."""
+    left_out = shutil.ignore_patterns(CONFIG, "checkpoints", ".*")
+    shutil.copytree(twin.folder, folder, ignore=left_out, dirs_exist_ok=True)
+    write_whole(folder / CONFIG, config.to_json())
+    return RunRecord(folder)
 
 
 def _corpus(config: TrainConfig, corpora: dict[tuple[object, ...], PreparedCorpus]) -> PreparedCorpus:

@@ -47,6 +47,17 @@ def test_a_second_call_trains_nothing_again(made):
     assert [record.last("valid_loss") for _, record in again][::2] == [r.last("valid_loss") for _, r in runs][::2]
 
 
+def test_a_run_that_another_suite_has_made_is_copied_under_its_own_name(made, monkeypatch):
+    folder, runs = made
+    monkeypatch.setattr("cs336_lib.experiments.runner.Trainer", None)
+    twins = (Variation("plain"), Variation("wild", SUITE.variations[1].changes))
+    other = Suite("other", "problem", "question?", twins, {"quick": Scale(BASE)})
+    copies = run_suite(other, "quick", folder, progress=False)
+    assert [record.config.name for _, record in copies] == ["plain-seed0", "wild-seed0"]
+    assert [record.status["status"] for _, record in copies] == ["finished", "diverged"]
+    assert copies[0][1].metrics() == runs[0][1].metrics()
+
+
 def test_a_folder_with_another_run_is_refused_and_the_difference_named(made):
     folder, _ = made
     longer = Suite("tiny", "problem", "question?", SUITE.variations, {"quick": Scale(BASE.replace(steps=7))})

@@ -49,8 +49,8 @@ def test_a_variation_changes_what_it_says_and_nothing_else(name, scale):
         assert differs <= set(variation.changes) | follows
 
 
-@pytest.mark.parametrize("name", ["layer-norm", "post-norm", "nope", "swiglu"])
-def test_ablations_are_also_run_at_a_lower_rate(name):
+@pytest.mark.parametrize("name", ["layer-norm", "post-norm"])
+def test_ablations_whose_base_rate_diverges_are_also_run_at_a_lower_rate(name):
     for scale in SUITES[name].scales:
         rates = sorted({run.config.lr for run in SUITES[name].plan(scale)})
         assert len(rates) == 2
