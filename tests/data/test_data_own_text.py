@@ -1,0 +1,56 @@
+"""The reader's own text is found, bounded and never written to; a wrong name is an error, not a new file."""
+
+import pytest
+
+from cs336_lib.data.own_text import own_text
+
+STORIES = "One stor\u00ef.\n<|endoftext|>\nTwo.\n<|endoftext|>\n".encode()
+
+
+@pytest.fixture
+def text(tmp_path, monkeypatch):
+    path = tmp_path / "mine.txt"
+    path.write_bytes(STORIES)
+    monkeypatch.setenv("CS336_TEXT", str(path))
+    return path
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_without_the_variable_there_is_no_text(tmp_path, monkeypatch, value):
+    monkeypatch.delenv("CS336_TEXT", raising=False)
+    if value is not None:
+        monkeypatch.setenv("CS336_TEXT", value)
+    assert own_text(tmp_path) is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_short_text_is_copied_whole(text, tmp_path):
+    copy = own_text(tmp_path)
+    assert copy != text
+    assert copy.read_bytes() == text.read_bytes() == STORIES
+
+
+def test_a_long_text_ends_with_a_whole_document(text, tmp_path):
+    found = own_text(tmp_path, len(STORIES) - 2).read_bytes()
+    assert found == STORIES[: STORIES.index(b"<|endoftext|>") + len(b"<|endoftext|>")]
+    assert text.read_bytes() == STORIES
+
+
+def test_a_text_without_documents_ends_with_a_whole_character(text, tmp_path):
+    text.write_bytes("ï".encode() * 10)
+    assert own_text(tmp_path, 7).read_text(encoding="utf-8") == "ï" * 3
+
+
+def test_a_name_that_is_wrong_is_an_error_and_makes_no_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("CS336_TEXT", str(tmp_path / "none.txt"))
+    with pytest.raises(FileNotFoundError, match=r"CS336_TEXT is .*none\.txt.*full path"):
+        own_text(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_file_and_an_empty_bound_are_refused(text, tmp_path):
+    with pytest.raises(ValueError, match="most_bytes=0"):
+        own_text(tmp_path, 0)
+    text.write_bytes(b"")
+    with pytest.raises(ValueError, match="that file is empty"):
+        own_text(tmp_path)
