@@ -1,0 +1,23 @@
+"""`python -m cs336_lib`, whose rank 1 kills itself before step DIE_BEFORE the first time it is started."""
+
+import os
+import signal
+import sys
+
+from cs336_lib.cli import main
+from cs336_lib.training.trainer import Trainer
+
+step = Trainer._train_step
+
+
+def step_or_die(self):
+    """Kill the process where it is asked for."""
+    first = os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+    if first and str(self.step) == os.environ.get("DIE_BEFORE"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self)
+
+
+if __name__ == "__main__":
+    Trainer._train_step = step_or_die
+    sys.exit(main())

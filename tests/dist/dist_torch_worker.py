@@ -1,0 +1,75 @@
+"""One of two ranks that do everything the tests look at: FOLDER; the results are in the folder as JSON."""
+
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import torch
+from dist_torch_setup import CASES, CONFIG, MODEL, set_type, train
+
+from cs336_lib.model import ModelConfig
+from cs336_lib.training import Trainer
+from cs336_lib.training.ranks import started
+
+
+def error_of(make):
+    """Return what an error looks like to the user."""
+    try:
+        make()
+    except Exception as error:
+        return [type(error).__name__, str(error), getattr(error, "__notes__", [])]
+    return None
+
+
+def work(folder):
+    """Do it."""
+    rank, read, errors = int(os.environ["RANK"]), {}, {}
+    with started("ddp", "cpu", timeout=60, rendezvous=f"file://{folder / 'meeting'}") as ranks:
+        for parallel in ("ddp", "fsdp"):
+            options = {"parallel": parallel, "ranks": ranks}
+            for case, config in CASES.items():
+                set_type(case)
+                read[f"{parallel}-{case}"] = train(folder / f"{parallel}-{case}", config, **options)
+            set_type("adamw")
+            for optimizer in ("adamw", "muon"):
+                config = CONFIG.replace(optimizer=optimizer)
+                train(folder / f"{parallel}-{optimizer}-two-to-one", config, stop_before=4, **options)
+                resumed = folder / f"{parallel}-{optimizer}-one-to-two"
+                read[resumed.name] = train(resumed, None, resume=True, **options)
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                train(folder / f"{parallel}-damaged", CONFIG.replace(checkpoint_every=2), stop_before=4, **options)
+                if rank == 0:
+                    file = next((folder / f"{parallel}-damaged/checkpoints/step-00000004/shards").glob("__1_*"))
+                    file.write_bytes(file.read_bytes()[:-3])
+                ranks.gather(None)
+                train(folder / f"{parallel}-damaged", None, resume=True, **options)
+            errors[f"{parallel}-damaged"] = [str(one.message) for one in said if "skipping" in str(one.message)]
+
+            def start(config, parallel=parallel, corpus=True):
+                if corpus:
+                    train(folder / "never", config, parallel=parallel, ranks=ranks)
+                else:
+                    Trainer(config, folder / "never", progress=False, parallel=parallel, ranks=ranks)
+
+            errors[f"{parallel}-batch"] = error_of(lambda: start(CONFIG.replace(batch_size=7)))  # noqa: B023
+            errors[f"{parallel}-config"] = error_of(lambda: start(CONFIG.replace(lr=0.01 + rank)))  # noqa: B023
+            home = folder / f"home-{rank}"
+            home.mkdir(exist_ok=True)
+            if rank == 0:
+                (home / "text.txt").write_text("The cat sat. " * 200)
+            os.chdir(home)
+            bytes_only = ModelConfig(**{**MODEL.__dict__, "vocab_size": 260})
+            no_text = CONFIG.replace(data="./text.txt", model=bytes_only)
+            errors[f"{parallel}-text"] = error_of(lambda: start(no_text, corpus=False))  # noqa: B023
+            other = folder / f"{parallel}-other"
+            errors[f"{parallel}-other"] = error_of(lambda: train(other, None, resume=True, **options))  # noqa: B023
+            errors[f"{parallel}-taken"] = error_of(lambda: train(folder / "ddp-adamw", CASES["adamw"], **options))  # noqa: B023
+    (folder / f"rank-{rank}.json").write_text(json.dumps({"read": read, "errors": errors}))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    work(Path(sys.argv[1]))

@@ -1,0 +1,185 @@
+"""DDP and FSDP2 compute what one process computes; what two processes cannot do, they say and end."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from dist_torch_setup import CASES, CONFIG, MODEL, set_type, train
+
+from cs336_lib.model import ModelConfig
+from cs336_lib.training import RunRecord
+from cs336_lib.training.run_checkpoints import BadCheckpointError, RunCheckpoints, read_snapshot
+
+pytestmark = pytest.mark.dist
+HERE = Path(__file__).parent
+BOTH = pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+
+
+@pytest.fixture(autouse=True)
+def default_type():
+    """Give the type that other tests expect back."""
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Everything that one process and two have done."""
+    folder = tmp_path_factory.mktemp("ranks")
+    try:
+        for case, config in CASES.items():
+            set_type(case)
+            (folder / f"{case}.json").write_text(json.dumps(train(folder / f"one-{case}", config)))
+        set_type("adamw")
+        for optimizer in ("adamw", "muon"):
+            train(folder / f"stopped-{optimizer}", CONFIG.replace(optimizer=optimizer), stop_before=4)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    wide = json.dumps(CONFIG.replace(model=ModelConfig(**{**MODEL.__dict__, "d_ff": 40})).to_dict())
+    for parallel in ("ddp", "fsdp"):
+        for optimizer in ("adamw", "muon"):
+            shutil.copytree(folder / f"stopped-{optimizer}", folder / f"{parallel}-{optimizer}-one-to-two")
+        shutil.copytree(folder / "stopped-adamw", folder / f"{parallel}-other")
+        (folder / f"{parallel}-other" / "config.json").write_text(wide)
+    paths = os.pathsep.join([str(HERE), str(HERE.parents[1])])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2"}
+    environment["CS336_CACHE_DIR"] = str(folder / "cache")
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, str(HERE / "dist_torch_worker.py"), str(folder)],
+            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        said = [rank.communicate(timeout=150)[1] for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(said)[-4000:]
+    return folder
+
+
+def results(folder):
+    return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(2)]
+
+
+def assert_same_run(ours, theirs, tolerance):
+    for name in ("train_loss", "grad_norm", "valid_loss", "valid_tokens", "lr"):
+        assert RunRecord(ours).series(name)[0] == RunRecord(theirs).series(name)[0]
+        torch.testing.assert_close(
+            RunRecord(ours).series(name)[1], RunRecord(theirs).series(name)[1], rtol=tolerance, atol=tolerance
+        )
+    a, b = (RunCheckpoints(run / "checkpoints").load("last") for run in (ours, theirs))
+    assert a.step == b.step == 5 and a.weights.keys() == b.weights.keys()
+    for name, weight in a.weights.items():
+        torch.testing.assert_close(weight, b.weights[name], rtol=tolerance, atol=tolerance)
+    for index, values in b.optimizer["state"].items():
+        for key, value in values.items():
+            torch.testing.assert_close(a.optimizer["state"][index][key], value, rtol=tolerance, atol=tolerance)
+
+
+@BOTH
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_compute_what_one_does(folder, parallel, case):
+    """Losses, norms before clipping (all above the limit), evaluation, weights and moments after five steps."""
+    assert min(RunRecord(folder / f"one-{case}").series("grad_norm")[1]) > CONFIG.grad_clip
+    tolerance = 1e-5 if case == "float32" else 1e-10
+    assert_same_run(folder / f"{parallel}-{case}", folder / f"one-{case}", tolerance)
+
+
+def test_parts_of_a_batch_add_up_to_the_batch(folder):
+    for name in ("one", "ddp", "fsdp"):
+        assert_same_run(folder / f"{name}-accumulated", folder / "one-adamw", 1e-10)
+
+
+@BOTH
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_saved_at_one_and_gone_on_with_at_two(folder, parallel, optimizer):
+    assert_same_run(folder / f"{parallel}-{optimizer}-one-to-two", folder / f"one-{optimizer}", 1e-10)
+
+
+@BOTH
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_saved_at_two_and_gone_on_with_at_one(folder, parallel, optimizer):
+    run = folder / f"{parallel}-{optimizer}-two-to-one"
+    assert RunCheckpoints(run / "checkpoints").steps() == [3]
+    set_type("adamw")
+    train(run, None, resume=True)
+    assert_same_run(run, folder / f"one-{optimizer}", 1e-10)
+
+
+@BOTH
+def test_ranks_read_disjoint_windows_and_together_those_of_one_process(folder, parallel):
+    alone = json.loads((folder / "adamw.json").read_text())
+    for name, first in ((f"{parallel}-adamw", 0), (f"{parallel}-adamw-one-to-two", 3)):
+        zero, one = (rank["read"][name] for rank in results(folder))
+        assert [step for step, _ in zero] == list(range(first, 5))
+        for (_, a), (_, b), (_, both) in zip(zero, one, alone[first:], strict=True):
+            assert a + b == both
+            assert len({tuple(row) for row in both}) == len(both), "the windows of this corpus all differ"
+
+
+@BOTH
+def test_a_damaged_shard_costs_only_its_steps(folder, parallel):
+    for rank in results(folder):
+        (said,) = rank["errors"][f"{parallel}-damaged"]
+        assert "step-00000004" in said and "does not match its hash" in said
+    assert RunRecord(folder / f"{parallel}-damaged").environment["resumed"][0]["step"] == 2
+    assert_same_run(folder / f"{parallel}-damaged", folder / "one-adamw", 1e-10)
+
+
+@BOTH
+def test_only_the_wanted_checkpoints_stay_and_are_whole(folder, parallel):
+    checkpoints = RunCheckpoints(folder / f"{parallel}-adamw" / "checkpoints")
+    assert checkpoints.steps() == [3, 5] and len(checkpoints.steps("best")) == 1
+    assert not list(checkpoints.folder.glob(".*.part"))
+
+
+def test_the_record_says_how_it_was_run(folder):
+    about = RunRecord(folder / "fsdp-adamw").environment
+    assert (about["parallel"], about["world_size"]) == ("fsdp", 2)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("what", "kind", "words"),
+    [
+        ("batch", "ValueError", "batch_size is 7, which 2 processes with accumulation = 1 can't share"),
+        ("config", "ValueError", "rank 1 has another config than rank 0: lr is 1.01, not 0.01"),
+        ("text", "FileNotFoundError", "rank 1 of 2: "),
+        ("other", "ValueError", "the checkpoint is of another model"),
+        ("taken", "FileExistsError", "holds a run already"),
+    ],
+)
+def test_bad_input_ends_all_ranks_and_rank_0_tells(folder, parallel, what, kind, words):
+    errors = [rank["errors"][f"{parallel}-{what}"] for rank in results(folder)]
+    for error in errors:
+        assert error[0] == kind and words in error[1]
+    assert [bool(error[2]) for error in errors] == [False, True]
+    assert not (folder / "never").exists()
+
+
+class _Harm:
+    def __reduce__(self):
+        return os.system, ("true",)
+
+
+def test_a_list_of_contents_that_would_run_code_is_refused(folder, tmp_path):
+    import hashlib
+    import pickle
+
+    run = shutil.copytree(folder / "fsdp-adamw" / "checkpoints" / "step-00000005", tmp_path / "step")
+    (run / "shards/.metadata").write_bytes(pickle.dumps(_Harm()))
+    state = json.loads((run / "state.json").read_text())
+    state["sha256"]["shards/.metadata"] = hashlib.sha256((run / "shards/.metadata").read_bytes()).hexdigest()
+    (run / "state.json").write_text(json.dumps(state))
+    with pytest.raises(BadCheckpointError, match="which no checkpoint does"):
+        read_snapshot(run)
