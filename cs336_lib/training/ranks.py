@@ -23,6 +23,12 @@ TOLD = "rank 0 tells this error"
 TIMEOUT = 600.0
 """Seconds that a collective may take before it is an error."""
 _PATIENCE = timedelta(days=7)  # one rank prepares the data while the others wait
+_LOST = (
+    "Timed out waiting",
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Broken pipe",
+)  # in gloo's errors
 _ERRORS = (FileExistsError, FileNotFoundError, ValueError, TypeError, OSError, RuntimeError)
 
 
@@ -162,6 +168,7 @@ def started(
 
     Raises:
         ValueError: `parallel` and the number of processes do not fit together.
+        RuntimeError: another process did not answer in time, or is gone.
 
     >>> with started(None) as ranks:
     ...     ranks.world_size
@@ -199,5 +206,14 @@ def started(
         world_size=world_size,
         timeout=patience,
     )
-    yield Ranks(timeout)
+    try:
+        yield Ranks(timeout)
+    except RuntimeError as error:
+        if not any(words in str(error) for words in _LOST):
+            raise
+        raise RuntimeError(
+            f"rank {rank} of {world_size}: another process did not answer within {timeout:g} s, or is gone; go on from "
+            "the last checkpoint with torchrun and resume (torchrun --max-restarts does so by itself); if it was only "
+            "slow, give it longer with --timeout"
+        ) from error
     dist.destroy_process_group()  # not after an error: the others may be gone, and this would wait for them

@@ -51,6 +51,15 @@ def test_killed_in_the_middle_and_finished_with_the_same_weights(tmp_path, paral
     print(parallel, *hashes)
 
 
+def test_a_rank_that_hangs_ends_the_run_after_the_timeout(tmp_path):
+    done = torchrun(tmp_path, "ddp", "hangs", "--timeout", "4", restarts=0, SLEEP_BEFORE="6")
+    assert done.returncode != 0
+    told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert told[0].startswith("error: rank 0 of 2: another process did not answer within 4 s"), done.stderr[-3000:]
+    assert "--timeout" in told[0] and "resume" in told[0]
+    assert sorted(RunCheckpoints(tmp_path / "hangs" / "checkpoints").steps()) == [4]
+
+
 def test_a_bad_command_is_told_once_and_ends_all(tmp_path):
     done = torchrun(tmp_path, "fsdp", "bad", "--batch-size", "5", restarts=0)
     assert done.returncode != 0 and not (tmp_path / "bad").exists()
