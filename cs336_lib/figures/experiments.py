@@ -54,7 +54,7 @@ def runs(
             if floor is not None:
                 axes.axhline(floor[1], color=INK, ls=":", lw=1.2, label=floor[0] if axes is by_step else None)
             if top is not None:
-                axes.set_ylim(top=top)
+                axes.set_ylim(_below(top, [value for _, _, values in curves.values() for value in values]), top)
         by_step.set_ylabel(ylabel)
         by_time.tick_params(labelleft=False)
         figure.legend(loc="outside upper center", ncols=3)
@@ -84,8 +84,14 @@ def sweep(
         if any(not math.isfinite(y) for series in points.values() for _, y in series):
             axes.plot([], [], "x", ms=8, mew=2, color=INK, label="diverged")
         axes.set_xscale("log")
-        axes.set_ylim(top=edge)
+        axes.set_ylim(_below(edge, finite), edge)
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
         axes.legend()
         return figure
+
+
+def _below(top: float, values: Sequence[float]) -> float:
+    """Return the lower end of an axis that ends at `top`, a little under the lowest value in it."""
+    lowest = min((value for value in values if value < top), default=top - 1.0)
+    return lowest - 0.05 * (top - lowest)

@@ -24,3 +24,10 @@ def test_a_sweep_marks_what_diverged_at_the_upper_edge():
     assert list(axes.lines[0].get_xdata()) == [0.01, 0.1]
     assert list(axes.lines[1].get_xdata()) == [1.0]
     assert "diverged" in [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_a_run_that_diverges_leaves_the_axis_of_the_others_alone():
+    curves = {"a": ([1, 2], [1, 2], [3.0, 1.0]), "b": ([1, 2], [1, 2], [5.0, 1e6])}
+    for axes in experiments.runs(curves, "loss", top=11.0).axes:
+        low, high = axes.get_ylim()
+        assert (round(low, 6), high) == (0.5, 11.0)

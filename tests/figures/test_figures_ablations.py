@@ -1,0 +1,16 @@
+"""Gradient norms and pairs of seeds are drawn as they are."""
+
+from cs336_lib.figures import ablations
+
+
+def test_gradient_norms_stand_on_a_logarithmic_axis_with_the_clip():
+    axes = ablations.gradient_norms({"a#0": ([1, 2], [0.1, 0.2], [5.0, 500.0])}, clip=1.0).axes[0]
+    assert axes.get_yscale() == "log"
+    assert list(axes.lines[0].get_ydata()) == [5.0, 500.0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "clipped to 1"]
+
+
+def test_runs_of_a_seed_are_joined_and_means_marked():
+    axes = ablations.pairs({"gate": {"SwiGLU": [1.0, 2.0], "SiLU": [3.0, 5.0]}}, "loss").axes[0]
+    assert [list(line.get_ydata()) for line in axes.lines] == [[1.0, 3.0], [2.0, 5.0], [1.5, 1.5], [4.0, 4.0]]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["SwiGLU", "SiLU"]
