@@ -61,6 +61,40 @@ def runs(
         return figure
 
 
+def steps(
+    curves: Mapping[str, Sequence[float]],
+    ylabel: str,
+    *,
+    every: int = 1,
+    dotted: Mapping[str, Sequence[float]] | None = None,
+    level: tuple[str, float] | None = None,
+) -> Figure:
+    """Draw values of one step after another, on a logarithmic axis.
+
+    Args:
+        curves: name -> a value for each `every` steps. With `every` above 1 the first stands at that step, not at 0.
+        ylabel: what the values are, with their unit.
+        every: steps between two values.
+        dotted: name -> what was predicted for the curve of that name, drawn dotted in its colour.
+        level: name and height of a dashed line.
+    """
+    first = 0 if every == 1 else every
+    with style():
+        figure, (axes,) = new_figure(7.2, 3.4)
+        for color, (name, values) in zip(COLORS.values(), curves.items(), strict=False):
+            places = range(first, first + every * len(values), every)
+            axes.plot(places, values, lw=1.4, color=color, label=name)
+            if dotted is not None:
+                axes.plot(places, dotted[name], lw=1.4, ls=":", color=color)
+        if level is not None:
+            axes.axhline(level[1], color=INK, ls="--", lw=1.2, label=level[0])
+        axes.set_yscale("log")
+        axes.set_xlabel("step")
+        axes.set_ylabel(ylabel)
+        axes.legend()
+        return figure
+
+
 def sweep(
     points: Mapping[str, Sequence[tuple[float, float]]], xlabel: str, ylabel: str, *, top: float | None = None
 ) -> Figure:

@@ -31,3 +31,9 @@ def test_a_run_that_diverges_leaves_the_axis_of_the_others_alone():
     for axes in experiments.runs(curves, "loss", top=11.0).axes:
         low, high = axes.get_ylim()
         assert (round(low, 6), high) == (0.5, 11.0)
+
+
+def test_steps_are_drawn_one_after_another():
+    axes = experiments.steps({"a": [3.0, 2.0]}, "loss").axes[0]
+    assert list(axes.lines[0].get_ydata()) == [3.0, 2.0]
+    assert axes.get_yscale() == "log"
