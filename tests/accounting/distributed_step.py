@@ -7,6 +7,7 @@ import json
 import sys
 from contextlib import nullcontext
 from datetime import timedelta
+from inspect import signature
 
 import torch
 import torch.distributed as dist
@@ -48,7 +49,9 @@ class Payloads(TorchDispatchMode):
 def wrapped(strategy, cfg):
     model = TransformerLM(cfg)
     if strategy == "ddp":
-        return DistributedDataParallel(model, broadcast_buffers=False, bucket_cap_mb=0.01)
+        known = signature(DistributedDataParallel).parameters  # torch 2.13 renamed the option
+        option = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        return DistributedDataParallel(model, bucket_cap_mb=0.01, **{option: False})
     for layer in model.layers:
         fully_shard(layer, reshard_after_forward=strategy == "fsdp")
     return fully_shard(model)

@@ -1,0 +1,152 @@
+"""The figures of chapter 11: memory of a rank, shards and their markers, throughput and scaling on paper."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from cs336_lib.accounting import GB, RankMemory, ScalingPoint
+from cs336_lib.figures.style import COLORS, FAINT, INK, PAPER, new_figure, style
+
+PART_COLORS = {
+    "parameters": COLORS["blue"],
+    "gradients": COLORS["orange"],
+    "optimizer": COLORS["green"],
+    "buffers": COLORS["purple"],
+    "activations": COLORS["grey"],
+}
+ON_PAPER = "on paper"
+
+
+def memory_by_size(
+    models: Mapping[str, int], curves: Mapping[str, Sequence[int]], devices: Mapping[str, int]
+) -> Figure:
+    """Draw the memory of a rank against the size of the model, for several ways to share the work.
+
+    Points that fit into the largest device are full, those that do not are hollow.
+
+    Args:
+        models: label -> parameters, in ascending order.
+        curves: way -> bytes on a rank, one for each model.
+        devices: label -> bytes of its memory.
+    """
+    limit = max(devices.values())
+    with style():
+        figure, (axes,) = new_figure(7.2, 4.6)
+        for (label, values), color in zip(curves.items(), COLORS.values(), strict=False):
+            heights = [value / GB for value in values]
+            axes.plot(list(models.values()), heights, color=color, label=label)
+            faces = [color if value <= limit else PAPER for value in values]
+            axes.scatter(list(models.values()), heights, 34, faces, edgecolors=color, zorder=3, lw=1.4)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        for label, size in devices.items():
+            axes.axhline(size / GB, color=INK, ls="--", lw=1.1)
+            axes.text(min(models.values()), size / GB * 1.06, label, fontsize=8.5)
+        axes.set_xticks(list(models.values()), list(models), rotation=35, ha="right", fontsize=8.5)
+        axes.minorticks_off()
+        axes.set_ylabel("memory of a rank, GB")
+        figure.legend(loc="outside lower center", ncols=3, fontsize=9)
+        return figure
+
+
+def memory_parts(bars: Mapping[str, RankMemory], limit: int) -> Figure:
+    """Draw what fills the memory of a rank, as bars, with the memory of a device.
+
+    Args:
+        bars: way to share the work -> memory of the fullest rank.
+        limit: bytes of a device's memory.
+    """
+    with style():
+        figure, (axes,) = new_figure(7.2, 3.6)
+        for y, memory in enumerate(bars.values()):
+            left = 0.0
+            for part, value in memory.parts().items():
+                axes.barh(y, value / GB, 0.65, left, color=PART_COLORS[part], edgecolor=PAPER, lw=0.6)
+                left += value / GB
+            axes.text(left, y, f" {left:,.0f}", va="center", fontsize=9)
+        axes.axvline(limit / GB, color=INK, ls="--", lw=1.2)
+        axes.set_yticks(range(len(bars)), list(bars))
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        axes.margins(x=0.08)
+        axes.set_xlabel(f"memory of a rank, GB; dashed: {limit / GB:,.0f}")
+        handles = [Patch(color=color, label=part) for part, color in PART_COLORS.items()]
+        figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=9)
+        return figure
+
+
+def shards(moments: Mapping[str, Sequence[bool]], size: int) -> Figure:
+    """Draw a text as a row of shards, once for each moment, with those that are marked done filled.
+
+    Args:
+        moments: label -> whether each shard is done.
+        size: bytes of the text.
+    """
+    with style():
+        figure, (axes,) = new_figure(7.2, 0.9 + 0.55 * len(moments))
+        for y, done in enumerate(moments.values()):
+            width = size / 1e6 / len(done)
+            for index, is_done in enumerate(done):
+                color = COLORS["green"] if is_done else PAPER
+                axes.barh(y, width, 0.6, index * width, color=color, edgecolor=INK if is_done else FAINT, lw=0.8)
+        axes.set_yticks(range(len(moments)), list(moments))
+        axes.invert_yaxis()
+        axes.grid(visible=False)
+        axes.set_xlim(0, size / 1e6)
+        axes.set_xlabel("place in the text, MB; full: the shard is done")
+        return figure
+
+
+def throughput_by_workers(
+    modelled: Mapping[str, Mapping[int, float]], measured: Mapping[str, Mapping[int, float]], unit: str = "MB/s"
+) -> Figure:
+    """Draw throughput against workers: dots where it was measured, dashed lines for a model.
+
+    Args:
+        modelled: label -> workers -> throughput.
+        measured: label -> workers -> throughput; a label that was modelled, too, has the same colour.
+        unit: of the throughput.
+    """
+    with style():
+        figure, (axes,) = new_figure(7.2, 4.0)
+        colors = dict(zip({**modelled, **measured}, COLORS.values(), strict=False))
+        for label, points in modelled.items():
+            axes.plot(list(points), list(points.values()), "--", color=colors[label], label=f"{label}, {ON_PAPER}")
+        for label, points in measured.items():
+            axes.plot(list(points), list(points.values()), "o", color=colors[label], label=f"{label}, measured")
+        _workers_axis(axes)
+        axes.set_yscale("log")
+        axes.set_ylabel(f"throughput, {unit}")
+        axes.legend(fontsize=9)
+        return figure
+
+
+def scaling(panels: Mapping[str, Mapping[str, Sequence[ScalingPoint]]]) -> Figure:
+    """Draw modelled efficiency against workers, a panel for each kind of scaling.
+
+    Args:
+        panels: title -> label -> points of the curve.
+    """
+    with style():
+        figure, several = new_figure(7.2, 3.8, columns=len(panels))
+        labels = {label: None for curves in panels.values() for label in curves}
+        colors = dict(zip(labels, COLORS.values(), strict=False))
+        for axes, (title, curves) in zip(several, panels.items(), strict=True):
+            for label, points in curves.items():
+                workers, efficiency = [p.workers for p in points], [100 * p.efficiency for p in points]
+                axes.plot(workers, efficiency, "o--", ms=3.5, color=colors[label])
+            _workers_axis(axes)
+            axes.set_ylim(0, 104)
+            axes.set_title(f"{title}, {ON_PAPER}", fontsize=10.5)
+        several[0].set_ylabel("efficiency, %")
+        handles = [Patch(color=color, label=label) for label, color in colors.items()]
+        figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8.5)
+        return figure
+
+
+def _workers_axis(axes: Axes) -> None:
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.set_xlabel("workers")

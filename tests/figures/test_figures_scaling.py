@@ -1,0 +1,70 @@
+"""The figures of chapter 11 show the memory, markers and rates they are given, and say what is on paper."""
+
+import math
+
+import matplotlib.pyplot as plt
+import pytest
+from matplotlib.colors import to_hex
+
+from cs336_lib.accounting import GB, rank_memory, training_scaling
+from cs336_lib.figures import scaling as figures
+from cs336_lib.figures.style import COLORS, PAPER
+from cs336_lib.model.config import ModelConfig
+
+XL = ModelConfig.preset("gpt2-xl")
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def drawn(figure):
+    figure.canvas.draw()
+    return figure
+
+
+def test_models_that_fit_no_device_are_hollow():
+    curves = {"alone": [20 * GB, 100 * GB], "shared": [10 * GB, 80 * GB]}
+    axes = drawn(figures.memory_by_size({"small": 10, "large": 100}, curves, {"24": 24 * GB, "80": 80 * GB})).axes[0]
+    hollow = [[to_hex(face) == PAPER for face in points.get_facecolors()] for points in axes.collections]
+    assert hollow == [[False, True], [False, False]]
+    assert [line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1] == [24, 80]
+    assert [list(line.get_xdata()) for line in axes.lines[:2]] == [[10, 100], [10, 100]]
+
+
+def test_parts_of_a_bar_add_up_to_the_rank():
+    bars = {"one": rank_memory(XL), "eight": rank_memory(XL, "fsdp", 8)}
+    axes = drawn(figures.memory_parts(bars, 80 * GB)).axes[0]
+    for y, memory in enumerate(bars.values()):
+        parts = [patch for patch in axes.patches if round(patch.get_y() + patch.get_height() / 2) == y]
+        assert sum(patch.get_width() for patch in parts) == pytest.approx(memory.total / GB)
+        assert parts[0].get_width() == memory.parameters / GB
+    assert axes.lines[0].get_xdata()[0] == 80
+
+
+def test_shards_cover_the_text_and_only_those_done_are_full():
+    axes = drawn(figures.shards({"killed": [True, False, True], "after": [True] * 3}, 6_000_000)).axes[0]
+    full = [to_hex(patch.get_facecolor()) == COLORS["green"] for patch in axes.patches]
+    assert full == [True, False, True, True, True, True]
+    assert [(p.get_x(), p.get_width()) for p in axes.patches[:3]] == [(0, 2), (2, 2), (4, 2)]
+
+
+def test_what_was_measured_is_a_dot_and_what_was_modelled_a_dashed_line_of_its_colour():
+    axes = drawn(figures.throughput_by_workers({"encode": {1: 5, 2: 10, 4: 20}}, {"encode": {1: 5, 2: 9}})).axes[0]
+    model, dots = axes.lines
+    assert (model.get_linestyle(), dots.get_linestyle(), dots.get_marker()) == ("--", "None", "o")
+    assert model.get_color() == dots.get_color()
+    assert list(dots.get_ydata()) == [5, 9]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["encode, on paper", "encode, measured"]
+
+
+def test_each_panel_of_scaling_shows_efficiency_and_is_labelled_as_paper():
+    points = {"endless": [training_scaling(XL, n, 100.0, 8, math.inf) for n in (1, 2, 4)]}
+    slow = {"slow": [training_scaling(XL, n, 100.0, 8, 1e9, scaling="weak") for n in (1, 2)]}
+    strong, weak = drawn(figures.scaling({"strong": points, "weak": {**points, **slow}})).axes
+    assert list(strong.lines[0].get_ydata()) == pytest.approx([100, 100, 100])
+    assert list(weak.lines[1].get_ydata()) == [100 * point.efficiency for point in slow["slow"]]
+    assert strong.lines[0].get_color() == weak.lines[0].get_color() != weak.lines[1].get_color()
+    assert [axes.get_title(loc="left") for axes in (strong, weak)] == ["strong, on paper", "weak, on paper"]
