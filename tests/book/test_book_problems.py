@@ -34,5 +34,6 @@ def test_every_suite_belongs_to_a_problem_of_the_page():
 def test_each_section_that_is_named_exists():
     for name, where, _ in ROWS:
         for section in re.findall(r"(?<![\w.])(\d+\.\d+)(?= |,|\])", where):
-            page = next((ROOT / "notebooks").glob(f"{int(section.partition('.')[0]):02}_*.md")).read_text(encoding="utf-8")
+            name_of_page = f"{int(section.partition('.')[0]):02}_*.md"
+            page = next((ROOT / "notebooks").glob(name_of_page)).read_text(encoding="utf-8")
             assert f"\n## {section} " in page, f"{name}: no section {section}"
