@@ -1,6 +1,5 @@
 """The figures of chapter 5 show the counts they are given: heights, lines, markers."""
 
-import matplotlib.pyplot as plt
 import pytest
 from matplotlib.colors import to_hex
 
@@ -10,12 +9,6 @@ from cs336_lib.figures.style import INK, PAPER
 from cs336_lib.model.config import ModelConfig
 
 XL = ModelConfig.preset("gpt2-xl")
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 def drawn(figure):

@@ -2,18 +2,10 @@
 
 import math
 
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
 from cs336_lib.figures import architecture as figures
 from cs336_lib.figures.architecture import Panel
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 def drawn(figure):

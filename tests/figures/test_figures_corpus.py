@@ -1,16 +1,9 @@
 """Figures of a corpus draw what was counted."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from cs336_lib.figures import corpus as figures
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 def drawn(figure):

@@ -37,3 +37,11 @@ def test_steps_are_drawn_one_after_another():
     axes = experiments.steps({"a": [3.0, 2.0]}, "loss").axes[0]
     assert list(axes.lines[0].get_ydata()) == [3.0, 2.0]
     assert axes.get_yscale() == "log"
+
+
+def test_predictions_are_dotted_and_a_level_is_dashed():
+    axes = experiments.steps({"a": [3.0, 2.0]}, "gap", every=10, dotted={"a": [4.0, 1.0]}, level=("edge", 1.0)).axes[0]
+    measured, predicted, level = axes.lines
+    assert list(measured.get_xdata()) == list(predicted.get_xdata()) == [10, 20]
+    assert list(predicted.get_ydata()) == [4.0, 1.0] and predicted.get_linestyle() == ":"
+    assert level.get_ydata()[0] == 1.0

@@ -2,7 +2,6 @@
 
 import math
 
-import matplotlib.pyplot as plt
 import pytest
 from matplotlib.colors import to_hex
 
@@ -12,12 +11,6 @@ from cs336_lib.figures.style import COLORS, PAPER
 from cs336_lib.model.config import ModelConfig
 
 XL = ModelConfig.preset("gpt2-xl")
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 def drawn(figure):

@@ -1,19 +1,11 @@
 """Every figure function draws, labels its axes, and leaves the caller's settings alone."""
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
 from cs336_lib.bpe.utf8 import Verdict
 from cs336_lib.figures import unicode as figures
 from cs336_lib.figures.style import PAPER, style
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 def drawn(figure):
