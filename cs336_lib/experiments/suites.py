@@ -113,14 +113,14 @@ def _ablation(
         question: what it asks.
         sides: names of the base and of the changed model.
         changes: what makes the one the other.
-        seeds: runs of each at the quick scale; the scale "cpu" takes two at most, "full" one.
+        seeds: runs of each at the quick scale; the scale "cpu" takes two, "full" one.
         lower: compare them at a tenth of the learning rate as well.
     """
     base, other = Variation(sides[0]), Variation(sides[1], changes)
     scales = {}
     for scale, config in ABLATED.items():
         low = (_lower({}, base.name, config), _lower(changes, other.name, config)) if lower else ()
-        count = {"quick": seeds, "cpu": min(seeds, 2), "full": 1}[scale]
+        count = {"quick": seeds, "cpu": 2, "full": 1}[scale]
         scales[scale] = Scale(config, seeds=tuple(range(count)), variations=(base, other, *low))
     return Suite(name, problem, question, (base, other), scales)
 

@@ -82,7 +82,8 @@ def test_chunks_change_neither_loss_nor_gradients(rows, d, vocab, chunk, size, s
     for ours, expected in zip(
         torch.autograd.grad(3 * lean, (hidden, weight)), torch.autograd.grad(3 * plain, (hidden, weight)), strict=True
     ):
-        torch.testing.assert_close(ours, expected, atol=1e-12, rtol=1e-7)
+        # where terms as large as `size` cancel, their rounding is what is left
+        torch.testing.assert_close(ours, expected, atol=1e-12 * max(size, 1.0), rtol=1e-7)
 
 
 def test_the_lean_gradient_is_that_of_finite_differences():
