@@ -1,4 +1,4 @@
-"""Counting the pre-tokens of a file, by threads of this process or by anybody's executor.
+"""Counting the pre-tokens of a file by threads of this process; `sharded_counting` does it on many machines.
 
     file      |----piece----|----piece----|----piece----|----piece----|--        about 1 MB each, ends at cuts
     workers    A             B             B             A             ...       whoever is free takes the next
@@ -6,13 +6,13 @@
 
 Workers share nothing, kernels hold no GIL, and a piece never leaves the processor's cache between being read and being
 counted. Memory follows the number of distinct pre-tokens, not the file. Sums don't depend on who counted what, so any
-number of workers and any executor give the same counts.
+number of workers gives the same counts.
 """
 
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +21,6 @@ from cs336_lib.bpe.word_table import SpecialTable, WordCounts, WordTable
 
 PIECE_BYTES = 1 << 20
 """Small enough to stay in a core's cache, large enough that the Python around it costs under 5 %."""
-
-_MOST_SHARDS, _SMALLEST_SHARD, _LARGEST_SHARD = 64, 4 * PIECE_BYTES, 256 * PIECE_BYTES
 
 Report = Callable[[int], object]
 
@@ -50,7 +48,6 @@ def count_file(
     path: str | os.PathLike[str],
     special_tokens: Sequence[str],
     workers: int,
-    executor: Executor | None = None,
     report: Report | None = None,
 ) -> WordCounts:
     """Count the pre-tokens of a file.
@@ -58,8 +55,7 @@ def count_file(
     Args:
         path: of the file.
         special_tokens: cut out before anything is counted.
-        workers: threads to count with; not used with an executor.
-        executor: counts shards instead; its workers must be able to import this package and to read the path.
+        workers: threads to count with.
         report: called with a number of bytes whenever that many more are counted, from whichever thread did.
 
     Returns:
@@ -71,16 +67,13 @@ def count_file(
     path = Path(path).absolute()
     before = fingerprint(path.stat())
     whole = Shard(str(path), 0, before[0], tuple(special_tokens), before)
-    if executor is None:
-        table = _count_in_threads(whole, workers, report or _no_report)
-    else:
-        table = _count_with_executor(whole, executor, report or _no_report)
-    _check_unchanged(whole, fingerprint(path.stat()))
+    table = _count_in_threads(whole, workers, report or _no_report)
+    check_unchanged(whole, fingerprint(path.stat()))
     return table.words()
 
 
 def count_shard(shard: Shard) -> WordCounts:
-    """Count the pre-tokens of a shard; what an executor's workers run."""
+    """Count the pre-tokens of a shard."""
     table = WordTable()
     _count_pieces(shard, range(shard.start, shard.stop, PIECE_BYTES), table, _no_report)
     return table.words()
@@ -94,7 +87,7 @@ def _count_pieces(shard: Shard, starts: "range | _Turns", table: WordTable, repo
     encoded = [token.encode() for token in shard.special_tokens]
     specials = SpecialTable(encoded)
     with Path(shard.path).open("rb", buffering=0) as file:
-        _check_unchanged(shard, fingerprint(os.fstat(file.fileno())))
+        check_unchanged(shard, fingerprint(os.fstat(file.fileno())))
         pieces = CutFile(file, shard.fingerprint[0], encoded)
         for start in starts:
             stop = min(start + PIECE_BYTES, shard.stop)
@@ -143,27 +136,8 @@ def _count_in_threads(whole: Shard, workers: int, report: Report) -> WordTable:
     return total
 
 
-def _count_with_executor(whole: Shard, executor: Executor, report: Report) -> WordTable:
-    size = min(max(whole.stop // _MOST_SHARDS, _SMALLEST_SHARD), _LARGEST_SHARD)
-    shards = [
-        Shard(whole.path, start, min(start + size, whole.stop), whole.special_tokens, whole.fingerprint)
-        for start in range(0, whole.stop, size)
-    ]
-    futures = {executor.submit(count_shard, shard): shard for shard in shards}
-    total = WordTable()
-    try:
-        for future in as_completed(futures):
-            # Popped, so that counts which are added up don't stay in memory.
-            shard = futures.pop(future)
-            total.add(future.result())
-            report(shard.stop - shard.start)
-    finally:
-        for future in futures:
-            future.cancel()
-    return total
-
-
-def _check_unchanged(shard: Shard, found: tuple[int, int]) -> None:
+def check_unchanged(shard: Shard, found: tuple[int, int]) -> None:
+    """Raise FileChangedError if a file's fingerprint is not the one that a shard was cut by."""
     if found != shard.fingerprint:
         raise FileChangedError(
             f"{shard.path} changed while it was read: it had {shard.fingerprint[0]:,} bytes, dated "

@@ -202,6 +202,56 @@ def add_words(
     return first
 
 
+@inlined
+def group_of(text: Bytes, at: Int, length: Int, groups: Int) -> Int:
+    """The group of a word, one of up to 65,536, by the highest bits of its hash, which place no rows in a table."""
+    if length <= SHORT_WORD:
+        hashed = hash_short(pack_low(text, at, length), pack_high(text, at, length), length)
+    else:
+        hashed = hash_long(text, at, length)
+    return np.int64(hashed >> np.uint64(48)) * groups >> 16
+
+
+@kernel
+def group_words(
+    text: Bytes,
+    bounds: Int64s,
+    counts: Int64s,
+    count: Int,
+    groups: Int,
+    word_starts: Int64s,
+    byte_starts: Int64s,
+    grouped_text: Bytes,
+    grouped_bounds: Int64s,
+    grouped_counts: Int64s,
+) -> Int:
+    """Sort words by their group; group g becomes words `word_starts[g]` to `word_starts[g + 1]`, bytes likewise.
+
+    `word_starts` and `byte_starts` have `groups + 2` places, all 0. Returns `count`.
+    """
+    # Sizes are noted two places late: adding up moves starts one place ahead, and placing words moves them home.
+    for index in range(count):
+        length = bounds[index + 1] - bounds[index]
+        group = group_of(text, bounds[index], length, groups)
+        word_starts[group + 2] += 1
+        byte_starts[group + 2] += length
+    for group in range(groups):
+        word_starts[group + 2] += word_starts[group + 1]
+        byte_starts[group + 2] += byte_starts[group + 1]
+    for index in range(count):
+        at = bounds[index]
+        length = bounds[index + 1] - at
+        group = group_of(text, at, length, groups)
+        slot, place = word_starts[group + 1], byte_starts[group + 1]
+        copy_bytes(text, at, grouped_text, place, length)
+        grouped_bounds[slot] = place
+        grouped_counts[slot] = counts[index]
+        word_starts[group + 1] += 1
+        byte_starts[group + 1] += length
+    grouped_bounds[count] = bounds[count]
+    return count
+
+
 @kernel
 def move_rows(rows: UInt64s, capacity: Int, larger: UInt64s, larger_capacity: Int) -> Int:
     """Move all rows to an empty, larger table; how many there were."""

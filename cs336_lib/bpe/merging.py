@@ -60,7 +60,7 @@ class Merger:
         if nodes > _MOST_NODES:
             raise ValueError(
                 f"the distinct pre-tokens have {nodes:,} bytes together; the trainer can number {_MOST_NODES:,}. "
-                "Train on a sample of the corpus: rare pre-tokens hardly change the merges"
+                "Leave out the rarest ones with min_count=2 or more: they hardly change the merges"
             )
         self.max_merges = max_merges
         self.token_room = 256 + max_merges

@@ -12,11 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cs336_lib.bpe.peak_memory import peak_memory
 from cs336_lib.bpe.reference import Pair, build_vocabulary
+
+if TYPE_CHECKING:
+    from cs336_lib.bpe.word_table import WordCounts
 
 PLAIN_BYTES = 100_000
 """Texts below this size are trained without compiling anything."""
@@ -74,6 +78,8 @@ def train_bpe(
     workers: int | None = None,
     executor: Executor | None = None,
     progress: bool = False,
+    shards: str | os.PathLike[str] | None = None,
+    min_count: int = 1,
 ) -> BPEResult:
     r"""Train a byte-level BPE tokenizer on a text file (CS336 assignment 1, problem train_bpe).
 
@@ -85,9 +91,14 @@ def train_bpe(
         special_tokens: strings that are one token each and take no part in counting or merging. They come last in the
             vocabulary; one of a single byte is the entry of that byte.
         workers: threads that count; as many as there are processors by default. The result doesn't depend on it.
-        executor: any `concurrent.futures.Executor`, a Dask client's included, to count instead of threads. Its workers
-            must be able to import this package and to read `input_path`. The result doesn't depend on it either.
+        executor: any `concurrent.futures.Executor`, `client.get_executor()` of a Dask cluster included, to count
+            instead of threads. Its workers must be able to import this package, to read `input_path` and to write to
+            `shards`. The result doesn't depend on it either.
         progress: show progress bars.
+        shards: with an executor, the folder for what its workers have finished; `INPUT_PATH.counts` by default. It is
+            made, and removed at the end; after a kill, the same call goes on from what lies there.
+        min_count: leave out pre-tokens that occur less often. With 1 the result is exact; more is for texts whose
+            distinct pre-tokens don't fit into memory.
 
     Returns:
         Vocabulary and merges; `vocab, merges = train_bpe(...)` works. The most frequent pair is merged, ties go to the
@@ -97,7 +108,8 @@ def train_bpe(
         FileNotFoundError: there is no such file.
         IsADirectoryError: the path is a folder.
         ValueError: the file is empty, the vocabulary has no room for the bytes and the special tokens, a special token
-            is empty or given twice, or there is no worker.
+            is empty or given twice, there is no worker, or `min_count` is below 1.
+        PermissionError: this process or a worker may not read the text or write to `shards`.
         TypeError: a special token isn't a string, or the vocabulary size isn't an integer.
         FileChangedError: the file was written to meanwhile.
 
@@ -116,12 +128,31 @@ def train_bpe(
     appended = [token for token in specials if len(token.encode()) > 1]
     max_merges = _checked_vocab_size(vocab_size, len(appended)) - _BYTES - len(appended)
     workers = _checked_workers(workers)
+    _check_min_count(min_count)
+    if shards is not None and executor is None:
+        raise ValueError(f"shards={str(shards)!r} is for what an executor's workers count; give an executor, too")
     path, size = _checked_path(input_path)
+    folder = None if shards is None else Path(shards)
+    order = _Order(path, size, max_merges, specials, workers, executor, folder, min_count, progress)
 
-    train = _train_compiled if _worth_compiling(size) else _train_plainly
-    merges, stats = train(path, size, max_merges, specials, workers, executor, progress)
+    merges, stats = (_train_compiled if _worth_compiling(size) else _train_plainly)(order)
     stats.seconds["total"] = time.perf_counter() - started
     return BPEResult(build_vocabulary(merges, appended), merges, stats)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What was asked for, checked."""
+
+    path: Path
+    size: int
+    max_merges: int
+    specials: list[str]
+    workers: int
+    executor: Executor | None
+    shards: Path | None
+    min_count: int
+    progress: bool
 
 
 def _worth_compiling(size: int) -> bool:
@@ -135,58 +166,58 @@ def _worth_compiling(size: int) -> bool:
     return COUNTING.is_ready() and MERGING.is_ready()
 
 
-def _train_plainly(
-    path: Path,
-    size: int,
-    max_merges: int,
-    specials: list[str],
-    workers: int,
-    executor: Executor | None,
-    progress: bool,
-) -> tuple[list[Pair], TrainingStats]:
+def _train_plainly(order: _Order) -> tuple[list[Pair], TrainingStats]:
     from cs336_lib.bpe.plain_trainer import count_words_plainly, train_incrementally
 
     started = time.perf_counter()
-    words = count_words_plainly(path.read_bytes(), specials)
+    words = count_words_plainly(order.path.read_bytes(), order.specials)
+    kept = {word: count for word, count in words.items() if count >= order.min_count}
     counted = time.perf_counter()
-    with _bar(progress, max_merges, "merging", "merges") as report:
+    with _bar(order.progress, order.max_merges, "merging", "merges") as report:
         merges = []
-        for merge in train_incrementally(words, max_merges):
+        for merge in train_incrementally(kept, order.max_merges):
             merges.append(merge)
             report(1)
     seconds = {"count": counted - started, "merge": time.perf_counter() - counted}
-    return merges, TrainingStats(size, words.total(), len(words), 1, False, seconds, peak_memory())
+    return merges, TrainingStats(order.size, sum(kept.values()), len(kept), 1, False, seconds, peak_memory())
 
 
-def _train_compiled(
-    path: Path,
-    size: int,
-    max_merges: int,
-    specials: list[str],
-    workers: int,
-    executor: Executor | None,
-    progress: bool,
-) -> tuple[list[Pair], TrainingStats]:
-    from cs336_lib.bpe.counting import count_file
+def _train_compiled(order: _Order) -> tuple[list[Pair], TrainingStats]:
     from cs336_lib.bpe.merging import Merger
 
     started = time.perf_counter()
-    with _bar(progress, size, "counting", "B") as report:
-        words = count_file(path, specials, workers, executor, report)
-    counted = time.perf_counter()
-    with _bar(progress, max_merges, "merging", "merges") as report:
-        merges = Merger(words, max_merges).run(report)
+    with _counted(order) as words:
+        counted = time.perf_counter()
+        with _bar(order.progress, order.max_merges, "merging", "merges") as report:
+            merges = Merger(words, order.max_merges).run(report)
     seconds = {"count": counted - started, "merge": time.perf_counter() - counted}
     stats = TrainingStats(
-        bytes=size,
+        bytes=order.size,
         words=int(words.counts.sum()),
         distinct_words=len(words),
-        workers=0 if executor is not None else workers,
+        workers=0 if order.executor is not None else order.workers,
         compiled=True,
         seconds=seconds,
         peak_memory=peak_memory(),
     )
     return merges, stats
+
+
+@contextmanager
+def _counted(order: _Order) -> "Iterator[WordCounts]":
+    """The words of a text; what an executor counted stays on disk until the block ends."""
+    if order.executor is None:
+        from cs336_lib.bpe.counting import count_file
+
+        with _bar(order.progress, order.size, "counting", "B") as report:
+            words = count_file(order.path, order.specials, order.workers, report)
+        yield words.at_least(order.min_count)
+        return
+    from cs336_lib.bpe.sharded_counting import counted
+
+    bar = partial(_bar, order.progress)
+    with counted(order.path, order.specials, order.executor, order.shards, order.min_count, bar) as words:
+        yield words
 
 
 @contextmanager
@@ -240,6 +271,13 @@ def _checked_vocab_size(vocab_size: int, special_count: int) -> int:
             f"vocab_size {vocab_size} is too small: the {_BYTES} bytes and {special_count} special tokens take {least}"
         )
     return int(vocab_size)
+
+
+def _check_min_count(min_count: int) -> None:
+    if isinstance(min_count, bool) or not isinstance(min_count, int):
+        raise TypeError(f"min_count must be an integer, got {min_count!r}")
+    if min_count < 1:
+        raise ValueError(f"min_count must be 1 (all pre-tokens) or more, got {min_count}")
 
 
 def _checked_workers(workers: int | None) -> int:

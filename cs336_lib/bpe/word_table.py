@@ -75,6 +75,54 @@ class WordCounts:
     def __len__(self) -> int:
         return len(self.counts)
 
+    def by_group(self, groups: int) -> "list[WordCounts]":
+        """The words sorted into groups by their hash: a word is in the same group wherever it was counted.
+
+        >>> parts = WordCounts.from_mapping({b"low": 5, b"lower": 2, b"widest": 3}).by_group(4)
+        >>> len(parts), sum(len(part) for part in parts)
+        (4, 3)
+        """
+        word_starts, byte_starts = np.zeros(groups + 2, np.int64), np.zeros(groups + 2, np.int64)
+        text, bounds, counts = np.zeros_like(self.text), np.empty_like(self.bounds), np.empty_like(self.counts)
+        COUNTING.group_words(
+            self.text,
+            self.bounds,
+            self.counts,
+            len(self),
+            groups,
+            word_starts,
+            byte_starts,
+            text,
+            bounds,
+            counts,
+        )
+        places = zip(word_starts.tolist(), word_starts[1:-1].tolist(), byte_starts.tolist(), strict=False)
+        # Each view ends PADDING bytes behind its words: those of the next group, or the zeros at the end.
+        return [
+            WordCounts(
+                text[start : start + int(bounds[last] - start) + PADDING],
+                bounds[first : last + 1] - start,
+                counts[first:last],
+            )
+            for first, last, start in places
+        ]
+
+    def at_least(self, min_count: int) -> "WordCounts":
+        """The words that occur so often, in the same order.
+
+        >>> dict(WordCounts.from_mapping({b"low": 5, b"lower": 2, b"widest": 3}).at_least(3).items())
+        {b'low': 5, b'widest': 3}
+        """
+        if min_count <= 1:
+            return self
+        kept, lengths = self.counts >= min_count, np.diff(self.bounds)
+        text = self.text[: self.bounds[-1]][np.repeat(kept, lengths)]
+        return WordCounts(
+            text=padded(text.tobytes()),
+            bounds=np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[kept])]),
+            counts=self.counts[kept],
+        )
+
     def items(self) -> Iterator[tuple[bytes, int]]:
         """Each word and its count."""
         text = self.text.tobytes()

@@ -10,20 +10,31 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import pickle
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import dataclass
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from cs336_lib.data.parts import Job, Part, Plan, encode_part, finished_part, join_parts, workshop
+from cs336_lib.data.parts import (
+    TOKENIZER,
+    WHOLE,
+    Job,
+    Part,
+    Plan,
+    UnknownSpecialError,
+    encode_part,
+    finished_part,
+    join_parts,
+    put_down,
+)
 from cs336_lib.data.tokens import Header, TokenFile, TokenFileError
+from cs336_lib.workshop import IN_FLIGHT, carry_out, workshop
 
 PART_BYTES = 8 << 20
 _BLOCK = 1 << 20
@@ -86,8 +97,9 @@ def encode_file(
         out_path: the token file; replaced if it exists. A folder `OUT.parts` beside it holds the work until it is done,
             and needs as much room again.
         workers: parts encoded at a time; None for one a core. The ids do not depend on it.
-        executor: where to encode: threads of this process if None, or any Executor (a Dask client's, too) whose workers
-            see the same files; the tokenizer is pickled for them.
+        executor: where to encode: threads of this process if None, or any Executor, `client.get_executor()` of a Dask
+            cluster included, whose workers have this package and see the same files. A part that a lost worker had in
+            hand is done again by another; the ids do not depend on who did what.
         resume: keep finished parts of an earlier run with the same text and tokenizer; do nothing if the token file is
             there and right.
         progress: show a progress bar.
@@ -100,7 +112,8 @@ def encode_file(
         FileNotFoundError: there is no text, or no folder to write to.
         ValueError: the text holds `<|endoftext|>`, and the tokenizer does not know it; or a number is out of range.
         OSError: the disk is full; finished parts are kept.
-        RuntimeError: the text changed (`FileChangedError`), or another process is encoding it.
+        PermissionError: this process or a worker may not read the text or write the parts.
+        RuntimeError: the text changed (`FileChangedError`), or another process is working in the folder of parts.
 
     >>> import tempfile
     >>> from cs336_lib.bpe import Tokenizer
@@ -122,61 +135,51 @@ def encode_file(
     folder = out_path.with_name(out_path.name + ".parts")
     if resume and (done := _already_done(text_path, out_path, plan, progress)):
         if folder.exists():  # of a run that was killed while it tidied up
-            with workshop(folder, plan, resume=False):
+            with _parts_folder(folder, plan, resume=False):
                 pass
         return Encoded(out_path, done.count, done.source_bytes, time.perf_counter() - began, 0)
-    job = Job(tokenizer if executor is None else pickle.dumps(tokenizer), text_path, folder, plan)
-    with _disk_full_says_what_to_do(folder), workshop(folder, plan, resume), _hashing(text_path) as source_hash:
+    with _disk_full_says_what_to_do(folder), _parts_folder(folder, plan, resume), _hashing(text_path) as source_hash:
+        job = Job(tokenizer if executor is None else put_down(tokenizer, folder), text_path, folder, plan)
         encoded = _encode_parts(job, workers, executor, progress)
         header = join_parts(job, out_path, source_hash.result(), progress)
     return Encoded(out_path, header.count, plan.source_bytes, time.perf_counter() - began, encoded)
 
 
+def _parts_folder(folder: Path, plan: Plan, resume: bool) -> AbstractContextManager[None]:
+    return workshop(
+        folder,
+        asdict(plan),
+        finished=".ids",
+        other=(TOKENIZER, WHOLE),
+        resume=resume,
+        hopeless=(UnknownSpecialError,),
+    )
+
+
 def _encode_parts(job: Job, workers: int, executor: Executor | None, progress: bool) -> int:
     """Encode the parts that are not there yet; returns how many bytes of text that was."""
     there = {i: part for i in range(job.parts) if (part := finished_part(job, i)) is not None}
-    todo = iter([i for i in range(job.parts) if i not in there])
-    encoded = 0
-    own = ThreadPoolExecutor(workers) if executor is None else None
-    pool = own or executor
-    assert pool is not None
-    pending: set[Future[Part]] = set()
-    places: dict[Future[Part], int] = {}
-    with tqdm(
-        total=job.plan.source_bytes,
-        initial=sum(part.stop - part.start for part in there.values()),
-        unit="B",
-        unit_scale=True,
-        desc=f"encode {job.text_path.name}",
-        disable=not progress,
-    ) as bar:
-        try:
-            while True:
-                while len(pending) < 2 * workers and (index := next(todo, None)) is not None:
-                    future = pool.submit(encode_part, job, index)
-                    pending.add(future)
-                    places[future] = index
-                if not pending:
-                    return encoded
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                _raise_first_failure(done, pending, places)
-                for future in done:
-                    part = future.result()
-                    encoded += part.stop - part.start
-                    bar.update(part.stop - part.start)
-        finally:
-            wait([future for future in pending if not future.cancel()])
-            if own is not None:
-                own.shutdown()
+    todo = ((job, i) for i in range(job.parts) if i not in there)
+    already, encoded = sum(part.stop - part.start for part in there.values()), 0
+    with (
+        nullcontext(executor) if executor is not None else ThreadPoolExecutor(workers) as pool,
+        tqdm(
+            total=job.plan.source_bytes,
+            initial=already,
+            unit="B",
+            unit_scale=True,
+            desc=f"encode {job.text_path.name}",
+            disable=not progress,
+        ) as bar,
+    ):
 
+        def done(_: int, part: Part) -> None:
+            nonlocal encoded
+            encoded += part.stop - part.start
+            bar.update(part.stop - part.start)
 
-def _raise_first_failure(done: set[Future[Part]], pending: set[Future[Part]], places: dict[Future[Part], int]) -> None:
-    """If a part failed, raise what is wrong first in the text, whichever worker was quicker."""
-    if failed := [places[future] for future in done if future.exception()]:
-        earlier = {future for future in pending if places[future] < min(failed)}
-        wait(earlier)
-        for future in sorted(done | earlier, key=places.__getitem__):
-            future.result()
+        carry_out(pool, encode_part, todo, done, 2 * workers if executor is None else IN_FLIGHT)
+    return encoded
 
 
 def _already_done(text_path: Path, out_path: Path, plan: Plan, progress: bool) -> Header | None:

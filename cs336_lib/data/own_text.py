@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from cs336_lib.data.atomic import replacing
+from cs336_lib.atomic import replacing
 from cs336_lib.data.corpora import END_OF_TEXT
 
 VARIABLE = "CS336_TEXT"

@@ -3,6 +3,7 @@
     corpus.tokens.parts/plan.json     which text and which tokenizer the parts belong to
     corpus.tokens.parts/00000.ids     start, stop, count, check sum, ids
     corpus.tokens.parts/00001.ids     and so on, one file a part
+    corpus.tokens.parts/tokenizer     for workers outside of this process
     corpus.tokens.parts/whole         the token file while the parts are put together
 
 Where parts lie follows from the text alone. A part takes its name only when it is complete, so whoever is killed at any
@@ -11,13 +12,12 @@ moment loses at most the parts that were being worked on, and nothing that is ha
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 import pickle
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from cs336_lib.atomic import replacing
 from cs336_lib.bpe.cuts import FileChangedError, fingerprint
-from cs336_lib.data.atomic import replacing
 from cs336_lib.data.pieces import bounds, cuts, read_fully
 from cs336_lib.data.token_format import Header, TokenFileError, check_ids, smallest_dtype, stream_token_file
+from cs336_lib.workshop import on_shared_storage
 
 END_OF_TEXT = "<|endoftext|>"
+TOKENIZER, WHOLE = "tokenizer", "whole"
 _MAGIC = b"CS336PRT"
 _HEADER_BYTES = 64
 
@@ -65,7 +67,7 @@ class Job:
     """All that a worker needs to know, on whatever machine it is.
 
     Attributes:
-        tokenizer: itself for threads; pickled, for workers elsewhere.
+        tokenizer: itself for threads; for workers elsewhere the hash of the file that holds it.
         text_path: absolute.
         folder: of the parts, absolute.
         plan: what they belong to.
@@ -93,27 +95,46 @@ class Job:
             )
 
 
+def put_down(tokenizer: Any, folder: Path) -> str:
+    """Write a tokenizer where workers elsewhere find it, once and not with every part; returns its hash.
+
+    A pickle can do anything, so a worker loads only the one whose hash came with its work.
+    """
+    pickled = pickle.dumps(tokenizer)
+    with replacing(folder / TOKENIZER) as file:
+        file.write(pickled)
+    return hashlib.sha256(pickled).hexdigest()
+
+
 @lru_cache(maxsize=2)
-def _unpickled(tokenizer: bytes) -> Any:
-    """The tokenizer that `encode_file` pickled for this worker, made ready once and not for every part."""
-    return pickle.loads(tokenizer)
+def _taken_up(path: Path, sha256: str) -> Any:
+    """The tokenizer that `put_down` wrote for this worker."""
+    with on_shared_storage(path):
+        pickled = path.read_bytes()
+    if hashlib.sha256(pickled).hexdigest() != sha256:
+        raise RuntimeError(f"{path} is not the tokenizer that this work began with; run encode_file again")
+    return pickle.loads(pickled)
 
 
 def encode_part(job: Job, index: int) -> Part:
-    """Encode one part and put it down: what a worker does.
+    """Encode one part and put it down, unless somebody has: what a worker does.
 
     Args:
         job: what to encode.
         index: which part.
 
     Raises:
+        FileNotFoundError, PermissionError: this worker can't reach the text or the folder.
         UnknownSpecialError: the part holds `<|endoftext|>`, and the tokenizer does not know it.
         FileChangedError: the text is not the one that was planned for.
         TokenFileError: the tokenizer gave an id outside its vocabulary.
     """
-    tokenizer = _unpickled(job.tokenizer) if isinstance(job.tokenizer, bytes) else job.tokenizer
+    if (part := finished_part(job, index)) is not None:
+        return part
+    elsewhere = isinstance(job.tokenizer, str)
+    tokenizer = _taken_up(job.folder / TOKENIZER, job.tokenizer) if elsewhere else job.tokenizer
     size, step = job.plan.source_bytes, job.plan.part_bytes
-    with job.text_path.open("rb", buffering=0) as file:
+    with on_shared_storage(job.text_path), job.text_path.open("rb", buffering=0) as file:
         job.check_unchanged(os.fstat(file.fileno()))
         # END_OF_TEXT in any case, so that no cut hides one that the tokenizer does not know.
         found = cuts(file, size, [*tokenizer.special_tokens, END_OF_TEXT], getattr(tokenizer, "pattern", None))
@@ -130,7 +151,7 @@ def encode_part(job: Job, index: int) -> Part:
     check_ids(ids, job.plan.vocab_size, f"the encoding of {job.text_path}")
     stored = np.ascontiguousarray(ids, dtype=smallest_dtype(job.plan.vocab_size))
     numbers = np.array([start, stop, len(stored), zlib.crc32(stored.data)], dtype="<u8")
-    with replacing(job.path(index)) as out:
+    with on_shared_storage(job.path(index), "write"), replacing(job.path(index)) as out:
         out.write((_MAGIC + numbers.tobytes()).ljust(_HEADER_BYTES, b"\0"))
         out.write(stored.data)
     return Part(start, stop, len(stored))
@@ -158,7 +179,7 @@ def join_parts(job: Job, out_path: Path, source_sha256: str, progress: bool) -> 
         FileChangedError: the text changed meanwhile.
         TokenFileError: a part was damaged; it is removed and the others are kept.
     """
-    whole = job.folder / "whole"
+    whole = job.folder / WHOLE
     with whole.open("wb") as file:
         header = stream_token_file(
             file,
@@ -195,72 +216,3 @@ def _numbers(head: bytes) -> tuple[int, int, int, int]:
     """Start, stop, count and check sum in a part's header."""
     start, stop, count, crc = (int(n) for n in np.frombuffer(head, dtype="<u8", count=4, offset=len(_MAGIC)))
     return start, stop, count, crc
-
-
-@contextmanager
-def workshop(folder: Path, plan: Plan, resume: bool) -> Iterator[None]:
-    """The folder of parts: made or taken up again, held against other processes, removed when all went well.
-
-    Args:
-        folder: where the parts lie; made when missing.
-        plan: parts that belong to another one are removed.
-        resume: whether to keep finished parts of the same plan.
-
-    Raises:
-        RuntimeError: another process works in the folder.
-        ValueError: the folder holds something else.
-    """
-    folder.mkdir(exist_ok=True)
-    names = ("plan.json", "lock", "whole")
-    for path in folder.iterdir():
-        if path.name not in names and path.suffix not in (".ids", ".part"):
-            raise ValueError(f"{folder} holds {path.name!r}, which is no part of this work; move it away")
-    done = False
-    try:
-        with (folder / "lock").open("w") as lock:
-            _hold(lock.fileno(), folder)
-            same = resume and _read_plan(folder) == asdict(plan)
-            _clear(folder, lambda path: same and (path.name == "plan.json" or path.suffix == ".ids"))
-            if not same:
-                with replacing(folder / "plan.json") as file:
-                    file.write(json.dumps(asdict(plan)).encode())
-            try:
-                yield
-                done = True
-            except UnknownSpecialError:  # with this tokenizer these parts will never be of use
-                done = True
-                raise
-            finally:
-                if done:
-                    _clear(folder, lambda path: False)
-    finally:
-        if done:
-            (folder / "lock").unlink(missing_ok=True)  # not before it is closed: Windows would refuse
-            with suppress(OSError):  # somebody else begins to work there
-                folder.rmdir()
-
-
-def _clear(folder: Path, keep: Callable[[Path], bool]) -> None:
-    """Remove what is in the folder, but not the lock."""
-    for path in folder.iterdir():
-        if path.name != "lock" and not keep(path):
-            path.unlink()
-
-
-def _read_plan(folder: Path) -> Any:
-    try:
-        return json.loads((folder / "plan.json").read_text())
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def _hold(descriptor: int, folder: Path) -> None:
-    """Lock the folder; the system lets go when the process ends, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise RuntimeError(f"another process is encoding into {folder}; wait for it or choose another name") from None

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cs336_lib.data.atomic import replacing
+from cs336_lib.atomic import replacing
 
 MAGIC = b"CS336TOK"
 VERSION = 1

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from cs336_lib.atomic import replacing
 from cs336_lib.bpe import Tokenizer, train_bpe
 from cs336_lib.bpe.cache_folder import cache_folder
 from cs336_lib.data import TokenFile, corpora, encode_file
-from cs336_lib.data.atomic import replacing
 from cs336_lib.training.config import TrainConfig
 
 END_OF_TEXT = "<|endoftext|>"

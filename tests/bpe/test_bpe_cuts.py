@@ -2,9 +2,7 @@
 
 import os
 from collections import Counter
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import pairwise
-from multiprocessing import get_context
 
 import pytest
 from bpe_corpora import broken_texts, multilingual_text, special_lists, texts_with_specials
@@ -91,7 +89,6 @@ def test_a_line_with_cuts_is_read_in_small_pieces(tmp_path):
 @pytest.fixture
 def corpus(tmp_path, monkeypatch):
     monkeypatch.setattr(counting, "PIECE_BYTES", 10_000)
-    monkeypatch.setattr(counting, "_SMALLEST_SHARD", 25_000)
     text = multilingual_text(300_000, special="<|endoftext|>")
     path = tmp_path / "corpus.txt"
     path.write_bytes(text)
@@ -102,35 +99,6 @@ def corpus(tmp_path, monkeypatch):
 def test_any_number_of_threads_gives_the_same_counts(corpus, workers):
     path, expected = corpus
     assert dict(count_file(path, ["<|endoftext|>"], workers).items()) == expected
-
-
-def test_threads_of_an_executor_give_the_same_counts(corpus):
-    path, expected = corpus
-    with ThreadPoolExecutor(3) as executor:
-        assert dict(count_file(path, ["<|endoftext|>"], 1, executor).items()) == expected
-
-
-def test_processes_of_an_executor_give_the_same_counts(corpus):
-    path, expected = corpus
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
-        assert dict(count_file(path, ["<|endoftext|>"], 1, executor).items()) == expected
-
-
-class Immediately:
-    """The least that an executor can be."""
-
-    def submit(self, function, *arguments):
-        future = Future()
-        try:
-            future.set_result(function(*arguments))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-
-def test_anything_with_submit_will_do(corpus):
-    path, expected = corpus
-    assert dict(count_file(path, ["<|endoftext|>"], 1, Immediately()).items()) == expected
 
 
 def test_shards_of_any_borders_add_up(corpus):
@@ -146,15 +114,13 @@ def test_shards_of_any_borders_add_up(corpus):
 
 def test_progress_adds_up_to_the_file(corpus):
     path, _ = corpus
-    for executor in (None, Immediately()):
-        reported = []
-        count_file(path, [], 2, executor, reported.append)
-        assert sum(reported) == path.stat().st_size
-        assert len(reported) > 5
+    reported = []
+    count_file(path, [], 2, reported.append)
+    assert sum(reported) == path.stat().st_size
+    assert len(reported) > 5
 
 
-@pytest.mark.parametrize("executor", [None, Immediately()])
-def test_a_file_that_grows_while_it_is_read_is_an_error(corpus, executor):
+def test_a_file_that_grows_while_it_is_read_is_an_error(corpus):
     path, _ = corpus
 
     def grow(size):
@@ -162,13 +128,13 @@ def test_a_file_that_grows_while_it_is_read_is_an_error(corpus, executor):
             file.write(b" more")
 
     with pytest.raises(FileChangedError, match=r"changed while it was read: it had 300,\d+ bytes"):
-        count_file(path, [], 1, executor, grow)
+        count_file(path, [], 1, grow)
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_an_error(corpus):
     path, _ = corpus
     with pytest.raises(FileChangedError, match="became shorter"):
-        count_file(path, [], 1, None, lambda size: os.truncate(path, 100))
+        count_file(path, [], 1, lambda size: os.truncate(path, 100))
 
 
 def test_an_error_of_one_thread_ends_the_others(corpus):
@@ -178,4 +144,4 @@ def test_an_error_of_one_thread_ends_the_others(corpus):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        count_file(path, [], 4, None, fail)
+        count_file(path, [], 4, fail)

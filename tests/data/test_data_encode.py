@@ -372,7 +372,7 @@ def test_two_processes_never_work_in_one_folder(tmp_path, text, monkeypatch):
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(encode_file, tokenizer(), text, tmp_path / "x")
         entered.wait(30)
-        with pytest.raises(RuntimeError, match="another process is encoding into"):
+        with pytest.raises(RuntimeError, match="another process is working in"):
             encode_file(tokenizer(), text, tmp_path / "x")
         leave.set()
         assert first.result().tokens

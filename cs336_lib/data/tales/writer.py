@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from cs336_lib.data.atomic import replacing
+from cs336_lib.atomic import replacing
 from cs336_lib.data.tales import kernel, world
 from cs336_lib.data.tales.information import maximum_length
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,8 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         path: the final name; its folder must exist.
 
     Yields:
-        A binary file under a temporary name, `.NAME.PID.part`. On an error it is removed and `path` is left as it was.
+        A binary file under a temporary name, `.NAME.RANDOM.part`, which no other process on any machine has. On an
+        error it is removed and `path` is left as it was.
 
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -30,7 +32,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"no folder {str(path.parent)!r} to write {path.name!r} into; create it first")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
         with temporary.open("wb") as file:
             yield file

@@ -1,0 +1,196 @@
+"""One job in many parts, by threads, processes or a cluster: a folder for what is finished, and who does what next.
+
+    corpus.tokens.parts/plan.json     what the parts belong to
+    corpus.tokens.parts/00000.ids     a finished part: that it has its name is the mark that it is done
+    corpus.tokens.parts/lock          held by the process that hands out the work
+
+Encoding a text (`data.encode`) and counting its pre-tokens on a cluster (`bpe.sharded_counting`) both work like this
+(chapters 3 and 11). A part takes its name only when it is complete (`atomic.replacing`), and doing one twice gives the
+same file. So whoever is killed at any moment, worker or not, loses the parts in hand, and the next run does the rest.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future, wait
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from cs336_lib.atomic import replacing
+
+PLAN, LOCK = "plan.json", "lock"
+IN_FLIGHT = 1_024
+"""Tasks that a pool of unknown size gets at a time: enough for hundreds of workers, and a short list to keep."""
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # what file systems without locks answer
+T = TypeVar("T")
+
+
+@contextmanager
+def workshop(
+    folder: Path,
+    plan: Mapping[str, Any],
+    *,
+    finished: str | tuple[str, ...],
+    other: tuple[str, ...] = (),
+    resume: bool = True,
+    hopeless: tuple[type[Exception], ...] = (),
+) -> Iterator[None]:
+    """The folder of parts: made or taken up again, held against other processes, removed when all went well.
+
+    Args:
+        folder: where the parts lie; made when missing.
+        plan: what the parts belong to, as JSON knows it; parts of another plan are removed.
+        finished: endings of the names of finished parts.
+        other: names of other files that may lie here; they don't outlive a run.
+        resume: whether to keep finished parts of the same plan.
+        hopeless: errors after which the parts can't be of use, and go.
+
+    Raises:
+        RuntimeError: another process works in the folder.
+        ValueError: the folder holds something else.
+        OSError: the folder can't be made or written to.
+    """
+    finished = (finished,) if isinstance(finished, str) else finished
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        if path.name not in (PLAN, LOCK, *other) and path.suffix not in (*finished, ".part"):
+            raise ValueError(f"{folder} holds {path.name!r}, which is no part of this work; move it away")
+    done = False
+    try:
+        with (folder / LOCK).open("w") as lock:
+            _hold(lock.fileno(), folder)
+            same = resume and _read_plan(folder) == json.loads(json.dumps(plan))
+            _clear(folder, lambda path: same and (path.name == PLAN or path.suffix in finished))
+            if not same:
+                with replacing(folder / PLAN) as file:
+                    file.write(json.dumps(plan).encode())
+            try:
+                yield
+                done = True
+            except hopeless:
+                done = True
+                raise
+            finally:
+                if done:
+                    _clear(folder, lambda path: False)
+    finally:
+        if done:
+            (folder / LOCK).unlink(missing_ok=True)  # not before it is closed: Windows would refuse
+            with suppress(OSError):  # somebody else begins to work there
+                folder.rmdir()
+
+
+def carry_out(
+    pool: Executor,
+    function: Callable[..., T],
+    tasks: Iterable[tuple[Any, ...]],
+    done: Callable[[int, T], object],
+    ahead: int = IN_FLIGHT,
+) -> None:
+    """Let a pool call a function with the arguments of each task.
+
+    If tasks fail, the error is that of the first of them in order, whichever worker was quicker. However this ends,
+    tasks that have not begun are cancelled, and those that have are waited for.
+
+    Args:
+        pool: any executor.
+        function: for processes and clusters, one that can be pickled.
+        tasks: arguments of each call.
+        done: called with the number of a task and its result when it ends, in the caller's thread.
+        ahead: most tasks that are handed out at a time.
+
+    Raises:
+        RuntimeError: the pool gave a task up, since it was shut down.
+        Exception: what a task raised.
+
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> results = {}
+    >>> with ThreadPoolExecutor(2) as pool:
+    ...     carry_out(pool, pow, [(2, 3), (2, 4), (2, 5)], results.__setitem__)
+    >>> sorted(results.items())
+    [(0, 8), (1, 16), (2, 32)]
+    """
+    left = enumerate(tasks)
+    running: dict[Future[T], int] = {}
+    # Not `wait` in each round: that looks at every task in flight each time one of them ends.
+    ended: SimpleQueue[Future[T]] = SimpleQueue()
+    try:
+        while True:
+            while len(running) < ahead and (task := next(left, None)) is not None:
+                future = pool.submit(function, *task[1])
+                running[future] = task[0]
+                future.add_done_callback(ended.put)
+            if not running:
+                return
+            future = ended.get()
+            number = running.pop(future)
+            if future.cancelled() or future.exception():
+                _raise_first(future, number, running)
+            done(number, future.result())
+    finally:
+        wait([future for future in running if not future.cancel()])
+
+
+def _raise_first(failed: Future[T], number: int, running: Mapping[Future[T], int]) -> None:
+    """Raise what a task failed of, or what one before it did, once those have ended."""
+    earlier = {future: place for future, place in running.items() if place < number}
+    wait(earlier)
+    for future in [*sorted(earlier, key=earlier.__getitem__), failed]:
+        if future.cancelled():
+            raise RuntimeError("the executor gave the work up: was it shut down? What is finished is kept; call again")
+        future.result()
+
+
+@contextmanager
+def on_shared_storage(path: Path, verb: str = "read") -> Iterator[None]:
+    """Say what to do if this worker can't reach a file that the process which hands out the work can.
+
+    Args:
+        path: the file.
+        verb: what the worker does with it: "read" or "write".
+
+    Raises:
+        FileNotFoundError, PermissionError: with the worker's host, the path and the way out.
+    """
+    try:
+        yield
+    except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
+        kind = PermissionError if isinstance(error, PermissionError) else FileNotFoundError
+        raise kind(
+            f"a worker on {socket.gethostname()} can't {verb} {path} ({error.strerror or error}): all workers must see "
+            "the file under the same path; put it on storage that they share"
+        ) from error
+
+
+def _clear(folder: Path, keep: Callable[[Path], bool]) -> None:
+    """Remove what is in the folder, but not the lock."""
+    for path in folder.iterdir():
+        if path.name != LOCK and not keep(path):
+            path.unlink(missing_ok=True)  # a worker that was given up may be tidying up itself
+
+
+def _read_plan(folder: Path) -> Any:
+    try:
+        return json.loads((folder / PLAN).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _hold(descriptor: int, folder: Path) -> None:
+    """Lock the folder; the system lets go when the process ends, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RuntimeError(f"another process is working in {folder}; wait for it or choose another name") from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
