@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from cs336_lib.atomic import replacing
@@ -26,6 +26,8 @@ from cs336_lib.atomic import replacing
 PLAN, LOCK = "plan.json", "lock"
 IN_FLIGHT = 1_024
 """Tasks that a pool of unknown size gets at a time: enough for hundreds of workers, and a short list to keep."""
+PATIENCE = 5.0
+"""Seconds without a word from any worker after which the folder is looked at instead."""
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # what file systems without locks answer
 T = TypeVar("T")
 
@@ -89,19 +91,23 @@ def carry_out(
     pool: Executor,
     function: Callable[..., T],
     tasks: Iterable[tuple[Any, ...]],
-    done: Callable[[int, T], object],
+    there: Callable[..., T | None],
+    done: Callable[[T], object],
     ahead: int = IN_FLIGHT,
 ) -> None:
     """Let a pool call a function with the arguments of each task.
 
-    If tasks fail, the error is that of the first of them in order, whichever worker was quicker. However this ends,
-    tasks that have not begun are cancelled, and those that have are waited for.
+    A task is done when the pool says so, or when its file is there: a cluster can lose the message with the worker that
+    sent it (Dask's executor then leaves its future pending for ever), but not the file. If tasks fail, the error is
+    that of the first of them in order, whichever worker was quicker. However this ends, tasks that have not begun are
+    cancelled, and those that have are waited for where the pool can tell.
 
     Args:
         pool: any executor.
         function: for processes and clusters, one that can be pickled.
         tasks: arguments of each call.
-        done: called with the number of a task and its result when it ends, in the caller's thread.
+        there: with the arguments of a task, what the function would return if its file is there, else None.
+        done: called with the result of each task when it ends, in the caller's thread.
         ahead: most tasks that are handed out at a time.
 
     Raises:
@@ -109,41 +115,54 @@ def carry_out(
         Exception: what a task raised.
 
     >>> from concurrent.futures import ThreadPoolExecutor
-    >>> results = {}
+    >>> results = []
     >>> with ThreadPoolExecutor(2) as pool:
-    ...     carry_out(pool, pow, [(2, 3), (2, 4), (2, 5)], results.__setitem__)
-    >>> sorted(results.items())
-    [(0, 8), (1, 16), (2, 32)]
+    ...     carry_out(pool, pow, [(2, 3), (2, 4), (2, 5)], lambda base, power: None, results.append)
+    >>> sorted(results)
+    [8, 16, 32]
     """
     left = enumerate(tasks)
-    running: dict[Future[T], int] = {}
+    running: dict[Future[T], tuple[int, tuple[Any, ...]]] = {}
     # Not `wait` in each round: that looks at every task in flight each time one of them ends.
     ended: SimpleQueue[Future[T]] = SimpleQueue()
+    failed: tuple[int, BaseException] | None = None
     try:
         while True:
-            while len(running) < ahead and (task := next(left, None)) is not None:
+            while failed is None and len(running) < ahead and (task := next(left, None)) is not None:
                 future = pool.submit(function, *task[1])
-                running[future] = task[0]
+                running[future] = task
                 future.add_done_callback(ended.put)
+            if failed is not None and not any(number < failed[0] for number, _ in running.values()):
+                raise failed[1]
             if not running:
                 return
-            future = ended.get()
-            number = running.pop(future)
-            if future.cancelled() or future.exception():
-                _raise_first(future, number, running)
-            done(number, future.result())
+            try:
+                future = ended.get(timeout=PATIENCE)
+            except Empty:
+                for future, (_, arguments) in list(running.items()):
+                    if (found := there(*arguments)) is not None:
+                        del running[future]
+                        done(found)
+                continue
+            if future not in running:  # its file was found before
+                continue
+            number, arguments = running.pop(future)
+            error = _error(future)
+            if error is None:
+                done(future.result())
+            elif (found := there(*arguments)) is not None:
+                done(found)
+            elif failed is None or number < failed[0]:
+                failed = number, error
     finally:
         wait([future for future in running if not future.cancel()])
 
 
-def _raise_first(failed: Future[T], number: int, running: Mapping[Future[T], int]) -> None:
-    """Raise what a task failed of, or what one before it did, once those have ended."""
-    earlier = {future: place for future, place in running.items() if place < number}
-    wait(earlier)
-    for future in [*sorted(earlier, key=earlier.__getitem__), failed]:
-        if future.cancelled():
-            raise RuntimeError("the executor gave the work up: was it shut down? What is finished is kept; call again")
-        future.result()
+def _error(future: Future[Any]) -> BaseException | None:
+    """Why a task failed, None if it did not."""
+    if future.cancelled():
+        return RuntimeError("the executor gave the work up: was it shut down? What is finished is kept; call again")
+    return future.exception()
 
 
 @contextmanager

@@ -129,40 +129,49 @@ def counted(
     }
     _check_folder(folder)
     with workshop(folder, plan, finished=(".counts", ".sums")):
-        todo = [number for number in range(work.shards) if not is_whole(work.counts(number), work.groups)]
+        todo = [number for number in range(work.shards) if not counts_there(work, number)]
         with bar(before[0], "counting", "B") as report:
             report(before[0] - sum(_size(work.shard(number)) for number in todo))
-            tasks = [(work, number) for number in todo]
-            carry_out(executor, count_one, tasks, lambda place, _: report(_size(work.shard(todo[place]))))
+            carry_out(executor, count_one, [(work, number) for number in todo], counts_there, report)
         check_unchanged(work.whole, fingerprint(path.stat()))
-        groups = [group for group in range(work.groups) if not is_whole(work.sums(group), 1)]
+        groups = [group for group in range(work.groups) if not sums_there(work, group)]
         with bar(work.groups, "adding up", "groups") as report:
             report(work.groups - len(groups))
-            carry_out(executor, add_up, [(work, group) for group in groups], lambda *_: report(1))
+            carry_out(executor, add_up, [(work, group) for group in groups], sums_there, report)
         yield collect(work)
 
 
-def count_one(work: Sharding, number: int) -> None:
-    """Count a shard and put it down, unless somebody has: what a worker does first."""
+def counts_there(work: Sharding, number: int) -> int | None:
+    """How many bytes of text a shard has, if its counts are there."""
+    return _size(work.shard(number)) if is_whole(work.counts(number), work.groups) else None
+
+
+def sums_there(work: Sharding, group: int) -> int | None:
+    """1 group, if its sums are there."""
+    return 1 if is_whole(work.sums(group), 1) else None
+
+
+def count_one(work: Sharding, number: int) -> int:
+    """Count a shard and put it down, unless somebody has: what a worker does first. Returns bytes of text."""
     shard, target = work.shard(number), work.counts(number)
-    if is_whole(target, work.groups):
-        return
-    with on_shared_storage(Path(shard.path)):
-        words = count_shard(shard)
-    with on_shared_storage(target, "write"):
-        write_counts(target, words.by_group(work.groups))
+    if not counts_there(work, number):
+        with on_shared_storage(Path(shard.path)):
+            words = count_shard(shard)
+        with on_shared_storage(target, "write"):
+            write_counts(target, words.by_group(work.groups))
+    return _size(shard)
 
 
-def add_up(work: Sharding, group: int) -> None:
-    """Add up one group of all shards and put it down, unless somebody has: what a worker does then."""
-    if is_whole(work.sums(group), 1):
-        return
-    table = WordTable()
-    with on_shared_storage(work.folder):
-        for number in range(work.shards):
-            table.add(read_group(work.counts(number), group))
-    with on_shared_storage(work.sums(group), "write"):
-        write_counts(work.sums(group), [table.words().at_least(work.min_count)])
+def add_up(work: Sharding, group: int) -> int:
+    """Add up one group of all shards and put it down, unless somebody has: what a worker does then. Returns 1."""
+    if not sums_there(work, group):
+        table = WordTable()
+        with on_shared_storage(work.folder):
+            for number in range(work.shards):
+                table.add(read_group(work.counts(number), group))
+        with on_shared_storage(work.sums(group), "write"):
+            write_counts(work.sums(group), [table.words().at_least(work.min_count)])
+    return 1
 
 
 def collect(work: Sharding) -> WordCounts:

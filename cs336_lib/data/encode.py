@@ -173,12 +173,12 @@ def _encode_parts(job: Job, workers: int, executor: Executor | None, progress: b
         ) as bar,
     ):
 
-        def done(_: int, part: Part) -> None:
+        def done(part: Part) -> None:
             nonlocal encoded
             encoded += part.stop - part.start
             bar.update(part.stop - part.start)
 
-        carry_out(pool, encode_part, todo, done, 2 * workers if executor is None else IN_FLIGHT)
+        carry_out(pool, encode_part, todo, finished_part, done, 2 * workers if executor is None else IN_FLIGHT)
     return encoded
 
 

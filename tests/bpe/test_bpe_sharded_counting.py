@@ -159,7 +159,7 @@ def test_what_is_finished_is_not_done_again(corpus, tmp_path, monkeypatch):
     def fails_at_the_fourth(work, number):
         if number == 4:
             raise OSError("the network went away")
-        count_one(work, number)
+        return count_one(work, number)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(OSError, match="the network went away"):
         patch.setattr(sharded_counting, "count_one", fails_at_the_fourth)
@@ -168,7 +168,7 @@ def test_what_is_finished_is_not_done_again(corpus, tmp_path, monkeypatch):
 
     def notes(work, number):
         done.append(number)
-        count_one(work, number)
+        return count_one(work, number)
 
     there = {int(file.stem) for file in folder.glob("*.counts")}
     monkeypatch.setattr(sharded_counting, "count_one", notes)
@@ -189,7 +189,7 @@ count_one = sharded_counting.count_one
 def dies(work, number):
     if number == 7:
         os.kill(os.getpid(), signal.SIGKILL)
-    count_one(work, number)
+    return count_one(work, number)
 sharded_counting.count_one = dies
 with ThreadPoolExecutor(2) as executor:
     train_bpe({str(path)!r}, 300, [{END!r}], executor=executor, shards={str(folder)!r})
@@ -221,7 +221,7 @@ def test_a_file_that_grows_while_it_is_counted_is_an_error(corpus, tmp_path, mon
     def grows(work, number):
         with path.open("ab") as file:
             file.write(b" more")
-        count_one(work, number)
+        return count_one(work, number)
 
     monkeypatch.setattr(sharded_counting, "count_one", grows)
     with pytest.raises(FileChangedError, match=r"changed while it was read: it had 300,\d+ bytes"):
