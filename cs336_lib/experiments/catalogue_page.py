@@ -34,20 +34,22 @@ CHAPTERS = {
 """Suite -> section and page that ask its question."""
 
 ABSENT = "–"  # noqa: RUF001, it is what a reader sees
-NOTES = {
-    "quick": "trained while the chapter's page runs; nothing is kept",
-    "cpu": "minutes a run on two cores",
-    "full": "wants a GPU",
-}
+WANTS = {"full": "no record yet: it wants a GPU"}
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> str:
+def table(
+    titles: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    numbers: Sequence[str] = (),
+    texts: Sequence[str] = (),
+) -> str:
     """Return a table in a box that scrolls.
 
     Args:
         titles: of the columns.
         rows: cells as HTML, as many as titles each.
         numbers: titles of the columns that hold numbers and stand right.
+        texts: titles of the columns that hold sentences and may take several lines.
 
     >>> print(table(["run", "steps"], [["a", "800"]], numbers=["steps"]))
     <div class="records"><table class="table">
@@ -56,7 +58,8 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequenc
     <tr><td>a</td><td class="number">800</td></tr>
     </tbody></table></div>
     """
-    kinds = [' class="number"' if title in numbers else "" for title in titles]
+    names = ["number" if title in numbers else "text" if title in texts else "" for title in titles]
+    kinds = [f' class="{name}"' if name else "" for name in names]
     head = "".join(f"<th{kind}>{title}</th>" for title, kind in zip(titles, kinds, strict=True))
     body = [
         "<tr>" + "".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
@@ -74,27 +77,21 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequenc
 
 
 def status_table(folder: Path | None = None) -> str:
-    """Return how much of each suite is on record at each scale, and the command that makes the rest.
+    """Return how much of each suite is on record at each scale, and the commands that make the rest.
 
     Args:
         folder: that of the records; the committed one when None.
     """
-    rows = [
-        [_chapter(row.name), row.scale, _count(row), _state(row), _command(row)]
-        for row in coverage(folder)
-        if row.scale
-    ]
-    return table(["suite", "scale", "on record", "what that means", "the command that makes it"], rows)
+    found = {(row.name, row.scale): _state(row) for row in coverage(folder) if row.scale}
+    scales = list(dict.fromkeys(scale for _, scale in found))
+    rows = [[_chapter(name), *(found.get((name, scale), ABSENT) for scale in scales)] for name in SUITES]
+    return table(["suite", *scales], rows, texts=scales)
 
 
 def preset_table(folder: Path | None = None) -> str:
-    """Return which of the named runs are on record, and the command that makes each."""
-    rows = [
-        [f"<code>{row.name}</code>", _count(row), _state(row), _command(row)]
-        for row in coverage(folder)
-        if not row.scale
-    ]
-    return table(["run", "on record", "what that means", "the command that makes it"], rows)
+    """Return which of the named runs are on record, and the command that makes each that is not."""
+    rows = [[f"<code>{row.name}</code>", _state(row)] for row in coverage(folder) if not row.scale]
+    return table(["run", "on record"], rows)
 
 
 def suite_tables(folder: Path | None = None) -> str:
@@ -102,7 +99,7 @@ def suite_tables(folder: Path | None = None) -> str:
     runs = training_runs(folder)
     parts = []
     for row in coverage(folder):
-        here = [run for run in runs if row.scale and run.group == f"{row.name}-{row.scale}"]
+        here = _in_order(row, runs) if row.scale else []
         if here:
             lacking = f"<p>Not on record yet: {', '.join(map(escape, row.missing))}.</p>" if row.missing else ""
             parts.append(_box(f"{row.name}, scale {row.scale}", SUITES[row.name].question, here, lacking))
@@ -131,8 +128,8 @@ def tokenizer_table(folder: Path | None = None) -> str:
         ]
         for found in tokenizers(folder)
     ]
-    titles = ["tokenizer", "text", "of which", "vocabulary", "time", "memory"]
-    return table([*titles, *_ORIGIN[:3], "numba", *_ORIGIN[3:]], rows, numbers=titles[2:])
+    titles = ["tokenizer", "text", "size", "vocabulary", "time", "memory"]
+    return table([*titles, *_ORIGIN[:3], "numba", *_ORIGIN[3:]], rows, numbers=titles[2:], texts=["text"])
 
 
 def measurement_table(folder: Path | None = None) -> str:
@@ -144,7 +141,8 @@ def measurement_table(folder: Path | None = None) -> str:
         origin = found.provenance
         facts = [origin.device, versions, origin.date, origin.commit]
         rows.append([name, escape(", ".join(found.parts)), *(escape(fact) or "not recorded" for fact in facts)])
-    return table(["record", "what it holds", "device", "versions", "date", "commit"], rows)
+    titles = ["record", "what it holds", "device", "versions", "date", "commit"]
+    return table(titles, rows, texts=["what it holds", "versions"])
 
 
 _ORIGIN = ["device", "threads", "python", "commit", "date"]
@@ -168,7 +166,7 @@ def _runs(runs: Sequence[TrainingRun]) -> str:
     titles = ["run", "status", "steps", "tokens", "time", "tokens/s", "valid loss", "bits/byte"]
     rows = [
         [
-            f"<code>{escape(run.path.rpartition('/')[2])}</code>",
+            f"<code>{escape(_name(run))}</code>",
             run.status if run.status == "finished" else f"{run.status} at step {run.step:,} of {run.config.steps:,}",
             f"{run.step:,}",
             f"{run.tokens / 1e6:,.2f} M",
@@ -183,6 +181,17 @@ def _runs(runs: Sequence[TrainingRun]) -> str:
     return table([*titles, *_ORIGIN[:3], "torch", *_ORIGIN[3:]], rows, numbers=titles[2:])
 
 
+def _in_order(row: Coverage, runs: Sequence[TrainingRun]) -> list[TrainingRun]:
+    """Return the runs of a suite in the order of its plan, then those that it does not ask for."""
+    names = [planned.config.name for planned in SUITES[row.name].plan(row.scale)]
+    here = {_name(run): run for run in runs if run.group == f"{row.name}-{row.scale}"}
+    return [here[name] for name in dict.fromkeys([*names, *here]) if name in here]
+
+
+def _name(run: TrainingRun) -> str:
+    return run.path.rpartition("/")[2]
+
+
 def _number(value: float | None, form: str) -> str:
     return ABSENT if value is None else format(value, form)
 
@@ -193,26 +202,18 @@ def _chapter(suite: str) -> str:
     return f'{name} (<a href="../notebooks/{page}.html">{section}</a>)' if page else name
 
 
-def _count(row: Coverage) -> str:
-    live = row.scale == "quick" and not row.recorded + row.unfinished
-    return f"live: {row.planned} runs" if live else f"{row.recorded} of {row.planned}"
-
-
-def _command(row: Coverage) -> str:
-    return f"<code>{escape(row.command)}</code>"
-
-
 def _state(row: Coverage) -> str:
-    """Return in words what a row of the status means."""
-    said = []
+    """Return in words how much of a plan is there, and the command that makes the rest."""
+    if row.scale == "quick" and not row.recorded + row.unfinished:
+        return f"{row.planned} runs, live"
+    said = [f"{row.recorded} of {row.planned}"]
     if row.recorded:
-        diverged = f", {row.diverged} of them diverged, which is a result" if row.diverged else ""
-        said.append(f"made on {escape(' and '.join(row.devices))}{diverged}")
+        said.append(f"made on {escape(' and '.join(row.devices))}")
+    if row.diverged:
+        said.append(f"{row.diverged} of them diverged, which is a result")
     if row.unfinished:
-        said.append(f"{row.unfinished} begun and not over: the same command goes on")
-    if row.missing and row.scale != "quick":
-        none = row.recorded + row.unfinished == 0
-        said.append("there is no record of this yet" if none else f"{len(row.missing)} not there yet")
+        said.append(f"{row.unfinished} begun and not over")
     if row.missing:
-        said.append(NOTES.get(row.scale, ""))
-    return "; ".join(part for part in said if part)
+        said.append(WANTS.get(row.scale, "no record yet") if len(row.missing) == row.planned else "the rest not yet")
+    command = f"<br><code>{escape(row.command)}</code>" if row.recorded < row.planned else ""
+    return ", ".join(said) + command

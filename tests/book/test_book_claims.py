@@ -18,11 +18,11 @@ SKIPPED_IN_CI = {"gpu", "network", "slow", "bench", "built"}
 
 
 class Row(NamedTuple):
-    """A row of the page: the chapter's number, what it claims, and what holds it."""
+    """An entry of the page: the chapter's number, what it claims, and what holds it."""
 
     chapter: int
     claim: str
-    holders: tuple[str, ...]
+    holders: list[str]
 
 
 def claims_of(path):
@@ -58,17 +58,16 @@ def labels(source):
 
 
 def rows():
-    """Return the rows of the page."""
+    """Return the entries of the page: a bullet a claim, and under it a bullet for each thing that holds it."""
     found, chapter = [], 0
     for line in (ROOT / PAGE).read_text(encoding="utf-8").splitlines():
-        if heading := re.match(r"## \[?(\d+)\. ", line):
-            chapter = int(heading[1])
-        elif line.startswith("## "):
-            chapter = 0
-        cells = re.split(r"(?<!\\)\|", line)[1:-1]
-        if chapter and len(cells) == 2 and cells[0].strip() not in ("claim", "---"):
-            text, holders = (cell.strip().replace(r"\|", "|") for cell in cells)
-            found.append(Row(chapter, text, tuple(re.findall(r"`([^`]+)`", holders))))
+        if line.startswith("## "):
+            number = re.match(r"## (\d+)\. ", line)
+            chapter = int(number[1]) if number else 0
+        elif line.startswith("- "):
+            found.append(Row(chapter, line.removeprefix("- ").strip(), []))
+        elif line.startswith("  - "):
+            found[-1].holders.append(line.removeprefix("  - ").strip().strip("`"))
     return found
 
 
@@ -117,11 +116,11 @@ def test_the_page_lists_each_claim_of_the_chapter_and_no_other(path):
     advice = []
     for claim in lacking:
         near = difflib.get_close_matches(claim, left, n=1, cutoff=0.4)
-        change = f"change the row {near[0]!r} to" if near else "add a row with what holds it:"
+        change = f"change {near[0]!r} to" if near else "add this, and under it what holds it:"
         advice.append(f"{PAGE}, under '## {number}. ...': {change}\n    {claim}")
-    advice += [f"{PAGE}: {path.name} claims this no longer; delete the row or change it:\n    {c}" for c in left]
+    advice += [f"{PAGE}: {path.name} claims this no longer; delete it or change it:\n    {c}" for c in left]
     assert not advice, "\n".join(advice)
-    assert len(there) == len(set(there)), "a claim has two rows"
+    assert len(there) == len(set(there)), "a claim stands there twice"
 
 
 @each_row

@@ -12,6 +12,7 @@ from cs336_lib.model import ModelConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "book/errata.md").read_text(encoding="utf-8")
+PLACES_TITLE = "\n## Every section of the write-up has its place in the book\n"
 XL = ModelConfig.preset("gpt2-xl")
 # The handout's list has a feed-forward network of two matrices.
 TWO = XL.replace(ffn="silu", d_ff=6_400)
@@ -19,17 +20,14 @@ TWO = XL.replace(ffn="silu", d_ff=6_400)
 
 def row(problem: str, beginning: str = "") -> str:
     """The third column of a row of the errata proper."""
-    (found,) = [
-        line
-        for line in PAGE.partition("\n## Text and tokenizer")[2].splitlines()
-        if line.startswith(f"| `{problem}`{' ' + beginning if beginning else ''} |")
-    ]
+    head = f"| `{problem}`{' ' + beginning if beginning else ''} |"
+    (found,) = [line for line in PAGE.partition(PLACES_TITLE)[0].splitlines() if line.startswith(head)]
     return found.split(" | ")[2]
 
 
 PLACES = re.findall(
     r"^\| (.+?) \| \[([\d., to]+)\]\(\.\./notebooks/(\d\d_\w+)\.ipynb\) \|",
-    PAGE.partition("## Every section of the write-up")[2].partition("\n## ")[0],
+    PAGE.partition(PLACES_TITLE)[2].partition("\n## ")[0],
     re.MULTILINE,
 )
 SECTIONS = [
