@@ -67,7 +67,7 @@ class Provenance:
             device=machine if machine and device in ("", "CPU") else device,
             date=str(facts.get("date", "")),
             commit=str(facts.get("commit", "")),
-            threads=int(facts.get("threads", 0)),
+            threads=int(facts.get("threads", facts.get("workers", 0))),
             versions={name: fact for name, fact in facts.items() if isinstance(fact, str) and VERSION.match(fact)},
         )
 

@@ -85,7 +85,7 @@ def status_table(folder: Path | None = None) -> str:
     found = {(row.name, row.scale): _state(row) for row in coverage(folder) if row.scale}
     scales = list(dict.fromkeys(scale for _, scale in found))
     rows = [[_chapter(name), *(found.get((name, scale), ABSENT) for scale in scales)] for name in SUITES]
-    return table(["suite", *scales], rows, texts=scales)
+    return table(["suite", *scales], rows)
 
 
 def preset_table(folder: Path | None = None) -> str:
@@ -206,14 +206,13 @@ def _state(row: Coverage) -> str:
     """Return in words how much of a plan is there, and the command that makes the rest."""
     if row.scale == "quick" and not row.recorded + row.unfinished:
         return f"{row.planned} runs, live"
-    said = [f"{row.recorded} of {row.planned}"]
-    if row.recorded:
-        said.append(f"made on {escape(' and '.join(row.devices))}")
+    made = f", made on {escape(' and '.join(row.devices))}" if row.recorded else ""
+    lacks = f", {WANTS.get(row.scale, 'no record yet')}" if len(row.missing) == row.planned else ""
+    said = [f"{row.recorded} of {row.planned}{made}{lacks}"]
     if row.diverged:
         said.append(f"{row.diverged} of them diverged, which is a result")
     if row.unfinished:
         said.append(f"{row.unfinished} begun and not over")
-    if row.missing:
-        said.append(WANTS.get(row.scale, "no record yet") if len(row.missing) == row.planned else "the rest not yet")
-    command = f"<br><code>{escape(row.command)}</code>" if row.recorded < row.planned else ""
-    return ", ".join(said) + command
+    if row.recorded < row.planned:
+        said.append(f"<code>{escape(row.command)}</code>")
+    return "<br>".join(said)
