@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from bpe_text import read_bandwidth, text_or_tales
-from harness import device_name, write
+from harness import device_name, stamped, write
 
 from cs336_lib.environment import environment
 
@@ -317,7 +317,7 @@ def main() -> None:
             part.write_bytes(Path(path).read_bytes()[: options.bytes].decode("utf-8", "ignore").encode())
             path = str(part)
         record = compare(path, names, options)
-    records[f"{Path(path).stem}, {options.vocab_size}"] = record
+    records[f"{Path(path).stem}, {options.vocab_size}"] = stamped(record)
     write(options.output, records)
 
 

@@ -10,10 +10,14 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
+
+from cs336_lib.environment import commit, environment
 
 
 def alternate(
@@ -62,8 +66,20 @@ def device_name(device: str = "cpu") -> str:
     return torch.cuda.get_device_name()
 
 
+def stamped(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a measurement with what says where it comes from: versions, date and commit, unless it has them."""
+    facts = {
+        "environment": environment(*(name for name in ("numpy", "numba", "regex", "torch") if name in sys.modules)),
+        "date": date.today().isoformat(),
+        "commit": commit() or "no checkout",
+    }
+    return {**record, **{name: fact for name, fact in facts.items() if name not in record}}
+
+
 def write(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record as JSON, under a temporary name first."""
+    """Write a record as JSON, under a temporary name first; stamp it, unless it is a collection of several."""
+    if "device" in record or "environment" in record:
+        record = stamped(record)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -2,8 +2,10 @@
 
 import os
 import platform
+import subprocess
 import textwrap
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import cs336_lib
 from cs336_lib.scale import scale
@@ -16,6 +18,18 @@ def device_name() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return "Apple MPS" if torch.backends.mps.is_available() else "CPU"
+
+
+def commit() -> str | None:
+    """Return the commit of the library if it runs from a checkout, with "+changes" if files were edited."""
+    root = Path(cs336_lib.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        ask = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+changes", "--exclude=*"]
+        return subprocess.run(ask, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def environment(*packages: str) -> dict[str, str]:

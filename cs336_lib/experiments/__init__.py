@@ -4,6 +4,7 @@ suite     what a comparison is: a base run at each scale, and what one variation
 suites    the comparisons: learning rates, batch sizes, ablations, what a modified model wins
 runner    trains what is not there yet, resumes what was cut off
 summary   the table of a suite: final losses, times, what diverged
+catalogue everything that results/ holds, and how much of each plan is there
 
 >>> from cs336_lib.experiments import SUITES
 >>> sorted(SUITES)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-import cs336_lib
-from cs336_lib.environment import environment
+from cs336_lib.environment import commit, environment
 from cs336_lib.model import TransformerLM
 from cs336_lib.optim import SGD, AdamW, Muon, cosine_schedule, wsd_schedule
 from cs336_lib.training.config import TrainConfig
@@ -155,18 +153,6 @@ def facts(device: torch.device) -> dict[str, Any]:
     about["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
     about["threads"] = torch.get_num_threads()
     about["date"] = datetime.now(UTC).strftime("%Y-%m-%d")
-    if commit := _commit():
-        about["commit"] = commit
+    if made_by := commit():
+        about["commit"] = made_by
     return about
-
-
-def _commit() -> str | None:
-    """Return the commit of the library if it runs from a checkout, with "+changes" if files were edited."""
-    root = Path(cs336_lib.__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return None
-    try:
-        ask = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+changes", "--exclude=*"]
-        return subprocess.run(ask, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

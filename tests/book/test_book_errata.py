@@ -1,6 +1,7 @@
 """The right-hand figures of the errata page are what the library computes."""
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -9,18 +10,59 @@ from cs336_lib import accounting
 from cs336_lib.bpe.reference import count_words, train_on_words
 from cs336_lib.model import ModelConfig
 
-PAGE = (Path(__file__).resolve().parent.parent.parent / "book/errata.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "book/errata.md").read_text(encoding="utf-8")
+PLACES_TITLE = "\n## Every section of the write-up has its place in the book\n"
 XL = ModelConfig.preset("gpt2-xl")
 # The handout's list has a feed-forward network of two matrices.
 TWO = XL.replace(ffn="silu", d_ff=6_400)
 
 
 def row(problem: str, beginning: str = "") -> str:
-    """The third column of a row."""
-    (found,) = [
-        line for line in PAGE.splitlines() if line.startswith(f"| `{problem}`{' ' + beginning if beginning else ''} |")
-    ]
+    """The third column of a row of the errata proper."""
+    head = f"| `{problem}`{' ' + beginning if beginning else ''} |"
+    (found,) = [line for line in PAGE.partition(PLACES_TITLE)[0].splitlines() if line.startswith(head)]
     return found.split(" | ")[2]
+
+
+PLACES = re.findall(
+    r"^\| (.+?) \| \[([\d., to]+)\]\(\.\./notebooks/(\d\d_\w+)\.ipynb\) \|",
+    PAGE.partition(PLACES_TITLE)[2].partition("\n## ")[0],
+    re.MULTILINE,
+)
+SECTIONS = [
+    "`unicode1`",
+    "`unicode2`",
+    "`train_bpe`",
+    "`train_bpe_tinystories`",
+    "`train_bpe_expts_owt`",
+    "`tokenizer`",
+    "`tokenizer_experiments`",
+    "3. Transformer Language Model Architecture",
+    "`transformer_accounting`",
+    "4. Training a Transformer LM",
+    "`adamwAccounting`",
+    "5. Training loop",
+    "6. Generating text",
+    "`learning_rate`",
+    "`batch_size_experiment`",
+    "`generate`",
+]
+
+
+def test_every_section_of_the_write_up_has_its_place():
+    assert [name for name, _, _ in PLACES] == SECTIONS
+
+
+@pytest.mark.parametrize(("name", "where", "page"), PLACES)
+def test_the_place_of_a_section_exists_and_answers_it(name, where, page):
+    text = (ROOT / f"notebooks/{page}.md").read_text(encoding="utf-8")
+    sections = re.findall(r"\d+\.\d+", where)
+    assert sections
+    for section in sections:
+        assert f"\n## {section} " in text, f"errata.md, {name}: {page} has no section {section}"
+    if name.startswith("`"):
+        assert f"<code>{name.strip('`')}</code>" in text, f"errata.md: {page} does not answer {name}"
 
 
 def share(counts, *names):

@@ -91,3 +91,11 @@ def test_no_page_shows_an_error_or_an_unresolved_reference(pages):
         text = docstring_example.sub("", path.read_text(encoding="utf-8"))
         for trouble in ("Traceback (most recent call last)", "system-message", "{doc}`", "{ref}`"):
             assert trouble not in text, f"{path.name}: {trouble}"
+
+
+def test_the_results_page_shows_tables_and_when_each_page_was_executed(html):
+    text = (html / "book/results.html").read_text(encoding="utf-8")
+    assert text.count('<div class="records">') >= 5
+    for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"):
+        assert f">notebooks/{path.stem}</span>" in text, "the table of executions lists every page"
+    assert "catalogue_page" not in text, "the cells are hidden, their tables are not"

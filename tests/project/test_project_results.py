@@ -1,9 +1,11 @@
 """The committed records can be found and read, and hold nothing that only one machine has."""
 
+import importlib.util
 import json
 import re
 
 import pytest
+from imports import ROOT
 
 from cs336_lib import results
 
@@ -29,3 +31,15 @@ def test_no_record_names_a_path_of_the_machine_that_wrote_it(path):
         r'"(?:/(?:home|root|tmp|work|Users|mnt|content)/|[A-Z]:\\\\)[^"]*', path.read_text(encoding="utf-8")
     )
     assert not found
+
+
+def test_a_new_measurement_says_where_it_comes_from(tmp_path):
+    spec = importlib.util.spec_from_file_location("benchmark_harness", ROOT / "benchmarks/harness.py")
+    harness = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(harness)
+    harness.write(tmp_path / "one.json", {"device": "CPU", "date": "2020-01-01"})
+    one = json.loads((tmp_path / "one.json").read_text())
+    assert (one["device"], one["date"]) == ("CPU", "2020-01-01")
+    assert one["commit"] and one["environment"]["python"]
+    harness.write(tmp_path / "several.json", {"a": one})
+    assert json.loads((tmp_path / "several.json").read_text()) == {"a": one}

@@ -1,0 +1,316 @@
+"""Everything that `results/` holds, as data: runs, tokenizers, measurements, and how much of each plan is there.
+
+What `summary` is for one suite, this is for the whole folder. Nothing is typed: a record is found because its file is
+there, and `strays` names the files that belong to no record. `catalogue_page` makes the tables of the book's results
+page from it.
+
+>>> from cs336_lib.experiments.catalogue import coverage
+>>> [(row.scale, row.planned) for row in coverage() if row.name == "nope"]
+[('quick', 6), ('cpu', 4), ('full', 2)]
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cs336_lib import results
+from cs336_lib.experiments.suites import SUITES
+from cs336_lib.training.config import TrainConfig
+from cs336_lib.training.presets import PRESETS
+from cs336_lib.training.records import CONFIG, RunRecord
+
+TOKENIZER = "record.json"
+"""A folder with this file is a trained tokenizer."""
+
+MEASURED = ("benchmarks", "tokenizers")
+"""Folders whose other JSON files are measurements."""
+
+VERSION = re.compile(r"\d+\.\d")
+DONE = ("finished", "diverged")
+SAME_RUN = ("model", "data", "batch_size", "accumulation", "steps", "optimizer", "lr", "min_lr", "schedule")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a record comes from.
+
+    Attributes:
+        device: what it ran on, empty if the record does not say.
+        date: the day, as year-month-day.
+        commit: of the library.
+        threads: of the CPU, 0 if the record does not say.
+        versions: package -> version, with "python".
+    """
+
+    device: str = ""
+    date: str = ""
+    commit: str = ""
+    threads: int = 0
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Provenance:
+        """Read it from a record, whether it keeps its versions in "environment" or beside the rest.
+
+        >>> origin = Provenance.of({"device": "CPU", "environment": {"python": "3.11.7", "cores": "2"}})
+        >>> origin.versions, origin.missing()
+        ({'python': '3.11.7'}, ('date', 'commit'))
+        """
+        facts = {**record, **record.get("environment", {})}
+        device, machine = str(facts.get("device", "")), _machine(facts)
+        return cls(
+            device=machine if machine and device in ("", "CPU") else device,
+            date=str(facts.get("date", "")),
+            commit=str(facts.get("commit", "")),
+            threads=int(facts.get("threads", facts.get("workers", 0))),
+            versions={name: fact for name, fact in facts.items() if isinstance(fact, str) and VERSION.match(fact)},
+        )
+
+    def missing(self) -> tuple[str, ...]:
+        """Return what a reader can't find out: any of "device", "versions", "date", "commit"."""
+        return tuple(name for name in ("device", "versions", "date", "commit") if not getattr(self, name))
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A run of the trainer.
+
+    Attributes:
+        path: its folder inside `results/`.
+        config: what was run.
+        status: "finished", "diverged", "interrupted" or "running".
+        step: the last one of which there is a line.
+        tokens: seen by then.
+        seconds: of training, evaluations not counted.
+        tokens_per_second: over the run.
+        valid_loss: the last one, in nats a token; None if there was no evaluation.
+        bits_per_byte: the same loss by the bytes of the text.
+        provenance: where it comes from.
+    """
+
+    path: str
+    config: TrainConfig
+    status: str
+    step: int
+    tokens: int
+    seconds: float
+    tokens_per_second: float | None
+    valid_loss: float | None
+    bits_per_byte: float | None
+    provenance: Provenance
+
+    @property
+    def group(self) -> str:
+        """Name of the suite and its scale, such as "nope-cpu"; empty for a run that belongs to none."""
+        parts = self.path.split("/")
+        return parts[1] if parts[0] == "experiments" and len(parts) == 3 else ""
+
+
+@dataclass(frozen=True)
+class TrainedTokenizer:
+    """A tokenizer trained on a text.
+
+    Attributes:
+        path: its folder inside `results/`.
+        label: what the text is, as who trained it said.
+        text_bytes: of the text.
+        vocab_size: entries.
+        seconds: of the training.
+        peak_memory: in bytes, of the process.
+        provenance: where it comes from.
+    """
+
+    path: str
+    label: str
+    text_bytes: int
+    vocab_size: int
+    seconds: float
+    peak_memory: int
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A measurement: a file, or one of the entries of a file that holds several.
+
+    Attributes:
+        path: its file inside `results/`.
+        entry: name of the entry, empty if the file is one measurement.
+        parts: names of what was measured.
+        provenance: where it comes from.
+    """
+
+    path: str
+    entry: str
+    parts: tuple[str, ...]
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of a plan is on record.
+
+    Attributes:
+        name: of the suite, or of the preset.
+        scale: "quick", "cpu" or "full"; empty for a preset.
+        planned: number of runs.
+        finished: those that reached their last step.
+        diverged: those that stopped because the loss grew without bounds, which is a result.
+        unfinished: those that were begun and are not over.
+        devices: what they ran on.
+        missing: names of the planned runs that have no record.
+    """
+
+    name: str
+    scale: str
+    planned: int
+    finished: int
+    diverged: int
+    unfinished: int
+    devices: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def recorded(self) -> int:
+        """Number of planned runs that are over and on record."""
+        return self.finished + self.diverged
+
+    @property
+    def command(self) -> str:
+        """What makes the runs that are missing."""
+        if not self.scale:
+            return f"cs336 train {self.name}"
+        return f"cs336 experiment {self.name}" + ("" if self.scale == "quick" else f" --scale {self.scale}")
+
+
+def training_runs(folder: Path | None = None) -> list[TrainingRun]:
+    """Return every run below a folder, sorted by path.
+
+    Args:
+        folder: that of the records; the committed one when None.
+    """
+    home = folder or results.folder()
+    return [_run(path.parent, home) for path in sorted(home.rglob(CONFIG))]
+
+
+def tokenizers(folder: Path | None = None) -> list[TrainedTokenizer]:
+    """Return every trained tokenizer below a folder that keeps how it was trained, sorted by path."""
+    home = folder or results.folder()
+    return [_tokenizer(path, home) for path in sorted(home.rglob(TOKENIZER))]
+
+
+def measurements(folder: Path | None = None) -> list[Measurement]:
+    """Return every measurement, sorted by path; a file that holds several gives one each."""
+    home = folder or results.folder()
+    files = sorted(path for name in MEASURED for path in (home / name).glob("*.json"))
+    return [found for path in files for found in _measurements(path, home)]
+
+
+def strays(folder: Path | None = None) -> list[str]:
+    """Return the files that belong to no record and are no README, as paths inside the folder."""
+    home = folder or results.folder()
+    records = [home / run.path for run in training_runs(home)] + [home / found.path for found in tokenizers(home)]
+    listed = {home / found.path for found in measurements(home)}
+    return [
+        path.relative_to(home).as_posix()
+        for path in sorted(home.rglob("*"))
+        if path.is_file()
+        and path not in listed
+        and path != home / "README.md"
+        and not any(record in path.parents for record in records)
+    ]
+
+
+def coverage(folder: Path | None = None) -> list[Coverage]:
+    """Return one row a suite and scale, in the order of the book, then one a preset.
+
+    Args:
+        folder: that of the records; the committed one when None.
+    """
+    runs = training_runs(folder)
+    by_path = {run.path: run for run in runs}
+    rows = []
+    for suite in SUITES.values():
+        for scale in suite.scales:
+            names = [planned.config.name for planned in suite.plan(scale)]
+            paths = {name: f"experiments/{suite.name}-{scale}/{name}" for name in names}
+            found = [by_path[path] for path in paths.values() if path in by_path]
+            lacking = tuple(name for name, path in paths.items() if path not in by_path)
+            rows.append(_coverage(suite.name, scale, len(names), found, lacking))
+    for name, preset in PRESETS.items():
+        found = [run for run in runs if not run.group and _same_run(run.config, preset)]
+        rows.append(_coverage(name, "", 1, found[:1], () if found else (name,)))
+    return rows
+
+
+def unplanned(folder: Path | None = None) -> list[str]:
+    """Return the runs in folders of suites that their plans do not ask for, or ask for with another config."""
+    plans = {
+        f"experiments/{name}-{scale}/{planned.config.name}": planned.config
+        for name, suite in SUITES.items()
+        for scale in suite.scales
+        for planned in suite.plan(scale)
+    }
+    return [run.path for run in training_runs(folder) if run.group and plans.get(run.path) != run.config]
+
+
+def _run(folder: Path, home: Path) -> TrainingRun:
+    record = RunRecord(folder)
+    status, config, lines = record.status, record.config, record.metrics()
+    last = lines[-1] if lines else {}
+    return TrainingRun(
+        path=folder.relative_to(home).as_posix(),
+        config=config,
+        status=status["status"],
+        step=max(int(status["step"]), int(last.get("step", 0))),
+        tokens=int(last.get("tokens", 0)),
+        seconds=float(status.get("seconds") or last.get("seconds", 0.0)),
+        tokens_per_second=status.get("tokens_per_second") or record.last("tokens_per_second"),
+        valid_loss=record.last("valid_loss"),
+        bits_per_byte=record.last("valid_bits_per_byte"),
+        provenance=Provenance.of(record.environment),
+    )
+
+
+def _tokenizer(path: Path, home: Path) -> TrainedTokenizer:
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return TrainedTokenizer(
+        path=path.parent.relative_to(home).as_posix(),
+        label=record.get("label", ""),
+        text_bytes=record["text_bytes"],
+        vocab_size=record["vocab_size"],
+        seconds=record["seconds"]["total"],
+        peak_memory=record["peak_memory_bytes"],
+        provenance=Provenance.of(record),
+    )
+
+
+def _measurements(path: Path, home: Path) -> Iterator[Measurement]:
+    record = json.loads(path.read_text(encoding="utf-8"))
+    inner = {name: value for name, value in record.items() if isinstance(value, dict) and name != "environment"}
+    several = not Provenance.of(record).device and any("environment" in value for value in inner.values())
+    for entry, content in inner.items() if several else [("", record)]:
+        parts = tuple(name for name in content if isinstance(content[name], dict) and name != "environment")
+        yield Measurement(path.relative_to(home).as_posix(), entry, parts, Provenance.of(content))
+
+
+def _machine(facts: Mapping[str, Any]) -> str:
+    """Return the device as `device_name` of the benchmarks says it, from system and cores."""
+    system = str(facts.get("system", "")).split()
+    return f"{facts['cores']}-core {system[-1]} CPU" if system and "cores" in facts else ""
+
+
+def _same_run(config: TrainConfig, preset: TrainConfig) -> bool:
+    return all(getattr(config, name) == getattr(preset, name) for name in SAME_RUN)
+
+
+def _coverage(name: str, scale: str, planned: int, found: Sequence[TrainingRun], missing: tuple[str, ...]) -> Coverage:
+    count = [run.status for run in found].count
+    devices = tuple(dict.fromkeys(run.provenance.device for run in found))
+    unfinished = sum(run.status not in DONE for run in found)
+    return Coverage(name, scale, planned, count("finished"), count("diverged"), unfinished, devices, missing)

@@ -1,0 +1,49 @@
+"""What chapter 4 shows of random matrices and of deep models, in a few lines."""
+
+import math
+
+import pytest
+import torch
+
+from cs336_lib.model import ModelConfig, TransformerLM
+from cs336_lib.model.layers import truncated_normal_
+
+
+def after_twelve_matrices(std, width=256):
+    torch.manual_seed(0)
+    x = torch.randn(64, width)
+    for _ in range(12):
+        weight = torch.empty(width, width)
+        truncated_normal_(weight, std)
+        x = x @ weight.T
+    return float(x.square().mean().sqrt())
+
+
+def stream(norm, depth=24):
+    """Return the embedding of a fresh model and the stream after each block."""
+    torch.manual_seed(0)
+    model = TransformerLM(ModelConfig(1000, 64, 128, depth, 4, norm=norm))
+    with torch.no_grad():
+        found = [model.token_embeddings(torch.randint(1000, (2, 64)))]
+        for block in model.layers:
+            found.append(block(found[-1]))
+    return found
+
+
+def test_twelve_matrices_keep_a_signal_with_the_right_deviation_and_lose_it_with_the_variance():
+    variance = 2 / (256 + 256)
+    assert 0.5 < after_twelve_matrices(math.sqrt(variance)) < 1.5
+    assert after_twelve_matrices(variance) < 1e-12
+
+
+def test_without_norms_the_stream_overflows_within_a_few_blocks():
+    finite = [bool(x.isfinite().all()) for x in stream("none")]
+    assert not all(finite)
+    assert 1 < finite.index(False) < 12
+
+
+@pytest.mark.parametrize(("norm", "least", "most"), [("pre", 0.25, 0.5), ("post", 0.0, 0.1)])
+def test_what_is_left_of_the_embedding_after_twelve_blocks(norm, least, most):
+    found = stream(norm)
+    left = torch.nn.functional.cosine_similarity(found[12], found[0], dim=-1).mean()
+    assert least < left < most

@@ -1,0 +1,37 @@
+"""What chapters 6 and 8 say of the loss, of AdamW's steps and of a parabola, on a few numbers."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from cs336_lib.optim import AdamW
+from cs336_lib.training import cross_entropy
+
+
+def test_the_loss_written_as_its_definition_overflows_at_a_logit_of_1000():
+    logits, target = torch.tensor([1000.0, 0.0, -1000.0]), 1
+    probabilities = logits.exp() / logits.exp().sum()
+    assert -probabilities[target].log() == float("inf")
+    assert cross_entropy(logits, torch.tensor(target)) == 1000
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1.0, 1e4])
+def test_the_first_step_of_adamw_is_one_learning_rate_whatever_the_gradients_scale(scale):
+    weight = torch.nn.Parameter(torch.zeros(3, dtype=torch.float64))
+    weight.grad = scale * torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+    AdamW([weight], lr=0.1, weight_decay=0.0).step()
+    assert torch.allclose(weight, torch.tensor([-0.1, 0.1, -0.1], dtype=torch.float64), rtol=1e-3)
+
+
+@pytest.mark.parametrize(("part", "grows"), [(0.9, False), (0.99, False), (1.01, True), (1.1, True)])
+def test_gradient_descent_on_a_parabola_fails_at_two_over_its_curvature(part, grows):
+    curvature, x = 4.0, torch.ones((), dtype=torch.float64, requires_grad=True)
+    places = [x.item()]
+    for _ in range(20):
+        (gradient,) = torch.autograd.grad(curvature / 2 * x.square(), x)
+        with torch.no_grad():
+            x -= part * 2 / curvature * gradient
+        places.append(x.item())
+    assert (abs(places[-1]) > 1) == grows
+    assert all(before * after < 0 for before, after in pairwise(places))
