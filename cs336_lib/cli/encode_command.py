@@ -20,23 +20,28 @@ class Encode:
         text: a text file, or "tales", "tinystories", "owt" for its training text.
         out: the token file.
         workers: threads; as many as processors when left out.
+        dask: address of a Dask scheduler, such as tcp://host:8786: its workers encode instead of threads. They must see
+            the text and the folder of the token file under the same paths.
     """
 
     tokenizer: tyro.conf.Positional[Path]
     text: tyro.conf.Positional[str]
     out: tyro.conf.Positional[Path]
     workers: int | None = None
+    dask: str | None = None
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = tyro.cli(Encode, prog="cs336 encode", args=arguments)
     from cs336_lib.bpe import Tokenizer
+    from cs336_lib.cli.cluster import executor_at
     from cs336_lib.data import corpora, encode_file
 
     tokenizer = Tokenizer.from_folder(asked.tokenizer)
-    text = corpora.get(asked.text, progress=True).train
-    done = encode_file(tokenizer, text, asked.out, workers=asked.workers, progress=True)
+    with executor_at(asked.dask) as executor:
+        text = corpora.get(asked.text, progress=True).train
+        done = encode_file(tokenizer, text, asked.out, workers=asked.workers, executor=executor, progress=True)
     print(
         f"{done.tokens:,} tokens, {done.bytes_per_token:.3f} bytes each, {done.megabytes_per_second:.1f} MB/s, "
         f"in {asked.out}"

@@ -21,6 +21,8 @@ class TrainTokenizer:
         vocab_size: entries of the vocabulary: the 256 bytes, the merges and the special tokens.
         special_tokens: strings that are one token wherever they stand.
         workers: threads; as many as processors when left out.
+        dask: address of a Dask scheduler, such as tcp://host:8786: its workers count instead of threads. They must see
+            the text under the same path, and write beside it.
     """
 
     text: tyro.conf.Positional[str]
@@ -28,16 +30,21 @@ class TrainTokenizer:
     vocab_size: int = 10_000
     special_tokens: tuple[str, ...] = ("<|endoftext|>",)
     workers: int | None = None
+    dask: str | None = None
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = tyro.cli(TrainTokenizer, prog="cs336 train-tokenizer", args=arguments)
     from cs336_lib.bpe import Tokenizer, train_bpe
+    from cs336_lib.cli.cluster import executor_at
     from cs336_lib.data import corpora
 
-    text = corpora.get(asked.text, progress=True).train
-    result = train_bpe(text, asked.vocab_size, asked.special_tokens, workers=asked.workers, progress=True)
+    with executor_at(asked.dask) as executor:
+        text = corpora.get(asked.text, progress=True).train
+        result = train_bpe(
+            text, asked.vocab_size, asked.special_tokens, workers=asked.workers, executor=executor, progress=True
+        )
     tokenizer = Tokenizer(result.vocab, result.merges, asked.special_tokens)
     tokenizer.save(asked.out)
     longest = max((token for token in tokenizer.vocab.values()), key=len)

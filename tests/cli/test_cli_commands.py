@@ -257,3 +257,14 @@ def test_configs_on_disk_are_checked(tmp_path, capsys):
 
 def test_the_entry_point_is_named():
     assert 'cs336 = "cs336_lib.cli:main"' in Path(ROOT / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("address", "code", "words"),
+    [("over there", 2, "one looks like tcp://host:8786"), ("tcp://127.0.0.1:1", 1, "start one with: dask scheduler")],
+)
+def test_a_cluster_that_is_not_there_is_told_before_any_work(tmp_path, capsys, address, code, words):
+    pytest.importorskip("distributed")
+    assert cs336("train-tokenizer", "tales", "--out", tmp_path / "x", "--dask", address) == code
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

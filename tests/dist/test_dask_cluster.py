@@ -11,6 +11,7 @@ import pytest
 from dist_dask_dies import noted
 
 from cs336_lib.bpe import Tokenizer, sharded_counting, train_bpe
+from cs336_lib.cli import main
 from cs336_lib.data import encode_file, tales
 
 distributed = pytest.importorskip("distributed")
@@ -161,3 +162,12 @@ def test_a_run_that_failed_on_a_cluster_goes_on_with_threads(text, alone, client
     assert len(list((tmp_path / "work").glob("*.counts"))) == TEXT_BYTES // PART_BYTES
     with ThreadPoolExecutor(2) as threads:
         assert train_bpe(text, 600, [END], executor=threads, shards=tmp_path / "work").merges == alone[0]
+
+
+def test_the_command_line_takes_the_address_of_a_cluster(text, alone, client, tmp_path, capsys):
+    there = ["--dask", client.scheduler.address]
+    assert main(["train-tokenizer", str(text), "--vocab-size", "600", "--out", str(tmp_path / "ours"), *there]) == 0
+    assert main(["encode", str(tmp_path / "ours"), str(text), str(tmp_path / "x"), *there]) == 0
+    assert sha256(tmp_path / "x") == alone[2]
+    assert main(["encode", str(tmp_path / "ours"), str(text), str(tmp_path / "y"), "--dask", "over there"]) == 2
+    assert "one looks like tcp://host:8786" in capsys.readouterr().err
