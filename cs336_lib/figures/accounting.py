@@ -105,7 +105,7 @@ def memory_by_batch(curves: Mapping[str, Sequence[int]], memory_gb: int) -> Figu
             height = memory_gb * size / GB
             axes.axhline(height, color=INK, ls="-" if name == "GB" else ":", lw=1.2)
             where = "bottom" if above else "top"
-            axes.text(last + 0.3, height, f"{memory_gb} {name}", ha="right", va=where, fontsize=9)
+            axes.text(0.05, height, f"{memory_gb} {name}", ha="left", va=where, fontsize=9)  # no curve passes there
         axes.set_xlim(0, last + 0.35)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("batch, sequences")

@@ -29,14 +29,14 @@ def story_lengths(lengths: Mapping[str, Sequence[int]], unit: str = "words", bin
         for color, (name, values) in zip(COLORS.values(), lengths.items(), strict=False):
             share = np.histogram(values, edges)[0] / len(values)
             median = float(np.median(values))
-            label = f"{name}: {len(values):,} stories, median {median:,.0f} {unit}"
+            label = f"{name}: {len(values):,} documents, median {median:,.0f} {unit}"
             axes.stairs(share, edges, fill=True, color=color, alpha=0.3)
             axes.stairs(share, edges, color=color, lw=1.6, label=label)
             axes.axvline(median, color=color, lw=1.2, ls="--")
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-        axes.set_xlabel(f"length of a story in {unit}")
-        axes.set_ylabel("share of the stories")
+        axes.set_xlabel(f"length of a document in {unit}")
+        axes.set_ylabel("share of the documents")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16 + 0.08 * (len(lengths) > 1)))
         return figure
 

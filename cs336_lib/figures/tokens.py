@@ -1,5 +1,6 @@
 """Texts as rows of coloured boxes, one a token: what a tokenizer makes of them."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
@@ -13,16 +14,21 @@ _CHARACTER = 0.098
 
 
 def visible(token: bytes) -> str:
-    r"""Write a token so that spaces, line ends and bytes that are no text can be seen.
+    r"""Write a token so that spaces, line ends, other control characters and bytes that are no text can be seen.
 
-    >>> visible(b" cat"), visible(b"\n"), visible(b"\xe4\xbd")
-    ('␣cat', '⏎', '<E4><BD>')
+    >>> visible(b" cat"), visible(b"\r\n"), visible(b"\xe4\xbd")
+    ('␣cat', '<0D>⏎', '<E4><BD>')
     """
     try:
         text = token.decode()
     except UnicodeDecodeError:
-        return "".join(f"<{byte:02X}>" for byte in token)
-    return text.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥")
+        return _in_hex(token)
+    signs = {" ": "␣", "\n": "⏎", "\t": "⇥"}
+    return "".join(signs.get(c) or (_in_hex(c.encode()) if unicodedata.category(c) == "Cc" else c) for c in text)
+
+
+def _in_hex(data: bytes) -> str:
+    return "".join(f"<{byte:02X}>" for byte in data)
 
 
 def token_rows(rows: Mapping[str, Sequence[bytes]], width: int = 78) -> Figure:
@@ -58,7 +64,8 @@ def token_rows(rows: Mapping[str, Sequence[bytes]], width: int = 78) -> Figure:
                         (at + 0.06, row - 0.36), len(text) - 0.12, 0.72, boxstyle=look, fc=shade, ec=INK, lw=0.4
                     )
                 )
-                axes.text(at + len(text) / 2, row, text, ha="center", va="center", family="monospace", fontsize=8.5)
+                written = axes.text(at + len(text) / 2, row, text, family="monospace", fontsize=8.5)
+                written.set(ha="center", va="center", parse_math=False)  # "$$" is a token, not a formula
         axes.set_xlim(-margin, width)
         axes.set_ylim(len(lines) - 0.4, -0.6)
         axes.axis("off")

@@ -23,8 +23,23 @@ def test_a_long_row_goes_on_in_the_next_line_and_only_there_has_no_label():
     assert max(patch.get_x() + patch.get_width() for patch in figure.axes[0].patches) <= 10
 
 
+def test_dollar_signs_are_drawn_as_they_are_and_not_as_a_formula():
+    figure = token_rows({"row": [b"$\\x$", b"$$"]})
+    figure.canvas.draw()
+    assert texts(figure)[1:] == ["$\\x$", "$$"]
+
+
 @pytest.mark.parametrize(
-    ("token", "shown"), [(b" ", "␣"), (b"\t", "⇥"), (b"\xe4\xbd\xa0", "你"), (b"\xe4\xbd", "<E4><BD>"), (b"", "")]
+    ("token", "shown"),
+    [
+        (b" ", "␣"),
+        (b"\t", "⇥"),
+        (b"\r\n", "<0D>⏎"),
+        (b"\xc2\x85", "<C2><85>"),
+        (b"\xe4\xbd\xa0", "你"),
+        (b"\xe4\xbd", "<E4><BD>"),
+        (b"", ""),
+    ],
 )
 def test_a_token_is_shown_so_that_nothing_of_it_is_invisible(token, shown):
     assert visible(token) == shown

@@ -15,12 +15,12 @@ def drawn(figure):
 def test_story_lengths_shows_shares_and_medians():
     axes = drawn(figures.story_lengths({"tales": [100, 110, 120, 200], "others": [50] * 6}, bins=10)).axes[0]
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ["tales: 4 stories, median 115 words", "others: 6 stories, median 50 words"]
+    assert labels == ["tales: 4 documents, median 115 words", "others: 6 documents, median 50 words"]
     assert [line.get_xdata()[0] for line in axes.lines] == [115, 50]
     shares = [patch.get_data().values for patch in axes.patches]
     assert all(share.sum() == pytest.approx(1) for share in shares)
     assert shares[2][0] == 1
-    assert axes.get_xlabel() == "length of a story in words" and axes.get_ylabel()
+    assert axes.get_xlabel() == "length of a document in words" and axes.get_ylabel()
 
 
 def test_token_frequencies_are_ranked_and_zipfs_law_is_a_line_through_the_first():
