@@ -1,10 +1,13 @@
 """Figures that chapters 1 to 3 print, held without running the chapters."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 from cs336_lib.bpe import Tokenizer
+from cs336_lib.bpe.reference import count_words, merge_word, train_on_words
 from cs336_lib.bpe.utf8 import Verdict, classify
+from cs336_lib.data import tales
 
 ROOT = Path(__file__).resolve().parents[2]
 SCALARS = [number for number in range(0x110000) if not 0xD800 <= number <= 0xDFFF]
@@ -37,6 +40,19 @@ def test_bytes_per_code_point_of_the_sentences():
     assert len(english.encode()) == len(english)
     assert len(chinese.encode()) == 3 * len(chinese)
     assert len(chinese.encode("utf-16-le")) == 2 * len(chinese)
+
+
+def test_words_with_the_pair_hold_a_small_fraction_of_all_pairs():
+    text = "".join(tales.story(0, index).text for index in range(60)).encode()
+    state = [[bytes([byte]) for byte in word] for word in count_words(text)]
+    everything = touched = 0
+    for pair in train_on_words(count_words(text), 150):
+        everything += sum(len(tokens) - 1 for tokens in state)
+        for index, tokens in enumerate(state):
+            if pair in pairwise(tokens):
+                touched += len(tokens) - 1
+                state[index] = merge_word(tokens, pair)
+    assert everything > 10 * touched
 
 
 def test_greedy_longest_match_cuts_words_differently():
