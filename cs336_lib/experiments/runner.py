@@ -20,6 +20,7 @@ def run_suite(
     scale: str = "quick",
     folder: str | Path = "runs",
     *,
+    data: str | None = None,
     write_sample: Writer | None = None,
     progress: bool = True,
 ) -> list[tuple[PlannedRun, RunRecord]]:
@@ -32,7 +33,9 @@ def run_suite(
     Args:
         suite: the comparison.
         scale: one of its scales.
-        folder: the runs go to `folder/SUITE-SCALE/RUN`.
+        folder: the runs go to `folder/SUITE-SCALE/RUN`; those on another text to `folder/SUITE-SCALE-TEXT/RUN`.
+        data: train on this text instead of the scale's own: "tales", "tinystories", "owt", or the path of a text file
+            or of a folder with a `*train*.txt` and a `*valid*.txt`.
         write_sample: writes the samples of the runs; none when None.
         progress: show a bar over the suite, with one for each run under it.
 
@@ -40,13 +43,14 @@ def run_suite(
         Plan and record of each run, in the order of the plan.
 
     Raises:
-        ValueError: there is no such scale, or a folder holds a run with another config.
+        FileNotFoundError: there is no such text.
+        ValueError: there is no such scale, the suite takes no other text, or a folder holds a run with another config.
     """
-    home = Path(folder) / f"{suite.name}-{scale}"
+    home = Path(folder) / suite.folder(scale, data)
     corpora: dict[tuple[object, ...], PreparedCorpus] = {}
     found = []
-    plan = suite.plan(scale)
-    with tqdm(plan, desc=f"{suite.name} ({scale})", unit="run", disable=not progress) as bar:
+    plan = suite.plan(scale, data)
+    with tqdm(plan, desc=home.name, unit="run", disable=not progress) as bar:
         for run in bar:
             bar.set_postfix_str(run.config.name)
             found.append((run, _made(run, home / run.config.name, corpora, write_sample)))
@@ -101,6 +105,6 @@ def _must_be(found: TrainConfig, wanted: TrainConfig, folder: Path) -> None:
     differing = [f"{name}={have[name]!r} instead of {want[name]!r}" for name in want if have[name] != want[name]]
     if differing:
         raise ValueError(
-            f"{folder} holds another run ({'; '.join(differing)}): the suite has changed since; delete the folder or "
-            "choose another one"
+            f"{folder} holds another run ({'; '.join(differing)}): the suite or its text is another one now; "
+            "delete the folder or choose another one"
         )
