@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -53,24 +54,29 @@ def run_suite(
     with tqdm(plan, desc=home.name, unit="run", disable=not progress) as bar:
         for run in bar:
             bar.set_postfix_str(run.config.name)
-            found.append((run, _made(run, home / run.config.name, corpora, write_sample)))
+            found.append((run, _made(run, home / run.config.name, corpora, write_sample, progress)))
     return found
 
 
 def _made(
-    run: PlannedRun, folder: Path, corpora: dict[tuple[object, ...], PreparedCorpus], sample: Writer | None
+    run: PlannedRun,
+    folder: Path,
+    corpora: dict[tuple[object, ...], PreparedCorpus],
+    sample: Writer | None,
+    progress: bool,
 ) -> RunRecord:
     """Return the record of a finished run, making it first if need be."""
+    shown: dict[str, Any] = {"write_sample": sample, "progress": progress}
     if (folder / "config.json").exists():
         record = RunRecord(folder)
         _must_be(record.config, run.config, folder)
         if record.status["status"] in DONE:
             return record
-        trainer = Trainer.resume(folder, _corpus(run.config, corpora), write_sample=sample, progress=False)
+        trainer = Trainer.resume(folder, _corpus(run.config, corpora, progress), **shown)
     elif (twin := _twin(run.config, folder)) is not None:
         return _copied(twin, run.config, folder)
     else:
-        trainer = Trainer(run.config, folder, _corpus(run.config, corpora), write_sample=sample, progress=False)
+        trainer = Trainer(run.config, folder, _corpus(run.config, corpora, progress), **shown)
     return trainer.fit()
 
 
@@ -91,11 +97,11 @@ def _copied(twin: RunRecord, config: TrainConfig, folder: Path) -> RunRecord:
     return RunRecord(folder)
 
 
-def _corpus(config: TrainConfig, corpora: dict[tuple[object, ...], PreparedCorpus]) -> PreparedCorpus:
+def _corpus(config: TrainConfig, corpora: dict[tuple[object, ...], PreparedCorpus], progress: bool) -> PreparedCorpus:
     """Return what a run reads; runs that read the same share it."""
     what = (config.data, config.valid_data, config.data_bytes, config.tokenizer, config.model.vocab_size)
     if what not in corpora:
-        corpora[what] = prepare(config)
+        corpora[what] = prepare(config, progress=progress, say=tqdm.write if progress else str)
     return corpora[what]
 
 

@@ -9,7 +9,6 @@ The text is not part of a comparison but a parameter of `plan`: the same questio
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,8 +127,9 @@ class Suite:
         """
         if data is None or data == self._size(scale).base.data:
             return f"{self.name}-{scale}"
-        text = Path(os.path.abspath(data)).name.removesuffix(".txt")
-        return f"{self.name}-{scale}-{text.replace(' ', '-') or 'text'}"
+        path = Path(data)
+        name = path.resolve().name if path.name in ("", "..") else path.name
+        return f"{self.name}-{scale}-{name.removesuffix('.txt').replace(' ', '-') or 'text'}"
 
     def _size(self, scale: str) -> Scale:
         if scale not in self.scales:

@@ -53,6 +53,12 @@ def load_suite(
     return [(run, RunRecord(home / run.config.name)) for run in plan if (home / run.config.name).is_dir()]
 
 
+def devices(runs: Runs) -> str:
+    """Return what the runs were made on, for a title: "CPU", or several devices joined by "and"."""
+    names = dict.fromkeys(str(record.environment.get("device", "an unknown device")) for _, record in runs)
+    return " and ".join(names)
+
+
 def rows(runs: Runs) -> list[Row]:
     """Return one row a variation, in the order of the plan."""
     names = dict.fromkeys(run.variation for run, _ in runs)

@@ -84,3 +84,45 @@ def test_an_unknown_scale_is_named_with_those_there_are():
 def test_an_unknown_field_is_named():
     with pytest.raises(ValueError, match="norms"):
         changed(BASE, {"model.norms": "post"})
+
+
+@pytest.mark.parametrize(("name", "scale"), EVERY)
+def test_another_text_changes_the_text_and_nothing_else(name, scale):
+    if (name, scale) == ("main", "full"):
+        return
+    plain, other = SUITES[name].plan(scale), SUITES[name].plan(scale, "letters.txt")
+    assert [run.config for run in other] == [run.config.replace(data="letters.txt") for run in plain]
+
+
+def test_a_suite_that_compares_texts_takes_no_other():
+    with pytest.raises(ValueError, match=r"suite 'main' compares texts at scale 'full': it takes no other text"):
+        SUITES["main"].plan("full", "letters.txt")
+
+
+@pytest.mark.parametrize(
+    ("scale", "data", "folder"),
+    [
+        ("cpu", None, "nope-cpu"),
+        ("cpu", "tales", "nope-cpu"),
+        ("full", "tinystories", "nope-full"),
+        ("full", "tales", "nope-full-tales"),
+        ("cpu", "tinystories", "nope-cpu-tinystories"),
+        ("cpu", "texts/letters.txt", "nope-cpu-letters"),
+        ("cpu", "texts/my letters/", "nope-cpu-my-letters"),
+        ("cpu", "/", "nope-cpu-text"),
+    ],
+)
+def test_the_folder_of_a_suite_names_a_text_that_is_not_its_own(scale, data, folder):
+    assert SUITES["nope"].folder(scale, data) == folder
+
+
+def test_the_text_in_the_present_folder_has_the_name_of_the_folder(tmp_path, monkeypatch):
+    (tmp_path / "letters" / "old").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "letters" / "old")
+    assert SUITES["nope"].folder("cpu", ".") == "nope-cpu-old"
+    assert SUITES["nope"].folder("cpu", "..") == "nope-cpu-letters"
+
+
+def test_batch_sizes_at_full_scale_include_those_that_the_assignment_names():
+    sizes = {run.config.batch_size for run in SUITES["batch-size"].plan("full")}
+    assert {1, 64, 128} < sizes
