@@ -74,7 +74,8 @@ def runs(
     names = list(dict.fromkeys(name.partition("#")[0] for name in curves))
     palette = dict(zip(names, [*COLORS.values(), *COLORS.values()], strict=False))
     with style():
-        figure, (by_step, by_time) = new_figure(7.2, 3.6, columns=2)
+        entries = len(names) + (floor is not None) + bool(diverged)
+        figure, (by_step, by_time) = new_figure(7.2, 3.2 + 0.22 * math.ceil(entries / 3), columns=2)
         for name, (steps, seconds, values) in curves.items():
             group = name.partition("#")[0]
             label = group if group in names else None

@@ -2,7 +2,8 @@
 
 import pytest
 
-from cs336_lib.experiments import SUITES, Scale, Suite, Variation
+from cs336_lib import results
+from cs336_lib.experiments import SUITES, Scale, Suite, Variation, load_suite
 from cs336_lib.experiments.suite import changed
 from cs336_lib.model import ModelConfig
 from cs336_lib.training import TrainConfig
@@ -126,3 +127,21 @@ def test_the_text_in_the_present_folder_has_the_name_of_the_folder(tmp_path, mon
 def test_batch_sizes_at_full_scale_include_those_that_the_assignment_names():
     sizes = {run.config.batch_size for run in SUITES["batch-size"].plan("full")}
     assert {1, 64, 128} < sizes
+
+
+def recorded():
+    """Folder, suite, scale and text of each suite that the book keeps records of."""
+    for folder in sorted((results.folder() / "experiments").iterdir()):
+        config = TrainConfig.from_json(next(folder.glob("*/config.json")).read_text(encoding="utf-8"))
+        for name, scale in EVERY:
+            if folder.name.startswith(f"{name}-{scale}"):
+                own = config.data == SUITES[name].scales[scale].base.data
+                yield folder, SUITES[name], scale, None if own else config.data
+
+
+@pytest.mark.parametrize(("folder", "suite", "scale", "data"), list(recorded()), ids=lambda value: getattr(value, "name", ""))
+def test_the_records_that_the_book_keeps_are_of_the_runs_that_its_suites_ask_for(folder, suite, scale, data):
+    found = load_suite(suite, scale, folder.parent, data=data)
+    assert {record.folder for _, record in found} == {path.parent for path in folder.glob("*/config.json")}
+    assert [record.config for _, record in found] == [run.config for run, _ in found]
+    assert {record.status["status"] for _, record in found} <= {"finished", "diverged"}
