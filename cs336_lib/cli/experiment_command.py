@@ -5,28 +5,44 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
+
+if TYPE_CHECKING:
+    from cs336_lib.experiments import PlannedRun, Suite
+    from cs336_lib.training import RunRecord
+
+    Found = list[tuple[PlannedRun, RunRecord]]
+
+
+PICTURES = (".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Run a comparison: several runs that differ in one thing. What is finished is skipped, what was cut off goes on.
+    """Run a comparison: several runs that differ in one thing. It ends with a table and a figure.
+
+    What is finished is skipped, what was cut off goes on: after Ctrl-C or a crash give the same command again.
 
     Examples:
       cs336 experiment list
       cs336 experiment lr-sweep
-      cs336 experiment swiglu --scale cpu --plot swiglu.png
+      cs336 experiment lr-sweep --scale cpu --data my_text.txt
+      cs336 experiment swiglu --scale cpu --plot swiglu.pdf
 
     Attributes:
         suite: name of the comparison, or "list" for all of them with what they ask.
         scale: "quick" (seconds a run), "cpu" (minutes a run on two cores) or "full" (the assignment's, on a GPU).
-        folder: the runs go to FOLDER/SUITE-SCALE/RUN.
-        plot: draw the runs to this file (.png, .svg or .pdf).
+        data: train on this text instead of the scale's own: "tales", "tinystories", "owt", or the path of a text file
+            or of a folder with a *train*.txt and a *valid*.txt. All else stays as it is.
+        folder: the runs go to FOLDER/SUITE-SCALE/RUN, with --data to FOLDER/SUITE-SCALE-TEXT/RUN.
+        plot: draw the runs to this file (.png, .svg or .pdf); by default to curves.png beside them.
     """
 
     suite: tyro.conf.Positional[str] = "list"
     scale: str = "quick"
+    data: str | None = None
     folder: Path = Path("runs")
     plot: Path | None = None
 
@@ -34,7 +50,7 @@ class Experiment:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = tyro.cli(Experiment, prog="cs336 experiment", args=arguments)
-    from cs336_lib.experiments import SUITES, run_suite, table
+    from cs336_lib.experiments import SUITES
 
     if asked.suite == "list":
         width = max(map(len, SUITES))
@@ -45,14 +61,36 @@ def run(arguments: Sequence[str]) -> int:
     if asked.suite not in SUITES:
         raise ValueError(f"unknown suite {asked.suite!r}; allowed: {', '.join(SUITES)}")
     suite = SUITES[asked.suite]
-    runs = run_suite(suite, asked.scale, asked.folder)
-    print(f"\n{suite.question}\n\n{table(runs)}")
-    if asked.plot:
-        from cs336_lib.figures.experiments import curves_of
-        from cs336_lib.figures.experiments import runs as draw
-
-        draw(curves_of(runs), "training loss (nats a token)", top=runs[0][1].series("train_loss")[1][0]).savefig(
-            asked.plot
-        )
-        print(f"\ndrawn to {asked.plot}")
+    home = asked.folder / suite.folder(asked.scale, asked.data)
+    picture = asked.plot or home / "curves.png"
+    if picture.suffix not in PICTURES:  # rather now than after the last run
+        raise ValueError(f"--plot {picture}: the file must end with {', '.join(PICTURES)}")
+    _report(suite, _made(suite, asked), home, picture)
     return 0
+
+
+def _made(suite: Suite, asked: Experiment) -> Found:
+    """Make what is not made yet."""
+    from cs336_lib.experiments import load_suite, run_suite
+    from cs336_lib.experiments.runner import DONE
+    from cs336_lib.generation import training_sample
+
+    writer = training_sample if asked.scale == "full" else None  # the smaller scales ask about losses alone
+    try:
+        return run_suite(suite, asked.scale, asked.folder, data=asked.data, write_sample=writer)
+    except KeyboardInterrupt:
+        there = load_suite(suite, asked.scale, asked.folder, data=asked.data)
+        done = sum(record.status["status"] in DONE for _, record in there)
+        total = len(suite.plan(asked.scale, asked.data))
+        raise KeyboardInterrupt(f"stopped, {done} of {total} runs are made; the same command goes on") from None
+
+
+def _report(suite: Suite, found: Found, home: Path, picture: Path) -> None:
+    """Print the table and draw the figure."""
+    from cs336_lib.experiments import devices, table
+    from cs336_lib.figures.experiments import of_suite
+
+    print(f"\n{suite.question}\n{home.name}, on {devices(found)}\n\n{table(found)}")
+    starts = [losses[0] for _, record in found if (losses := record.series("train_loss")[1])]
+    of_suite(found, top=1.2 * min(starts), title=home.name).savefig(picture)
+    print(f"\nthe records are in {home}, the figure is {picture}")

@@ -14,7 +14,7 @@ catalogue everything that results/ holds, and how much of each plan is there
 from cs336_lib.experiments.runner import run_suite
 from cs336_lib.experiments.suite import PlannedRun, Scale, Suite, Variation
 from cs336_lib.experiments.suites import SUITES
-from cs336_lib.experiments.summary import Row, load_suite, loss_after, rows, table
+from cs336_lib.experiments.summary import Row, devices, load_suite, loss_after, rows, table
 
 __all__ = [
     "SUITES",
@@ -25,6 +25,7 @@ __all__ = [
     "run_suite",
     "load_suite",
     "Row",
+    "devices",
     "rows",
     "table",
     "loss_after",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -20,6 +21,7 @@ def run_suite(
     scale: str = "quick",
     folder: str | Path = "runs",
     *,
+    data: str | None = None,
     write_sample: Writer | None = None,
     progress: bool = True,
 ) -> list[tuple[PlannedRun, RunRecord]]:
@@ -32,7 +34,9 @@ def run_suite(
     Args:
         suite: the comparison.
         scale: one of its scales.
-        folder: the runs go to `folder/SUITE-SCALE/RUN`.
+        folder: the runs go to `folder/SUITE-SCALE/RUN`; those on another text to `folder/SUITE-SCALE-TEXT/RUN`.
+        data: train on this text instead of the scale's own: "tales", "tinystories", "owt", or the path of a text file
+            or of a folder with a `*train*.txt` and a `*valid*.txt`.
         write_sample: writes the samples of the runs; none when None.
         progress: show a bar over the suite, with one for each run under it.
 
@@ -40,33 +44,39 @@ def run_suite(
         Plan and record of each run, in the order of the plan.
 
     Raises:
-        ValueError: there is no such scale, or a folder holds a run with another config.
+        FileNotFoundError: there is no such text.
+        ValueError: there is no such scale, the suite takes no other text, or a folder holds a run with another config.
     """
-    home = Path(folder) / f"{suite.name}-{scale}"
+    home = Path(folder) / suite.folder(scale, data)
     corpora: dict[tuple[object, ...], PreparedCorpus] = {}
     found = []
-    plan = suite.plan(scale)
-    with tqdm(plan, desc=f"{suite.name} ({scale})", unit="run", disable=not progress) as bar:
+    plan = suite.plan(scale, data)
+    with tqdm(plan, desc=home.name, unit="run", disable=not progress) as bar:
         for run in bar:
             bar.set_postfix_str(run.config.name)
-            found.append((run, _made(run, home / run.config.name, corpora, write_sample)))
+            found.append((run, _made(run, home / run.config.name, corpora, write_sample, progress)))
     return found
 
 
 def _made(
-    run: PlannedRun, folder: Path, corpora: dict[tuple[object, ...], PreparedCorpus], sample: Writer | None
+    run: PlannedRun,
+    folder: Path,
+    corpora: dict[tuple[object, ...], PreparedCorpus],
+    sample: Writer | None,
+    progress: bool,
 ) -> RunRecord:
     """Return the record of a finished run, making it first if need be."""
+    shown: dict[str, Any] = {"write_sample": sample, "progress": progress}
     if (folder / "config.json").exists():
         record = RunRecord(folder)
         _must_be(record.config, run.config, folder)
         if record.status["status"] in DONE:
             return record
-        trainer = Trainer.resume(folder, _corpus(run.config, corpora), write_sample=sample, progress=False)
+        trainer = Trainer.resume(folder, _corpus(run.config, corpora, progress), **shown)
     elif (twin := _twin(run.config, folder)) is not None:
         return _copied(twin, run.config, folder)
     else:
-        trainer = Trainer(run.config, folder, _corpus(run.config, corpora), write_sample=sample, progress=False)
+        trainer = Trainer(run.config, folder, _corpus(run.config, corpora, progress), **shown)
     return trainer.fit()
 
 
@@ -87,11 +97,11 @@ def _copied(twin: RunRecord, config: TrainConfig, folder: Path) -> RunRecord:
     return RunRecord(folder)
 
 
-def _corpus(config: TrainConfig, corpora: dict[tuple[object, ...], PreparedCorpus]) -> PreparedCorpus:
+def _corpus(config: TrainConfig, corpora: dict[tuple[object, ...], PreparedCorpus], progress: bool) -> PreparedCorpus:
     """Return what a run reads; runs that read the same share it."""
     what = (config.data, config.valid_data, config.data_bytes, config.tokenizer, config.model.vocab_size)
     if what not in corpora:
-        corpora[what] = prepare(config)
+        corpora[what] = prepare(config, progress=progress, say=tqdm.write if progress else str)
     return corpora[what]
 
 
@@ -101,6 +111,6 @@ def _must_be(found: TrainConfig, wanted: TrainConfig, folder: Path) -> None:
     differing = [f"{name}={have[name]!r} instead of {want[name]!r}" for name in want if have[name] != want[name]]
     if differing:
         raise ValueError(
-            f"{folder} holds another run ({'; '.join(differing)}): the suite has changed since; delete the folder or "
-            "choose another one"
+            f"{folder} holds another run ({'; '.join(differing)}): the suite or its text is another one now; "
+            "delete the folder or choose another one"
         )

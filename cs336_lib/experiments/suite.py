@@ -3,12 +3,15 @@
 A comparison is fair if only one thing changes, if every run sees equally many tokens, and if every schedule ends with
 its run. `Suite.plan` holds all three: a variation that changes the batch size gets as many steps as the same number of
 tokens takes, its warm-up keeps its share, and one that ends up with another number of tokens is refused.
+
+The text is not part of a comparison but a parameter of `plan`: the same question can be asked of any text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -84,20 +87,54 @@ class Suite:
     variations: tuple[Variation, ...]
     scales: Mapping[str, Scale]
 
-    def plan(self, scale: str) -> list[PlannedRun]:
+    def plan(self, scale: str, data: str | None = None) -> list[PlannedRun]:
         """Return the runs of a scale, in the order in which they are made.
 
+        Args:
+            scale: one of `scales`.
+            data: train on this text instead of the scale's own, as `TrainConfig.data` names it. All else stays: sizes,
+                steps, rates, and how many bytes of a text are taken at most; the tokenizer is trained on that text.
+
         Raises:
-            ValueError: the suite has no such scale, or a variation is not comparable.
+            ValueError: the suite has no such scale, a variation is not comparable, or it chooses its text itself.
         """
+        size = self._size(scale)
+        base, variations = size.base, size.variations or self.variations
+        if data is not None:
+            if any(key in variation.changes for variation in variations for key in ("data", "valid_data")):
+                raise ValueError(f"suite {self.name!r} compares texts at scale {scale!r}: it takes no other text")
+            base = base.replace(data=data)
+        return [
+            PlannedRun(variation.name, seed, self._config(base, variation, seed))
+            for seed in size.seeds
+            for variation in variations
+        ]
+
+    def folder(self, scale: str, data: str | None = None) -> str:
+        """Return the name of the folder of a scale's runs; that of another text than its own ends with the text's name.
+
+        Args:
+            scale: one of `scales`.
+            data: as for `plan`.
+
+        Raises:
+            ValueError: the suite has no such scale.
+
+        >>> from cs336_lib.experiments import SUITES
+        >>> sweep = SUITES["lr-sweep"]
+        >>> sweep.folder("cpu"), sweep.folder("cpu", "tales"), sweep.folder("cpu", "texts/my letters.txt")
+        ('lr-sweep-cpu', 'lr-sweep-cpu', 'lr-sweep-cpu-my-letters')
+        """
+        if data is None or data == self._size(scale).base.data:
+            return f"{self.name}-{scale}"
+        path = Path(data)
+        name = path.resolve().name if path.name in ("", "..") else path.name
+        return f"{self.name}-{scale}-{name.removesuffix('.txt').replace(' ', '-') or 'text'}"
+
+    def _size(self, scale: str) -> Scale:
         if scale not in self.scales:
             raise ValueError(f"suite {self.name!r} has no scale {scale!r}; it has {', '.join(self.scales)}")
-        size = self.scales[scale]
-        return [
-            PlannedRun(variation.name, seed, self._config(size.base, variation, seed))
-            for seed in size.seeds
-            for variation in size.variations or self.variations
-        ]
+        return self.scales[scale]
 
     def _config(self, base: TrainConfig, variation: Variation, seed: int) -> TrainConfig:
         config = changed(base, variation.changes).replace(seed=seed, name=f"{variation.slug}-seed{seed}")

@@ -173,7 +173,7 @@ _ALL = [
         {
             "quick": Scale(QUICK_RATES, variations=_QUICK_BATCHES),
             "cpu": Scale(CPU, variations=_batches(CPU, (1, 4, 16, 64))),
-            "full": Scale(FULL, variations=_batches(FULL, (1, 16, 64, 256, 1024))),
+            "full": Scale(FULL, variations=_batches(FULL, (1, 16, 64, 128, 256, 1024))),
         },
     ),
     _ablation(

@@ -37,17 +37,26 @@ class Row:
     seconds: float
 
 
-def load_suite(suite: Suite, scale: str, folder: str | Path) -> list[tuple[PlannedRun, RunRecord]]:
+def load_suite(
+    suite: Suite, scale: str, folder: str | Path, *, data: str | None = None
+) -> list[tuple[PlannedRun, RunRecord]]:
     """Return the runs of a suite that are there, in the order of the plan; those that are not are left out.
 
     Args:
         suite: the comparison.
         scale: one of its scales.
         folder: as for `run_suite`, or `results/experiments`.
+        data: as for `run_suite`; the text itself need not be there any more.
     """
-    home = Path(folder) / f"{suite.name}-{scale}"
-    plan = suite.plan(scale)
+    home = Path(folder) / suite.folder(scale, data)
+    plan = suite.plan(scale, data)
     return [(run, RunRecord(home / run.config.name)) for run in plan if (home / run.config.name).is_dir()]
+
+
+def devices(runs: Runs) -> str:
+    """Return what the runs were made on, for a title: "CPU", or several devices joined by "and"."""
+    names = dict.fromkeys(str(record.environment.get("device", "an unknown device")) for _, record in runs)
+    return " and ".join(names)
 
 
 def rows(runs: Runs) -> list[Row]:

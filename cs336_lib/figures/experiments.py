@@ -1,11 +1,11 @@
 """The figures of chapter 8: runs side by side, and what a swept value does to the last loss."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from cs336_lib.experiments.summary import Runs
+from cs336_lib.experiments.summary import Runs, devices
 from cs336_lib.figures.style import COLORS, INK, new_figure, style
 
 Curve = tuple[Sequence[float], Sequence[float], Sequence[float]]
@@ -26,8 +26,40 @@ def curves_of(found: Runs, name: str = "train_loss") -> dict[str, Curve]:
     return curves  # type: ignore[return-value]
 
 
+def of_suite(
+    found: Runs,
+    *,
+    floor: tuple[str, float] | None = None,
+    top: float | None = None,
+    title: str = "",
+) -> Figure:
+    """Draw the training losses of a suite's runs with `runs`; the title says what they were made on.
+
+    Args:
+        found: what `run_suite` or `load_suite` returned.
+        floor: as for `runs`.
+        top: as for `runs`.
+        title: comes before the device.
+    """
+    diverged = {f"{run.variation}#{run.seed}" for run, record in found if record.status["status"] == "diverged"}
+    return runs(
+        curves_of(found),
+        "training loss (nats a token)",
+        floor=floor,
+        top=top,
+        diverged=diverged,
+        title=f"{title}{', ' if title else ''}on {devices(found)}",
+    )
+
+
 def runs(
-    curves: Mapping[str, Curve], ylabel: str, *, floor: tuple[str, float] | None = None, top: float | None = None
+    curves: Mapping[str, Curve],
+    ylabel: str,
+    *,
+    floor: tuple[str, float] | None = None,
+    top: float | None = None,
+    diverged: Collection[str] = (),
+    title: str | None = None,
 ) -> Figure:
     """Draw runs twice: against steps, and against the time they took.
 
@@ -36,11 +68,14 @@ def runs(
         ylabel: what the values are, with their unit.
         floor: name and height of a dashed line that no run can go below.
         top: upper end of the axis, so that a run that diverges does not flatten the others.
+        diverged: runs that were stopped; a cross marks where they end, at the upper edge if that is above it.
+        title: of the figure.
     """
     names = list(dict.fromkeys(name.partition("#")[0] for name in curves))
     palette = dict(zip(names, [*COLORS.values(), *COLORS.values()], strict=False))
     with style():
-        figure, (by_step, by_time) = new_figure(7.2, 3.6, columns=2)
+        entries = len(names) + (floor is not None) + bool(diverged)
+        figure, (by_step, by_time) = new_figure(7.2, 3.2 + 0.22 * math.ceil(entries / 3), columns=2)
         for name, (steps, seconds, values) in curves.items():
             group = name.partition("#")[0]
             label = group if group in names else None
@@ -49,6 +84,12 @@ def runs(
             dashed = "--" if list(palette).index(group) >= len(COLORS) else "-"
             by_step.plot(steps, values, dashed, lw=1.4, color=palette[group], label=label)
             by_time.plot(seconds, values, dashed, lw=1.4, color=palette[group])
+            if name in diverged and values:
+                height = values[-1] if top is None else min(values[-1], top)
+                for axes, place in ((by_step, steps[-1]), (by_time, seconds[-1])):
+                    axes.plot([place], [height], "x", ms=8, mew=2, color=palette[group], clip_on=False)
+        if diverged:
+            by_step.plot([], [], "x", ms=8, mew=2, color=INK, label="diverged")
         for axes, what in ((by_step, "step"), (by_time, "seconds")):
             axes.set_xlabel(what)
             if floor is not None:
@@ -57,6 +98,8 @@ def runs(
                 axes.set_ylim(_below(top, [value for _, _, values in curves.values() for value in values]), top)
         by_step.set_ylabel(ylabel)
         by_time.tick_params(labelleft=False)
+        if title is not None:
+            by_step.set_title(title, fontsize=10.5)
         figure.legend(loc="outside upper center", ncols=3)
         return figure
 
@@ -95,8 +138,22 @@ def steps(
         return figure
 
 
+def last_losses(found: Runs) -> list[tuple[float, float]]:
+    """Return learning rate and last validation loss of each run, as `sweep` takes them; nan where it diverged."""
+    points = []
+    for run, record in found:
+        loss = record.last("valid_loss") if record.status["status"] != "diverged" else None
+        points.append((run.config.lr, math.nan if loss is None else loss))
+    return points
+
+
 def sweep(
-    points: Mapping[str, Sequence[tuple[float, float]]], xlabel: str, ylabel: str, *, top: float | None = None
+    points: Mapping[str, Sequence[tuple[float, float]]],
+    xlabel: str,
+    ylabel: str,
+    *,
+    top: float | None = None,
+    title: str | None = None,
 ) -> Figure:
     """Draw a last loss against a swept value; runs that diverged stand as crosses at the upper edge.
 
@@ -105,6 +162,7 @@ def sweep(
         xlabel: what is swept.
         ylabel: what the loss is, with its unit.
         top: upper end of the axis; by default above the largest loss.
+        title: of the figure.
     """
     finite = [loss for series in points.values() for _, loss in series if math.isfinite(loss)]
     edge = top if top is not None else 1.1 * max(finite, default=1.0)
@@ -119,6 +177,8 @@ def sweep(
             axes.plot([], [], "x", ms=8, mew=2, color=INK, label="diverged")
         axes.set_xscale("log")
         axes.set_ylim(_below(edge, finite), edge)
+        if title is not None:
+            axes.set_title(title, fontsize=10.5)
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
         axes.legend()

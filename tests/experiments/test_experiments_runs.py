@@ -114,3 +114,74 @@ def test_the_command_lists_suites_runs_one_and_refuses_another(capsys, monkeypat
     assert main(["experiment", "tiny", "--folder", str(tmp_path), "--plot", str(tmp_path / "tiny.png")]) == 0
     assert "<- lowest" in capsys.readouterr().out
     assert (tmp_path / "tiny.png").stat().st_size > 1_000
+    assert main(["experiment", "tiny", "--folder", str(tmp_path)]) == 0
+    assert "tiny-quick, on CPU" in capsys.readouterr().out
+    assert (tmp_path / "tiny-quick" / "curves.png").stat().st_size > 1_000
+
+
+@pytest.fixture
+def text(tmp_path, monkeypatch):
+    """A folder of letters to train on, named from the folder that it lies in."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    for split, count in (("train", 900), ("valid", 90)):
+        lines = [f"Dear {'AB'[i % 2]}nna, this is letter {i}.<|endoftext|>\n" for i in range(count)]
+        (folder / f"{split}.txt").write_text("".join(lines))
+    return "letters"
+
+
+ONE = Suite("one", "problem", "question?", (Variation("base"),), {"quick": Scale(BASE)})
+
+
+def test_a_suite_on_another_text_has_a_folder_of_its_own_and_trains_on_it(made, text, tmp_path):
+    [(run, record)] = run_suite(ONE, "quick", "runs", data=text, progress=False)
+    assert record.folder.parent.name == "one-quick-letters"
+    assert (run.config.data, record.config) == ("letters", run.config)
+    assert record.environment["data"]["train_bytes"] == (tmp_path / text / "train.txt").stat().st_size
+    assert record.environment["data"]["valid_tokens"] < 0.2 * record.environment["data"]["train_tokens"]
+    assert load_suite(ONE, "quick", "runs") == []
+    [(_, found)] = load_suite(ONE, "quick", "runs", data="elsewhere/letters")
+    assert found.folder == record.folder
+
+
+def test_a_finished_run_on_another_text_is_left_alone_and_needs_the_text_no_more(made, text, tmp_path):
+    [(_, record)] = run_suite(ONE, "quick", "runs", data=text, progress=False)
+    before = (record.folder / "metrics.jsonl").stat().st_mtime_ns
+    (tmp_path / text).rename(tmp_path / "gone")
+    run_suite(ONE, "quick", "runs", data=text, progress=False)
+    assert (record.folder / "metrics.jsonl").stat().st_mtime_ns == before
+
+
+def test_another_text_of_the_same_name_is_refused(made, text, tmp_path):
+    run_suite(ONE, "quick", "runs", data=text, progress=False)
+    with pytest.raises(ValueError, match=r"data='letters' instead of 'x/letters.txt'.*the suite or its text"):
+        run_suite(ONE, "quick", "runs", data="x/letters.txt", progress=False)
+
+
+def test_a_text_that_is_not_there_is_named_and_leaves_nothing(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(SUITES, "one", ONE)
+    monkeypatch.chdir(tmp_path)
+    assert main(["experiment", "one", "--data", "nowhere.txt"]) == 2
+    assert "no corpus 'nowhere.txt': it must be one of tales, tinystories, owt, or the path" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_kind_of_the_picture_is_checked_before_anything_is_trained(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(SUITES, "one", ONE)
+    monkeypatch.chdir(tmp_path)
+    assert main(["experiment", "one", "--plot", "one.docx"]) == 2
+    assert "--plot one.docx: the file must end with .png, .svg, .pdf" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_suite_that_is_stopped_says_how_far_it_is_and_that_the_same_command_goes_on(capsys, monkeypatch, made):
+    folder, _ = made
+    monkeypatch.setitem(SUITES, "tiny", SUITE)
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cs336_lib.experiments.run_suite", stopped)
+    assert main(["experiment", "tiny", "--folder", str(folder)]) == 130
+    assert "stopped, 4 of 4 runs are made; the same command goes on" in capsys.readouterr().err

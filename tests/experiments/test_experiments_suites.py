@@ -2,7 +2,8 @@
 
 import pytest
 
-from cs336_lib.experiments import SUITES, Scale, Suite, Variation
+from cs336_lib import results
+from cs336_lib.experiments import SUITES, Scale, Suite, Variation, load_suite
 from cs336_lib.experiments.suite import changed
 from cs336_lib.model import ModelConfig
 from cs336_lib.training import TrainConfig
@@ -84,3 +85,63 @@ def test_an_unknown_scale_is_named_with_those_there_are():
 def test_an_unknown_field_is_named():
     with pytest.raises(ValueError, match="norms"):
         changed(BASE, {"model.norms": "post"})
+
+
+@pytest.mark.parametrize(("name", "scale"), EVERY)
+def test_another_text_changes_the_text_and_nothing_else(name, scale):
+    if (name, scale) == ("main", "full"):
+        return
+    plain, other = SUITES[name].plan(scale), SUITES[name].plan(scale, "letters.txt")
+    assert [run.config for run in other] == [run.config.replace(data="letters.txt") for run in plain]
+
+
+def test_a_suite_that_compares_texts_takes_no_other():
+    with pytest.raises(ValueError, match=r"suite 'main' compares texts at scale 'full': it takes no other text"):
+        SUITES["main"].plan("full", "letters.txt")
+
+
+@pytest.mark.parametrize(
+    ("scale", "data", "folder"),
+    [
+        ("cpu", None, "nope-cpu"),
+        ("cpu", "tales", "nope-cpu"),
+        ("full", "tinystories", "nope-full"),
+        ("full", "tales", "nope-full-tales"),
+        ("cpu", "tinystories", "nope-cpu-tinystories"),
+        ("cpu", "texts/letters.txt", "nope-cpu-letters"),
+        ("cpu", "texts/my letters/", "nope-cpu-my-letters"),
+        ("cpu", "/", "nope-cpu-text"),
+    ],
+)
+def test_the_folder_of_a_suite_names_a_text_that_is_not_its_own(scale, data, folder):
+    assert SUITES["nope"].folder(scale, data) == folder
+
+
+def test_the_text_in_the_present_folder_has_the_name_of_the_folder(tmp_path, monkeypatch):
+    (tmp_path / "letters" / "old").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "letters" / "old")
+    assert SUITES["nope"].folder("cpu", ".") == "nope-cpu-old"
+    assert SUITES["nope"].folder("cpu", "..") == "nope-cpu-letters"
+
+
+def test_batch_sizes_at_full_scale_include_those_that_the_assignment_names():
+    sizes = {run.config.batch_size for run in SUITES["batch-size"].plan("full")}
+    assert {1, 64, 128} < sizes
+
+
+def recorded():
+    """Folder, suite, scale and text of each suite that the book keeps records of."""
+    for folder in sorted((results.folder() / "experiments").iterdir()):
+        config = TrainConfig.from_json(next(folder.glob("*/config.json")).read_text(encoding="utf-8"))
+        for name, scale in EVERY:
+            if folder.name.startswith(f"{name}-{scale}"):
+                own = config.data == SUITES[name].scales[scale].base.data
+                yield folder, SUITES[name], scale, None if own else config.data
+
+
+@pytest.mark.parametrize(("folder", "suite", "scale", "data"), list(recorded()), ids=lambda value: getattr(value, "name", ""))
+def test_the_records_that_the_book_keeps_are_of_the_runs_that_its_suites_ask_for(folder, suite, scale, data):
+    found = load_suite(suite, scale, folder.parent, data=data)
+    assert {record.folder for _, record in found} == {path.parent for path in folder.glob("*/config.json")}
+    assert [record.config for _, record in found] == [run.config for run, _ in found]
+    assert {record.status["status"] for _, record in found} <= {"finished", "diverged"}

@@ -2,7 +2,24 @@
 
 import math
 
+from cs336_lib.experiments import PlannedRun
 from cs336_lib.figures import experiments
+from cs336_lib.model import ModelConfig
+from cs336_lib.training import RunRecord, TrainConfig
+
+CONFIG = TrainConfig(ModelConfig.preset("tales-1m"), data_bytes=1, steps=200)
+
+
+def made(folder, name, losses, *, status="finished", device="CPU", lr=3e-3):
+    """A run that left these training losses, the last of them as validation loss too."""
+    config = CONFIG.replace(name=name, lr=lr)
+    record = RunRecord.create(folder / name, config, {"device": device})
+    for step, loss in enumerate(losses, start=1):
+        record.append({"step": step, "seconds": step / 2, "train_loss": loss})
+    if status == "finished":
+        record.append({"step": len(losses), "seconds": len(losses) / 2, "valid_loss": losses[-1]})
+    record.set_status(status, len(losses))
+    return PlannedRun(name, 0, config), record
 
 
 def test_runs_are_drawn_against_steps_and_against_time():
@@ -45,3 +62,24 @@ def test_predictions_are_dotted_and_a_level_is_dashed():
     assert list(measured.get_xdata()) == list(predicted.get_xdata()) == [10, 20]
     assert list(predicted.get_ydata()) == [4.0, 1.0] and predicted.get_linestyle() == ":"
     assert level.get_ydata()[0] == 1.0
+
+
+def test_a_suite_is_drawn_with_its_device_and_a_cross_where_a_run_was_stopped(tmp_path):
+    found = [made(tmp_path, "fine", [5.0, 4.0]), made(tmp_path, "wild", [6.0, 90.0], status="diverged")]
+    by_step, by_time = experiments.of_suite(found, top=10.0, title="scale cpu").axes
+    assert by_step.get_title(loc="left") == "scale cpu, on CPU"
+    for axes, end in ((by_step, 2), (by_time, 1.0)):
+        (cross,) = [line for line in axes.lines if line.get_marker() == "x" and len(line.get_xdata())]
+        assert (list(cross.get_xdata()), list(cross.get_ydata())) == ([end], [10.0])
+
+
+def test_a_suite_made_on_two_devices_says_so(tmp_path):
+    found = [made(tmp_path, "a", [5.0]), made(tmp_path, "b", [5.0], device="GPU")]
+    assert experiments.of_suite(found).axes[0].get_title(loc="left") == "on CPU and GPU"
+
+
+def test_last_losses_are_nan_where_a_run_diverged(tmp_path):
+    wild = made(tmp_path, "wild", [6.0, 90.0], status="diverged", lr=1.0)
+    (lr, loss), (far, lost) = experiments.last_losses([made(tmp_path, "fine", [5.0, 4.0], lr=0.1), wild])
+    assert (lr, loss, far) == (0.1, 4.0, 1.0)
+    assert math.isnan(lost)
