@@ -1,10 +1,10 @@
-"""The figures of chapter 11: memory of a rank, shards and their markers, throughput and scaling on paper."""
+"""The figures of chapter 11: a ring of ranks, runs that agree, memory, shards and their markers, scaling on paper."""
 
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 
 from cs336_lib.accounting import GB, RankMemory, ScalingPoint
 from cs336_lib.figures.style import COLORS, FAINT, INK, PAPER, new_figure, style
@@ -17,6 +17,62 @@ PART_COLORS = {
     "activations": COLORS["grey"],
 }
 ON_PAPER = "on paper"
+
+
+def ring(phases: Mapping[str, Sequence[Sequence[Sequence[int]]]]) -> Figure:
+    """Draw how many ranks' numbers each chunk on each rank has in its sum, moment by moment.
+
+    Args:
+        phases: name of a phase -> its moments -> a row for each rank -> the summands of each of its chunks; all phases
+            have equally many moments.
+    """
+    several = [(phase, moment, table) for phase, moments in phases.items() for moment, table in enumerate(moments)]
+    ranks, columns = len(several[0][2]), len(several) // len(phases)
+    with style():
+        figure, axes_of = new_figure(7.2, 1.95 * len(phases), rows=len(phases), columns=columns)
+        for axes, (phase, moment, table) in zip(axes_of, several, strict=True):
+            for rank, row in enumerate(table):
+                for chunk, summands in enumerate(row):
+                    alpha = 0.12 if summands == 1 else 0.12 + 0.68 * (summands - 1) / (ranks - 1)
+                    axes.add_patch(
+                        Rectangle((chunk - 0.5, rank - 0.5), 1, 1, fc=COLORS["green"], ec=PAPER, lw=1.5, alpha=alpha)
+                    )
+                    axes.text(chunk, rank, str(summands), ha="center", va="center", fontsize=9)
+            axes.set_xlim(-0.5, len(table[0]) - 0.5)
+            axes.set_ylim(ranks - 0.5, -0.5)
+            axes.set_aspect("equal")
+            axes.set_xticks([])
+            axes.set_yticks(
+                range(ranks), [f"rank {rank}" for rank in range(ranks)] if moment == 0 else [], fontsize=8.5
+            )
+            axes.tick_params(length=0)
+            axes.grid(visible=False)
+            axes.spines[:].set_visible(False)
+            axes.set_title(phase if moment == 0 else f"after {moment}", fontsize=9.5)
+        return figure
+
+
+def agreement(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Figure:
+    """Draw losses of runs that should be one, and below how far they are from the first of them.
+
+    Args:
+        curves: label -> (steps, losses), with the same steps in all.
+    """
+    (first, (steps, reference)), *others = curves.items()
+    with style():
+        figure, (top, bottom) = new_figure(7.2, 4.6, rows=2)
+        for (label, (_, losses)), color, width in zip(curves.items(), COLORS.values(), (6, 3.2, 1.2), strict=False):
+            top.plot(steps, losses, color=color, lw=width, label=label, solid_capstyle="round")
+        for (label, (_, losses)), color in zip(others, list(COLORS.values())[1:], strict=False):
+            apart = [abs(ours - theirs) for ours, theirs in zip(losses, reference, strict=True)]
+            bottom.plot(steps, apart, "o-", ms=3.5, lw=1.1, color=color, label=label)
+        bottom.set_yscale("symlog", linthresh=1e-7)
+        bottom.set_ylim(0, 1)
+        top.set_ylabel("loss (nats a token)")
+        bottom.set_ylabel(f"distance from\n{first} (nats)")
+        bottom.set_xlabel("step")
+        top.legend(fontsize=9)
+        return figure
 
 
 def memory_by_size(

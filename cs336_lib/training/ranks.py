@@ -1,4 +1,4 @@
-"""What several processes say to each other besides gradients: errors, agreements, sums (chapter 9).
+"""What several processes say to each other besides gradients: errors, agreements, sums (chapter 11).
 
 Each process is a rank, from 0 to `world_size` - 1. `torchrun` starts them and tells them who they are; `started` lets
 them find each other. An error in one rank must end all of them, with a line that says what it was: `together`.

@@ -18,6 +18,29 @@ def drawn(figure):
     return figure
 
 
+def test_a_ring_shows_each_chunk_of_each_rank_and_darkens_with_its_summands():
+    moments = [[[1, 1], [1, 1]], [[1, 2], [2, 1]]]
+    figure = drawn(figures.ring({"reduce-scatter": moments, "all-gather": moments}))
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        *("reduce-scatter", "after 1"),
+        *("all-gather", "after 1"),
+    ]
+    axes = figure.axes[1]
+    assert [text.get_text() for text in axes.texts] == ["1", "2", "2", "1"]
+    assert [(text.get_position()) for text in axes.texts] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    alphas = [patch.get_alpha() for patch in axes.patches]
+    assert alphas[1] == alphas[2] > alphas[0] == alphas[3]
+
+
+def test_agreement_shows_the_losses_and_the_distances_from_the_first_run():
+    curves = {"one": ([1, 2], [3.0, 2.0]), "two": ([1, 2], [3.0, 2.25]), "three": ([1, 2], [2.5, 2.0])}
+    top, bottom = drawn(figures.agreement(curves)).axes
+    assert [list(line.get_ydata()) for line in top.lines] == [[3, 2], [3, 2.25], [2.5, 2]]
+    assert [list(line.get_ydata()) for line in bottom.lines] == [[0, 0.25], [0.5, 0]]
+    assert [line.get_color() for line in bottom.lines] == [line.get_color() for line in top.lines[1:]]
+    assert "one" in bottom.get_ylabel()
+
+
 def test_models_that_fit_no_device_are_hollow():
     curves = {"alone": [20 * GB, 100 * GB], "shared": [10 * GB, 80 * GB]}
     axes = drawn(figures.memory_by_size({"small": 10, "large": 100}, curves, {"24": 24 * GB, "80": 80 * GB})).axes[0]
