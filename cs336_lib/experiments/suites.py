@@ -152,6 +152,15 @@ _SWEEP = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
 _QUICK_LR = tuple(learning_rate(lr) for lr in (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 10.0))
 _WIDE = (3e-3, 1e-2, 3e-2, 1e-1)
 _QUICK_BATCHES = _grid({1: _WIDE[:3], 4: _WIDE, 16: _WIDE, 64: _WIDE})
+# Each size up to a rate that is worse than one before it, and down to one likewise: the square-root rule misses both.
+_CPU_BATCHES = _grid(
+    {
+        1: (0.0013, 0.0025, 0.005, 0.01),
+        4: (0.0025, 0.005, 0.01, 0.02),
+        16: (0.005, 0.01, 0.02),
+        64: (0.005, 0.01, 0.02, 0.04),
+    }
+)
 
 _ALL = [
     Suite(
@@ -172,7 +181,7 @@ _ALL = [
         _QUICK_BATCHES,
         {
             "quick": Scale(QUICK_RATES, variations=_QUICK_BATCHES),
-            "cpu": Scale(CPU, variations=_batches(CPU, (1, 4, 16, 64))),
+            "cpu": Scale(CPU, variations=_CPU_BATCHES),
             "full": Scale(FULL, variations=_batches(FULL, (1, 16, 64, 128, 256, 1024))),
         },
     ),
