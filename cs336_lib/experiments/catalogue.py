@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cs336_lib import results
 from cs336_lib.experiments.suites import SUITES
@@ -106,7 +106,7 @@ class TrainingRun:
 
     @property
     def group(self) -> str:
-        """Name of the suite and its scale, such as "nope-cpu"; empty for a run that belongs to none."""
+        """Name of the folder of its suite, such as "nope-cpu"; empty for a run that belongs to none."""
         parts = self.path.split("/")
         return parts[1] if parts[0] == "experiments" and len(parts) == 3 else ""
 
@@ -188,6 +188,14 @@ class Coverage:
         return f"cs336 experiment {self.name}" + ("" if self.scale == "quick" else f" --scale {self.scale}")
 
 
+class Question(NamedTuple):
+    """Which suite asks for a run, at which scale, and on which text if not on its own."""
+
+    suite: str
+    scale: str
+    data: str | None
+
+
 def training_runs(folder: Path | None = None) -> list[TrainingRun]:
     """Return every run below a folder, sorted by path.
 
@@ -248,15 +256,26 @@ def coverage(folder: Path | None = None) -> list[Coverage]:
     return rows
 
 
+def asked_by(run: TrainingRun) -> Question | None:
+    """Return what a run's folder says that it answers; None for one that belongs to no suite."""
+    for suite in SUITES.values():
+        for scale in suite.scales:
+            for data in (None, run.config.data):
+                if suite.folder(scale, data) == run.group:
+                    return Question(suite.name, scale, data)
+    return None
+
+
 def unplanned(folder: Path | None = None) -> list[str]:
     """Return the runs in folders of suites that their plans do not ask for, or ask for with another config."""
-    plans = {
-        f"experiments/{name}-{scale}/{planned.config.name}": planned.config
-        for name, suite in SUITES.items()
-        for scale in suite.scales
-        for planned in suite.plan(scale)
-    }
-    return [run.path for run in training_runs(folder) if run.group and plans.get(run.path) != run.config]
+    found = []
+    for run in training_runs(folder):
+        question = asked_by(run)
+        asked = [] if question is None else SUITES[question.suite].plan(question.scale, question.data)
+        plans = {planned.config.name: planned.config for planned in asked}
+        if run.group and plans.get(run.path.rpartition("/")[2]) != run.config:
+            found.append(run.path)
+    return found
 
 
 def _run(folder: Path, home: Path) -> TrainingRun:

@@ -14,6 +14,7 @@ from cs336_lib.experiments.catalogue import (
     Coverage,
     Provenance,
     TrainingRun,
+    asked_by,
     coverage,
     measurements,
     tokenizers,
@@ -105,7 +106,11 @@ def suite_tables(folder: Path | None = None) -> str:
             parts.append(_box(f"{row.name}, scale {row.scale}", SUITES[row.name].question, here, lacking))
     known = {f"{name}-{scale}" for name, suite in SUITES.items() for scale in suite.scales}
     for group in dict.fromkeys(run.group for run in runs if run.group and run.group not in known):
-        parts.append(_box(group, "No suite of the library asks this.", [r for r in runs if r.group == group], ""))
+        here = [run for run in runs if run.group == group]
+        asked = asked_by(here[0])
+        name = f"{asked.suite}, scale {asked.scale}, on {asked.data}" if asked else group
+        says = SUITES[asked.suite].question if asked else "No suite of the library asks this."
+        parts.append(_box(name, says, here, ""))
     return "\n".join(parts)
 
 
