@@ -139,7 +139,9 @@ def recorded():
                 yield folder, SUITES[name], scale, None if own else config.data
 
 
-@pytest.mark.parametrize(("folder", "suite", "scale", "data"), list(recorded()), ids=lambda value: getattr(value, "name", ""))
+@pytest.mark.parametrize(
+    ("folder", "suite", "scale", "data"), [pytest.param(*found, id=found[0].name) for found in recorded()]
+)
 def test_the_records_that_the_book_keeps_are_of_the_runs_that_its_suites_ask_for(folder, suite, scale, data):
     found = load_suite(suite, scale, folder.parent, data=data)
     assert {record.folder for _, record in found} == {path.parent for path in folder.glob("*/config.json")}
