@@ -140,7 +140,7 @@ def recorded():
 
 
 @pytest.mark.parametrize(
-    ("folder", "suite", "scale", "data"), list(recorded()), ids=lambda value: getattr(value, "name", "")
+    ("folder", "suite", "scale", "data"), [pytest.param(*found, id=found[0].name) for found in recorded()]
 )
 def test_the_records_that_the_book_keeps_are_of_the_runs_that_its_suites_ask_for(folder, suite, scale, data):
     found = load_suite(suite, scale, folder.parent, data=data)
