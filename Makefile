@@ -20,7 +20,7 @@ PYTEST  := OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(JOBS) -p no:cacheprovider
 help: ## Show this list
 	@echo "make targets:"
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "  %-11s %s\n", $$1, $$2}'
-	@echo "variables: PYTHON=python3.12 VENV=$(VENV) OUT=$(OUT) PORT=$(PORT) CS336_SCALE=quick|full"
+	@echo "variables: PYTHON=python3.12 VENV=$(VENV) OUT=$(OUT) PORT=$(PORT)"
 
 # The first Python of the supported range, or the one that PYTHON names.
 setup: ## Make the virtual environment (every other target does this by itself)

@@ -1,15 +1,15 @@
-"""The one place that reads the scale of the runs: quick (a CPU, minutes) or full (a GPU, the assignment's sizes)."""
+"""The one place that reads the scale of the runs: quick (seconds), cpu (minutes on two cores) or full (a GPU)."""
 
 import os
 
-SCALES = ("quick", "full")
+SCALES = ("quick", "cpu", "full")
 
 
 def scale() -> str:
     """Return the scale that the environment variable CS336_SCALE names; "quick" when it is not set.
 
     Returns:
-        "quick" or "full".
+        "quick", "cpu" or "full".
 
     Raises:
         ValueError: if the variable holds anything else.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
+
+from cs336_lib.scale import scale
 
 if TYPE_CHECKING:
     from cs336_lib.experiments import PlannedRun, Suite
@@ -30,10 +32,12 @@ class Experiment:
       cs336 experiment lr-sweep
       cs336 experiment lr-sweep --scale cpu --data my_text.txt
       cs336 experiment swiglu --scale cpu --plot swiglu.pdf
+      cs336 experiment all --scale full --folder results/experiments
 
     Attributes:
-        suite: name of the comparison, or "list" for all of them with what they ask.
-        scale: "quick" (seconds a run), "cpu" (minutes a run on two cores) or "full" (the assignment's, on a GPU).
+        suite: name of the comparison, "all" for one after the other, or "list" for what each asks.
+        scale: "quick" (seconds a run), "cpu" (minutes a run on two cores) or "full" (the assignment's, on a GPU); by
+            default what CS336_SCALE says, else "quick".
         data: train on this text instead of the scale's own: "tales", "tinystories", "owt", or the path of a text file
             or of a folder with a *train*.txt and a *valid*.txt. All else stays as it is.
         folder: the runs go to FOLDER/SUITE-SCALE/RUN, with --data to FOLDER/SUITE-SCALE-TEXT/RUN.
@@ -41,7 +45,7 @@ class Experiment:
     """
 
     suite: tyro.conf.Positional[str] = "list"
-    scale: str = "quick"
+    scale: str = field(default_factory=scale)
     data: str | None = None
     folder: Path = Path("runs")
     plot: Path | None = None
@@ -58,14 +62,16 @@ def run(arguments: Sequence[str]) -> int:
             counts = ", ".join(f"{len(suite.plan(scale))} at {scale}" for scale in suite.scales)
             print(f"{name:{width}}  {suite.question}\n{'':{width}}  runs: {counts}")
         return 0
-    if asked.suite not in SUITES:
-        raise ValueError(f"unknown suite {asked.suite!r}; allowed: {', '.join(SUITES)}")
-    suite = SUITES[asked.suite]
-    home = asked.folder / suite.folder(asked.scale, asked.data)
-    picture = asked.plot or home / "curves.png"
-    if picture.suffix not in PICTURES:  # rather now than after the last run
-        raise ValueError(f"--plot {picture}: the file must end with {', '.join(PICTURES)}")
-    _report(suite, _made(suite, asked), home, picture)
+    if asked.suite not in (*SUITES, "all"):
+        raise ValueError(f"unknown suite {asked.suite!r}; allowed: {', '.join(SUITES)}, all, list")
+    if asked.suite == "all" and (asked.plot or asked.data):
+        raise ValueError("--plot and --data are for one suite; leave them out, or name the suite")
+    for suite in SUITES.values() if asked.suite == "all" else [SUITES[asked.suite]]:
+        home = asked.folder / suite.folder(asked.scale, asked.data)
+        picture = asked.plot or home / "curves.png"
+        if picture.suffix not in PICTURES:  # rather now than after the last run
+            raise ValueError(f"--plot {picture}: the file must end with {', '.join(PICTURES)}")
+        _report(suite, _made(suite, asked), home, picture)
     return 0
 
 

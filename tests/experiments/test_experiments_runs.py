@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from cs336_lib.cli import main
+from cs336_lib.cli import experiment_command, main
 from cs336_lib.experiments import SUITES, Scale, Suite, Variation, load_suite, loss_after, rows, run_suite, table
 from cs336_lib.figures.experiments import curves_of
 from cs336_lib.model import ModelConfig
@@ -185,3 +185,17 @@ def test_a_suite_that_is_stopped_says_how_far_it_is_and_that_the_same_command_go
     monkeypatch.setattr("cs336_lib.experiments.run_suite", stopped)
     assert main(["experiment", "tiny", "--folder", str(folder)]) == 130
     assert "stopped, 4 of 4 runs are made; the same command goes on" in capsys.readouterr().err
+
+
+def test_all_suites_are_run_one_after_the_other_at_the_scale_of_the_environment(capsys, monkeypatch):
+    seen = []
+    monkeypatch.setenv("CS336_SCALE", "full")
+    monkeypatch.setattr(experiment_command, "_made", lambda suite, asked: seen.append((suite.name, asked.scale)))
+    monkeypatch.setattr(experiment_command, "_report", lambda suite, found, home, picture: None)
+    assert main(["experiment", "all"]) == 0
+    assert seen == [(name, "full") for name in SUITES]
+    assert main(["experiment", "all", "--data", "owt"]) == 2
+    assert "are for one suite" in capsys.readouterr().err
+    monkeypatch.setenv("CS336_SCALE", "ful")
+    assert main(["experiment", "all"]) == 2
+    assert "set it to one of quick, cpu, full" in capsys.readouterr().err
