@@ -3,7 +3,8 @@
     python tools/build_book.py [--out .] [--builder html|linkcheck]
 
 Execution is cached per notebook (jupyter-cache), which notices changed cells but not a changed library. So the cache is
-thrown away when cs336_lib, results or the pinned packages differ from those that filled it.
+thrown away when cs336_lib, results or the pinned packages differ from those that filled it. Notebooks that are not in
+the cache are executed before Sphinx, which would take them one after the other, starts: one a core at a time.
 """
 
 from __future__ import annotations
@@ -16,11 +17,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
+
+import nbformat
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from jupyter_cache.executors.utils import ExecutionResult, single_nb_execution
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = ("cs336_lib", "results", "constraints.txt")
 PAGES = ("book", "notebooks", "_config.yml", "_toc.yml", "CHANGELOG.md", "tools/build_book.py")
+TIMEOUT = 600
+"""Seconds for a cell, as in _config.yml."""
 NOT_SOURCE = {"__pycache__", ".ipynb_checkpoints"}
 
 
@@ -46,6 +56,41 @@ def digest(names: Iterable[str]) -> str:
 def read(path: Path) -> str:
     """Return the text of `path`, or nothing when it is not there."""
     return path.read_text() if path.exists() else ""
+
+
+def execute(cache_folder: Path) -> None:
+    """Execute the notebooks that are not in the cache; those that fail are left to Sphinx, which says why.
+
+    Args:
+        cache_folder: of jupyter-cache.
+    """
+    cache = get_cache(cache_folder)
+    # The later a chapter, the longer it runs: so that the last ones don't run alone.
+    todo = []
+    for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"), reverse=True):
+        notebook = nbformat.read(path, 4)
+        try:
+            cache.match_cache_notebook(notebook)
+        except KeyError:
+            todo.append((path, notebook))
+
+    def run(path: Path, notebook: nbformat.NotebookNode) -> ExecutionResult:
+        quiet = ["--IPKernelApp.log_level=40"]  # it warns of its own way of listening
+        return single_nb_execution(notebook, str(path.parent), TIMEOUT, allow_errors=False, extra_arguments=quiet)
+
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the kernels': one core each
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        futures = {pool.submit(run, *each): each for each in todo}
+        for future in as_completed(futures):
+            path, notebook = futures[future]
+            said = "failed"
+            with suppress(RuntimeError):  # a kernel that died
+                result = future.result()
+                if result.err is None:
+                    bundle = CacheBundleIn(notebook, str(path), data={"execution_seconds": result.time})
+                    cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+                    said = f"executed in {result.time:.0f} s"
+            print(f"  {path.relative_to(ROOT)}: {said}", flush=True)
 
 
 def sphinx(out: Path, builder: str) -> int:
@@ -105,6 +150,7 @@ def main() -> int:
     started = time.perf_counter()
     scale = os.environ.get("CS336_SCALE", "quick")
     print(f"Building the book at the {scale} scale; every changed notebook is executed", flush=True)
+    execute(build / ".jupyter_cache")
     if status := sphinx(out, arguments.builder):
         print(
             f"error: the book did not build; the lines above say why ({time.perf_counter() - started:.0f} s)",

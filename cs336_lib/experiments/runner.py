@@ -8,9 +8,10 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from cs336_lib.atomic import write_whole
 from cs336_lib.experiments.suite import PlannedRun, Suite
 from cs336_lib.training import PreparedCorpus, RunRecord, TrainConfig, Trainer, prepare
-from cs336_lib.training.records import CONFIG, write_whole
+from cs336_lib.training.records import CONFIG
 from cs336_lib.training.trainer import Writer
 
 DONE = ("finished", "diverged")

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import os
-import secrets
-from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
+
+from cs336_lib.atomic import replacing
 
 _PREFIX = "_orig_mod."  # what torch.compile puts before each name
 
@@ -43,17 +43,8 @@ def save_checkpoint(
     if not isinstance(out, str | os.PathLike):
         torch.save(content, out)
         return
-    path = Path(out)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(out) as file:
+        torch.save(content, file)
 
 
 def load_checkpoint(

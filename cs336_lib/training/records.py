@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from cs336_lib.atomic import write_whole
 from cs336_lib.training.config import TrainConfig
 
 try:
@@ -233,20 +232,6 @@ class Onlooker(RunRecord):
     def locked(self) -> Iterator[None]:
         """Leave it to rank 0."""
         yield
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file under a temporary name, then give it its own: it is never there in part."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def find_runs(folder: str | Path = "runs") -> list[RunRecord]:

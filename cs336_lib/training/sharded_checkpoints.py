@@ -25,10 +25,10 @@ from torch.distributed.checkpoint import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 from torch.optim import Optimizer
 
+from cs336_lib.atomic import write_whole
 from cs336_lib.training import run_checkpoints as files
 from cs336_lib.training.checkpoint import plain_state_dict
 from cs336_lib.training.ranks import Ranks
-from cs336_lib.training.records import write_whole
 from cs336_lib.training.run_checkpoints import BadCheckpointError, RunCheckpoints, Snapshot
 
 SHARDS = "shards"
