@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import nullcontext
@@ -11,7 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-from bpe_corpora import multilingual_text, word_counts
+from bpe_corpora import multilingual_text, texts_with_specials, word_counts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +21,7 @@ from cs336_lib.bpe.counting import Shard
 from cs336_lib.bpe.counts_file import DamagedCountsError, is_whole, read_group, write_counts
 from cs336_lib.bpe.cuts import FileChangedError, fingerprint
 from cs336_lib.bpe.reference import count_words
-from cs336_lib.bpe.sharded_counting import Sharding, add_up, count_one, counted
+from cs336_lib.bpe.sharded_counting import Sharding, add_up, collect, count_one, counted
 from cs336_lib.bpe.word_table import WordCounts
 
 END = "<|endoftext|>"
@@ -106,6 +107,24 @@ def test_groups_are_of_about_equal_size():
     words = WordCounts.from_mapping({b" word%d" % number: 1 for number in range(40_000)})
     sizes = [len(group) for group in words.by_group(8)]
     assert max(sizes) < 1.1 * min(sizes)
+
+
+@settings(max_examples=40, deadline=None)
+@given(text=texts_with_specials, shard_bytes=st.integers(1, 40), groups=st.integers(1, 6), min_count=st.integers(1, 3))
+def test_shards_of_any_size_and_any_number_of_groups_add_up_to_the_definition(text, shard_bytes, groups, min_count):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "text"
+        path.write_bytes(text)
+        found = fingerprint(path.stat())
+        work = Sharding(
+            Shard(str(path), 0, len(text), (END, "<|x|>"), found), Path(folder), shard_bytes, groups, min_count
+        )
+        for number in range(work.shards):
+            count_one(work, number)
+        for group in range(work.groups):
+            add_up(work, group)
+        counts = count_words(text, [END, "<|x|>"])
+        assert dict(collect(work).items()) == {word: n for word, n in counts.items() if n >= min_count}
 
 
 @settings(max_examples=50, deadline=None)
