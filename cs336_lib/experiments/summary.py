@@ -87,7 +87,8 @@ def table(runs: Runs) -> str:
     width = max(len("variation"), *(len(row.variation) for row in found)) if found else 9
     lines = [f"{'variation':{width}}  {'valid loss':>18}  {'steps':>6}  {'time':>8}"]
     for row in found:
-        loss = "diverged" if math.isnan(row.valid_loss) else f"{row.valid_loss:.4f}"
+        none = "diverged" if row.diverged == row.seeds else "none yet"
+        loss = none if math.isnan(row.valid_loss) else f"{row.valid_loss:.4f}"
         if not math.isnan(row.spread):
             loss += f" +- {row.spread:.4f}"
         elif row.diverged and not math.isnan(row.valid_loss):

@@ -81,6 +81,13 @@ def test_the_table_marks_the_lowest_loss_and_says_what_diverged(made):
     assert "diverged" in high
 
 
+def test_the_table_says_of_a_run_that_is_not_over_that_it_has_no_loss_yet(tmp_path):
+    plan = SUITE.plan("quick")[:1]
+    record = RunRecord.create(tmp_path / "run", plan[0].config, {})
+    record.append({"step": 1, "tokens": 64, "seconds": 0.1, "train_loss": 5.0})
+    assert "none yet" in table([(plan[0], record)]) and "diverged" not in table([(plan[0], record)])
+
+
 def test_load_suite_finds_the_records_that_are_there(made):
     folder, runs = made
     found = load_suite(SUITE, "quick", folder)
