@@ -114,3 +114,16 @@ def test_what_wins_and_loses_at_few_steps_does_so_at_the_middle_scale(name, sign
     assert all(sign * gap > 0 for gap in gaps(found, name, "AdamW, cosine"))
     if name == "all but tied":
         assert all(gap < 0 for gap in gaps(found, name, "+ Muon"))
+
+
+def test_at_the_middle_scale_a_batch_of_one_wants_a_lower_rate_and_large_ones_make_too_few_steps():
+    by_size = {}
+    for run, record in load_suite(SUITES["batch-size"], "cpu", EXPERIMENTS):
+        loss = record.last("valid_loss") if record.status["status"] == "finished" else math.inf
+        by_size.setdefault(run.config.batch_size, {})[run.config.lr] = loss
+    best = {size: min(found, key=found.get) for size, found in by_size.items()}
+    for size, found in by_size.items():
+        assert min(found) < best[size] < max(found), f"the best rate of {size} has a worse one on either side"
+    assert best[1] < min(best[size] for size in by_size if size > 1)
+    assert by_size[1][best[1]] < by_size[4][best[4]] < by_size[16][best[16]] - 0.3
+    assert by_size[16][best[16]] < by_size[64][best[64]] - 0.3
