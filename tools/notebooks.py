@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
 import time
 from pathlib import Path
@@ -129,6 +130,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.check:
         return min(check(), 1)
+    # The models of the pages are small: a second thread of torch wins nothing, and waits by spinning on a busy machine.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     known = {path.stem: path for path in pairs()}
     if unknown := [stem for stem in arguments.execute if stem not in known]:
         print(f"error: no notebook named {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
