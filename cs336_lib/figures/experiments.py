@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from cs336_lib.experiments.summary import Runs, devices
 from cs336_lib.figures.style import COLORS, INK, new_figure, style
@@ -176,6 +177,11 @@ def sweep(
         if any(not math.isfinite(y) for series in points.values() for _, y in series):
             axes.plot([], [], "x", ms=8, mew=2, color=INK, label="diverged")
         axes.set_xscale("log")
+        swept = [x for series in points.values() for x, _ in series]
+        if max(swept) < 100 * min(swept):  # powers of ten alone would leave the axis without numbers
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_ylim(_below(edge, finite), edge)
         if title is not None:
             axes.set_title(title, fontsize=10.5)

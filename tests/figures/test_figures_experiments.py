@@ -1,6 +1,7 @@
 """Runs and sweeps are drawn as they are; what diverged is marked, not left out."""
 
 import math
+from itertools import pairwise
 
 from cs336_lib.experiments import PlannedRun
 from cs336_lib.figures import experiments
@@ -83,3 +84,14 @@ def test_last_losses_are_nan_where_a_run_diverged(tmp_path):
     (lr, loss), (far, lost) = experiments.last_losses([made(tmp_path, "fine", [5.0, 4.0], lr=0.1), wild])
     assert (lr, loss, far) == (0.1, 4.0, 1.0)
     assert math.isnan(lost)
+
+
+def test_a_sweep_over_less_than_two_decades_is_labelled_in_between_and_without_overlap():
+    figure = experiments.sweep({"a": [(0.0013, 2.0), (0.005, 1.0), (0.04, 3.0)]}, "rate", "loss")
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    inside = [tick for tick in axes.xaxis.get_major_ticks() if 0.0013 <= tick.get_loc() <= 0.04]
+    assert [tick.label1.get_text() for tick in inside] == ["0.002", "0.005", "0.01", "0.02"]
+    boxes = [tick.label1.get_window_extent() for tick in inside]
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    assert not any(tick.label1.get_text() for tick in axes.xaxis.get_minor_ticks())
