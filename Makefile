@@ -43,7 +43,7 @@ test: unit nbval ## Unit tests, doctests and every notebook
 
 unit: setup
 	@mkdir -p "$(REPORTS)"
-	@$(PYTEST) --junitxml="$(REPORTS)/unit.xml"
+	@$(PYTEST) --dist loadgroup --junitxml="$(REPORTS)/unit.xml"
 
 nbval: setup
 	@mkdir -p "$(REPORTS)"

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from fnmatch import fnmatch
 
 import yaml
 from imports import ROOT
@@ -78,3 +79,11 @@ def test_no_committed_file_names_a_home_folder():
         if path.is_file() and path.suffix in {".md", ".ipynb", ".json", ".jsonl", ".txt", ".yml", ".toml", ".cff"}:
             found = PRIVATE.search(path.read_text(encoding="utf-8"))
             assert not found, f"{name}: {found[0]}"
+
+
+def test_no_folder_of_tests_has_a_name_that_pytest_passes_over(pytestconfig):
+    """A folder named dist was once: nothing in it ran, and nothing said so."""
+    folders = {path.parent for path in (ROOT / "tests").rglob("test_*.py")}
+    parts = {part for folder in folders for part in folder.relative_to(ROOT / "tests").parts}
+    skipped = [part for part in parts for name in pytestconfig.getini("norecursedirs") if fnmatch(part, name)]
+    assert len(parts) > 8 and not skipped

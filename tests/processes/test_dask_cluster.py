@@ -15,7 +15,7 @@ from cs336_lib.cli import main
 from cs336_lib.data import encode_file, tales
 
 distributed = pytest.importorskip("distributed")
-pytestmark = pytest.mark.dist
+pytestmark = [pytest.mark.dist, pytest.mark.xdist_group("dask")]
 
 HERE = Path(__file__).parent
 END = "<|endoftext|>"
@@ -52,7 +52,7 @@ def client():
         patch.setenv("PYTHONPATH", paths)
         patch.setenv("PYTHONWARNINGS", "ignore")  # a killed worker's nanny says so
         cluster = distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50, memory_limit=0
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50, memory_limit=0
         )
         with cluster, distributed.Client(cluster) as client:
             yield client
@@ -139,8 +139,9 @@ def test_a_worker_killed_while_it_encodes_costs_its_part_only(text, alone, clien
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a path that means another file in each process")
 def test_workers_that_do_not_see_the_text_end_the_call_with_what_to_do(text, alone, client, tmp_path):
-    with text.open("rb") as file:
-        private = f"/proc/self/fd/{file.fileno()}"
+    fcntl = pytest.importorskip("fcntl")
+    with text.open("rb") as file, os.fdopen(fcntl.fcntl(file, fcntl.F_DUPFD, 900)) as ours:
+        private = f"/proc/self/fd/{ours.fileno()}"  # a number that no worker has a file for
         with pytest.raises(FileNotFoundError, match=r"a worker on .* can't read /proc/self/fd/\d+ .*storage that they"):
             train_bpe(private, 600, [END], executor=client.get_executor(), shards=tmp_path / "work")
         with pytest.raises(FileNotFoundError, match=r"a worker on .* can't read /proc/self/fd/\d+"):

@@ -54,8 +54,8 @@ def work(folder):
                 else:
                     Trainer(config, folder / "never", progress=False, parallel=parallel, ranks=ranks)
 
-            errors[f"{parallel}-batch"] = error_of(lambda: start(CONFIG.replace(batch_size=7)))  # noqa: B023
-            errors[f"{parallel}-config"] = error_of(lambda: start(CONFIG.replace(lr=0.01 + rank)))  # noqa: B023
+            errors[f"{parallel}-batch"] = error_of(lambda: start(CONFIG.replace(batch_size=7)))
+            errors[f"{parallel}-config"] = error_of(lambda: start(CONFIG.replace(lr=0.01 + rank)))
             home = folder / f"home-{rank}"
             home.mkdir(exist_ok=True)
             if rank == 0:

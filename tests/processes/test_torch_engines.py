@@ -15,7 +15,7 @@ from cs336_lib.model import ModelConfig
 from cs336_lib.training import RunRecord
 from cs336_lib.training.run_checkpoints import BadCheckpointError, RunCheckpoints, read_snapshot
 
-pytestmark = pytest.mark.dist
+pytestmark = [pytest.mark.dist, pytest.mark.xdist_group("ranks")]
 HERE = Path(__file__).parent
 BOTH = pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 
