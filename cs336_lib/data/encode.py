@@ -96,7 +96,7 @@ def encode_file(
         text_path: the text; it must not change meanwhile.
         out_path: the token file; replaced if it exists. A folder `OUT.parts` beside it holds the work until it is done,
             and needs as much room again.
-        workers: parts encoded at a time; None for one a core. The ids do not depend on it.
+        workers: threads that encode; None for one a core. The ids do not depend on it. Not used with an executor.
         executor: where to encode: threads of this process if None, or any Executor, `client.get_executor()` of a Dask
             cluster included, whose workers have this package and see the same files. A part that a lost worker had in
             hand is done again by another; the ids do not depend on who did what.
