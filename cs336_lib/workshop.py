@@ -4,7 +4,7 @@
     corpus.tokens.parts/00000.ids     a finished part: that it has its name is the mark that it is done
     corpus.tokens.parts/lock          held by the process that hands out the work
 
-Encoding a text (`data.encode`) and counting its pre-tokens on a cluster (`bpe.sharded_counting`) both work like this
+Encoding a text (`data.encode`) and counting its pre-tokens on a cluster (`bpe.counting.shards`) both work like this
 (chapters 3 and 11). A part takes its name only when it is complete (`atomic.replacing`), and doing one twice gives the
 same file. So whoever is killed at any moment, worker or not, loses the parts in hand, and the next run does the rest.
 """

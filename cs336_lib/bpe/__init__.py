@@ -12,13 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cs336_lib.bpe.pattern import PAT
+    from cs336_lib.bpe.cutting.pattern import PAT
     from cs336_lib.bpe.tokenizer import Tokenizer
     from cs336_lib.bpe.training import BPEResult, train_bpe
 
 __all__ = ["train_bpe", "BPEResult", "Tokenizer", "PAT"]
 
-_HOMES = {"train_bpe": "training", "BPEResult": "training", "Tokenizer": "tokenizer", "PAT": "pattern"}
+_HOMES = {"train_bpe": "training", "BPEResult": "training", "Tokenizer": "tokenizer", "PAT": "cutting.pattern"}
 
 
 def __getattr__(name: str) -> Any:

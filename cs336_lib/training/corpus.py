@@ -16,7 +16,7 @@ import numpy as np
 
 from cs336_lib.atomic import replacing
 from cs336_lib.bpe import Tokenizer, train_bpe
-from cs336_lib.bpe.cache_folder import cache_folder
+from cs336_lib.bpe.native.cache import cache_folder
 from cs336_lib.data import TokenFile, corpora, encode_file
 from cs336_lib.training.config import TrainConfig
 
