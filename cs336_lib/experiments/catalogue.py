@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 from cs336_lib import results
 from cs336_lib.experiments.suites import SUITES
 from cs336_lib.training.config import TrainConfig
-from cs336_lib.training.presets import PRESETS
 from cs336_lib.training.records import CONFIG, RunRecord
 
 TOKENIZER = "record.json"
@@ -250,7 +249,7 @@ def coverage(folder: Path | None = None) -> list[Coverage]:
             found = [by_path[path] for path in paths.values() if path in by_path]
             lacking = tuple(name for name, path in paths.items() if path not in by_path)
             rows.append(_coverage(suite.name, scale, len(names), found, lacking))
-    for name, preset in PRESETS.items():
+    for name, preset in TrainConfig.presets().items():
         found = [run for run in runs if not run.group and _same_run(run.config, preset)]
         rows.append(_coverage(name, "", 1, found[:1], () if found else (name,)))
     return rows

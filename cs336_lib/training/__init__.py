@@ -3,11 +3,11 @@
     loss        cross-entropy, its lean twin, perplexity, bits per byte
     config      `TrainConfig`, everything that decides a run; `presets` names some
     precision   which numbers to compute with on which device
-    checkpoint  the assignment's save and load; `run_checkpoints` is what the trainer uses
+    checkpoints what a run saves, and the assignment's save and load
     records     `RunRecord`, a run's folder
     corpus      from the name of a text to ids, kept for the next run
     evaluation  the loss on text that was not trained on
-    engine      what differs between one device and many
+    engines     what differs between one device and many
     trainer     `Trainer`, the loop; with `setup`, `throughput`, `stopping`, `mirrors`
 
 The names are imported on first use.
@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cs336_lib.training.checkpoint import load_checkpoint, save_checkpoint
+    from cs336_lib.training.checkpoints.one_file import load_checkpoint, save_checkpoint
     from cs336_lib.training.config import TrainConfig
     from cs336_lib.training.corpus import PreparedCorpus, prepare
     from cs336_lib.training.evaluation import Evaluation, evaluate
@@ -32,8 +32,8 @@ _HOMES = {
     "perplexity": "loss",
     "bits_per_byte": "loss",
     "TrainConfig": "config",
-    "save_checkpoint": "checkpoint",
-    "load_checkpoint": "checkpoint",
+    "save_checkpoint": "checkpoints.one_file",
+    "load_checkpoint": "checkpoints.one_file",
     "RunRecord": "records",
     "find_runs": "records",
     "PreparedCorpus": "corpus",

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from cs336_lib.model.config import ModelConfig
+from cs336_lib.training.presets import PRESETS
 
 OptimizerName = Literal["adamw", "muon", "sgd"]
 ScheduleName = Literal["cosine", "wsd", "constant"]
@@ -231,11 +232,14 @@ class TrainConfig:
         Raises:
             ValueError: there is no such preset; the error lists all of them.
         """
-        from cs336_lib.training.presets import PRESETS
-
         if name not in PRESETS:
             raise ValueError(f"unknown preset {name!r}{_hint(name, PRESETS)}; allowed: {', '.join(PRESETS)}")
-        return PRESETS[name]
+        return cls(**PRESETS[name])
+
+    @classmethod
+    def presets(cls) -> dict[str, TrainConfig]:
+        """Return all named runs."""
+        return {name: cls.preset(name) for name in PRESETS}
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {

@@ -9,10 +9,10 @@ import torch
 
 from cs336_lib.bpe import Tokenizer
 from cs336_lib.model import TransformerLM
+from cs336_lib.training.checkpoints.run import RunCheckpoints
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.precision import choose_device
 from cs336_lib.training.records import RunRecord
-from cs336_lib.training.run_checkpoints import RunCheckpoints
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@
     samples.txt         what the model wrote on the way
     status.json         running, finished, diverged or interrupted; at which step; why
     tokenizer/          what turns its ids into text
-    checkpoints/        see `run_checkpoints`
+    checkpoints/        see `checkpoints.run`
 
 A line of metrics is written with one call, so that a reader sees whole lines. If a crash tears the last one all the
 same, readers leave it out and a resumed run cuts it off.
@@ -124,6 +124,27 @@ class RunRecord:
         """Write the state of the run."""
         content = {"status": status, "step": step, "message": message, **facts}
         write_whole(self.folder / STATUS, json.dumps(content, indent=2) + "\n")
+
+    def finish(self, step: int, seconds: float, rates: Mapping[str, float]) -> None:
+        """Write that the run has come to its end.
+
+        Args:
+            step: its last.
+            seconds: spent in training steps.
+            rates: tokens per second and the like; none if nothing was left to do, and then those that are there stay.
+        """
+        before = _read_json(self.folder / STATUS)
+        kept = {name: before[name] for name in TIMINGS[1:] if name in before}
+        self.set_status("finished", step, "", saved=step, seconds=seconds, **{**kept, **rates})
+
+    @property
+    def saved(self) -> int | None:
+        """The step of a checkpoint that must have been written, None if there need not be one yet."""
+        every, (steps, _) = self.config.checkpoint_every, self.series("tokens")
+        known = [int(self.status.get("saved", 0))]
+        if every and steps:
+            known.append((steps[-1] - 1) // every * every)  # the line of a step is written before its checkpoint
+        return max(known) or None
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Add a line of metrics; it is in the file when this returns. JSON has no nan and inf: they become strings."""

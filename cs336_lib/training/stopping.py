@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import shlex
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -25,6 +27,20 @@ def check_loss(config: TrainConfig, step: int, loss: float, lr: float, norm: flo
             f"diverged at step {step}: the training loss is {loss:.4g}, {why} (learning rate {lr:.3g}, "
             f"gradient norm {norm:.3g}); try a lower lr or a longer warm-up"
         )
+
+
+def check_valid_loss(step: int, loss: float) -> None:
+    """Raise DivergedError if the validation loss is no number."""
+    if not math.isfinite(loss):
+        raise DivergedError(f"diverged at step {step}: the validation loss is {loss}")
+
+
+def could_not_write(record: RunRecord, step: int, saved: list[int], error: OSError) -> OSError:
+    """Note in the record, if that is still possible, that the run could not write, and return the error to raise."""
+    where = f"stopped at step {step}: {error}; last good checkpoint: {max(saved, default=None)}"
+    with suppress(OSError):
+        record.set_status("interrupted", step, where, saved=max(saved, default=0))
+    return OSError(error.errno, where)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -83,6 +99,6 @@ class Stop:
             Interrupted: it was.
         """
         if self.requested and step < record.config.steps:
-            message = f"stopped at step {step}; go on with: cs336 resume {record.folder}"
-            record.set_status("interrupted", step, message)
+            message = f"stopped at step {step}; go on with: cs336 resume {shlex.quote(str(record.folder))}"
+            record.set_status("interrupted", step, message, saved=step)
             raise Interrupted(message)

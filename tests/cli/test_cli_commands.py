@@ -100,7 +100,9 @@ def test_unexpected_failures_are_code_1_and_can_be_traced(monkeypatch, capsys):
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_can_be_changed_option_by_option(name):
     asked = parse([name, "--lr", "0.5", "--model.num-layers", "7", "--compile", "False"])
-    expected = PRESETS[name].replace(lr=0.5, compile=False, model=PRESETS[name].model.replace(num_layers=7))
+    expected = TrainConfig.preset(name).replace(
+        lr=0.5, compile=False, model=TrainConfig.preset(name).model.replace(num_layers=7)
+    )
     assert asked.config == expected
 
 

@@ -1,4 +1,4 @@
-"""What differs between one device and many, behind one small interface (chapter 6).
+"""The engine of one device, whose methods are the interface of all engines (chapter 6).
 
 The trainer is written against `SingleDevice` and asks it for everything in which other processes could have a part:
 placing the model, gradients, the norm over all of them, means over ranks, and the state to save. An engine for several
@@ -19,11 +19,10 @@ from torch.optim import Optimizer
 
 from cs336_lib.model import TransformerLM
 from cs336_lib.optim import clip_grad_norm
-from cs336_lib.training.checkpoint import load_plain_state_dict, plain_state_dict
-from cs336_lib.training.config import TrainConfig
-from cs336_lib.training.precision import Precision, choose_device, choose_precision
-from cs336_lib.training.ranks import Parallel, Ranks
-from cs336_lib.training.run_checkpoints import RunCheckpoints
+from cs336_lib.training.checkpoints.run import RunCheckpoints
+from cs336_lib.training.checkpoints.state_dicts import load_plain_state_dict, plain_state_dict
+from cs336_lib.training.precision import Precision
+from cs336_lib.training.ranks import Ranks
 
 Weights = dict[str, Tensor]
 
@@ -137,33 +136,3 @@ class SingleDevice:
         for name, setter in setters.items():
             if name in states:
                 setter(states[name])
-
-
-def make_engine(parallel: Parallel | None, ranks: Ranks, config: TrainConfig) -> SingleDevice:
-    """Return the engine for a run.
-
-    Args:
-        parallel: how processes share the work; None for one process.
-        ranks: the processes.
-        config: its `device`, `precision` and `tf32` decide.
-
-    Raises:
-        ValueError: there are several processes and no way to share, or the device is not there or can't share.
-    """
-    device = choose_device(config.device)
-    if parallel is None:
-        if ranks.world_size > 1:
-            raise ValueError(f"there are {ranks.world_size} processes: say how they share the work, 'ddp' or 'fsdp'")
-        return SingleDevice(device, choose_precision(device, config.precision, config.tf32))
-    if parallel not in ("ddp", "fsdp"):
-        raise ValueError(f"parallel is {parallel!r}; allowed: 'ddp', 'fsdp'")
-    if device.type == "mps":
-        if config.device != "auto":
-            raise ValueError("device is 'mps', on which processes can't share the work; use --device cpu")
-        device = torch.device("cpu")
-    if device.type == "cuda":
-        device = torch.device("cuda", ranks.local_rank)
-    from cs336_lib.training.distributed import DataParallel, FullySharded  # much to import, for this alone
-
-    engine = DataParallel if parallel == "ddp" else FullySharded
-    return engine(device, choose_precision(device, config.precision, config.tf32), ranks)

@@ -23,11 +23,11 @@ from torch.optim import Optimizer
 from cs336_lib.model import TransformerLM
 from cs336_lib.optim import clip_grad_norm
 from cs336_lib.optim.sharding import part_of, whole
-from cs336_lib.training.engine import SingleDevice, Weights
+from cs336_lib.training.checkpoints.run import RunCheckpoints
+from cs336_lib.training.checkpoints.sharded import ShardedCheckpoints
+from cs336_lib.training.engines.single import SingleDevice, Weights
 from cs336_lib.training.precision import Precision
 from cs336_lib.training.ranks import Ranks
-from cs336_lib.training.run_checkpoints import RunCheckpoints
-from cs336_lib.training.sharded_checkpoints import ShardedCheckpoints
 
 
 class DataParallel(SingleDevice):

@@ -1,20 +1,19 @@
 """The assignment's checkpoint: model, optimizer and iteration in one file (chapter 6).
 
-`run_checkpoints` is what the trainer uses; it keeps more, in files that need no unpickling at all.
+`run` is what the trainer uses; it keeps more, in files that need no unpickling at all.
 """
 
 from __future__ import annotations
 
 import os
-from typing import IO, Any, BinaryIO
+from typing import IO, BinaryIO
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from cs336_lib.atomic import replacing
-
-_PREFIX = "_orig_mod."  # what torch.compile puts before each name
+from cs336_lib.training.checkpoints.state_dicts import load_plain_state_dict, plain_state_dict
 
 
 def save_checkpoint(
@@ -80,27 +79,6 @@ def load_checkpoint(
     if optimizer is not None:
         optimizer.load_state_dict(content["optimizer"])
     return int(content["iteration"])
-
-
-def plain_state_dict(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the state dict without what compilation adds to the names."""
-    return {name.replace(_PREFIX, ""): value for name, value in model.state_dict().items()}
-
-
-def load_plain_state_dict(model: nn.Module, state: dict[str, Any]) -> None:
-    """Load a state dict of `plain_state_dict`, compiled or not.
-
-    Raises:
-        ValueError: it is of another model; says what is missing, unknown or of another shape.
-    """
-    names = {name.replace(_PREFIX, ""): name for name in model.state_dict()}
-    missing, unknown = sorted(names.keys() - state.keys()), sorted(state.keys() - names.keys())
-    if missing or unknown:
-        raise ValueError(f"the checkpoint is of another model: missing {missing[:5]}, unknown {unknown[:5]}")
-    try:
-        model.load_state_dict({names[name]: value for name, value in state.items()})
-    except RuntimeError as error:
-        raise ValueError(f"the checkpoint is of another model: {str(error).splitlines()[-1].strip()}") from None
 
 
 def _name(src: object) -> str:

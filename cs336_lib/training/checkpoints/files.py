@@ -1,0 +1,84 @@
+"""A checkpoint that one process writes: a folder of two tensor files and what holds them together.
+
+    model.safetensors       the weights
+    optimizer.safetensors   the moments and the state of every random generator
+    state.json              the rest, and the hash of both files
+
+Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from cs336_lib.training.checkpoints.snapshot import (
+    BadCheckpointError,
+    Snapshot,
+    flatten_optimizer,
+    snapshot_of,
+)
+
+MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+
+
+def write_snapshot(folder: Path, snapshot: Snapshot) -> None:
+    """Write the files of a checkpoint into an empty folder and wait until they are on the disk."""
+    tensors, optimizer = {f"rng.{name}": value for name, value in snapshot.rng.items()}, None
+    if snapshot.optimizer is not None:
+        moments, optimizer = flatten_optimizer(snapshot.optimizer)
+        tensors |= moments
+    state: dict[str, Any] = {
+        "step": snapshot.step,
+        "optimizer": optimizer,
+        "extra": snapshot.extra,
+        "sha256": {MODEL: _save_tensors(folder / MODEL, snapshot.weights)},
+    }
+    if tensors:
+        state["sha256"][OPTIMIZER] = _save_tensors(folder / OPTIMIZER, tensors)
+    with (folder / STATE).open("w", encoding="utf-8") as file:
+        file.write(json.dumps(state, indent=1) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_files(folder: Path, state: dict[str, Any]) -> Snapshot:
+    """Read what `write_snapshot` wrote.
+
+    Args:
+        folder: of the checkpoint.
+        state: the content of its state.json.
+
+    Raises:
+        BadCheckpointError: a file is missing or altered.
+    """
+    check_hashes(folder, state["sha256"])
+    tensors = load_file(folder / OPTIMIZER) if OPTIMIZER in state["sha256"] else {}
+    return snapshot_of(state, load_file(folder / MODEL), tensors)
+
+
+def check_hashes(folder: Path, hashes: dict[str, str]) -> None:
+    """Raise BadCheckpointError unless files are as they were written."""
+    for name, expected in hashes.items():
+        if not (folder / name).is_file() or file_hash(folder / name) != expected:
+            raise BadCheckpointError(f"{folder / name} does not match its hash")
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> str:
+    """Write a safetensors file and return its hash."""
+    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+        return hashlib.file_digest(file, "sha256").hexdigest()
