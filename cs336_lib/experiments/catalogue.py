@@ -26,6 +26,8 @@ from cs336_lib.training.records import CONFIG, RunRecord
 TOKENIZER = "record.json"
 """A folder with this file is a trained tokenizer."""
 
+SHARED = "tokenizers/of-runs"
+"""Where the tokenizers of runs lie, each once."""
 MEASURED = ("benchmarks", "tokenizers")
 """Folders whose other JSON files are measurements."""
 
@@ -223,6 +225,7 @@ def strays(folder: Path | None = None) -> list[str]:
     home = folder or results.folder()
     records = [home / run.path for run in training_runs(home)] + [home / found.path for found in tokenizers(home)]
     listed = {home / found.path for found in measurements(home)}
+    of_runs = {RunRecord(home / run.path).tokenizer_folder.name for run in training_runs(home)}
     return [
         path.relative_to(home).as_posix()
         for path in sorted(home.rglob("*"))
@@ -230,6 +233,7 @@ def strays(folder: Path | None = None) -> list[str]:
         and path not in listed
         and path != home / "README.md"
         and not any(record in path.parents for record in records)
+        and not (path.parent.parent == home / SHARED and path.parent.name in of_runs)
     ]
 
 

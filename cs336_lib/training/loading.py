@@ -49,7 +49,7 @@ def load_run(folder: str | Path, which: str | int = "best", device: str | torch.
     """
     record = RunRecord(folder)
     snapshot = RunCheckpoints(record.folder / "checkpoints").load(which)
-    tokenizer = Tokenizer.from_folder(record.folder / "tokenizer")
+    tokenizer = record.tokenizer
     config = record.config
     where = choose_device(device) if isinstance(device, str) else device
     model = TransformerLM(config.model, device=where)

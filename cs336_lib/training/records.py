@@ -18,12 +18,16 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from cs336_lib import results
 from cs336_lib.atomic import write_whole
 from cs336_lib.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from cs336_lib.bpe import Tokenizer
 
 try:
     import fcntl
@@ -39,6 +43,7 @@ CONFIG, ENVIRONMENT, METRICS, SAMPLES, STATUS = (
     "samples.txt",
     "status.json",
 )
+TOKENIZER = "tokenizer"
 TIMINGS = ("seconds", "tokens_per_second", "mfu")
 """Metrics that differ between two runs of the same config; all others repeat to the bit on a CPU."""
 
@@ -108,6 +113,29 @@ class RunRecord:
     def environment(self) -> dict[str, Any]:
         """What it ran on."""
         return _read_json(self.folder / ENVIRONMENT)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What turns its ids into text. Records that come with the book share one copy of those that are equal.
+
+        Raises:
+            FileNotFoundError: the run was given ids without a tokenizer.
+        """
+        from cs336_lib.bpe import Tokenizer
+
+        return Tokenizer.from_folder(self.tokenizer_folder)
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """Where that tokenizer lies; nothing is there if the run was given ids without one."""
+        own = self.folder / TOKENIZER
+        made_of = self.environment.get("data", {}).get("tokenizer")
+        if not own.is_dir() and made_of:
+            with suppress(FileNotFoundError):  # without records of the book
+                shared = results.folder() / "tokenizers" / "of-runs" / made_of
+                if shared.is_dir():
+                    return shared
+        return own
 
     @property
     def status(self) -> dict[str, Any]:

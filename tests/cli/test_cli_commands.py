@@ -9,6 +9,7 @@ import pytest
 from cli_setup import PYTHON, ROOT, SMALL, cs336
 from safetensors.torch import load_file
 
+import cs336_lib
 from cs336_lib.cli import COMMANDS
 from cs336_lib.cli.train_command import parse
 from cs336_lib.training import RunRecord, TrainConfig
@@ -52,7 +53,7 @@ def test_help_needs_no_torch():
 
 def test_it_runs_as_a_module():
     done = subprocess.run([PYTHON, "-m", "cs336_lib", "--version"], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout.strip()) == (0, "0.1.0")
+    assert (done.returncode, done.stdout.strip()) == (0, cs336_lib.__version__)
 
 
 @pytest.mark.parametrize(
