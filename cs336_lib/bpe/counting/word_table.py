@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cs336_lib.bpe.counting.progress import ARENA_USED, COUNTING_WORDS, FINISHED, NEXT, STRETCH_END, USED
-from cs336_lib.bpe.cutting.scan_state import BATCH_ROOM, SCAN_WORDS
+from cs336_lib.bpe.cutting.scan_state import BATCH_ROOM, SCAN_WORDS, SCANNING_KERNELS
 from cs336_lib.bpe.cutting.symbol_classes import symbol_classes
 from cs336_lib.bpe.native.library import PADDING, KernelLibrary
 from cs336_lib.bpe.native.word_rows import LENGTH, ROW_WORDS
@@ -20,14 +20,7 @@ COUNTING = KernelLibrary(
     (
         "cs336_lib.bpe.counting.kernels",
         "cs336_lib.bpe.counting.progress",
-        "cs336_lib.bpe.cutting.special_search",
-        "cs336_lib.bpe.cutting.scanner",
-        "cs336_lib.bpe.cutting.scan_state",
-        "cs336_lib.bpe.cutting.symbol_classes",
-        "cs336_lib.bpe.native.words",
-        "cs336_lib.bpe.native.word_rows",
-        "cs336_lib.bpe.native.intrinsics",
-        "cs336_lib.bpe.native.types",
+        *SCANNING_KERNELS,
     ),
 )
 

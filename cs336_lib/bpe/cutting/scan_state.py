@@ -11,3 +11,15 @@ STARTS_ROOM = 2 * BLOCK
 BATCH = 1024
 """Starts that are asked for at a time."""
 BATCH_ROOM = BATCH + STARTS_ROOM
+
+SCANNING_KERNELS = (
+    "cs336_lib.bpe.cutting.special_search",
+    "cs336_lib.bpe.cutting.scanner",
+    "cs336_lib.bpe.cutting.scan_state",
+    "cs336_lib.bpe.cutting.symbol_classes",
+    "cs336_lib.bpe.native.words",
+    "cs336_lib.bpe.native.word_rows",
+    "cs336_lib.bpe.native.intrinsics",
+    "cs336_lib.bpe.native.types",
+)
+"""The modules that a kernel which scans a text is compiled with, whatever it does with the words."""

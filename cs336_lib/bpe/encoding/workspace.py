@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cs336_lib.bpe.counting.word_table import SpecialTable
-from cs336_lib.bpe.cutting.scan_state import BATCH_ROOM, SCAN_WORDS
+from cs336_lib.bpe.cutting.scan_state import BATCH_ROOM, SCAN_WORDS, SCANNING_KERNELS
 from cs336_lib.bpe.cutting.symbol_classes import symbol_classes
 from cs336_lib.bpe.encoding.jobs import jobs
 from cs336_lib.bpe.encoding.layout import (
@@ -46,14 +46,7 @@ KERNELS = KernelLibrary(
         "cs336_lib.bpe.encoding.words",
         "cs336_lib.bpe.encoding.merging",
         "cs336_lib.bpe.encoding.layout",
-        "cs336_lib.bpe.cutting.special_search",
-        "cs336_lib.bpe.cutting.scanner",
-        "cs336_lib.bpe.cutting.scan_state",
-        "cs336_lib.bpe.cutting.symbol_classes",
-        "cs336_lib.bpe.native.words",
-        "cs336_lib.bpe.native.word_rows",
-        "cs336_lib.bpe.native.intrinsics",
-        "cs336_lib.bpe.native.types",
+        *SCANNING_KERNELS,
     ),
 )
 
