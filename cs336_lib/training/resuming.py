@@ -7,7 +7,7 @@ second it must not, for that would cut off what it has recorded. Only the user's
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -37,12 +37,15 @@ def taken_up(folder: str | Path, ranks: Ranks) -> Iterator[RunRecord]:
         yield record
 
 
-def last_snapshot(record: RunRecord, checkpoints: RunCheckpoints, *, anew: bool = False) -> Snapshot | None:
+def last_snapshot(
+    record: RunRecord, checkpoints: RunCheckpoints, say: Callable[[str], object], *, anew: bool = False
+) -> Snapshot | None:
     """Return what a run goes on from, None for its beginning.
 
     Args:
         record: of the run.
         checkpoints: of the run.
+        say: called with a line if it goes on from its beginning.
         anew: begin at step 0 whatever is there.
 
     Raises:
@@ -51,12 +54,14 @@ def last_snapshot(record: RunRecord, checkpoints: RunCheckpoints, *, anew: bool 
         OSError: a checkpoint can't be read at the moment; it may be whole.
     """
     if anew:
+        say(f"{record.folder} begins at step 0, as asked for")
         return None
     try:
         return checkpoints.load("last")
     except NoCheckpointError as error:
         saved = record.saved
         if saved is None:
+            say(f"{record.folder} has no checkpoint yet; it begins at step 0")
             return None
         raise NoCheckpointError(
             f"{record.folder} had a checkpoint of step {saved}, and now {checkpoints.folder} has none: is the disk "

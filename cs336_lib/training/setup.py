@@ -144,6 +144,19 @@ def check_batch(config: TrainConfig, world_size: int) -> None:
         )
 
 
+def check_prompt(config: TrainConfig, tokenizer: Tokenizer | None) -> None:
+    """Raise ValueError if no sample can begin with the config's prompt: now, and not after hours."""
+    if tokenizer is None:
+        return
+    try:
+        config.sample_prompt.encode()  # a sample must be written to a file of UTF-8
+        ids = tokenizer.encode(config.sample_prompt)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"sample_prompt is {config.sample_prompt!r}, which can't be encoded: {error}") from None
+    if not ids and not tokenizer.special_tokens:
+        raise ValueError("sample_prompt is empty, and the tokenizer has no <|endoftext|> to begin with; give some text")
+
+
 def about_choices(
     config: TrainConfig, precision: Precision, compiled: bool, resident: bool, stated_peak: str
 ) -> dict[str, Any]:

@@ -7,9 +7,13 @@ import shlex
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.records import RunRecord
@@ -27,6 +31,16 @@ def check_loss(config: TrainConfig, step: int, loss: float, lr: float, norm: flo
             f"diverged at step {step}: the training loss is {loss:.4g}, {why} (learning rate {lr:.3g}, "
             f"gradient norm {norm:.3g}); try a lower lr or a longer warm-up"
         )
+
+
+def check_weights(step: int, weights: Mapping[str, Tensor]) -> None:
+    """Raise DivergedError if a weight is no number: such weights are never kept as a checkpoint."""
+    for name, value in weights.items():
+        if not torch.isfinite(value).all():
+            raise DivergedError(
+                f"diverged at step {step}: {name} is no number any more; no checkpoint of it is kept. Go on from the "
+                "last good one with a lower lr, a longer warm-up, or gradient clipping"
+            )
 
 
 def check_valid_loss(step: int, loss: float) -> None:

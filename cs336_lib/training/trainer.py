@@ -20,7 +20,7 @@ import torch
 from tqdm.auto import tqdm
 
 from cs336_lib.model import TransformerLM
-from cs336_lib.training import resuming, setup
+from cs336_lib.training import resuming, setup, stopping
 from cs336_lib.training.checkpoints.snapshot import Snapshot
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.corpus import PreparedCorpus, prepare
@@ -31,7 +31,7 @@ from cs336_lib.training.mirrors import open_mirrors
 from cs336_lib.training.precision import apply_tf32
 from cs336_lib.training.ranks import Parallel, Ranks
 from cs336_lib.training.records import Onlooker, RunRecord
-from cs336_lib.training.stopping import DivergedError, Stop, check_loss, check_valid_loss, could_not_write
+from cs336_lib.training.stopping import DivergedError, Stop
 from cs336_lib.training.throughput import Throughput, find_peak
 
 Writer = Callable[[TransformerLM, Any, TrainConfig], str]
@@ -87,13 +87,14 @@ class Trainer:
         self._say: Callable[[str], object] = tqdm.write if self.progress else lambda line: None
         ranks.check_same("config", {**config.to_dict(), "parallel": parallel})
         with ranks.together():
-            if _record is None and (folder / "config.json").exists():
-                RunRecord.create(folder, config, {})  # raises: say so before hours of preparation
+            if _record is None:  # say so before hours of preparation
+                RunRecord.check_free(folder)
             setup.check_batch(config, ranks.world_size)
             self.engine = make_engine(parallel, ranks, config)
         self.device, precision = self.engine.device, self.engine.precision
         apply_tf32(precision, self.device)
         self.corpus = corpus or ranks.in_turn(lambda: prepare(config, progress=self.progress, say=self._say))
+        setup.check_prompt(config, self.corpus.tokenizer if write_sample else None)
         ranks.check_same("data", setup.about_data(self.corpus))
 
         torch.manual_seed(config.seed)
@@ -118,8 +119,8 @@ class Trainer:
         with ranks.together():  # a rank that does not see what rank 0 made could not write its checkpoints
             self.record = _record or Onlooker(folder)
         self._lines = Lines(config, self.record, self._watch)
-        kept = self.record.folder / "checkpoints", config.keep_checkpoints
-        self.checkpoints = self.engine.checkpoints(*kept, self.model, self.optimizer)
+        checkpoints = self.record.folder / "checkpoints"
+        self.checkpoints = self.engine.checkpoints(checkpoints, config.keep_checkpoints, self.model, self.optimizer)
 
     @classmethod
     def resume(
@@ -155,10 +156,8 @@ class Trainer:
         shared: Any = {"write_sample": write_sample, "progress": progress, "parallel": parallel, "ranks": ranks}
         with resuming.taken_up(folder, ranks) as record:
             trainer = cls(record.config, folder, corpus, **shared, _record=record)
-            snapshot = resuming.last_snapshot(record, trainer.checkpoints, anew=anew)
-            if snapshot is None:
-                trainer._say(f"{folder} has no checkpoint yet; it begins at step 0")
-            else:
+            snapshot = resuming.last_snapshot(record, trainer.checkpoints, trainer._say, anew=anew)
+            if snapshot is not None:
                 with ranks.together():
                     trainer._load(snapshot)
             record.rewind(trainer.step)
@@ -188,7 +187,7 @@ class Trainer:
                 self.record.set_status("diverged", self.step, str(error))
                 self._say(str(error))
             except OSError as error:
-                raise could_not_write(self.record, self.step, self.checkpoints.steps(), error) from error
+                raise stopping.could_not_write(self.record, self.step, self.checkpoints.steps(), error) from error
         return self.record
 
     def evaluate(self, windows: int | None = None) -> Evaluation:
@@ -210,8 +209,8 @@ class Trainer:
             )
 
     def _run(self, stop: Stop) -> None:
-        name, steps = self.config.name, self.config.steps
-        with tqdm(total=steps, initial=self.step, desc=name, unit="step", disable=not self.progress) as bar:
+        steps, about = self.config.steps, {"desc": self.config.name, "unit": "step", "disable": not self.progress}
+        with tqdm(total=steps, initial=self.step, **about) as bar:
             self._watch.start(at=self.step)
             while self.step < steps:
                 lr = self._train_step()
@@ -232,7 +231,7 @@ class Trainer:
             self._lines.write(self.step, {"train_loss": loss, "lr": lr, "grad_norm": self._norm.item(), **rates})
             self._window.clear()
             bar.set_postfix(setup.shown(loss, lr, rates))
-        check_loss(self.config, self.step, loss, lr, self._norm.item())
+        stopping.check_loss(self.config, self.step, loss, lr, self._norm.item())
         if due["evaluate"]:
             self._evaluate_and_keep_best()
         try:
@@ -265,10 +264,11 @@ class Trainer:
     def _evaluate_and_keep_best(self) -> None:
         result = self.evaluate()
         self._lines.write(self.step, result.as_line(self.corpus.valid, self.corpus.tokenizer))
-        check_valid_loss(self.step, result.loss)
+        stopping.check_valid_loss(self.step, result.loss)
         if result.loss < self._best:
             self._best = result.loss
             weights, _, _ = self.engine.save(self.model, self.optimizer)
+            stopping.check_weights(self.step, weights)
             self.checkpoints.save_best(Snapshot(self.step, weights, extra={"valid_loss": result.loss}))
 
     def _sample(self) -> None:
@@ -279,6 +279,7 @@ class Trainer:
 
     def _save(self) -> None:
         weights, optimizer, own = self.engine.save(self.model, self.optimizer)
+        stopping.check_weights(self.step, weights)
         extra = {
             "engine": own,
             "sampler": self._sampler.state_dict(),

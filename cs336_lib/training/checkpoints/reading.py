@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from cs336_lib.training.checkpoints.files import STATE, read_files
+from cs336_lib.training.checkpoints.files import read_files, read_state
 from cs336_lib.training.checkpoints.snapshot import BadCheckpointError, Snapshot
 
 
@@ -20,7 +19,7 @@ def read_snapshot(folder: Path) -> Snapshot:
         OSError: a file can't be read at the moment: no permission, a disk or a network that fails.
     """
     try:
-        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        state = read_state(folder)
         if "shards" not in state:
             return read_files(folder, state)
         from cs336_lib.training.checkpoints.shards import read_whole  # much to import, for this alone

@@ -9,18 +9,24 @@ removed only then, so a full disk or a kill at any moment costs the newest check
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
 import shlex
 import shutil
+import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 from cs336_lib.training.checkpoints.files import write_snapshot
 from cs336_lib.training.checkpoints.reading import read_snapshot
 from cs336_lib.training.checkpoints.snapshot import BadCheckpointError, NoCheckpointError, Snapshot
 
+_LOOKS = 20
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EBADF)
+"""What mounts answer that can't flush a folder (CIFS, FUSE); the rename is done all the same."""
 _FOLDER = re.compile(r"(step|best)-(\d{8})")
 
 
@@ -85,22 +91,40 @@ class RunCheckpoints:
         """Read a checkpoint.
 
         Args:
-            which: "last", "best", or a step. Of the last ones, those that are damaged are skipped with a warning.
+            which: "last" (or "latest"), "best", a step, the name of a checkpoint, or its path. Of the last ones, those
+                that are damaged are skipped with a warning; where no best one is good, the last one is taken.
 
         Raises:
             NoCheckpointError: there is none.
             BadCheckpointError: the one that was asked for is damaged, or all are.
             OSError: one can't be read at the moment; it may be whole.
         """
-        if which == "last":
+        if which in ("last", "latest"):
             return self._first_good([self.path(step) for step in reversed(self.steps())])
         if which == "best":
-            best = [self.path(step, "best") for step in reversed(self.steps("best"))]
-            return self._first_good(best) if best else self.load("last")
-        if not self.path(int(which)).is_dir():
-            have = ", ".join(map(str, self.steps())) or "none"
-            raise NoCheckpointError(f"{self.folder} has no checkpoint of step {which}; it has: {have}")
-        return self.read(self.path(int(which)))
+            # The best one may be replaced at this moment by a run that goes on: then look again.
+            for _ in range(_LOOKS):
+                best = [self.path(step, "best") for step in reversed(self.steps("best"))]
+                with suppress(BadCheckpointError, NoCheckpointError):
+                    return self._first_good(best)
+                if best and [self.path(step, "best") for step in reversed(self.steps("best"))] == best:
+                    break
+                time.sleep(0.05)
+            return self.load("last")
+        return self.read(self._named(which))
+
+    def _named(self, which: str | int) -> Path:
+        """Return the folder of a checkpoint by its step, its name or its path."""
+        name = Path(str(which)).name
+        found = re.fullmatch(r"(?:(step|best)-)?(\d+)", name)
+        path = self.path(int(found[2]), found[1] or "step") if found else self.folder / name
+        if not found or not path.is_dir():
+            have = [self.path(step, kind).name for kind in ("step", "best") for step in self.steps(kind)]
+            raise NoCheckpointError(
+                f"{self.folder} has no checkpoint {str(which)!r}; it has: {', '.join(have) or 'none'} "
+                "(or say 'best' or 'last')"
+            )
+        return path
 
     def _first_good(self, paths: list[Path]) -> Snapshot:
         if not paths:
@@ -150,5 +174,8 @@ def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
     finally:
         os.close(descriptor)

@@ -9,7 +9,6 @@ reads it whole, so that one process can resume, evaluate and export what many ha
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
 from pathlib import Path
@@ -21,8 +20,7 @@ from torch.distributed.checkpoint import FileSystemWriter
 from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 from torch.optim import Optimizer
 
-from cs336_lib.atomic import write_whole
-from cs336_lib.training.checkpoints.files import STATE, check_hashes, file_hash, read_files
+from cs336_lib.training.checkpoints.files import check_hashes, file_hash, read_files, read_state, write_state
 from cs336_lib.training.checkpoints.run import RunCheckpoints
 from cs336_lib.training.checkpoints.shards import SHARDS, SafeReader, apart
 from cs336_lib.training.checkpoints.snapshot import BadCheckpointError, Snapshot, flatten_optimizer, snapshot_of
@@ -60,7 +58,7 @@ class ShardedCheckpoints(RunCheckpoints):
         mine = slice(self.ranks.rank, None, self.ranks.world_size)
         bad, state = "", {}
         try:
-            state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+            state = read_state(folder)
             if "shards" not in state:
                 snapshot = read_files(folder, state)
             else:
@@ -128,7 +126,7 @@ class ShardedCheckpoints(RunCheckpoints):
                         "shards": self.ranks.world_size,
                         "sha256": together,
                     }
-                    write_whole(temporary / STATE, json.dumps(state, indent=1) + "\n")
+                    write_state(temporary, state)
                     self._name(temporary, path)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
