@@ -7,6 +7,12 @@ from typing import Literal
 
 WeightDecay = Literal["before", "after"]
 
+ACCOUNTING_STEPS = 400_000
+ACCOUNTING_BATCH = 1_024
+ACCOUNTING_GB = 80
+ACCOUNTING_MFU = 0.5
+"""What both editions' last accounting problem asks about: steps, sequences of each, a device's memory, its use."""
+
 
 @dataclass(frozen=True)
 class Edition:
@@ -24,6 +30,7 @@ class Edition:
         target_loss: to reach on TinyStories, nats a token.
         laptop: machine of the staff's low-resource run.
         d_ff: of GPT-2 XL in the accounting problem.
+        gated_list: whether the activations that are to be counted have the gate of SwiGLU among them.
         accounting_device: accelerator of the last accounting question.
         accounting_peak: its FLOP/s as the handout has them.
         accounting_unit: of the time that is asked for.
@@ -46,6 +53,7 @@ class Edition:
     target_loss: float
     laptop: str
     d_ff: int
+    gated_list: bool
     accounting_device: str
     accounting_peak: float
     accounting_unit: str
@@ -70,6 +78,7 @@ EDITIONS: dict[str, Edition] = {
         target_loss=1.45,
         laptop="M3 Max",
         d_ff=6_400,
+        gated_list=False,
         accounting_device="a100-80gb",
         accounting_peak=19.5e12,
         accounting_unit="days",
@@ -92,6 +101,7 @@ EDITIONS: dict[str, Edition] = {
         target_loss=1.45,
         laptop="M4 Max",
         d_ff=4_288,
+        gated_list=True,
         accounting_device="h100-sxm",
         accounting_peak=495e12,
         accounting_unit="hours",

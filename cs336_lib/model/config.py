@@ -170,13 +170,14 @@ class ModelConfig:
 
         Args:
             name: "tales-1m" (one million parameters, for a CPU), "tinystories-17m" and "owt-17m" (the assignment's), or
-                "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl" (GPT-2's sizes with d_ff = 4 d_model).
+                "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl" (GPT-2's sizes with d_ff = 4 d_model, as the
+                assignment of 2025 has them); with "-2026" behind, d_ff is `default_d_ff`, as in the assignment of 2026.
 
         Raises:
             ValueError: there is no such preset; the error lists all of them.
 
-        >>> ModelConfig.preset("gpt2-xl").num_layers
-        48
+        >>> ModelConfig.preset("gpt2-xl").d_ff, ModelConfig.preset("gpt2-xl-2026").d_ff
+        (6400, 4288)
         """
         if name not in PRESETS:
             raise ValueError(f"unknown preset {name!r}{_hint(name, PRESETS)}; allowed: {', '.join(PRESETS)}")
@@ -203,16 +204,16 @@ def _reject_unknown(values: Mapping[str, Any]) -> None:
             raise ValueError(f"unknown key {key!r}{_hint(str(key), allowed)}; allowed: {', '.join(allowed)}")
 
 
-def _gpt2(num_layers: int, d_model: int, num_heads: int) -> ModelConfig:
-    return ModelConfig(50_257, 1_024, d_model, num_layers, num_heads, d_ff=4 * d_model)
+def _gpt2(num_layers: int, d_model: int, num_heads: int, d_ff: int = 0) -> ModelConfig:
+    return ModelConfig(50_257, 1_024, d_model, num_layers, num_heads, d_ff)
 
+
+_GPT2 = {"small": (12, 768, 12), "medium": (24, 1_024, 16), "large": (36, 1_280, 20), "xl": (48, 1_600, 25)}
 
 PRESETS: dict[str, ModelConfig] = {
     "tales-1m": ModelConfig(vocab_size=1_024, context_length=256, d_model=128, num_layers=4, num_heads=4, d_ff=320),
     "tinystories-17m": ModelConfig(10_000, 256, d_model=512, num_layers=4, num_heads=16, d_ff=1_344),
     "owt-17m": ModelConfig(32_000, 256, d_model=512, num_layers=4, num_heads=16, d_ff=1_344),
-    "gpt2-small": _gpt2(12, 768, 12),
-    "gpt2-medium": _gpt2(24, 1_024, 16),
-    "gpt2-large": _gpt2(36, 1_280, 20),
-    "gpt2-xl": _gpt2(48, 1_600, 25),
+    **{f"gpt2-{size}": _gpt2(*sizes, d_ff=4 * sizes[1]) for size, sizes in _GPT2.items()},
+    **{f"gpt2-{size}-2026": _gpt2(*sizes) for size, sizes in _GPT2.items()},
 }
