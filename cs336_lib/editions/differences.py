@@ -57,7 +57,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "AdamW, algorithm 1",
         "weight decay after the update",
         "weight decay before the moments and the update, as in the paper and in torch",
-        '`AdamW(weight_decay_order=...)`: "before" by default; no official test tells them apart',
+        '`AdamW(decay_order=...)`, "first" by default; no official test tells them apart',
         ("adamw", "adamw_accounting"),
     ),
     Difference(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-WeightDecay = Literal["before", "after"]
+DecayOrder = Literal["first", "last"]
 
 ACCOUNTING_STEPS = 400_000
 ACCOUNTING_BATCH = 1_024
@@ -34,7 +34,7 @@ class Edition:
         accounting_device: accelerator of the last accounting question.
         accounting_peak: its FLOP/s as the handout has them.
         accounting_unit: of the time that is asked for.
-        weight_decay: whether AdamW's algorithm decays the parameters before or after the update.
+        decay_order: whether AdamW's algorithm decays the parameters first, before the update, or last.
         leaderboard_minutes: of an entry on `device`.
         leaderboard_context: tokens of context in the leaderboard's evaluation, 0 if it does not say.
         leaderboard_limit: the loss that an entry must beat.
@@ -57,7 +57,7 @@ class Edition:
     accounting_device: str
     accounting_peak: float
     accounting_unit: str
-    weight_decay: WeightDecay
+    decay_order: DecayOrder
     leaderboard_minutes: int
     leaderboard_context: int
     leaderboard_limit: float
@@ -82,7 +82,7 @@ EDITIONS: dict[str, Edition] = {
         accounting_device="a100-80gb",
         accounting_peak=19.5e12,
         accounting_unit="days",
-        weight_decay="after",
+        decay_order="last",
         leaderboard_minutes=90,
         leaderboard_context=0,
         leaderboard_limit=5.0,
@@ -105,7 +105,7 @@ EDITIONS: dict[str, Edition] = {
         accounting_device="h100-sxm",
         accounting_peak=495e12,
         accounting_unit="hours",
-        weight_decay="before",
+        decay_order="first",
         leaderboard_minutes=45,
         leaderboard_context=512,
         leaderboard_limit=5.0,
@@ -125,8 +125,8 @@ def edition(name: str | int) -> Edition:
     Raises:
         ValueError: there is no such edition; the error names those there are.
 
-    >>> edition(2026).d_ff, edition("2025").weight_decay
-    (4288, 'after')
+    >>> edition(2026).d_ff, edition("2025").decay_order
+    (4288, 'last')
     >>> edition("2024")
     Traceback (most recent call last):
     ValueError: unknown edition '2024'; there are '2025' and '2026'

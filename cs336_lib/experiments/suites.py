@@ -37,6 +37,7 @@ CPU = TrainConfig.preset("tales-1m").replace(
     sample_tokens=1,
     checkpoint_every=0,
     device="cpu",
+    decay_order="last",  # as the runs on record have it
 )
 FULL = TrainConfig.preset("tinystories-17m")
 BASES = {"quick": QUICK, "cpu": CPU, "full": FULL}

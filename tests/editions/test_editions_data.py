@@ -79,6 +79,7 @@ def test_an_unknown_problem_is_named():
 
 
 def test_d_ff_of_xl_follows_each_editions_rule():
+    assert [edition.decay_order for edition in EDITIONS.values()] == ["last", "first"]
     assert EDITIONS["2025"].d_ff == 4 * 1_600
     assert (
         EDITIONS["2026"].d_ff == default_d_ff(1_600) == min(range(64, 6_400, 64), key=lambda f: abs(f - 8 * 1_600 / 3))
