@@ -5,8 +5,8 @@ budgets do not, and answers change with them. What differs stands here, once: th
 tests read it. Figures and facts of the handouts are quoted, their sentences are not.
 
 The rooms, in reading order: `edition` (what an edition is), `problems` (the 38 problems), `differences` (definitions
-that changed), `slips` (the handouts' own errors, by version), `reports` (losses and times that others published), and
-`pages`, which turns all of it into the tables of the book.
+that changed), `slips` (the handouts' own errors, by version) and `reports` (losses and times that others published).
+`cs336_lib.experiments.editions_page` turns all of it into the tables of the book.
 
 >>> from cs336_lib.editions import EDITIONS, PROBLEMS, points
 >>> {name: (edition.label, points(name)) for name, edition in EDITIONS.items()}

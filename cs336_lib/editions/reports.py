@@ -146,3 +146,10 @@ EFFECTS: dict[str, tuple[float, float]] = {
 
 COURSE_PRICES: dict[str, float] = {"RunPod": 4.99, "Nebius": 5.50, "Modal": 6.25, "Lambda": 6.69, "Together": 7.49}
 """Dollars for an hour of one B200 that the course's page names, 28 March 2026."""
+
+H100_PRICE = 2.0
+"""Dollars for an hour of one H100, from `H100_PRICE_SOURCE`; the course names no price for it."""
+H100_PRICE_SOURCE = "2 USD a GPU hour, as the DeepSeek-V3 report assumes"
+
+OUTSIDE_RATE = 765_000
+"""Tokens per second of the outside run's plain AdamW at 124 M parameters, on one B200."""

@@ -169,7 +169,9 @@ class ModelConfig:
         """Return a named configuration.
 
         Args:
-            name: "tales-1m" (one million parameters, for a CPU), "tinystories-17m" and "owt-17m" (the assignment's), or
+            name: "tales-1m" (one million parameters, for a CPU), "tinystories-17m" and "owt-17m" (the assignment's),
+                "owt-124m" (of the size of a leaderboard's entry; 2,560 hidden units, as with the assignment's 32,000
+                entries of the vocabulary 8/3 d_model would make 110 million), or
                 "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl" (GPT-2's sizes with d_ff = 4 d_model, as the
                 assignment of 2025 has them); with "-2026" behind, d_ff is `default_d_ff`, as in the assignment of 2026.
 
@@ -214,6 +216,7 @@ PRESETS: dict[str, ModelConfig] = {
     "tales-1m": ModelConfig(vocab_size=1_024, context_length=256, d_model=128, num_layers=4, num_heads=4, d_ff=320),
     "tinystories-17m": ModelConfig(10_000, 256, d_model=512, num_layers=4, num_heads=16, d_ff=1_344),
     "owt-17m": ModelConfig(32_000, 256, d_model=512, num_layers=4, num_heads=16, d_ff=1_344),
+    "owt-124m": ModelConfig(32_000, 512, d_model=768, num_layers=12, num_heads=12, d_ff=2_560, tie_embeddings=True),
     **{f"gpt2-{size}": _gpt2(*sizes, d_ff=4 * sizes[1]) for size, sizes in _GPT2.items()},
     **{f"gpt2-{size}-2026": _gpt2(*sizes) for size, sizes in _GPT2.items()},
 }

@@ -233,7 +233,10 @@ class TrainConfig:
 
     @classmethod
     def preset(cls, name: str) -> TrainConfig:
-        """Return a named run: "tales-1m", "tinystories-17m", "owt-17m" or "tinystories-40m-tokens".
+        """Return a named run.
+
+        Args:
+            name: "tales-1m", "tinystories-17m", "owt-17m", "owt-124m" or "tinystories-40m-tokens".
 
         Raises:
             ValueError: there is no such preset; the error lists all of them.
