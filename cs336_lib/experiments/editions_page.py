@@ -7,6 +7,7 @@ about an edition is typed here.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from html import escape
 
 from cs336_lib.accounting import DEVICES, Bill, Cluster, mfu, parameter_count, training_flops, training_time
@@ -57,20 +58,33 @@ def number(value: float) -> str:
     return f"{value:g}" if value else ABSENT
 
 
+def pair(values: Sequence[float]) -> str:
+    """Return what both editions have, once where they agree.
+
+    >>> pair([15, 15]), pair([0, 1]), pair([1, 0.5])
+    ('15', '\N{EN DASH} / 1', '1 / 0.5')
+    """
+    return " / ".join(dict.fromkeys(number(value) for value in values))
+
+
 def problem_table() -> str:
     """Return all problems: names, points and GPU hours in both editions, where they are answered, what each asks."""
     rows = []
     for one in PROBLEMS:
         asks = "; ".join(f"{year}: {what}" for year, what in one.asks.items())
-        hours = [number(one.hours.get(year, 0)) for year in EDITIONS]
-        counts = [number(one.points[year]) for year in EDITIONS]
-        parts = f" ({one.parts[0]}) to ({one.parts[-1]})" if one.parts else ""
-        rows.append([html(one.title) + parts, *counts, *hours, where(one.sections), html(one.short), html(asks)])
-    totals = [*(number(points(year)) for year in EDITIONS), *(number(gpu_hours(year)) for year in EDITIONS)]
+        counts = pair([one.points[year] for year in EDITIONS]), pair([one.hours.get(year, 0) for year in EDITIONS])
+        parts = f" ({'), ('.join(one.parts)})" if one.parts else ""
+        rows.append([html(one.title) + parts, *counts, where(one.sections), html(one.short), html(asks)])
+    totals = pair([points(year) for year in EDITIONS]), pair([gpu_hours(year) for year in EDITIONS])
     rows.append(["<b>sum</b>", *(f"<b>{total}</b>" for total in totals), "", "", ""])
-    numbers = [f"{what} {year}" for what in ("points", "hours") for year in EDITIONS]
-    texts = ["in short", "what one edition asks beyond the other"]
-    return table(["problem", *numbers, "answered in", *texts], rows, numbers=numbers, texts=texts)
+    years = " / ".join(EDITIONS)
+    titles = ["problem", f"points {years}", f"GPU hours {years}", "answered in", "in short", "asked by one alone"]
+    return wrapped(titles, rows)
+
+
+def wrapped(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of sentences whose columns share the width of the page as far as it goes."""
+    return f'<div class="sentences">{table(titles, rows, texts=titles)}</div>'
 
 
 def edition_table() -> str:
@@ -102,14 +116,14 @@ def edition_table() -> str:
         "Python of the repository": lambda e: e.python,
     }
     rows = [[fact, *(say(edition) for edition in EDITIONS.values())] for fact, say in facts.items()]
-    return table(["", *(edition.label for edition in EDITIONS.values())], rows)
+    return wrapped(["", *(edition.label for edition in EDITIONS.values())], rows)
 
 
 def difference_table(kind: str) -> str:
     """Return what differs between the editions, of one kind: "definition", "number" or "rule"."""
     rows = [[html(one.what), html(one.old), html(one.new), html(one.ours)] for one in DIFFERENCES if one.kind == kind]
     labels = [edition.label for edition in EDITIONS.values()]
-    return table(["what", *labels, "here"], rows, texts=[*labels, "here"])
+    return wrapped(["what", *labels, "here"], rows)
 
 
 def slip_table() -> str:
@@ -118,8 +132,7 @@ def slip_table() -> str:
         [html(slip.where), html(slip.says), html(slip.right), slip.span, where(slip.section) if slip.section else ""]
         for slip in SLIPS
     ]
-    texts = ["the handout says", "right"]
-    return table(["where", *texts, "in versions", "shown in"], rows, texts=texts)
+    return wrapped(["where", "the handout says", "right", "in versions", "shown in"], rows)
 
 
 def report_table(text: str) -> str:
