@@ -167,7 +167,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "compiling on Apple's GPUs",
         "`torch.compile(model, mode=...)`, which raised an error",
         '`torch.compile(model, backend="aot_eager")`',
-        "no compilation on MPS",
+        "compiles on CUDA only, unless told otherwise",
         ("training_together",),
         kind="rule",
     ),
