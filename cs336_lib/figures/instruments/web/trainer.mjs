@@ -114,12 +114,13 @@ export class Trainer {
     if (!best) return null;
     const [left, right] = pairParts(best[0]);
     const made = { left, right, count: best[1], ties: this.ties(), real: 0 };
-    for (const index of this.where.get(best[0]) ?? []) {
+    // The wrong counts don't say which words hold a pair, so all are looked at.
+    for (const index of this.oldSplit ? this.words.keys() : this.where.get(best[0]) ?? []) {
       const word = this.words[index];
       const merged = mergeWord(word.tokens, left, right);
       if (merged.length === word.tokens.length) continue;
       made.real += word.count * (word.tokens.length - merged.length);
-      if (this.oldSplit) this.enterOldSplit(word, left, right, index);
+      if (this.oldSplit) this.enterOldSplit(word, left, right);
       else {
         for (let i = 0; i + 1 < word.tokens.length; i++) {
           add(this.counts, pairName(word.tokens[i], word.tokens[i + 1]), -word.count);
@@ -133,18 +134,16 @@ export class Trainer {
     return made;
   }
 
-  enterOldSplit({ tokens, count }, left, right, index) {
+  enterOldSplit({ tokens, count }, left, right) {
     for (let i = 0; i + 1 < tokens.length; i++) {
       if (tokens[i] !== left || tokens[i + 1] !== right) continue;
       if (i > 0) {
         add(this.counts, pairName(tokens[i - 1], left), -count);
         add(this.counts, pairName(tokens[i - 1], left + right), count);
-        this.note(pairName(tokens[i - 1], left + right), index);
       }
       if (i + 2 < tokens.length) {
         add(this.counts, pairName(right, tokens[i + 2]), -count);
         add(this.counts, pairName(left + right, tokens[i + 2]), count);
-        this.note(pairName(left + right, tokens[i + 2]), index);
       }
     }
   }
