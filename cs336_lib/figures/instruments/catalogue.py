@@ -17,6 +17,7 @@ class Instrument:
         about: what it shows, in a sentence: its text alternative.
         tries: experiments, each a sentence.
         data: names of `data` that it may load.
+        options: names of what `show` may set, such as the suite that is chosen at first.
     """
 
     name: str
@@ -25,16 +26,27 @@ class Instrument:
     about: str
     tries: tuple[str, ...]
     data: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
-    def html(self) -> str:
+    def html(self, **options: str) -> str:
         """The place of the instrument in a page, readable as it stands where no script runs.
+
+        Args:
+            options: what is set at first.
+
+        Raises:
+            ValueError: the instrument has no such option; the error names those it has.
 
         >>> INSTRUMENTS["rope"].html()[:64]
         '<div class="cs336-instrument" data-instrument="rope" role="group'
         """
+        if unknown := [option for option in options if option not in self.options]:
+            known = ", ".join(self.options) or "none"
+            raise ValueError(f"the instrument {self.name!r} has no option {unknown[0]!r}; it has: {known}")
+        chosen = "".join(f'data-{option}="{escape(value)}" ' for option, value in options.items())
         tries = "".join(f"<li>{escape(text)}</li>" for text in self.tries)
         return (
-            f'<div class="cs336-instrument" data-instrument="{self.name}" role="group" '
+            f'<div class="cs336-instrument" data-instrument="{self.name}" {chosen}role="group" '
             f'aria-label="Instrument: {escape(self.title)}">'
             f'<p class="ci-title">{escape(self.title)}</p><p class="ci-about">{escape(self.about)}</p>'
             f'<div class="ci-body"><p class="ci-still">It works in a browser with JavaScript; the figures of this page '
@@ -76,8 +88,8 @@ _ALL = (
         "Type a text and see its tokens under one or two of four tokenizers: this book's three and GPT-2's. Click a "
         "token to see its id, its bytes and the merges that built it.",
         (
-            "Compare GPT-2 with the tales' tokenizer on a story, then on a line of code: the bytes per token swap sides.",
-            "Type strawberry with and without a space in front: the tokens have nothing in common.",
+            "Compare the TinyStories tokenizer with OpenWebText's on the story, then on the line of code: the shorter one changes.",
+            "Choose strawberry, three ways: GPT-2 has one token for it behind a space, and three at the start of the text.",
             "Type <|endoftext|>, then switch special tokens off: one id becomes several.",
         ),
         ("classes", "tales", "tinystories-10k", "owt-32k", "gpt2"),
@@ -126,7 +138,7 @@ _ALL = (
         "A small model of this book writes a story in the page: its probabilities of the next token under temperature, "
         "top-k and top-p, to draw from or to choose by hand.",
         (
-            "Set the temperature to 0 and draw on: soon the story turns in circles.",
+            "Set the temperature to 0 and draw on, twice: the story is the same each time.",
             "Compare top-k 5 with top-p 0.9 in the middle of a name and at the start of a sentence.",
             "Choose an unlikely token by hand: does the model find its way back?",
         ),
@@ -140,10 +152,11 @@ _ALL = (
         "the lowest validation loss of each named.",
         (
             "In lr-sweep choose three rates: the smallest, the best, and one that is too large.",
-            "Switch from steps to time: which variation of the leaderboard loses its lead?",
+            "Choose leaderboard and switch from steps to time: does the order of the variations change?",
             "Point at a curve, or move through the list with the arrow keys, to single it out.",
         ),
         ("runs",),
+        ("suite",),
     ),
 )
 

@@ -16,31 +16,33 @@ class Place:
 
     Args:
         instrument: which one.
+        html: its place in the page.
         hint: a line to add for the reader of a live notebook.
     """
 
-    def __init__(self, instrument: Instrument, hint: str = "") -> None:
-        self.instrument, self.hint = instrument, hint
+    def __init__(self, instrument: Instrument, html: str, hint: str = "") -> None:
+        self.instrument, self.html, self.hint = instrument, html, hint
 
     def __repr__(self) -> str:
         return f"<instrument: {self.instrument.title}>{self.hint and ' ' + self.hint}"
 
     def _repr_html_(self) -> str:
-        return self.instrument.html() + (f"<p>{self.hint}</p>" if self.hint else "")
+        return self.html + (f"<p>{self.hint}</p>" if self.hint else "")
 
 
-def show(name: str) -> Any:
+def show(name: str, **options: str) -> Any:
     """Return an instrument to display: the last expression of a cell.
 
     Args:
         name: one of `INSTRUMENTS`.
+        options: what is set at first, such as `suite="leaderboard"` for "runs".
 
     Returns:
         An anywidget in a live notebook; the place of the instrument in the page where outputs are stored, or where
         anywidget is not installed.
 
     Raises:
-        ValueError: there is no such instrument; the error lists those there are.
+        ValueError: there is no such instrument or option; the error lists those there are.
 
     >>> show("unicorn")
     Traceback (most recent call last):
@@ -49,12 +51,13 @@ def show(name: str) -> Any:
     if name not in INSTRUMENTS:
         raise ValueError(f"no instrument {name!r}; there are: {', '.join(INSTRUMENTS)}")
     instrument = INSTRUMENTS[name]
+    html = instrument.html(**options)
     if os.environ.get(SETTING) == "static" or not _in_notebook():
-        return Place(instrument)
+        return Place(instrument, html)
     try:
-        return _live(instrument)
+        return _live(instrument, html)
     except ImportError:
-        return Place(instrument, "To bring it to life here: pip install anywidget, then run the cell again.")
+        return Place(instrument, html, "To bring it to life here: pip install anywidget, then run the cell again.")
 
 
 def _in_notebook() -> bool:
@@ -66,7 +69,7 @@ def _in_notebook() -> bool:
     return getattr(get_ipython(), "kernel", None) is not None
 
 
-def _live(instrument: Instrument) -> Any:
+def _live(instrument: Instrument, html: str) -> Any:
     """The instrument as an anywidget; data goes over when the page asks for it."""
     import anywidget
     import traitlets
@@ -77,7 +80,7 @@ def _live(instrument: Instrument) -> Any:
     class InstrumentWidget(anywidget.AnyWidget):
         _esm = bundle.widget_module(instrument.name)
         _css = bundle.styles()
-        place = traitlets.Unicode(instrument.html()).tag(sync=True)
+        place = traitlets.Unicode(html).tag(sync=True)
 
     def answer(widget: Any, content: Any, buffers: Any) -> None:
         wanted = content.get("load") if isinstance(content, dict) else None

@@ -3,7 +3,7 @@
 (() => {
   "use strict";
   const base = document.currentScript.src.replace(/[^/]*$/, "");
-  const version = document.currentScript.src.replace(/^[^?]*/, "");
+  const version = "?v=VERSION";
   const mounts = new Map();
   const payloads = new Map();
   const waiting = new Map(); // name -> {promise, resolve}

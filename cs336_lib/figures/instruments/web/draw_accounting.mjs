@@ -1,6 +1,6 @@
 // Chapter 5: what a model costs.
 import * as account from "./account.mjs";
-import { body, check, choice, COLORS, guarded, h, labeled, numberBox, replace, short, slider, statusLine, table } from "./ui.mjs";
+import { body, chart, chartWidth, check, choice, COLORS, guarded, h, labeled, numberBox, replace, short, slider, statusLine, table } from "./ui.mjs";
 
 const NAMES = { embedding: "embedding", attention_projections: "attention projections", attention_scores: "attention scores", ffn: "feed-forward network", norms: "norms", lm_head: "output head" };
 const COLOR = { embedding: 5, attention_projections: 0, attention_scores: 1, ffn: 2, norms: 6, lm_head: 3 };
@@ -34,7 +34,7 @@ export function mount(element, host) {
         "div",
         { class: "ci-bar" },
         h("span", {}, NAMES[name] ?? name.replaceAll("_", " ")),
-        h("div", { class: "ci-track" }, h("span", { class: "ci-fill", style: `width:${((100 * Number(count)) / most).toFixed(2)}%;background:${color(name)}` }), h("span", {}, `${account.fixed((100 * Number(count)) / all, 2)} %`)),
+        h("div", { class: "ci-track" }, h("span", { class: "ci-space" }, h("span", { class: "ci-fill", style: `width:${((100 * Number(count)) / most).toFixed(2)}%;background:${color(name)}` })), h("span", {}, `${account.fixed((100 * Number(count)) / all, 2)} %`)),
       ),
     );
   }
@@ -63,6 +63,7 @@ export function mount(element, host) {
       {},
       h("p", { class: "ci-heading" }, `Memory of a training step in float32: ${account.size(plain.total)}`),
       bar(kinds),
+      h("div", { class: "ci-rule", "aria-hidden": "true" }, sizes.map((bytes) => h("span", { style: `left:${((100 * bytes) / largest).toFixed(2)}%` }, `${bytes / 1e9} GB`))),
       kinds.map(([name, bytes, color]) => h("div", {}, h("span", { class: "ci-key", style: `background:${color}` }), `${name}: ${account.size(bytes)}`)),
       h("p", { class: "ci-note" }, `What autograd really keeps for the ${config.backend} model: ${account.size(account.total(kept))}.`),
       table(
@@ -81,12 +82,15 @@ export function mount(element, host) {
     const where = data.devices[device];
     const count = steps ?? account.defaultSteps(config, null, batch);
     const seconds = account.trainingTime(config, count, batch, where.peaks[dtype], mfu);
+    const days = (part) => account.trainingTime(config, count, batch, where.peaks[dtype], part) / 86400;
+    const points = Array.from({ length: 50 }, (_, i) => [2 * (i + 1), days((i + 1) / 50)]);
     const tokens = BigInt(count) * BigInt(batch) * BigInt(config.context_length);
     return h(
       "div",
       {},
       h("p", { class: "ci-heading" }, `Time: ${account.duration(seconds)}`),
       h("p", { class: "ci-note", "data-seconds": String(seconds) }, `${account.commas(count)} steps of ${account.commas(batch)} × ${account.commas(config.context_length)} = ${account.commas(tokens)} tokens on one ${where.name} at ${+(100 * mfu).toFixed(2)} % of ${where.peaks[dtype] / 1e12} TFLOP/s (${dtype}); ${account.commas(account.roundHalfEven(Number(tokens) / seconds))} tokens per second.`),
+      chart({ label: `Days of training against MFU, from ${short(days(0.02))} at 2 % to ${short(days(1))} at 100 %`, series: [{ name: "days", color: COLORS[0], points }], xLabel: "MFU, percent", yLabel: "days", width: chartWidth(place), height: 190, logY: true, marks: [{ x: 100 * mfu, y: seconds / 86400, color: COLORS[1] }], yRange: [days(1) / 1.3, days(0.02) * 1.3] }),
     );
   }
 
@@ -102,7 +106,7 @@ export function mount(element, host) {
     replace(
       results,
       h("div", { class: "ci-two" }, counted(`Parameters: ${account.commas(account.total(parameters))}`, parameters, "parameters"), counted(`Forward FLOPs of a sequence: ${short(Number(account.total(flops)))}`, flops, "FLOPs")),
-      h("p", { class: "ci-note" }, `Training, forward and backward: ${account.commas(training)} FLOPs a sequence. AdamW: ${account.commas(account.adamwFlops(config))} a step. Attention scores overtake the feed-forward network at ${account.commas(account.crossingContext(config))} tokens.`),
+      h("p", { class: "ci-note" }, `Training, forward and backward: ${account.commas(training)} FLOPs per sequence. AdamW: ${account.commas(account.adamwFlops(config))} per step. Attention scores overtake the feed-forward network at ${account.commas(account.crossingContext(config))} tokens.`),
       memory(),
       time(),
     );
@@ -131,7 +135,7 @@ export function mount(element, host) {
   const switches = { tie_embeddings: check("tied embeddings", false, (on) => set("tie_embeddings")(on), "tie_embeddings"), qk_norm: check("QK-norm", false, (on) => set("qk_norm")(on), "qk_norm") };
   const contextSlider = slider("Context", { min: 4, max: 17, step: 1, value: 10, show: (value) => `${Math.round(2 ** value).toLocaleString("en-US")} tokens`, name: "context", onInput: (value) => { boxes.context_length.value = 2 ** value; config.context_length = 2 ** value; update(); } });
   const layerSlider = slider("Layers", { min: 1, max: 96, value: 12, name: "layers", onInput: (value) => { boxes.num_layers.value = value; config.num_layers = value; update(); } });
-  const batchSlider = slider("Batch", { min: 0, max: 10, value: 0, show: (value) => `${2 ** value} sequences`, name: "batch", onInput: (value) => { batch = 2 ** value; batchBox.value = batch; update(); } });
+  const batchSlider = slider("Batch", { min: 0, max: 10, value: 0, show: (value) => (value ? `${2 ** value} sequences` : "1 sequence"), name: "batch", onInput: (value) => { batch = 2 ** value; batchBox.value = batch; update(); } });
   const batchBox = numberBox(1, (value) => ((batch = value), value >= 1 && batchSlider.set(Math.log2(value)), update()), { step: 1, name: "batch_size" });
   const mfuSlider = slider("MFU", { min: 1, max: 100, value: 50, show: (value) => `${value} %`, name: "mfu", onInput: (value) => ((mfu = value / 100), update()) });
   const stepBox = numberBox("", (value) => ((steps = stepBox.value.trim() === "" ? null : value), update()), { step: 1, name: "steps" });
@@ -154,8 +158,8 @@ export function mount(element, host) {
       const devices = choice(Object.entries(data.devices).map(([key, { name }]) => [key, name]), device, chooseDevice, "device");
       place.prepend(
         h("div", { class: "ci-row" }, labeled("Model", presets), contextSlider, layerSlider),
-        h("div", { class: "ci-row" }, FIELDS.map(([name, text]) => labeled(text, boxes[name]))),
-        h("div", { class: "ci-row" }, labeled("Feed-forward", selects.ffn), labeled("Norm", selects.norm), labeled("Positions", selects.position), labeled("Attention's backend", selects.backend), switches.tie_embeddings, switches.qk_norm),
+        h("div", { class: "ci-row ci-narrow" }, FIELDS.map(([name, text]) => labeled(text, boxes[name]))),
+        h("div", { class: "ci-row" }, labeled("Feed-forward", selects.ffn), labeled("Norm", selects.norm), labeled("Positions", selects.position), labeled("Backend", selects.backend), switches.tie_embeddings, switches.qk_norm),
         h("div", { class: "ci-row" }, labeled("Batch size", batchBox), batchSlider, labeled("Steps", stepBox)),
         h("div", { class: "ci-row" }, labeled("Device", devices), labeled("Type of the products", dtypes), mfuSlider),
       );

@@ -127,9 +127,17 @@ export function mount(element, host) {
       replace(
         side.shown,
         side.title ? h("p", { class: "ci-heading" }, side.title) : null,
-        table(["pair", "count", ""], rows, { caption: ties > 1 ? `Most frequent pairs; ${ties} are tied at the top` : `Most frequent of ${trainer.counts.size.toLocaleString("en-US")} pairs`, numeric: [1] }),
-        h("p", { class: "ci-heading" }, `Last merges${phantom ? `; ${phantom} of pairs that do not exist` : ""}`),
-        log.length ? h("ol", { class: "ci-steps" }, log) : h("p", { class: "ci-note" }, "None yet: press Step."),
+        h(
+          "div",
+          { class: "ci-two" },
+          table(["pair", "count", ""], rows, { caption: ties > 1 ? `Most frequent pairs; ${ties} are tied at the top` : `Most frequent of ${trainer.counts.size.toLocaleString("en-US")} pairs`, numeric: [1] }),
+          h(
+            "div",
+            {},
+            h("p", { class: "ci-heading" }, `Last merges${phantom ? `; ${phantom} of pairs that do not exist` : ""}`),
+            log.length ? h("ol", { class: "ci-steps" }, log) : h("p", { class: "ci-note" }, "None yet: press Step."),
+          ),
+        ),
         h("p", { class: "ci-heading" }, "Words, as they stand"),
         h("div", { class: "ci-scroll", tabindex: "0", role: "region", "aria-label": "Words as they stand" }, sorted.map((each) => word(each, last))),
         trainer.words.length > WORDS ? h("p", { class: "ci-note" }, `The ${WORDS} most frequent of ${trainer.words.length.toLocaleString("en-US")}.`) : null,

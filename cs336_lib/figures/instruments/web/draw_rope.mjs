@@ -18,11 +18,11 @@ export function mount(element) {
   function dial(k, query, key, turn) {
     const arrow = (vector, from, color, dashed) => {
       const length = Math.hypot(vector[2 * k], vector[2 * k + 1]) || 1;
-      return s("line", { x1: 50, y1: 48, x2: 50 + (34 * vector[2 * k]) / length, y2: 48 - (34 * vector[2 * k + 1]) / length, stroke: color, "stroke-width": dashed ? 1.2 : 3, "stroke-dasharray": dashed ? "3 3" : null, "stroke-linecap": "round" });
+      return s("line", { x1: 50, y1: 48, x2: 50 + (34 * vector[2 * k]) / length, y2: 48 - (34 * vector[2 * k + 1]) / length, style: `stroke:${color}`, "stroke-width": dashed ? 1.2 : 3, "stroke-dasharray": dashed ? "3 3" : null, "stroke-linecap": "round" });
     };
     return s(
       "svg",
-      { viewBox: "0 0 100 116", role: "img", "aria-label": `Channels ${2 * k} and ${2 * k + 1}, ${short(turn)} radians a position` },
+      { viewBox: "0 0 100 116", role: "img", "aria-label": `Channels ${2 * k} and ${2 * k + 1}, ${short(turn)} radians per position` },
       s("circle", { cx: 50, cy: 48, r: 38, fill: "none", stroke: "currentColor", "stroke-width": 0.6 }),
       arrow(QUERY, 0, COLORS[0], true),
       arrow(KEY, 0, COLORS[1], true),

@@ -35,7 +35,7 @@ export function mount(element, host) {
       const last = series[i].points.at(-1);
       return run.status === "diverged" && last ? [{ x: last[0], y: last[1], color: series[i].color }] : [];
     });
-    replace(picture, chart({ label: `Loss curves of ${shown.length} runs of ${set.suite}`, series, xLabel: UNITS[set.x], yLabel: set.y === "valid" ? "validation loss, nats a token" : "training loss, nats a token", width: chartWidth(place), height: 330, yRange: values.length ? [values[0] - 0.05 * (top - values[0]), top] : undefined, ends, onPoint }));
+    replace(picture, chart({ label: `Loss curves of ${shown.length} runs of ${set.suite}`, series, xLabel: UNITS[set.x], yLabel: set.y === "valid" ? "validation loss, nats per token" : "training loss, nats per token", width: chartWidth(place), height: 330, yRange: values.length ? [values[0] - 0.05 * (top - values[0]), top] : undefined, ends, onPoint }));
   }
 
   function singleOut(index, point = null) {
@@ -63,7 +63,7 @@ export function mount(element, host) {
     const finished = shown.filter((run) => lowest(run) !== null && run.status !== "diverged");
     if (!finished.length) return status.say(shown.length ? "None of these runs has a validation loss." : "No run matches: press fewer of the choices.");
     const best = finished.reduce((a, b) => (lowest(b) < lowest(a) ? b : a));
-    status.say(`${shown.length} runs. The lowest: ${nameOf(best)}, ${lowest(best).toFixed(4)} nats a token.`);
+    status.say(`${shown.length} runs. The lowest: ${nameOf(best)}, ${lowest(best).toFixed(4)} nats per token.`);
   }
 
   const update = guarded(status, () => {
@@ -103,7 +103,7 @@ export function mount(element, host) {
     guarded(status, (payload) => {
       runs = payload.runs;
       const names = suites(runs);
-      const start = element.dataset.suite && names.includes(element.dataset.suite) ? element.dataset.suite : names.find((name) => name.startsWith("lr-sweep")) ?? names[0];
+      const start = names.find((name) => name.startsWith(element.dataset.suite ?? "lr-sweep")) ?? names[0];
       const width = slider("Smooth over", { min: 1, max: 30, value: 1, show: (value) => (value === 1 ? "no points" : `${value} points`), name: "smooth", onInput: (value) => ((set.width = value), drawPicture()) });
       place.prepend(
         h("div", { class: "ci-row" }, labeled("Suite", choice(names.map((name) => [name, name]), start, takeSuite, "suite")), labeled("Against", choice([["steps", "steps"], ["tokens", "tokens"], ["time", "time"]], set.x, (value) => ((set.x = value), drawPicture()), "x")), labeled("Loss", choice([["valid", "validation"], ["train", "training"]], set.y, (value) => ((set.y = value), drawPicture()), "y")), width),

@@ -28,7 +28,7 @@ export function mount(element, host) {
     const nats = drawn.reduce((sum, token) => sum - Math.log(token.model), 0);
     replace(story, h("span", {}, text(prompt)), h("span", { class: "ci-drawn" }, text(drawn.map((token) => token.id))));
     story.scrollTop = story.scrollHeight;
-    sums.textContent = drawn.length ? `${drawn.length} tokens drawn; the last had probability ${drawn.at(-1).p.toPrecision(3)} here and ${drawn.at(-1).model.toPrecision(3)} under the model itself. Surprise so far: ${(nats / drawn.length).toFixed(3)} nats a token.` : "Nothing drawn yet.";
+    sums.textContent = drawn.length ? `${drawn.length} tokens drawn; the last had probability ${drawn.at(-1).p.toPrecision(3)} here and ${drawn.at(-1).model.toPrecision(3)} under the model itself. Surprise so far: ${(nats / drawn.length).toFixed(3)} nats per token.` : "Nothing drawn yet.";
   }
 
   const show = guarded(status, () => {
@@ -42,13 +42,14 @@ export function mount(element, host) {
       let row = rows.children[i];
       if (!row) {
         row = button("", () => take(Number(row.dataset.id)), { class: "ci-pick" });
-        row.append(h("span", { class: "ci-mono" }), h("span", { class: "ci-track" }, h("span", { class: "ci-fill" }), h("span")));
+        row.append(h("span", { class: "ci-mono" }), h("span", { class: "ci-track" }, h("span", { class: "ci-space" }, h("span", { class: "ci-fill" })), h("span")));
         rows.append(row);
       }
       const special = tokenizer.specialOf.get(id);
       row.dataset.id = id;
-      row.firstChild.textContent = special ? special.text : visibleBytes(tokenizer.bytes(id));
-      const [bar, value] = row.lastChild.children;
+      row.children[0].textContent = special ? special.text : visibleBytes(tokenizer.bytes(id));
+      const [space, value] = row.children[1].children;
+      const bar = space.firstChild;
       bar.style.cssText = `width:${((100 * now[id]) / most).toFixed(2)}%;background:${COLORS[0]}`;
       value.textContent = `${(100 * now[id]).toFixed(2)} % (${(100 * plain[id]).toFixed(2)} %)`;
     });
@@ -145,7 +146,7 @@ export function mount(element, host) {
     guarded(status, (stored) => {
       tokenizer = new Tokenizer(stored.tokenizer, expandClasses(stored.classes));
       model = new LanguageModel(stored);
-      about.textContent = `The model is the book's ${stored.about.run}, trained on the tales, its weights rounded to 8 bits: validation loss ${stored.about.valid_loss.toFixed(4)} nats a token (${stored.about.valid_loss_float32.toFixed(4)} before rounding).`;
+      about.textContent = `The model is the book's ${stored.about.run}, trained on the tales, its weights rounded to 8 bits: validation loss ${stored.about.valid_loss.toFixed(4)} nats per token (${stored.about.valid_loss_float32.toFixed(4)} before rounding).`;
       return restart();
     }),
     (error) => status.complain(error.message),

@@ -6,7 +6,8 @@ import { body, button, check, choice, guarded, h, labeled, replace, statusLine, 
 const NAMES = { tales: "Tales, 1,024", "tinystories-10k": "TinyStories sample, 10,000", "owt-32k": "OpenWebText sample, 32,000", gpt2: "GPT-2, 50,257" };
 const PRESETS = {
   "Once upon a time, a naïve little dragon tokenized an encyclopedia.<|endoftext|>": "The sentence of section 3.2",
-  "strawberry strawberry Strawberry": "One word, three ways",
+  "strawberry strawberry Strawberry": "strawberry, three ways",
+  "One sunny morning, a brave little bear went to the forest to find his best friend. \"I can see the river,\" said the bear.\n": "A story",
   "for i in range(10):\n    print(i ** 2)  # squares": "A line of code",
   "Die Katze schläft. 猫は眠っている。 🐈😴": "Other scripts",
   "1 12 123 1234 12345 3.14159": "Numbers",

@@ -1,7 +1,8 @@
 // What all drawing halves share: elements, labeled controls, a status line, a chart. No library: the eight instruments
 // need little, and all of this is smaller than the loader of any.
 
-export const COLORS = ["#0072b2", "#d55e00", "#009e73", "#aa4499", "#e69f00", "#56b4e9", "#8a8f98"];
+// Colors by place, lighter on a dark page: see instruments.css.
+export const COLORS = Array.from({ length: 10 }, (_, i) => `var(--ci-s${i})`);
 
 let counter = 0;
 export const unique = (name) => `ci-${name}-${++counter}`;
@@ -201,10 +202,10 @@ export function chart({ label, series, xLabel, yLabel, width = 640, height = 280
       .filter(([a, b]) => Number.isFinite(a) && Number.isFinite(b))
       .map(([a, b], i) => `${i ? "L" : "M"}${x(a).toFixed(1)} ${y(b).toFixed(1)}`)
       .join("");
-    return s("path", { d: path, fill: "none", stroke: line.color, "stroke-width": line.strong ? 3 : 1.8, "stroke-dasharray": line.dashed ? "5 4" : null, opacity: line.faint ? 0.22 : 1, "data-series": line.name });
+    return s("path", { d: path, fill: "none", style: `stroke:${line.color}`, "stroke-width": line.strong ? 3 : 1.8, "stroke-dasharray": line.dashed ? "5 4" : null, opacity: line.faint ? 0.22 : 1, "data-series": line.name });
   });
-  const dots = marks.map((mark) => s("circle", { cx: x(mark.x), cy: y(mark.y), r: 4.5, fill: mark.color, stroke: "currentColor", "stroke-width": 1 }));
-  const crosses = ends.map((end) => s("path", { d: `M${x(end.x) - 4} ${y(end.y) - 4}l8 8m0 -8l-8 8`, stroke: end.color, "stroke-width": 2.5 }));
+  const dots = marks.map((mark) => s("circle", { cx: x(mark.x), cy: y(mark.y), r: 4.5, style: `fill:${mark.color}`, stroke: "currentColor", "stroke-width": 1 }));
+  const crosses = ends.map((end) => s("path", { d: `M${x(end.x) - 4} ${y(end.y) - 4}l8 8m0 -8l-8 8`, style: `stroke:${end.color}`, "stroke-width": 2.5 }));
   const picture = s("svg", { class: "ci-chart", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label }, axis, lines, dots, crosses);
   if (onPoint) {
     const nearest = (event) => {
