@@ -67,13 +67,13 @@ export function mount(element, host) {
       kinds.map(([name, bytes, color]) => h("div", {}, h("span", { class: "ci-key", style: `background:${color}` }), `${name}: ${account.size(bytes)}`)),
       h("p", { class: "ci-note" }, `What autograd really keeps for the ${config.backend} model: ${account.size(account.total(kept))}.`),
       table(
-        ["memory", "devices", "largest batch, handout's list", `${config.backend} model`],
+        ["memory", "devices", "handout's list", `${config.backend} model`],
         sizes.map((bytes) => [
           `${bytes / 1e9} GB`,
           devices.filter((each) => each.memory === bytes).map((each) => each.name.replace("NVIDIA ", "")).join(", "),
           ...["handout", "autograd"].map((list) => account.maxBatchSize(config, bytes, null, list).toLocaleString("en-US")),
         ]),
-        { caption: "Largest batch that fits", numeric: [2, 3] },
+        { caption: "Largest batch that fits, by the handout's list of activations and by what autograd keeps", numeric: [2, 3] },
       ),
     );
   }
