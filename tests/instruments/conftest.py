@@ -38,6 +38,12 @@ def pages(tmp_path_factory) -> Path:
     return folder
 
 
+def playwright_error():
+    from playwright.sync_api import Error
+
+    return Error
+
+
 def launch(playwright, kind):
     """Start an installed browser, or skip with the reason."""
     path = executable(kind.upper(), CHROMIUM if kind == "chromium" else FIREFOX)
@@ -45,8 +51,15 @@ def launch(playwright, kind):
         pytest.skip(f"no {kind} is installed; set {kind.upper()} to the path of one")
     if kind == "chromium":
         return playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-    # An installed Firefox speaks WebDriver BiDi, not the protocol of Playwright's own build.
-    return playwright.firefox.launch(executable_path=path, channel="moz-firefox")
+    # An installed Firefox speaks WebDriver BiDi, not the protocol of Playwright's own build, and may be too old for this
+    # Playwright's dialect of it.
+    running = playwright.firefox.launch(executable_path=path, channel="moz-firefox")
+    try:
+        running.new_context().close()
+    except playwright_error() as error:
+        running.close()
+        pytest.skip(f"{path} does not understand this version of Playwright: {str(error).splitlines()[0]}")
+    return running
 
 
 @pytest.fixture(scope="session")
