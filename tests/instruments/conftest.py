@@ -70,7 +70,10 @@ def playwright():
         yield running
 
 
-@pytest.fixture(scope="session", params=["chromium", "firefox"])
+# One worker of pytest-xdist has one browser.
+@pytest.fixture(
+    scope="session", params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in ("chromium", "firefox")]
+)
 def browser(playwright, request):
     """Each of the two browsers."""
     running = launch(playwright, request.param)

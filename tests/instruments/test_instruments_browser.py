@@ -12,7 +12,7 @@ from cs336_lib.optim import cosine_schedule
 from cs336_lib.results import folder
 from cs336_lib.training import RunRecord
 
-pytestmark = pytest.mark.xdist_group("browser")
+in_chromium = pytest.mark.xdist_group("chromium")
 every_instrument = pytest.mark.parametrize("name", INSTRUMENTS)
 
 
@@ -250,6 +250,7 @@ def test_bad_texts_get_a_line_and_the_instrument_lives_on(open_page, name, box):
     opened.says({"unicode": "", "bpe": "8 bytes, 2 different", "tokenizer": "8 bytes", "sampling": "can be drawn"}[name])
 
 
+@in_chromium
 @pytest.mark.parametrize("name", ["bpe", "tokenizer", "runs", "unicode"])
 def test_it_works_by_touch(chromium, pages, name):
     from conftest import Opened
@@ -271,6 +272,7 @@ def test_it_works_by_touch(chromium, pages, name):
     opened.close()
 
 
+@in_chromium
 @every_instrument
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_no_serious_violation(chromium, pages, name, theme):
@@ -286,6 +288,7 @@ def test_axe_finds_no_serious_violation(chromium, pages, name, theme):
     opened.close()
 
 
+@in_chromium
 def test_axe_finds_what_is_wrong(chromium, pages):
     from conftest import Opened
 

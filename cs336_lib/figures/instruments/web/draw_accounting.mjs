@@ -39,10 +39,26 @@ export function mount(element, host) {
     );
   }
 
+  // Exact figures are laid out only while somebody looks at them; what was open stays open.
+  const looked = new Set();
   function counted(title, parts, unit) {
-    const rows = Object.entries(parts).map(([name, count]) => [name, account.commas(count)]);
-    rows.push(["total", account.commas(account.total(parts))]);
-    return h("div", {}, h("p", { class: "ci-heading" }, title), bars(parts), h("details", {}, h("summary", {}, `Exact, in ${unit}`), table(["", unit], rows, { caption: title, numeric: [1] })));
+    const exact = () => {
+      const rows = Object.entries(parts).map(([name, count]) => [name, account.commas(count)]);
+      rows.push(["total", account.commas(account.total(parts))]);
+      return table(["", unit], rows, { caption: title, numeric: [1] });
+    };
+    const details = h("details", { open: looked.has(unit) }, h("summary", {}, `Exact, in ${unit}`), looked.has(unit) ? exact() : null);
+    details.addEventListener("toggle", () => {
+      if (details.open === looked.has(unit)) return;
+      if (details.open) {
+        looked.add(unit);
+        details.append(exact());
+      } else {
+        looked.delete(unit);
+        details.lastChild.remove();
+      }
+    });
+    return h("div", {}, h("p", { class: "ci-heading" }, title), bars(parts), details);
   }
 
   function memory() {
