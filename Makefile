@@ -47,8 +47,8 @@ unit: setup
 
 nbval: setup
 	@mkdir -p "$(REPORTS)"
-	@$(PYTEST) --dist loadfile --nbval --nbval-current-env --nbval-sanitize-with tools/nbval.cfg -W default \
-	  --junitxml="$(REPORTS)/notebooks.xml" notebooks
+	@PYTHONPATH=tools $(PYTEST) --dist loadfile --nbval --nbval-current-env --nbval-sanitize-with tools/nbval.cfg \
+	  -p keep_executed --keep-executed "$(BUILD)/executed" -W default --junitxml="$(REPORTS)/notebooks.xml" notebooks
 
 book: setup ## Execute every notebook at the quick scale and render the book
 	@$(PY) tools/build_book.py --out "$(OUT)"

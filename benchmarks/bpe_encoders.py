@@ -47,7 +47,7 @@ def find_files(folder: str | None) -> tuple[Path, Path]:
     import tiktoken
 
     from cs336_lib.bpe import Tokenizer
-    from cs336_lib.bpe.tiktoken_format import merges_from_ranks
+    from cs336_lib.bpe.formats.tiktoken import merges_from_ranks
 
     encoding = tiktoken.get_encoding("gpt2")
     ranks = encoding._mergeable_ranks

@@ -3,10 +3,10 @@
     python benchmarks/bpe_fuzz.py --seconds 300 --gpt2 folder
 
 The oracles: tiktoken and Hugging Face tokenizers with GPT-2's vocabulary, and the definition in plain Python with
-`regex` (`cs336_lib.bpe.reference`, which also trains). Strings are made of code points that Unicode 14 assigned, on
-which everybody's tables agree, of special tokens and pieces of them, of runs, of contractions and of letters; for the
-definition of bytes that are not UTF-8, too. Encoding at once, in a batch, in memory that threads share, compiled and in
-plain Python must all give the oracle's ids.
+`regex` (`cs336_lib.bpe.plain.definition`, which also trains). Strings are made of code points that Unicode 14 assigned,
+on which everybody's tables agree, of special tokens and pieces of them, of runs, of contractions and of letters; for
+the definition of bytes that are not UTF-8, too. Encoding at once, in a batch, in memory that threads share, compiled
+and in plain Python must all give the oracle's ids.
 
 Writes results/benchmarks/bpe_fuzz.json: how many strings, bytes and trainings were compared with whom.
 """
@@ -25,9 +25,9 @@ from harness import write
 from tqdm import tqdm
 
 from cs336_lib.bpe import Tokenizer, reference, training
-from cs336_lib.bpe.encoder import CompiledEncoder
-from cs336_lib.bpe.plain_encoder import PlainEncoder
-from cs336_lib.bpe.reference_encoder import encode_word, split_on_special_tokens
+from cs336_lib.bpe.encoding.compiled import CompiledEncoder
+from cs336_lib.bpe.plain.definition_encoder import encode_word, split_on_special_tokens
+from cs336_lib.bpe.plain.encoder import PlainEncoder
 from cs336_lib.bpe.vocabulary import Vocabulary
 from cs336_lib.environment import environment
 

@@ -110,9 +110,9 @@ def train_bpeasy(path: str, vocab_size: int, threads: int) -> Callable[[], Merge
 
 
 def train_minbpe_like(path: str, vocab_size: int, threads: int) -> Callable[[], Merges]:
-    from cs336_lib.bpe import reference
+    from cs336_lib.bpe.plain import definition
 
-    _, merges = reference.train(Path(path).read_bytes(), vocab_size, [SPECIAL])
+    _, merges = definition.train(Path(path).read_bytes(), vocab_size, [SPECIAL])
     return lambda: merges
 
 
@@ -145,7 +145,7 @@ READ_LINES = {"gigabpe", "tokenizers"}
 
 def child(name: str, path: str, vocab_size: int, threads: int, times: int, merges_path: str | None) -> None:
     """What a measured process does: train, and print the seconds each call took."""
-    from cs336_lib.bpe.peak_memory import peak_memory
+    from cs336_lib.peak_memory import peak_memory
 
     seconds = []
     for _ in range(times):
@@ -207,9 +207,9 @@ def agreement(name: str, path: str, vocab_size: int, threads: int) -> tuple[str,
 
 def count_after(path: str, special: str, merges: Merges, pair: tuple[bytes, bytes]) -> int:
     """How often a pair of tokens occurs after the given merges of ours."""
-    from cs336_lib.bpe.counting import count_file
-    from cs336_lib.bpe.layout import LEFT, PAIRS, RIGHT, ROW
-    from cs336_lib.bpe.merging import Merger
+    from cs336_lib.bpe.counting.threads import count_file
+    from cs336_lib.bpe.merging.merger import Merger
+    from cs336_lib.bpe.native.layout import LEFT, PAIRS, RIGHT, ROW
 
     merger = Merger(count_file(path, [special], 1), len(merges))
     assert merger.run() == merges

@@ -36,8 +36,8 @@ import numpy as np
 from harness import alternate, device_name, ratio, write
 
 from cs336_lib.bpe import Tokenizer, train_bpe
-from cs336_lib.bpe.peak_memory import peak_memory
 from cs336_lib.data import TokenFile, encode_file, tales
+from cs336_lib.peak_memory import peak_memory
 
 RESULTS = Path(__file__).parents[1] / "results" / "benchmarks"
 END = "<|endoftext|>"

@@ -4,4 +4,4 @@ Each sub-package is a chapter: `bpe`, `data`, `model`, `accounting`, `optim`, `t
 `figures` draws. Importing this module imports none of them, and so neither torch nor numba.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -4,14 +4,13 @@
     corpus.tokens.parts/00000.ids     a finished part: that it has its name is the mark that it is done
     corpus.tokens.parts/lock          held by the process that hands out the work
 
-Encoding a text (`data.encode`) and counting its pre-tokens on a cluster (`bpe.sharded_counting`) both work like this
+Encoding a text (`data.encode`) and counting its pre-tokens on a cluster (`bpe.counting.shards`) both work like this
 (chapters 3 and 11). A part takes its name only when it is complete (`atomic.replacing`), and doing one twice gives the
 same file. So whoever is killed at any moment, worker or not, loses the parts in hand, and the next run does the rest.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,13 +21,13 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from cs336_lib.atomic import replacing
+from cs336_lib.locks import held
 
 PLAN, LOCK = "plan.json", "lock"
 IN_FLIGHT = 1_024
 """Tasks that a pool of unknown size gets at a time: enough for hundreds of workers, and a short list to keep."""
 PATIENCE = 5.0
 """Seconds without a word from any worker after which the folder is looked at instead."""
-_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # what file systems without locks answer
 T = TypeVar("T")
 
 
@@ -41,6 +40,7 @@ def workshop(
     other: tuple[str, ...] = (),
     resume: bool = True,
     hopeless: tuple[type[Exception], ...] = (),
+    wait: Callable[[str], object] | None = None,
 ) -> Iterator[None]:
     """The folder of parts: made or taken up again, held against other processes, removed when all went well.
 
@@ -51,6 +51,7 @@ def workshop(
         other: names of other files that may lie here; they don't outlive a run.
         resume: whether to keep finished parts of the same plan.
         hopeless: errors after which the parts can't be of use, and go.
+        wait: where given, wait for another process that works in the folder; called with a line that says so.
 
     Raises:
         RuntimeError: another process works in the folder.
@@ -59,32 +60,28 @@ def workshop(
     """
     finished = (finished,) if isinstance(finished, str) else finished
     folder.mkdir(exist_ok=True)
-    for path in folder.iterdir():
-        if path.name not in (PLAN, LOCK, *other) and path.suffix not in (*finished, ".part"):
-            raise ValueError(f"{folder} holds {path.name!r}, which is no part of this work; move it away")
+    _check_ours(folder, (PLAN, LOCK, *other), (*finished, ".part"))
+    busy = f"another process is working in {folder}; wait for it, or choose another name"
     done = False
-    try:
-        with (folder / LOCK).open("w") as lock:
-            _hold(lock.fileno(), folder)
-            same = resume and _read_plan(folder) == json.loads(json.dumps(plan))
-            _clear(folder, lambda path: same and (path.name == PLAN or path.suffix in finished))
-            if not same:
-                with replacing(folder / PLAN) as file:
-                    file.write(json.dumps(plan).encode())
-            try:
-                yield
-                done = True
-            except hopeless:
-                done = True
-                raise
-            finally:
-                if done:
-                    _clear(folder, lambda path: False)
-    finally:
-        if done:
-            (folder / LOCK).unlink(missing_ok=True)  # not before it is closed: Windows would refuse
-            with suppress(OSError):  # somebody else begins to work there
-                folder.rmdir()
+    with held(folder / LOCK, busy, wait=wait):
+        same = resume and _read_plan(folder) == json.loads(json.dumps(plan))
+        _clear(folder, lambda path: same and (path.name == PLAN or path.suffix in finished))
+        if not same:
+            with replacing(folder / PLAN) as file:
+                file.write(json.dumps(plan).encode())
+        try:
+            yield
+            done = True
+        except hopeless:
+            done = True
+            raise
+        finally:
+            if done:
+                _clear(folder, lambda path: False)
+                with suppress(OSError):  # Windows lets nobody remove an open file
+                    (folder / LOCK).unlink()
+                with suppress(OSError):  # somebody else begins to work there
+                    folder.rmdir()
 
 
 def carry_out(
@@ -187,8 +184,8 @@ def on_shared_storage(path: Path, verb: str = "read") -> Iterator[None]:
 
 
 def _clear(folder: Path, keep: Callable[[Path], bool]) -> None:
-    """Remove what is in the folder, but not the lock."""
-    for path in folder.iterdir():
+    """Remove what is in the folder, but not the lock; the plan last, for it says whose the rest is."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == PLAN):
         if path.name != LOCK and not keep(path):
             path.unlink(missing_ok=True)  # a worker that was given up may be tidying up itself
 
@@ -200,16 +197,11 @@ def _read_plan(folder: Path) -> Any:
         return None
 
 
-def _hold(descriptor: int, folder: Path) -> None:
-    """Lock the folder; the system lets go when the process ends, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise RuntimeError(f"another process is working in {folder}; wait for it or choose another name") from None
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
+def _check_ours(folder: Path, names: tuple[str, ...], endings: tuple[str, ...]) -> None:
+    """Raise ValueError if the folder holds files of somebody else, which must not be removed with it."""
+    there = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name != "Thumbs.db"]
+    for path in there:
+        if path.name not in names and path.suffix not in endings:
+            raise ValueError(f"{folder} holds {path.name!r}, which is no part of this work; move it away")
+    if any(path.name != LOCK for path in there) and not (folder / PLAN).exists():
+        raise ValueError(f"{folder} holds files and no {PLAN}, so they are not of this work; move them away")

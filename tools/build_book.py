@@ -3,14 +3,16 @@
     python tools/build_book.py [--out .] [--builder html|linkcheck]
 
 Execution is cached per notebook (jupyter-cache), which notices changed cells but not a changed library. So the cache is
-thrown away when cs336_lib, results or the pinned packages differ from those that filled it. Notebooks that are not in
-the cache are executed before Sphinx, which would take them one after the other, starts: one a core at a time.
+thrown away when cs336_lib, results or the pinned packages differ from those that filled it. A notebook that is not in
+the cache is taken from `make nbval` if that has just run it and found it right (`keep_executed.py`); otherwise it is
+executed before Sphinx starts, which would take them one after the other: one notebook for each core at a time.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -29,6 +31,7 @@ from jupyter_cache.executors.utils import ExecutionResult, single_nb_execution
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = ("cs336_lib", "results", "constraints.txt")
 PAGES = ("book", "notebooks", "_config.yml", "_toc.yml", "CHANGELOG.md", "tools/build_book.py")
+SECONDS = "execution_seconds"
 TIMEOUT = 600
 """Seconds for a cell, as in _config.yml."""
 IN_THE_BROWSER = frozenset({".mjs", ".js", ".css"})
@@ -67,11 +70,35 @@ def read(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def execute(cache_folder: Path) -> None:
+def just_run(folder: Path, path: Path, notebook: nbformat.NotebookNode, library: str) -> ExecutionResult | None:
+    """Return the run of a notebook that was kept by `make nbval`, None if there is none, or of something else.
+
+    Args:
+        folder: where they are kept.
+        path: of the notebook in the checkout.
+        notebook: its content now; gets the outputs.
+        library: digest of what it would run with.
+    """
+    about, kept = folder / f"{path.stem}.json", folder / path.name
+    if not (about.is_file() and kept.is_file()):
+        return None
+    facts = json.loads(about.read_text(encoding="utf-8"))
+    now = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    then = [cell for cell in nbformat.read(kept, 4).cells if cell.cell_type == "code"]
+    if facts["library"] != library or [cell.source for cell in now] != [cell.source for cell in then]:
+        return None
+    for cell, run in zip(now, then, strict=True):
+        cell.outputs, cell.execution_count = run.outputs, run.execution_count
+    return ExecutionResult(notebook, "", facts[SECONDS], None, None)
+
+
+def execute(cache_folder: Path, kept: Path, library: str) -> None:
     """Execute the notebooks that are not in the cache; those that fail are left to Sphinx, which says why.
 
     Args:
         cache_folder: of jupyter-cache.
+        kept: folder of notebooks that `make nbval` has run.
+        library: digest of what they run with.
     """
     cache = get_cache(cache_folder)
     # The later a chapter, the longer it runs: so that the last ones don't run alone.
@@ -84,6 +111,8 @@ def execute(cache_folder: Path) -> None:
             todo.append((path, notebook))
 
     def run(path: Path, notebook: nbformat.NotebookNode) -> ExecutionResult:
+        if (found := just_run(kept, path, notebook, library)) is not None:
+            return found
         quiet = ["--IPKernelApp.log_level=40"]  # it warns of its own way of listening
         return single_nb_execution(notebook, str(path.parent), TIMEOUT, allow_errors=False, extra_arguments=quiet)
 
@@ -96,9 +125,9 @@ def execute(cache_folder: Path) -> None:
             with suppress(RuntimeError):  # a kernel that died
                 result = future.result()
                 if result.err is None:
-                    bundle = CacheBundleIn(notebook, str(path), data={"execution_seconds": result.time})
+                    bundle = CacheBundleIn(notebook, str(path), data={SECONDS: result.time})
                     cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
-                    said = f"executed in {result.time:.0f} s"
+                    said = f"executed in {result.time:.0f} s" + (", by the tests" if result.cwd == "" else "")
             print(f"  {path.relative_to(ROOT)}: {said}", flush=True)
 
 
@@ -167,7 +196,7 @@ def main() -> int:
     scale = os.environ.get("CS336_SCALE", "quick")
     print(f"Building the book at the {scale} scale; every changed notebook is executed", flush=True)
     os.environ.setdefault("CS336_INSTRUMENTS", "static")
-    execute(build / ".jupyter_cache")
+    execute(build / ".jupyter_cache", build / "executed", library)
     if arguments.builder == "html":
         write_instruments(build / "html" / "_static" / "instruments")
     if status := sphinx(out, arguments.builder):

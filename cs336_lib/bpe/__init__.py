@@ -8,26 +8,17 @@ The names are imported on first use, so that `import cs336_lib.bpe` costs nothin
 first compile.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from cs336_lib.doors import door
 
 if TYPE_CHECKING:
-    from cs336_lib.bpe.pattern import PAT
+    from cs336_lib.bpe.cutting.pattern import PAT
     from cs336_lib.bpe.tokenizer import Tokenizer
     from cs336_lib.bpe.training import BPEResult, train_bpe
 
 __all__ = ["train_bpe", "BPEResult", "Tokenizer", "PAT"]
 
-_HOMES = {"train_bpe": "training", "BPEResult": "training", "Tokenizer": "tokenizer", "PAT": "pattern"}
+_HOMES = {"train_bpe": "training", "BPEResult": "training", "Tokenizer": "tokenizer", "PAT": "cutting.pattern"}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = door(__name__, _HOMES)

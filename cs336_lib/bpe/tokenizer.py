@@ -1,6 +1,6 @@
 """The tokenizer: text to ids and back, with special tokens, streams, and the formats of others.
 
-It holds a checked `Vocabulary` and two encoders that give the same ids. `plain_encoder` answers short texts at once. A
+It holds a checked `Vocabulary` and two encoders that give the same ids. `plain.encoder` answers short texts at once. A
 long text, or many of middling length, are worth the time it takes to get the compiled `encoder` ready; `encoding`
 chooses. Chapter 3 (notebooks/03_tokenizer) walks through it.
 """
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cs336_lib.bpe import folders, gpt2_files, hf_format, tiktoken_format
-from cs336_lib.bpe.encoding import Encoding
-from cs336_lib.bpe.pattern import PAT
+from cs336_lib.bpe.cutting.pattern import PAT
+from cs336_lib.bpe.encoding.choice import Encoding
+from cs336_lib.bpe.formats import folders, gpt2, huggingface
+from cs336_lib.bpe.formats import tiktoken as tiktoken_format
 from cs336_lib.bpe.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Tokenizer:
             FileNotFoundError: a file is missing.
             ValueError: a file is malformed, or the two don't fit together.
         """
-        return cls(gpt2_files.read_vocab(vocab_path), gpt2_files.read_merges(merges_path), special_tokens)
+        return cls(gpt2.read_vocab(vocab_path), gpt2.read_merges(merges_path), special_tokens)
 
     @classmethod
     def from_folder(cls, folder: str | os.PathLike[str]) -> "Tokenizer":
@@ -91,8 +92,8 @@ class Tokenizer:
         """
         config = folders.read_config(folder)
         tokenizer = cls(
-            gpt2_files.read_vocab(Path(folder) / folders.VOCAB),
-            gpt2_files.read_merges(Path(folder) / folders.MERGES),
+            gpt2.read_vocab(Path(folder) / folders.VOCAB),
+            gpt2.read_merges(Path(folder) / folders.MERGES),
             config["special_tokens"],
             pattern=config["pattern"],
         )
@@ -110,7 +111,7 @@ class Tokenizer:
         Raises:
             ValueError: the file holds another kind of tokenizer; the message names the setting.
         """
-        vocab, merges, special_tokens, pattern = hf_format.read_hf_json(path)
+        vocab, merges, special_tokens, pattern = huggingface.read_hf_json(path)
         return cls(vocab, merges, special_tokens, pattern=pattern)
 
     @classmethod
@@ -255,8 +256,8 @@ class Tokenizer:
         folders.write_together(
             folder,
             {
-                folders.VOCAB: gpt2_files.vocab_text(self._vocabulary.tokens),
-                folders.MERGES: gpt2_files.merges_text(self._vocabulary.merges),
+                folders.VOCAB: gpt2.vocab_text(self._vocabulary.tokens),
+                folders.MERGES: gpt2.merges_text(self._vocabulary.merges),
                 folders.CONFIG: folders.json_text(config),
             },
         )
@@ -269,10 +270,12 @@ class Tokenizer:
         Raises:
             ValueError: the format can't hold a special token that is also an ordinary token in another spelling.
         """
-        folders.write_together(Path(path).parent, {Path(path).name: hf_format.hf_json(self._vocabulary, self._pattern)})
+        folders.write_together(
+            Path(path).parent, {Path(path).name: huggingface.hf_json(self._vocabulary, self._pattern)}
+        )
 
     def to_tiktoken(self, name: str = "cs336") -> "tiktoken.Encoding":
-        """A real `tiktoken.Encoding` with the same ids (needs tiktoken; see `tiktoken_format` on Unicode versions).
+        """A real `tiktoken.Encoding` with the same ids (needs tiktoken; see `formats.tiktoken` on Unicode versions).
 
         tiktoken refuses special tokens in a text unless told otherwise: `.encode(text, allowed_special="all")`.
 

@@ -1,8 +1,8 @@
 """`train_bpe`: a text file in, a vocabulary and merges out.
 
-    bad input?  ->  count pre-tokens (counting.py)  ->  merge (merging.py)  ->  vocabulary
+    bad input?  ->  count pre-tokens (counting/)  ->  merge (merging/)  ->  vocabulary
 
-A text of under 100 kB takes the same road in plain Python (`plain_trainer`) unless the compiled kernels are at hand
+A text of under 100 kB takes the same road in plain Python (`plain.trainer`) unless the compiled kernels are at hand
 already: compiling them takes longer than such a text is worth. Both roads give the same result.
 """
 
@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cs336_lib.bpe.peak_memory import peak_memory
-from cs336_lib.bpe.reference import Pair, build_vocabulary
+from cs336_lib.bpe.plain.definition import Pair, build_vocabulary
+from cs336_lib.peak_memory import peak_memory
 
 if TYPE_CHECKING:
-    from cs336_lib.bpe.word_table import WordCounts
+    from cs336_lib.bpe.counting.word_table import WordCounts
 
 PLAIN_BYTES = 100_000
 """Texts below this size are trained without compiling anything."""
@@ -160,14 +160,14 @@ def _worth_compiling(size: int) -> bool:
         return False
     if size >= PLAIN_BYTES:
         return True
-    from cs336_lib.bpe.merging import MERGING
-    from cs336_lib.bpe.word_table import COUNTING
+    from cs336_lib.bpe.counting.word_table import COUNTING
+    from cs336_lib.bpe.merging.merger import MERGING
 
     return COUNTING.is_ready() and MERGING.is_ready()
 
 
 def _train_plainly(order: _Order) -> tuple[list[Pair], TrainingStats]:
-    from cs336_lib.bpe.plain_trainer import count_words_plainly, train_incrementally
+    from cs336_lib.bpe.plain.trainer import count_words_plainly, train_incrementally
 
     started = time.perf_counter()
     words = count_words_plainly(order.path.read_bytes(), order.specials)
@@ -183,7 +183,7 @@ def _train_plainly(order: _Order) -> tuple[list[Pair], TrainingStats]:
 
 
 def _train_compiled(order: _Order) -> tuple[list[Pair], TrainingStats]:
-    from cs336_lib.bpe.merging import Merger
+    from cs336_lib.bpe.merging.merger import Merger
 
     started = time.perf_counter()
     with _counted(order) as words:
@@ -207,13 +207,13 @@ def _train_compiled(order: _Order) -> tuple[list[Pair], TrainingStats]:
 def _counted(order: _Order) -> "Iterator[WordCounts]":
     """The words of a text; what an executor counted stays on disk until the block ends."""
     if order.executor is None:
-        from cs336_lib.bpe.counting import count_file
+        from cs336_lib.bpe.counting.threads import count_file
 
         with _bar(order.progress, order.size, "counting", "B") as report:
             words = count_file(order.path, order.specials, order.workers, report)
         yield words.at_least(order.min_count)
         return
-    from cs336_lib.bpe.sharded_counting import counted
+    from cs336_lib.bpe.counting.shards import counted
 
     bar = partial(_bar, order.progress)
     with counted(order.path, order.specials, order.executor, order.shards, order.min_count, bar) as words:

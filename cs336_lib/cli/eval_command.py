@@ -38,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
     from tqdm.auto import tqdm
 
     from cs336_lib.data import tales
-    from cs336_lib.training import cross_entropy, evaluate, prepare
+    from cs336_lib.training import RunRecord, cross_entropy, evaluate, prepare
     from cs336_lib.training.loading import load_run
 
     loaded = load_run(asked.run, asked.checkpoint, asked.device)
@@ -46,7 +46,7 @@ def run(arguments: Sequence[str]) -> int:
     if asked.text:
         tokens = tokenizer.encode_to_array(asked.text.read_bytes())
     else:
-        tokens = prepare(config.replace(tokenizer=str(asked.run / "tokenizer"))).valid
+        tokens = prepare(config.replace(tokenizer=str(RunRecord(asked.run).tokenizer_folder))).valid
     context = config.model.context_length
     total = asked.windows or -(-(len(tokens) - 1) // context)
     with tqdm(total=total, unit="window", leave=False) as bar:

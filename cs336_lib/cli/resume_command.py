@@ -21,12 +21,14 @@ class Resume:
         quiet: no progress bar.
         parallel: how the processes that torchrun started share the work, as for `train`; neither it nor their number
             need be as before.
+        anew: begin at step 0 and cut off all that the run has recorded, whatever checkpoints there are.
         timeout: seconds that the processes wait for each other before one counts as lost.
     """
 
     run: tyro.conf.Positional[Path]
     quiet: bool = False
     parallel: Literal["ddp", "fsdp"] | None = None
+    anew: bool = False
     timeout: float = 600.0
 
 
@@ -42,5 +44,5 @@ def run(arguments: Sequence[str]) -> int:
     device = RunRecord(asked.run).config.device
     with started(asked.parallel, device, asked.timeout) as ranks:
         options: Any = {"write_sample": training_sample, "progress": not asked.quiet}
-        trainer = Trainer.resume(asked.run, **options, parallel=asked.parallel, ranks=ranks)
+        trainer = Trainer.resume(asked.run, **options, anew=asked.anew, parallel=asked.parallel, ranks=ranks)
         return report(trainer.fit(), ranks.rank)

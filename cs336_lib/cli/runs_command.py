@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,16 @@ def run(arguments: Sequence[str]) -> int:
     for folder in asked.folders:
         if not folder.is_dir():
             raise FileNotFoundError(f"there is no folder {str(folder)!r}; cs336 train makes runs/NAME")
-    records = [record for folder in asked.folders for record in find_runs(folder)]
+    found = [record for folder in asked.folders for record in find_runs(folder)]
+    records, damaged = [], []
+    for record in found:
+        try:
+            _row(record)
+            records.append(record)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            damaged.append(f"left out: {record.folder}: {' '.join(str(error).split())[:200]}")
+    for line in damaged:
+        print(line, file=sys.stderr)
     if not records:
         print(f"no runs in {', '.join(map(str, asked.folders))}; cs336 train tales-1m makes one")
         return 0

@@ -79,10 +79,8 @@ def parse(arguments: Sequence[str]) -> Train:
     >>> parse(["tales-1m", "--steps", "700", "--model.num-layers", "2"]).config.model.num_layers
     2
     """
-    from cs336_lib.training.presets import PRESETS
-
     given = list(arguments)
-    presets = {name: (_about(config), Train(config)) for name, config in PRESETS.items()}
+    presets = {name: (_about(config), Train(config)) for name, config in TrainConfig.presets().items()}
     if given and given[0].endswith(".json"):
         config = TrainConfig.from_json(Path(given[0]).read_text(encoding="utf-8"))
         presets[FILE] = (f"as in {given[0]}", Train(config))

@@ -12,7 +12,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -86,6 +86,7 @@ def encode_file(
     resume: bool = True,
     progress: bool = False,
     part_bytes: int = PART_BYTES,
+    wait: Callable[[str], object] | None = None,
 ) -> Encoded:
     r"""Encode a text file to a token file. Special tokens in the text are always recognised.
 
@@ -104,6 +105,8 @@ def encode_file(
             there and right.
         progress: show a progress bar.
         part_bytes: bytes of text a part, about.
+        wait: if another process is encoding to the same file, wait for it, and call this with a line that says so;
+            None to raise an error instead.
 
     Returns:
         Tokens, bytes a token, throughput.
@@ -138,14 +141,22 @@ def encode_file(
             with _parts_folder(folder, plan, resume=False):
                 pass
         return Encoded(out_path, done.count, done.source_bytes, time.perf_counter() - began, 0)
-    with _disk_full_says_what_to_do(folder), _parts_folder(folder, plan, resume), _hashing(text_path) as source_hash:
+    with (
+        _disk_full_says_what_to_do(folder),
+        _parts_folder(folder, plan, resume, wait),
+        _hashing(text_path) as source_hash,
+    ):
+        if wait and resume and (done := _already_done(text_path, out_path, plan, progress)):  # by whom was waited for
+            return Encoded(out_path, done.count, done.source_bytes, time.perf_counter() - began, 0)
         job = Job(tokenizer if executor is None else put_down(tokenizer, folder), text_path, folder, plan)
         encoded = _encode_parts(job, workers, executor, progress)
         header = join_parts(job, out_path, source_hash.result(), progress)
     return Encoded(out_path, header.count, plan.source_bytes, time.perf_counter() - began, encoded)
 
 
-def _parts_folder(folder: Path, plan: Plan, resume: bool) -> AbstractContextManager[None]:
+def _parts_folder(
+    folder: Path, plan: Plan, resume: bool, wait: Callable[[str], object] | None = None
+) -> AbstractContextManager[None]:
     return workshop(
         folder,
         asdict(plan),
@@ -153,6 +164,7 @@ def _parts_folder(folder: Path, plan: Plan, resume: bool) -> AbstractContextMana
         other=(TOKENIZER, WHOLE),
         resume=resume,
         hopeless=(UnknownSpecialError,),
+        wait=wait,
     )
 
 

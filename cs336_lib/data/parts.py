@@ -26,7 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 from cs336_lib.atomic import replacing
-from cs336_lib.bpe.cuts import FileChangedError, fingerprint
+from cs336_lib.bpe.cutting.cuts import FileChangedError, fingerprint
 from cs336_lib.data.pieces import bounds, cuts, read_fully
 from cs336_lib.data.token_format import Header, TokenFileError, check_ids, smallest_dtype, stream_token_file
 from cs336_lib.workshop import on_shared_storage

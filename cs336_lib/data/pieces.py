@@ -1,8 +1,8 @@
 r"""Where a text file may be cut so that its pieces, encoded one by one, give the ids of the whole.
 
-For GPT-2's pattern `cs336_lib.bpe.cuts` knows: at most ends of words. Any other pattern may join what it likes, so
-there only the end of a special token is sure - specials are cut out of a text before anything else happens to it - and
-only if no other special token could reach across either end of it, for the longest one wins.
+For GPT-2's pattern `cs336_lib.bpe.cutting.cuts` knows: at most ends of words. Any other pattern may join what it
+likes, so there only the end of a special token is sure - specials are cut out of a text before anything else happens
+to it - and only if no other special token could reach across either end of it, for the longest one wins.
 
 Both kinds of places are recognised from a few bytes around them, so every worker finds the same ones without reading
 the rest of the file, and needs to be told no more than a range of bytes.
@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import BinaryIO, Protocol
 
-from cs336_lib.bpe.cuts import CutFile
-from cs336_lib.bpe.pattern import PAT
+from cs336_lib.bpe.cutting.cuts import CutFile
+from cs336_lib.bpe.cutting.pattern import PAT
 
 _WINDOW = 1 << 16
 

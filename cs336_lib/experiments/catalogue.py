@@ -21,12 +21,13 @@ from typing import Any, NamedTuple
 from cs336_lib import results
 from cs336_lib.experiments.suites import SUITES
 from cs336_lib.training.config import TrainConfig
-from cs336_lib.training.presets import PRESETS
 from cs336_lib.training.records import CONFIG, RunRecord
 
 TOKENIZER = "record.json"
 """A folder with this file is a trained tokenizer."""
 
+SHARED = "tokenizers/of-runs"
+"""Where the tokenizers of runs lie, each once."""
 MEASURED = ("benchmarks", "tokenizers")
 """Folders whose other JSON files are measurements."""
 
@@ -224,6 +225,7 @@ def strays(folder: Path | None = None) -> list[str]:
     home = folder or results.folder()
     records = [home / run.path for run in training_runs(home)] + [home / found.path for found in tokenizers(home)]
     listed = {home / found.path for found in measurements(home)}
+    of_runs = {RunRecord(home / run.path).tokenizer_folder.name for run in training_runs(home)}
     return [
         path.relative_to(home).as_posix()
         for path in sorted(home.rglob("*"))
@@ -231,6 +233,7 @@ def strays(folder: Path | None = None) -> list[str]:
         and path not in listed
         and path != home / "README.md"
         and not any(record in path.parents for record in records)
+        and not (path.parent.parent == home / SHARED and path.parent.name in of_runs)
     ]
 
 
@@ -250,7 +253,7 @@ def coverage(folder: Path | None = None) -> list[Coverage]:
             found = [by_path[path] for path in paths.values() if path in by_path]
             lacking = tuple(name for name, path in paths.items() if path not in by_path)
             rows.append(_coverage(suite.name, scale, len(names), found, lacking))
-    for name, preset in PRESETS.items():
+    for name, preset in TrainConfig.presets().items():
         found = [run for run in runs if not run.group and _same_run(run.config, preset)]
         rows.append(_coverage(name, "", 1, found[:1], () if found else (name,)))
     return rows

@@ -7,8 +7,9 @@
 The names are imported on first use.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from cs336_lib.doors import door
 
 if TYPE_CHECKING:
     from cs336_lib.generation.decoding import decode
@@ -27,15 +28,4 @@ _HOMES = {
 
 __all__ = ["generate", "stream", "Generation", "SamplingConfig", "distribution", "decode", "training_sample"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import the module that holds `name` on its first use (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = door(__name__, _HOMES)

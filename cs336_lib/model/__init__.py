@@ -15,8 +15,9 @@ between the two) and `llama` (export to and import from transformers).
     22696448
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from cs336_lib.doors import door
 
 if TYPE_CHECKING:
     from cs336_lib.model.attention import MultiHeadSelfAttention, scaled_dot_product_attention, softmax
@@ -62,15 +63,4 @@ _HOME = {
     "KVCache": "cache",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import the module that holds `name` on its first use (PEP 562)."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = door(__name__, _HOME)

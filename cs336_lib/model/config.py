@@ -7,10 +7,11 @@ reads this one class. It never imports torch. Chapter 4 explains the fields, cha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
-from difflib import get_close_matches
 from typing import Any, Literal, get_args
+
+from cs336_lib.naming import did_you_mean, reject_unknown
 
 Norm = Literal["pre", "post", "none"]
 Position = Literal["rope", "none"]
@@ -133,7 +134,7 @@ class ModelConfig:
         Raises:
             ValueError: a key is unknown (the nearest one and all allowed ones are named) or a required one is missing.
         """
-        _reject_unknown(values)
+        reject_unknown(values, _FIELDS)
         required = [field.name for field in fields(cls) if field.default is MISSING]
         if missing := [name for name in required if name not in values]:
             raise ValueError(f"missing {', '.join(missing)}; required: {', '.join(required)}")
@@ -152,7 +153,7 @@ class ModelConfig:
         >>> swiglu.replace(ffn="silu").d_ff, swiglu.replace(ffn="silu", d_ff=2048).d_ff
         (2016, 2048)
         """
-        _reject_unknown(changes)
+        reject_unknown(changes, _FIELDS)
         if changes.get("ffn", self.ffn) != self.ffn and "d_ff" not in changes:
             matrices = {"swiglu": 3, "silu": 2}
             d_ff, rest = divmod(self.d_ff * matrices[self.ffn], matrices.get(changes["ffn"], 1))
@@ -179,7 +180,7 @@ class ModelConfig:
         48
         """
         if name not in PRESETS:
-            raise ValueError(f"unknown preset {name!r}{_hint(name, PRESETS)}; allowed: {', '.join(PRESETS)}")
+            raise ValueError(f"unknown preset {name!r}{did_you_mean(name, PRESETS)}; allowed: {', '.join(PRESETS)}")
         return PRESETS[name]
 
 
@@ -189,18 +190,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "ffn": get_args(FeedForward),
     "backend": get_args(Backend),
 }
-
-
-def _hint(name: str, allowed: Iterable[str]) -> str:
-    near = get_close_matches(name, allowed, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def _reject_unknown(values: Mapping[str, Any]) -> None:
-    allowed = [field.name for field in fields(ModelConfig)]
-    for key in values:
-        if key not in allowed:
-            raise ValueError(f"unknown key {key!r}{_hint(str(key), allowed)}; allowed: {', '.join(allowed)}")
+_FIELDS = [field.name for field in fields(ModelConfig)]
 
 
 def _gpt2(num_layers: int, d_model: int, num_heads: int) -> ModelConfig:

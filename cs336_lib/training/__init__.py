@@ -3,21 +3,22 @@
     loss        cross-entropy, its lean twin, perplexity, bits per byte
     config      `TrainConfig`, everything that decides a run; `presets` names some
     precision   which numbers to compute with on which device
-    checkpoint  the assignment's save and load; `run_checkpoints` is what the trainer uses
+    checkpoints what a run saves, and the assignment's save and load
     records     `RunRecord`, a run's folder
     corpus      from the name of a text to ids, kept for the next run
     evaluation  the loss on text that was not trained on
-    engine      what differs between one device and many
+    engines     what differs between one device and many
     trainer     `Trainer`, the loop; with `setup`, `throughput`, `stopping`, `mirrors`
 
 The names are imported on first use.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from cs336_lib.doors import door
 
 if TYPE_CHECKING:
-    from cs336_lib.training.checkpoint import load_checkpoint, save_checkpoint
+    from cs336_lib.training.checkpoints.one_file import load_checkpoint, save_checkpoint
     from cs336_lib.training.config import TrainConfig
     from cs336_lib.training.corpus import PreparedCorpus, prepare
     from cs336_lib.training.evaluation import Evaluation, evaluate
@@ -32,8 +33,8 @@ _HOMES = {
     "perplexity": "loss",
     "bits_per_byte": "loss",
     "TrainConfig": "config",
-    "save_checkpoint": "checkpoint",
-    "load_checkpoint": "checkpoint",
+    "save_checkpoint": "checkpoints.one_file",
+    "load_checkpoint": "checkpoints.one_file",
     "RunRecord": "records",
     "find_runs": "records",
     "PreparedCorpus": "corpus",
@@ -62,15 +63,4 @@ __all__ = [
     "Evaluation",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import the module that holds `name` on its first use (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = door(__name__, _HOMES)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
-from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from cs336_lib.model.config import ModelConfig
+from cs336_lib.naming import did_you_mean, reject_unknown
+from cs336_lib.training.presets import PRESETS
 
 OptimizerName = Literal["adamw", "muon", "sgd"]
 ScheduleName = Literal["cosine", "wsd", "constant"]
@@ -129,7 +130,7 @@ class TrainConfig:
             raise ValueError(f"model is {self.model!r}; it must be a ModelConfig")
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
-                hint = _hint(str(getattr(self, name)), allowed)
+                hint = did_you_mean(str(getattr(self, name)), allowed)
                 raise ValueError(f"{name} is {getattr(self, name)!r}{hint}; allowed: {', '.join(map(repr, allowed))}")
         for name, least in _WHOLE.items():
             value = getattr(self, name)
@@ -177,7 +178,7 @@ class TrainConfig:
         Raises:
             ValueError: a field is unknown or a value does not fit.
         """
-        _reject_unknown(changes)
+        reject_unknown(changes, _FIELDS)
         return replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -195,7 +196,7 @@ class TrainConfig:
         Raises:
             ValueError: a key is unknown (the nearest one and all allowed ones are named) or a required one is missing.
         """
-        _reject_unknown(values)
+        reject_unknown(values, _FIELDS)
         required = [field.name for field in fields(cls) if field.default is MISSING]
         if missing := [name for name in required if name not in values]:
             raise ValueError(f"missing {', '.join(missing)}")
@@ -231,11 +232,14 @@ class TrainConfig:
         Raises:
             ValueError: there is no such preset; the error lists all of them.
         """
-        from cs336_lib.training.presets import PRESETS
-
         if name not in PRESETS:
-            raise ValueError(f"unknown preset {name!r}{_hint(name, PRESETS)}; allowed: {', '.join(PRESETS)}")
-        return PRESETS[name]
+            raise ValueError(f"unknown preset {name!r}{did_you_mean(name, PRESETS)}; allowed: {', '.join(PRESETS)}")
+        return cls(**PRESETS[name])
+
+    @classmethod
+    def presets(cls) -> dict[str, TrainConfig]:
+        """Return all named runs."""
+        return {name: cls.preset(name) for name in PRESETS}
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -250,15 +254,4 @@ _WHOLE = {
     **dict.fromkeys(("eval_every", "eval_windows", "sample_every", "checkpoint_every"), 0),
 }
 _REAL = ("lr", "min_lr", "muon_lr", "eps", "weight_decay", "grad_clip", "diverged_above", "peak_flops")
-
-
-def _hint(name: str, allowed: Iterable[str]) -> str:
-    near = get_close_matches(name, list(allowed), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def _reject_unknown(values: Mapping[str, Any]) -> None:
-    allowed = [field.name for field in fields(TrainConfig)]
-    for key in values:
-        if key not in allowed:
-            raise ValueError(f"unknown key {key!r}{_hint(str(key), allowed)}; allowed: {', '.join(allowed)}")
+_FIELDS = [field.name for field in fields(TrainConfig)]

@@ -10,14 +10,16 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from cs336_lib.atomic import replacing
 from cs336_lib.bpe import Tokenizer, train_bpe
-from cs336_lib.bpe.cache_folder import cache_folder
+from cs336_lib.bpe.cutting.cuts import FileChangedError
+from cs336_lib.bpe.native.cache import cache_folder
 from cs336_lib.data import TokenFile, corpora, encode_file
+from cs336_lib.locks import held
 from cs336_lib.training.config import TrainConfig
 
 END_OF_TEXT = "<|endoftext|>"
@@ -112,33 +114,62 @@ def _prefix(text: Path, size: int, home: Path) -> Path:
     path = home / f"{_name_of(text)}-first-{size}.txt"
     if not path.exists():
         with text.open("rb") as source, replacing(path) as file:
-            left = size
+            left = _whole_documents(source, size)
+            source.seek(0)
             while left:
                 block = source.read(min(left, _BLOCK))
+                if not block:
+                    raise FileChangedError(f"{text} became shorter while its beginning was copied; run this again")
                 left -= len(block)
-                if not left:
-                    ends = [block.rfind(mark) + len(mark) for mark in (END_OF_TEXT.encode(), b"\n") if mark in block]
-                    block = block[: ends[0] if ends else len(block)]
                 file.write(block)
     return path
+
+
+def _whole_documents(source: BinaryIO, size: int) -> int:
+    """Return how many of the first `size` bytes to take: up to the end of a document, else of a line, else of a letter.
+
+    An end counts if it costs a tenth of the bytes at most; so a text of one long document is cut at a line.
+    """
+    window = max(size // 10, 1 << 16)
+    start = max(0, size - window)
+    source.seek(start)
+    block = source.read(size - start)
+    for mark in (END_OF_TEXT.encode(), b"\n"):
+        if (found := block.rfind(mark)) >= 0:
+            return start + found + len(mark)
+    while len(block) > 1 and block[-1] & 0xC0 == 0x80:  # inside of a letter
+        block = block[:-1]
+    return start + len(block) - (block[-1:] >= b"\xc0")
 
 
 def _tokenizer(config: TrainConfig, text: Path, home: Path, progress: bool, say: Say) -> Tokenizer:
     if config.tokenizer:
         return Tokenizer.from_folder(config.tokenizer)
     folder = home / f"{_name_of(text)}-bpe-{config.model.vocab_size}"
-    if not folder.exists():
-        say(f"training a tokenizer of {config.model.vocab_size:,} tokens on {text.name}")
-        vocab, merges = train_bpe(text, config.model.vocab_size, [END_OF_TEXT], progress=progress)
-        Tokenizer(vocab, merges, [END_OF_TEXT]).save(folder)
-    return Tokenizer.from_folder(folder)
+    if (kept := _kept_tokenizer(folder)) is not None:
+        return kept
+    with held(folder.with_suffix(".lock"), f"another process is training a tokenizer on {text.name}", wait=say):
+        if (kept := _kept_tokenizer(folder)) is None:
+            say(f"training a tokenizer of {config.model.vocab_size:,} tokens on {text.name}")
+            vocab, merges = train_bpe(text, config.model.vocab_size, [END_OF_TEXT], progress=progress)
+            kept = Tokenizer(vocab, merges, [END_OF_TEXT])
+            kept.save(folder)
+        return kept
+
+
+def _kept_tokenizer(folder: Path) -> Tokenizer | None:
+    """Return the tokenizer of a cache folder; None if it is not there or was only half written."""
+    try:
+        return Tokenizer.from_folder(folder)
+    except (OSError, ValueError):
+        return None
 
 
 def _encoded(tokenizer: Tokenizer, text: Path, home: Path, progress: bool, say: Say) -> TokenFile:
     path = home / f"{_name_of(text)}-{tokenizer.fingerprint[:12]}.tokens"
     if not path.exists():
         say(f"encoding {text.name}")
-        encode_file(tokenizer, text, path, progress=progress)
+        encode_file(tokenizer, text, path, progress=progress, wait=say)
     return TokenFile.open(path, tokenizer=tokenizer)
 
 

@@ -57,6 +57,15 @@ class Evaluation:
         ids = flat_ids(tokens)[1 : 1 + self.tokens]
         return self.loss * self.tokens / (math.log(2) * byte_count(ids, tokenizer))
 
+    def as_line(self, tokens: Tokens, tokenizer: Any = None) -> dict[str, float]:
+        """Return what a line of metrics says of it, bits per byte only with a tokenizer."""
+        line: dict[str, float] = {
+            "valid_loss": self.loss,
+            "valid_tokens": self.tokens,
+            "valid_windows": self.windows,
+        }
+        return line if tokenizer is None else line | {"valid_bits_per_byte": self.bits_per_byte(tokens, tokenizer)}
+
 
 @torch.no_grad()
 def evaluate(

@@ -9,10 +9,10 @@ import torch
 
 from cs336_lib.bpe import Tokenizer
 from cs336_lib.model import TransformerLM
+from cs336_lib.training.checkpoints.run import RunCheckpoints
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.precision import choose_device
 from cs336_lib.training.records import RunRecord
-from cs336_lib.training.run_checkpoints import RunCheckpoints
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def load_run(folder: str | Path, which: str | int = "best", device: str | torch.
     """
     record = RunRecord(folder)
     snapshot = RunCheckpoints(record.folder / "checkpoints").load(which)
-    tokenizer = Tokenizer.from_folder(record.folder / "tokenizer")
+    tokenizer = record.tokenizer
     config = record.config
     where = choose_device(device) if isinstance(device, str) else device
     model = TransformerLM(config.model, device=where)

@@ -2,46 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from cs336_lib.atomic import write_whole
 from cs336_lib.training.config import TrainConfig
 
 Mirror = Callable[[Mapping[str, Any]], None]
 
 
-def open_mirrors(config: TrainConfig, folder: Path) -> tuple[list[Mirror], list[Callable[[], Any]]]:
-    """Open what the config asks for.
+WANDB_ID = "wandb-id.txt"
+"""Where a run keeps its name at Weights & Biases, so that a resume goes on with the same one."""
 
-    Returns:
-        Functions to call with each line of metrics, and functions to call at the end.
+
+@contextmanager
+def open_mirrors(config: TrainConfig, folder: Path, step: int = 0) -> Iterator[list[Mirror]]:
+    """Open what the config asks for, and close it at the end.
+
+    A run that is taken up again goes on as the same run, and no step is there twice.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        step: steps done; 0 for a new run.
+
+    Yields:
+        Functions to call with each line of metrics.
 
     Raises:
         ModuleNotFoundError: the package is not installed; says how to install it.
     """
     mirrors: list[Mirror] = []
-    closers: list[Callable[[], Any]] = []
-    if config.tensorboard:
-        writer = _need("torch.utils.tensorboard", "tensorboard").SummaryWriter(str(folder / "tensorboard"))
+    with ExitStack() as opened:
+        if config.tensorboard:
+            make = _need("torch.utils.tensorboard", "tensorboard").SummaryWriter
+            writer = make(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
+            opened.callback(writer.close)
 
-        def to_tensorboard(line: Mapping[str, Any]) -> None:
-            for name, value in line.items():
-                if name != "step" and isinstance(value, int | float):
-                    writer.add_scalar(name, value, line["step"])
+            def to_tensorboard(line: Mapping[str, Any]) -> None:
+                for name, value in line.items():
+                    if name != "step" and isinstance(value, int | float):
+                        writer.add_scalar(name, value, line["step"])
 
-        mirrors.append(to_tensorboard)
-        closers.append(writer.close)
-    if config.wandb:
-        run = _need("wandb", "wandb").init(project=config.wandb, name=config.name, config=config.to_dict())
+            mirrors.append(to_tensorboard)
+        if config.wandb:
+            run = _wandb_run(config, folder, step)
+            opened.callback(run.finish)
 
-        def to_wandb(line: Mapping[str, Any]) -> None:
-            run.log({name: value for name, value in line.items() if name != "step"}, step=line["step"])
+            def to_wandb(line: Mapping[str, Any]) -> None:
+                run.log({name: value for name, value in line.items() if name != "step"}, step=line["step"])
 
-        mirrors.append(to_wandb)
-        closers.append(run.finish)
-    return mirrors, closers
+            mirrors.append(to_wandb)
+        yield mirrors
+
+
+def _wandb_run(config: TrainConfig, folder: Path, step: int) -> Any:
+    """Begin a run at Weights & Biases, or go on with the one that this folder began."""
+    wandb = _need("wandb", "wandb")
+    options: dict[str, Any] = {"project": config.wandb, "name": config.name, "config": config.to_dict()}
+    path = folder / WANDB_ID
+    if step and path.is_file():
+        # Lines of steps that it has already are passed over by the service: they are the same ones.
+        return wandb.init(**options, id=path.read_text(encoding="utf-8").strip(), resume="allow")
+    run = wandb.init(**options)
+    write_whole(path, f"{run.id}\n")
+    return run
 
 
 def _need(module: str, package: str) -> Any:

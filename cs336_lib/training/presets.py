@@ -4,14 +4,17 @@ tales-1m                 1 M parameters    1.64 M tokens    two CPU cores, about
 tinystories-17m         17 M             327.68 M           one GPU; the assignment's
 owt-17m                 17 M             327.68 M           one GPU; the same budget on OpenWebText
 tinystories-40m-tokens  17 M              40.96 M           the assignment's low-resource run, CPU or MPS
+
+Fields of a `TrainConfig`, which makes them: `TrainConfig.preset("tales-1m")`.
 """
 
 from __future__ import annotations
 
-from cs336_lib.model.config import ModelConfig
-from cs336_lib.training.config import TrainConfig
+from typing import Any
 
-_TINYSTORIES = TrainConfig(
+from cs336_lib.model.config import ModelConfig
+
+_TINYSTORIES: dict[str, Any] = dict(
     model=ModelConfig.preset("tinystories-17m").replace(backend="fast"),
     name="tinystories-17m",
     data="tinystories",
@@ -27,8 +30,8 @@ _TINYSTORIES = TrainConfig(
     checkpoint_every=500,
 )
 
-PRESETS: dict[str, TrainConfig] = {
-    "tales-1m": TrainConfig(
+PRESETS: dict[str, dict[str, Any]] = {
+    "tales-1m": dict(
         model=ModelConfig.preset("tales-1m").replace(backend="fast"),
         name="tales-1m",
         data="tales",
@@ -46,7 +49,8 @@ PRESETS: dict[str, TrainConfig] = {
         checkpoint_every=200,
     ),
     "tinystories-17m": _TINYSTORIES,
-    "owt-17m": _TINYSTORIES.replace(
+    "owt-17m": dict(
+        _TINYSTORIES,
         model=ModelConfig.preset("owt-17m").replace(backend="fast"),
         name="owt-17m",
         data="owt",
@@ -54,7 +58,8 @@ PRESETS: dict[str, TrainConfig] = {
         min_lr=5e-5,
         sample_prompt="The",
     ),
-    "tinystories-40m-tokens": _TINYSTORIES.replace(
+    "tinystories-40m-tokens": dict(
+        _TINYSTORIES,
         name="tinystories-40m-tokens",
         batch_size=32,
         lr=3e-3,  # about sqrt(32 / 256) of the large batch's

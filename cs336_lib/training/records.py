@@ -6,7 +6,7 @@
     samples.txt         what the model wrote on the way
     status.json         running, finished, diverged or interrupted; at which step; why
     tokenizer/          what turns its ids into text
-    checkpoints/        see `run_checkpoints`
+    checkpoints/        see `checkpoints.run`
 
 A line of metrics is written with one call, so that a reader sees whole lines. If a crash tears the last one all the
 same, readers leave it out and a resumed run cuts it off.
@@ -17,18 +17,20 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from cs336_lib import locks, results
 from cs336_lib.atomic import write_whole
+from cs336_lib.locks import held, is_held
 from cs336_lib.training.config import TrainConfig
+from cs336_lib.training.record_files import append_line, read_object, whole_lines
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+if TYPE_CHECKING:
+    from cs336_lib.bpe import Tokenizer
 
 Status = Literal["running", "finished", "diverged", "interrupted"]
 
@@ -39,6 +41,7 @@ CONFIG, ENVIRONMENT, METRICS, SAMPLES, STATUS = (
     "samples.txt",
     "status.json",
 )
+TOKENIZER, LOCK = "tokenizer", ".lock"
 TIMINGS = ("seconds", "tokens_per_second", "mfu")
 """Metrics that differ between two runs of the same config; all others repeat to the bit on a CPU."""
 
@@ -83,18 +86,25 @@ class RunRecord:
             FileExistsError: the folder holds a run already.
         """
         folder = Path(folder)
-        if (folder / CONFIG).exists():
-            raise FileExistsError(
-                f"{folder} holds a run already: go on with it (cs336 resume {folder}), give this one another name "
-                "(--name), or delete the folder"
-            )
+        cls.check_free(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / ENVIRONMENT, json.dumps(dict(environment), indent=2) + "\n")
-        write_whole(folder / METRICS, "")
-        write_whole(folder / CONFIG, config.to_json())
-        record = cls(folder)
-        record.set_status("running", 0)
-        return record
+        # Of two that begin the same run at once, one gets the folder.
+        with held(folder / LOCK, f"another process is beginning a run in {folder}", wait=lambda line: None):
+            cls.check_free(folder)
+            write_whole(folder / ENVIRONMENT, json.dumps(dict(environment), indent=2) + "\n")
+            write_whole(folder / METRICS, "")
+            write_whole(folder / STATUS, _status("running", 0, "", {}))
+            write_whole(folder / CONFIG, config.to_json())
+            return cls(folder)
+
+    @staticmethod
+    def check_free(folder: str | Path) -> None:
+        """Raise FileExistsError if the folder holds a run already."""
+        if (Path(folder) / CONFIG).exists():
+            raise FileExistsError(
+                f"{folder} holds a run already: go on with it (cs336 resume {shlex.quote(str(folder))}), give this one "
+                "another name (--name), or delete the folder"
+            )
 
     @property
     def config(self) -> TrainConfig:
@@ -107,7 +117,30 @@ class RunRecord:
     @property
     def environment(self) -> dict[str, Any]:
         """What it ran on."""
-        return _read_json(self.folder / ENVIRONMENT)
+        return read_object(self.folder / ENVIRONMENT)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What turns its ids into text. Records that come with the book share one copy of those that are equal.
+
+        Raises:
+            FileNotFoundError: the run was given ids without a tokenizer.
+        """
+        from cs336_lib.bpe import Tokenizer
+
+        return Tokenizer.from_folder(self.tokenizer_folder)
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """Where that tokenizer lies; nothing is there if the run was given ids without one."""
+        own = self.folder / TOKENIZER
+        made_of = self.environment.get("data", {}).get("tokenizer")
+        if not own.is_dir() and made_of:
+            with suppress(FileNotFoundError):  # without records of the book
+                shared = results.folder() / "tokenizers" / "of-runs" / made_of
+                if shared.is_dir():
+                    return shared
+        return own
 
     @property
     def status(self) -> dict[str, Any]:
@@ -115,26 +148,44 @@ class RunRecord:
 
         A run that says "running" although nobody writes to it (its process was killed) is "interrupted".
         """
-        status = _read_json(self.folder / STATUS) or {"status": "interrupted", "step": 0, "message": ""}
-        if status["status"] == "running" and fcntl is not None and not self.is_locked():
+        status = {"status": "interrupted", "step": 0, "message": "", **read_object(self.folder / STATUS)}
+        if status["status"] == "running" and locks.work_in(self.folder) and not self.is_locked():
             status = {**status, "status": "interrupted", "message": "the process was killed"}
         return status
 
     def set_status(self, status: Status, step: int, message: str = "", **facts: Any) -> None:
         """Write the state of the run."""
-        content = {"status": status, "step": step, "message": message, **facts}
-        write_whole(self.folder / STATUS, json.dumps(content, indent=2) + "\n")
+        write_whole(self.folder / STATUS, _status(status, step, message, facts))
+
+    def finish(self, step: int, seconds: float, rates: Mapping[str, float]) -> None:
+        """Write that the run has come to its end.
+
+        Args:
+            step: its last.
+            seconds: spent in training steps.
+            rates: tokens per second and the like; none if nothing was left to do, and then those that are there stay.
+        """
+        before = read_object(self.folder / STATUS)
+        kept = {name: before[name] for name in TIMINGS[1:] if name in before}
+        self.set_status("finished", step, "", saved=step, seconds=seconds, **{**kept, **rates})
+
+    @property
+    def saved(self) -> int | None:
+        """The step of a checkpoint that must have been written, None if there need not be one yet."""
+        every, (steps, _) = self.config.checkpoint_every, self.series("tokens")
+        known = [int(self.status.get("saved", 0))]
+        if every and steps:
+            known.append((steps[-1] - 1) // every * every)  # the line of a step is written before its checkpoint
+        return max(known) or None
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Add a line of metrics; it is in the file when this returns. JSON has no nan and inf: they become strings."""
-        text = json.dumps({name: _to_json(value) for name, value in line.items()}) + "\n"
-        with (self.folder / METRICS).open("ab", buffering=0) as file:
-            file.write(text.encode())
+        append_line(self.folder / METRICS, line)
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return all whole lines of metrics, in order."""
         path = self.folder / METRICS
-        return [line for line, _ in _lines(path.read_bytes())] if path.exists() else []
+        return [line for line, _ in whole_lines(path.read_bytes())] if path.exists() else []
 
     def series(self, name: str) -> tuple[list[int], list[float]]:
         """Return the steps at which a metric was written, and its values."""
@@ -167,7 +218,7 @@ class RunRecord:
         """Cut off what was written after `step`, and a torn line, so that a resumed run can go on from there."""
         path = self.folder / METRICS
         raw = path.read_bytes() if path.exists() else b""
-        keep = max((end for line, end in _lines(raw) if line["step"] <= step), default=0)
+        keep = max((end for line, end in whole_lines(raw) if line["step"] <= step), default=0)
         if keep < len(raw):
             write_whole(path, raw[:keep].decode())
         path = self.folder / SAMPLES
@@ -189,25 +240,12 @@ class RunRecord:
         Raises:
             RuntimeError: another process is writing to it.
         """
-        with (self.folder / ".lock").open("a") as file:
-            if fcntl is not None:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
-                    raise RuntimeError(f"another process is running {self.folder}; stop it, or wait for it") from None
+        with held(self.folder / LOCK, f"another process is running {self.folder}; stop it, or wait for it"):
             yield
 
     def is_locked(self) -> bool:
         """Return whether a process is writing to the run."""
-        path = self.folder / ".lock"
-        if fcntl is None or not path.exists():
-            return False
-        with path.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return True
-            return False
+        return is_held(self.folder / LOCK)
 
 
 class Onlooker(RunRecord):
@@ -242,32 +280,5 @@ def find_runs(folder: str | Path = "runs") -> list[RunRecord]:
     return [RunRecord(path.parent) for path in sorted(folder.glob(f"*/{CONFIG}"))]
 
 
-def _lines(raw: bytes) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield each whole line and where it ends; stop at the first that is torn."""
-    end = 0
-    for line in raw.splitlines(keepends=True):
-        end += len(line)
-        try:
-            content = json.loads(line)
-        except ValueError:
-            return
-        if not line.endswith(b"\n") or not isinstance(content, dict) or "step" not in content:
-            return
-        yield {name: _from_json(value) for name, value in content.items()}, end
-
-
-def _to_json(value: Any) -> Any:
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _from_json(value: Any) -> Any:
-    return float(value) if value in ("nan", "inf", "-inf") else value
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a JSON object")
-    return content
+def _status(status: Status, step: int, message: str, facts: Mapping[str, Any]) -> str:
+    return json.dumps({"status": status, "step": step, "message": message, **facts}, indent=2) + "\n"

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from cs336_lib.bpe import Tokenizer
+from cs336_lib.data.batches import EpochSampler, resident
 from cs336_lib.environment import commit, environment
 from cs336_lib.model import TransformerLM
 from cs336_lib.optim import SGD, AdamW, Muon, cosine_schedule, wsd_schedule
@@ -19,6 +21,8 @@ from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.corpus import PreparedCorpus
 from cs336_lib.training.evaluation import flat_ids
 from cs336_lib.training.loss import chunked_cross_entropy, cross_entropy
+from cs336_lib.training.precision import Precision
+from cs336_lib.training.ranks import Ranks
 from cs336_lib.training.records import CONFIG, RunRecord
 
 
@@ -59,6 +63,23 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
     return AdamW(model.parameters(), config.lr, betas, config.eps, config.weight_decay)
 
 
+def make_sampler(config: TrainConfig, ids: Any, ranks: Ranks) -> EpochSampler:
+    """Return what draws this rank's batches, each a part of a step, from ids on the disk or on the device."""
+    return EpochSampler(
+        ids,
+        config.batch_size // config.accumulation // ranks.world_size,
+        config.model.context_length,
+        seed=config.seed,
+        rank=ranks.rank,
+        world_size=ranks.world_size,
+    )
+
+
+def size_of(model: nn.Module) -> int:
+    """Return the number of parameters, each counted once."""
+    return sum(p.numel() for p in model.parameters())
+
+
 def schedule_factor(config: TrainConfig, step: int) -> float:
     """Return the part of the highest learning rate that step number `step`, counted from 0, gets.
 
@@ -97,6 +118,12 @@ def wants_resident(config: TrainConfig, device: torch.device, nbytes: int) -> bo
     return device.type == "cuda" and nbytes <= torch.cuda.get_device_properties(device).total_memory / 10
 
 
+def placed(config: TrainConfig, tokens: Any, device: torch.device) -> tuple[Any, bool]:
+    """Return the ids to train on, on the device if that is wanted, and whether they are there."""
+    is_resident = wants_resident(config, device, flat_ids(tokens).nbytes)
+    return (resident(tokens, device) if is_resident else tokens), is_resident
+
+
 def due(config: TrainConfig, step: int) -> dict[str, bool]:
     """Return what is to be done after a step: "log", "evaluate", "sample", "save"; after the last one, all."""
     every = {
@@ -115,6 +142,43 @@ def check_batch(config: TrainConfig, world_size: int) -> None:
             f"batch_size is {config.batch_size}, which {world_size} processes with accumulation = "
             f"{config.accumulation} can't share evenly; use a multiple of {config.accumulation * world_size}"
         )
+
+
+def check_prompt(config: TrainConfig, tokenizer: Tokenizer | None) -> None:
+    """Raise ValueError if no sample can begin with the config's prompt: now, and not after hours."""
+    if tokenizer is None:
+        return
+    try:
+        config.sample_prompt.encode()  # a sample must be written to a file of UTF-8
+        ids = tokenizer.encode(config.sample_prompt)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"sample_prompt is {config.sample_prompt!r}, which can't be encoded: {error}") from None
+    if not ids and not tokenizer.special_tokens:
+        raise ValueError("sample_prompt is empty, and the tokenizer has no <|endoftext|> to begin with; give some text")
+
+
+def about_choices(
+    config: TrainConfig, precision: Precision, compiled: bool, resident: bool, stated_peak: str
+) -> dict[str, Any]:
+    """Return what was chosen by itself, and why, for a run's environment.json."""
+    return {
+        "precision": precision.reason,
+        "tf32": precision.tf32,
+        "compile": config.compile_mode if compiled else False,
+        "resident": resident,
+        "mfu_peak": stated_peak,
+        "evaluation": f"{config.eval_windows} windows" if config.eval_windows else "the whole validation set",
+    }
+
+
+def shown(loss: float, lr: float, rates: dict[str, float]) -> dict[str, str]:
+    """Return what the progress bar shows.
+
+    >>> shown(2.34567, 0.001, {"tokens_per_second": 12345.6})
+    {'loss': '2.346', 'lr': '1.0e-03', 'tok/s': '12,346'}
+    """
+    rate = {"tok/s": f"{rates['tokens_per_second']:,.0f}"} if rates else {}
+    return {"loss": f"{loss:.3f}", "lr": f"{lr:.1e}", **rate}
 
 
 def about_data(corpus: PreparedCorpus) -> dict[str, Any]:
@@ -145,6 +209,16 @@ def started_anew(folder: Path, config: TrainConfig) -> bool:
     record = RunRecord(folder)
     same = launch != "none" and record.environment.get("launch") == launch
     return (again or same) and record.config == config
+
+
+def begin_record(
+    folder: Path, config: TrainConfig, device: torch.device, tokenizer: Tokenizer | None, about: dict[str, Any]
+) -> RunRecord:
+    """Begin the record of a run, with the tokenizer that turns its ids into text."""
+    record = RunRecord.create(folder, config, {**facts(device), **about})
+    if tokenizer is not None:
+        tokenizer.save(folder / "tokenizer")
+    return record
 
 
 def facts(device: torch.device) -> dict[str, Any]:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
+import shlex
 import signal
 import sys
 import threading
+from collections.abc import Mapping
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.records import RunRecord
@@ -25,6 +31,30 @@ def check_loss(config: TrainConfig, step: int, loss: float, lr: float, norm: flo
             f"diverged at step {step}: the training loss is {loss:.4g}, {why} (learning rate {lr:.3g}, "
             f"gradient norm {norm:.3g}); try a lower lr or a longer warm-up"
         )
+
+
+def check_weights(step: int, weights: Mapping[str, Tensor]) -> None:
+    """Raise DivergedError if a weight is no number: such weights are never kept as a checkpoint."""
+    for name, value in weights.items():
+        if not torch.isfinite(value).all():
+            raise DivergedError(
+                f"diverged at step {step}: {name} is no number any more; no checkpoint of it is kept. Go on from the "
+                "last good one with a lower lr, a longer warm-up, or gradient clipping"
+            )
+
+
+def check_valid_loss(step: int, loss: float) -> None:
+    """Raise DivergedError if the validation loss is no number."""
+    if not math.isfinite(loss):
+        raise DivergedError(f"diverged at step {step}: the validation loss is {loss}")
+
+
+def could_not_write(record: RunRecord, step: int, saved: list[int], error: OSError) -> OSError:
+    """Note in the record, if that is still possible, that the run could not write, and return the error to raise."""
+    where = f"stopped at step {step}: {error}; last good checkpoint: {max(saved, default=None)}"
+    with suppress(OSError):
+        record.set_status("interrupted", step, where, saved=max(saved, default=0))
+    return OSError(error.errno, where)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -83,6 +113,6 @@ class Stop:
             Interrupted: it was.
         """
         if self.requested and step < record.config.steps:
-            message = f"stopped at step {step}; go on with: cs336 resume {record.folder}"
-            record.set_status("interrupted", step, message)
+            message = f"stopped at step {step}; go on with: cs336 resume {shlex.quote(str(record.folder))}"
+            record.set_status("interrupted", step, message, saved=step)
             raise Interrupted(message)

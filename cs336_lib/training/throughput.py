@@ -33,8 +33,8 @@ class Throughput:
 
     >>> watch = Throughput(ModelConfig.preset("tales-1m"), tokens=100, peak_flops=1e12)
     >>> for step in range(WARM_UP + 1):
-    ...     watch.start()
-    ...     watch.stop(steps=1)
+    ...     watch.start(at=step)
+    ...     watch.stop(at=step + 1)
     ...     rates = watch.lap()
     ...     print(step, list(rates))
     0 []
@@ -49,18 +49,18 @@ class Throughput:
         self.seconds = seconds
         self._model, self._tokens, self._peak = model, tokens, peak_flops
         self._started: float | None = None
-        self._session = self._lap_steps = self._all_steps = 0
+        self._at = self._session = self._lap_steps = self._all_steps = 0
         self._lap_seconds = self._all_seconds = 0.0
 
-    def start(self) -> None:
-        """Let the watch run."""
-        self._started = time.perf_counter()
+    def start(self, at: int) -> None:
+        """Let the watch run; `at` is the number of steps done."""
+        self._started, self._at = time.perf_counter(), at
 
-    def stop(self, steps: int) -> None:
+    def stop(self, at: int) -> None:
         """Halt the watch and count the steps since `start`; the device must have finished them."""
         if self._started is None:
             return
-        passed = time.perf_counter() - self._started
+        passed, steps = time.perf_counter() - self._started, at - self._at
         self._started = None
         self.seconds += passed
         self._lap_seconds += passed

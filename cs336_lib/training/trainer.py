@@ -1,35 +1,37 @@
 """The training loop (chapter 6).
 
-    for each step:  set the learning rate; for each part of the batch: loss, backward; clip; update
-    every so often: a line of metrics, an evaluation, a sample, a checkpoint
+    model, optimizer, batches  <-  config and seed                                          __init__
+    for each step:                                                                          _run
+        set the learning rate; for each part of the batch: loss, backward; clip; update     _train_step
+        every so often: a line of metrics, an evaluation, a checkpoint, a sample            _report
 
-Between two lines of metrics nothing waits for the device: losses are added up there, and read when the line is due.
+Between two reports nothing waits for the device: losses are added up there, and read when a line is due.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm.auto import tqdm
 
-from cs336_lib.data.batches import EpochSampler, resident
 from cs336_lib.model import TransformerLM
-from cs336_lib.training import setup
+from cs336_lib.training import resuming, setup, stopping
+from cs336_lib.training.checkpoints.snapshot import Snapshot
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.corpus import PreparedCorpus, prepare
-from cs336_lib.training.engine import make_engine
-from cs336_lib.training.evaluation import Evaluation, evaluate, flat_ids
-from cs336_lib.training.mirrors import Mirror, open_mirrors
+from cs336_lib.training.engines.choice import make_engine
+from cs336_lib.training.evaluation import Evaluation, evaluate
+from cs336_lib.training.metrics import Lines, Window
+from cs336_lib.training.mirrors import open_mirrors
 from cs336_lib.training.precision import apply_tf32
 from cs336_lib.training.ranks import Parallel, Ranks
 from cs336_lib.training.records import Onlooker, RunRecord
-from cs336_lib.training.run_checkpoints import Snapshot
-from cs336_lib.training.stopping import DivergedError, Stop, check_loss
+from cs336_lib.training.stopping import DivergedError, Stop
 from cs336_lib.training.throughput import Throughput, find_peak
 
 Writer = Callable[[TransformerLM, Any, TrainConfig], str]
@@ -82,15 +84,17 @@ class Trainer:
         folder = Path("runs") / config.name if folder is None else Path(folder)
         ranks = ranks or Ranks()
         self.config, self.progress, self.write_sample = config, progress and ranks.rank == 0, write_sample
+        self._say: Callable[[str], object] = tqdm.write if self.progress else lambda line: None
         ranks.check_same("config", {**config.to_dict(), "parallel": parallel})
         with ranks.together():
-            if _record is None and (folder / "config.json").exists():
-                RunRecord.create(folder, config, {})  # raises: say so before hours of preparation
+            if _record is None:  # say so before hours of preparation
+                RunRecord.check_free(folder)
             setup.check_batch(config, ranks.world_size)
             self.engine = make_engine(parallel, ranks, config)
         self.device, precision = self.engine.device, self.engine.precision
         apply_tf32(precision, self.device)
         self.corpus = corpus or ranks.in_turn(lambda: prepare(config, progress=self.progress, say=self._say))
+        setup.check_prompt(config, self.corpus.tokenizer if write_sample else None)
         ranks.check_same("data", setup.about_data(self.corpus))
 
         torch.manual_seed(config.seed)
@@ -99,42 +103,24 @@ class Trainer:
         self._compiled = setup.wants_compile(config, self.device)
         self._fast_loss = torch.compile(self._loss, mode=config.compile_mode) if self._compiled else self._loss
         self.optimizer = setup.make_optimizer(config, self.model)
-        is_resident = setup.wants_resident(config, self.device, flat_ids(self.corpus.train).nbytes)
-        self._sampler = EpochSampler(
-            resident(self.corpus.train, self.device) if is_resident else self.corpus.train,
-            config.batch_size // config.accumulation // self.engine.world_size,
-            config.model.context_length,
-            seed=config.seed,
-            rank=self.engine.rank,
-            world_size=self.engine.world_size,
-        )
+        ids, is_resident = setup.placed(config, self.corpus.train, self.device)
+        self._sampler = setup.make_sampler(config, ids, ranks)
         peak, stated_peak = find_peak(self.device, precision, config.peak_flops)
         self._watch = Throughput(config.model, config.tokens // config.steps, peak and peak * ranks.world_size)
+        self.step, self._best, self._norm = 0, math.inf, torch.zeros(())
+        self._window = Window(self.device)
 
-        self.step, self._best = 0, math.inf
-        self._window, self._window_steps = torch.zeros((), device=self.device), 0
-        self._norm = torch.zeros(())
-        self._mirrors: list[Mirror] = []
-        chosen = {
-            "parameters": sum(p.numel() for p in self.model.parameters()),
-            "precision": precision.reason,
-            "tf32": precision.tf32,
-            "compile": config.compile_mode if self._compiled else False,
-            "resident": is_resident,
-            "mfu_peak": stated_peak,
-            "evaluation": f"{config.eval_windows} windows" if config.eval_windows else "the whole validation set",
-            "data": self.corpus.facts,
-            **setup.about_ranks(parallel, ranks.world_size),
-        }
         with ranks.together():
             if _record is None and ranks.rank == 0:
-                _record = RunRecord.create(folder, config, {**setup.facts(self.device), **chosen})
-                if self.corpus.tokenizer is not None:
-                    self.corpus.tokenizer.save(folder / "tokenizer")
+                chosen = setup.about_choices(config, precision, self._compiled, is_resident, stated_peak)
+                about = {"parameters": setup.size_of(self.model), **chosen}
+                about |= {"data": self.corpus.facts, **setup.about_ranks(parallel, ranks.world_size)}
+                _record = setup.begin_record(folder, config, self.device, self.corpus.tokenizer, about)
         with ranks.together():  # a rank that does not see what rank 0 made could not write its checkpoints
             self.record = _record or Onlooker(folder)
-        kept = self.record.folder / "checkpoints", config.keep_checkpoints
-        self.checkpoints = self.engine.checkpoints(*kept, self.model, self.optimizer)
+        self._lines = Lines(config, self.record, self._watch)
+        checkpoints = self.record.folder / "checkpoints"
+        self.checkpoints = self.engine.checkpoints(checkpoints, config.keep_checkpoints, self.model, self.optimizer)
 
     @classmethod
     def resume(
@@ -146,6 +132,7 @@ class Trainer:
         progress: bool = True,
         parallel: Parallel | None = None,
         ranks: Ranks | None = None,
+        anew: bool = False,
     ) -> Trainer:
         """Return a trainer that stands where the last good checkpoint of a run was written.
 
@@ -153,31 +140,24 @@ class Trainer:
 
         Args:
             folder: of the run.
-            corpus: as for `Trainer`.
-            write_sample: as for `Trainer`.
-            progress: as for `Trainer`.
-            parallel: as for `Trainer`; it and the number of processes may differ from before.
-            ranks: as for `Trainer`.
+            corpus: as for `Trainer`, and so the rest but for `anew`.
+            write_sample: writes the samples.
+            progress: show a progress bar.
+            parallel: "ddp" or "fsdp"; it and the number of processes may differ from before.
+            ranks: the processes.
+            anew: begin at step 0, whatever is there, and cut off all that was recorded.
 
         Raises:
-            FileNotFoundError: the folder is no run.
-            ValueError: the checkpoint is of another model.
+            FileNotFoundError: the folder is no run, or its checkpoints are gone.
+            ValueError: the checkpoint is of another model, or all checkpoints are damaged.
             RuntimeError: another process is running it.
         """
         ranks = ranks or Ranks()
-        with ranks.together():
-            record = (Onlooker if ranks.rank else RunRecord)(folder)
-            config = record.config
-        with ExitStack() as held:
-            with ranks.together():
-                held.enter_context(record.locked())
-            shared: Any = {"write_sample": write_sample, "progress": progress, "parallel": parallel, "ranks": ranks}
-            trainer = cls(config, folder, corpus, **shared, _record=record)
-            try:
-                snapshot = trainer.checkpoints.load("last")
-            except FileNotFoundError:
-                trainer._say(f"{folder} has no checkpoint yet; it begins anew")
-            else:
+        shared: Any = {"write_sample": write_sample, "progress": progress, "parallel": parallel, "ranks": ranks}
+        with resuming.taken_up(folder, ranks) as record:
+            trainer = cls(record.config, folder, corpus, **shared, _record=record)
+            snapshot = resuming.last_snapshot(record, trainer.checkpoints, trainer._say, anew=anew)
+            if snapshot is not None:
                 with ranks.together():
                     trainer._load(snapshot)
             record.rewind(trainer.step)
@@ -194,25 +174,20 @@ class Trainer:
             Interrupted: Ctrl-C or a request to terminate; a checkpoint was written, and the message says how to resume.
             OSError: the record could not be written; the last good checkpoint is there.
         """
-        with self.record.locked(), Stop(once=self.engine.world_size == 1) as stop:
-            self._mirrors, closers = ([], []) if self.engine.rank else open_mirrors(self.config, self.record.folder)
+        with ExitStack() as held:
+            held.enter_context(self.record.locked())
+            stop = held.enter_context(Stop(once=self.engine.world_size == 1))
+            if self.engine.rank == 0:
+                self._lines.mirrors = held.enter_context(open_mirrors(self.config, self.record.folder, self.step))
             self.record.set_status("running", self.step)
             try:
                 self._run(stop)
+                self.record.finish(self.step, self._watch.seconds, self._watch.overall())
             except DivergedError as error:
                 self.record.set_status("diverged", self.step, str(error))
                 self._say(str(error))
             except OSError as error:
-                last = max(self.checkpoints.steps(), default=None)
-                where = f"stopped at step {self.step}: {error}; last good checkpoint: {last}"
-                with suppress(OSError):
-                    self.record.set_status("interrupted", self.step, where)
-                raise OSError(error.errno, where) from error
-            else:
-                self.record.set_status("finished", self.step, "", seconds=self._watch.seconds, **self._watch.overall())
-            finally:
-                for close in closers:
-                    close()
+                raise stopping.could_not_write(self.record, self.step, self.checkpoints.steps(), error) from error
         return self.record
 
     def evaluate(self, windows: int | None = None) -> Evaluation:
@@ -234,33 +209,37 @@ class Trainer:
             )
 
     def _run(self, stop: Stop) -> None:
-        config = self.config
-        bar = tqdm(total=config.steps, initial=self.step, desc=config.name, unit="step", disable=not self.progress)
-        with bar:
-            self._watch.start()
-            pending = 0
-            while self.step < config.steps:
+        steps, about = self.config.steps, {"desc": self.config.name, "unit": "step", "disable": not self.progress}
+        with tqdm(total=steps, initial=self.step, **about) as bar:
+            self._watch.start(at=self.step)
+            while self.step < steps:
                 lr = self._train_step()
-                pending += 1
                 bar.update()
                 stop.requested = self.engine.ranks.any(stop.requested)
-                due = setup.due(config, self.step)
-                if not any(due.values()) and not stop.requested:
-                    continue
-                loss = self._read_loss()
-                self._watch.stop(pending)
-                pending = 0
-                if due["log"]:
-                    bar.set_postfix(self._log(loss, lr))
-                check_loss(config, self.step, loss, lr, self._norm.item())
-                if due["evaluate"]:
-                    self._evaluate_and_keep_best()
-                if due["sample"]:
-                    self._sample()
-                if due["save"] or stop.requested:
-                    self._save()
-                stop.check(self.record, self.step)
-                self._watch.start()
+                due = setup.due(self.config, self.step)
+                if any(due.values()) or stop.requested:
+                    loss = self._window.mean(self.engine.mean)
+                    self._watch.stop(at=self.step)
+                    self._report({**due, "save": due["save"] or stop.requested}, loss, lr, bar)
+                    stop.check(self.record, self.step)
+                    self._watch.start(at=self.step)
+
+    def _report(self, due: dict[str, bool], loss: float, lr: float, bar: Any) -> None:
+        """Do what is due after a step."""
+        if due["log"]:
+            rates = self._watch.lap()
+            self._lines.write(self.step, {"train_loss": loss, "lr": lr, "grad_norm": self._norm.item(), **rates})
+            self._window.clear()
+            bar.set_postfix(setup.shown(loss, lr, rates))
+        stopping.check_loss(self.config, self.step, loss, lr, self._norm.item())
+        if due["evaluate"]:
+            self._evaluate_and_keep_best()
+        try:
+            if due["sample"]:
+                self._sample()
+        finally:  # a sample that fails costs no work
+            if due["save"]:
+                self._save()
 
     def _train_step(self) -> float:
         """Do one step and return its learning rate; nothing here waits for the device."""
@@ -275,43 +254,21 @@ class Trainer:
                 with self.engine.precision.autocast(self.device):
                     loss = self._fast_loss(x, y) / config.accumulation
                 self.engine.backward(loss)
-            self._window += loss.detach()
+            self._window.add(loss)
         self._norm = self.engine.clip(list(self.model.parameters()), self.optimizer, config.grad_clip)
         self.engine.step(self.optimizer)
-        self._window_steps += 1
+        self._window.count_step()
         self.step += 1
         return lr
 
-    def _read_loss(self) -> float:
-        """Return the mean loss since the last line of metrics; this waits for the device."""
-        return self.engine.mean(self._window).item() / self._window_steps
-
-    def _log(self, loss: float, lr: float) -> dict[str, str]:
-        rates = self._watch.lap()
-        line = {"train_loss": loss, "lr": lr, "grad_norm": self._norm.item(), **rates}
-        self._write(line)
-        self._window, self._window_steps = torch.zeros_like(self._window), 0
-        shown = {"loss": f"{loss:.3f}", "lr": f"{lr:.1e}"}
-        return shown | ({"tok/s": f"{rates['tokens_per_second']:,.0f}"} if rates else {})
-
-    def _write(self, values: dict[str, Any]) -> None:
-        tokens = self.step * (self.config.tokens // self.config.steps)
-        line = {"step": self.step, "tokens": tokens, "seconds": round(self._watch.seconds, 3), **values}
-        self.record.append(line)
-        for mirror in self._mirrors:
-            mirror(line)
-
     def _evaluate_and_keep_best(self) -> None:
         result = self.evaluate()
-        values = {"valid_loss": result.loss, "valid_tokens": result.tokens, "valid_windows": result.windows}
-        if self.corpus.tokenizer is not None:
-            values["valid_bits_per_byte"] = result.bits_per_byte(self.corpus.valid, self.corpus.tokenizer)
-        self._write(values)
-        if not math.isfinite(result.loss):
-            raise DivergedError(f"diverged at step {self.step}: the validation loss is {result.loss}")
+        self._lines.write(self.step, result.as_line(self.corpus.valid, self.corpus.tokenizer))
+        stopping.check_valid_loss(self.step, result.loss)
         if result.loss < self._best:
             self._best = result.loss
             weights, _, _ = self.engine.save(self.model, self.optimizer)
+            stopping.check_weights(self.step, weights)
             self.checkpoints.save_best(Snapshot(self.step, weights, extra={"valid_loss": result.loss}))
 
     def _sample(self) -> None:
@@ -322,12 +279,13 @@ class Trainer:
 
     def _save(self) -> None:
         weights, optimizer, own = self.engine.save(self.model, self.optimizer)
+        stopping.check_weights(self.step, weights)
         extra = {
             "engine": own,
             "sampler": self._sampler.state_dict(),
             "best": self._best if math.isfinite(self._best) else None,
             "seconds": self._watch.seconds,
-            "window": [self.engine.mean(self._window).item(), self._window_steps],
+            "window": self._window.state(self.engine.mean),
         }
         self.checkpoints.save(Snapshot(self.step, weights, optimizer, self.engine.random_state(), extra))
 
@@ -335,16 +293,8 @@ class Trainer:
         extra = snapshot.extra
         self.engine.load(self.model, self.optimizer, snapshot.weights, snapshot.optimizer or {}, extra["engine"])
         self.engine.set_random_state(snapshot.rng)
-        own = self._sampler.state_dict()
-        if own["payload_sha256"] is None or extra["sampler"]["payload_sha256"] is None:
-            extra["sampler"]["payload_sha256"] = own["payload_sha256"]  # ids on the device carry no hash
         self._sampler.load_state_dict(extra["sampler"])
         self.step = snapshot.step
         self._best = math.inf if extra["best"] is None else extra["best"]
         self._watch.seconds = extra["seconds"]
-        self._window.fill_(extra["window"][0])
-        self._window_steps = extra["window"][1]
-
-    def _say(self, line: str) -> None:
-        if self.progress:
-            tqdm.write(line)
+        self._window.restore(extra["window"])

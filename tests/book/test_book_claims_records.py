@@ -10,6 +10,7 @@ from cs336_lib.bpe import Tokenizer
 from cs336_lib.data import tales
 from cs336_lib.experiments import SUITES, load_suite
 from cs336_lib.experiments.catalogue import training_runs
+from cs336_lib.training import RunRecord
 
 EXPERIMENTS = results.folder() / "experiments"
 
@@ -63,7 +64,7 @@ def test_no_recorded_run_on_tales_is_below_the_entropy_of_its_text():
     floors = {}
     runs = [run for run in training_runs() if run.config.data == "tales" and run.valid_loss is not None]
     for run in runs:
-        folder = results.folder() / run.path / "tokenizer"
+        folder = RunRecord(results.folder() / run.path).tokenizer_folder
         key = (folder / "merges.txt").read_bytes()
         if key not in floors:
             floors[key] = tales.entropy(Tokenizer.from_folder(folder), sampled_stories=200).nats_per_token

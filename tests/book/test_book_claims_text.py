@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from cs336_lib.bpe import Tokenizer
-from cs336_lib.bpe.reference import count_words, merge_word, train_on_words
+from cs336_lib.bpe.plain.definition import count_words, merge_word, train_on_words
 from cs336_lib.bpe.utf8 import Verdict, classify
 from cs336_lib.data import tales
 

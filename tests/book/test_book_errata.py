@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cs336_lib import accounting
-from cs336_lib.bpe.reference import count_words, train_on_words
+from cs336_lib.bpe.plain.definition import count_words, train_on_words
 from cs336_lib.model import ModelConfig
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ import random
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from cs336_lib.bpe.reference import train
+from cs336_lib.bpe.plain.definition import train
 from cs336_lib.bpe.tokenizer import Tokenizer
 
 # Time is not what these tests are about, and a first call may load kernels.

@@ -9,7 +9,7 @@ from bpe_texts import SCRIPTS, TOKENIZERS, small_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cs336_lib.bpe.reference_encoder import encode_reference
+from cs336_lib.bpe.plain.definition_encoder import encode_reference
 from cs336_lib.bpe.tokenizer import Tokenizer
 
 BYTES = {i: bytes([i]) for i in range(256)}

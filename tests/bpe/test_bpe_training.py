@@ -14,10 +14,11 @@ from bpe_corpora import broken_texts, multilingual_text, special_lists, texts_wi
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cs336_lib.bpe import BPEResult, reference, train_bpe, training
-from cs336_lib.bpe.merging import Merger
-from cs336_lib.bpe.plain_trainer import train_incrementally
-from cs336_lib.bpe.word_table import WordCounts
+from cs336_lib.bpe import BPEResult, train_bpe, training
+from cs336_lib.bpe.counting.word_table import WordCounts
+from cs336_lib.bpe.merging.merger import Merger
+from cs336_lib.bpe.plain import definition as reference
+from cs336_lib.bpe.plain.trainer import train_incrementally
 
 END = "<|endoftext|>"
 

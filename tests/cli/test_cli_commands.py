@@ -9,6 +9,7 @@ import pytest
 from cli_setup import PYTHON, ROOT, SMALL, cs336
 from safetensors.torch import load_file
 
+import cs336_lib
 from cs336_lib.cli import COMMANDS
 from cs336_lib.cli.train_command import parse
 from cs336_lib.training import RunRecord, TrainConfig
@@ -52,7 +53,7 @@ def test_help_needs_no_torch():
 
 def test_it_runs_as_a_module():
     done = subprocess.run([PYTHON, "-m", "cs336_lib", "--version"], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout.strip()) == (0, "0.1.0")
+    assert (done.returncode, done.stdout.strip()) == (0, cs336_lib.__version__)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,9 @@ def test_unexpected_failures_are_code_1_and_can_be_traced(monkeypatch, capsys):
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_can_be_changed_option_by_option(name):
     asked = parse([name, "--lr", "0.5", "--model.num-layers", "7", "--compile", "False"])
-    expected = PRESETS[name].replace(lr=0.5, compile=False, model=PRESETS[name].model.replace(num_layers=7))
+    expected = TrainConfig.preset(name).replace(
+        lr=0.5, compile=False, model=TrainConfig.preset(name).model.replace(num_layers=7)
+    )
     assert asked.config == expected
 
 

@@ -19,7 +19,7 @@ from data_texts import END, NASTY, prose, tokenizer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cs336_lib.bpe.cuts import FileChangedError
+from cs336_lib.bpe.cutting.cuts import FileChangedError
 from cs336_lib.data import TokenFile, encode_file, parts, pieces
 
 CRASHES = Path(__file__).with_name("data_crashes.py")

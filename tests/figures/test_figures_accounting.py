@@ -1,6 +1,7 @@
 """The figures of chapter 5 show the counts they are given: heights, lines, markers."""
 
 import pytest
+from figures_drawing import drawn
 from matplotlib.colors import to_hex
 
 from cs336_lib.accounting import DEVICES, GB, GIB, Breakdown, forward_flops, roofline
@@ -9,11 +10,6 @@ from cs336_lib.figures.style import INK, PAPER
 from cs336_lib.model.config import ModelConfig
 
 XL = ModelConfig.preset("gpt2-xl")
-
-
-def drawn(figure):
-    figure.canvas.draw()
-    return figure
 
 
 def heights(axes, component):

@@ -3,15 +3,10 @@
 import math
 
 import numpy as np
+from figures_drawing import drawn
 
 from cs336_lib.figures import architecture as figures
 from cs336_lib.figures.architecture import Panel
-
-
-def drawn(figure):
-    """Render the figure; layout and font problems are warnings, and warnings are errors here."""
-    figure.canvas.draw()
-    return figure
 
 
 def test_a_curve_has_one_colour_in_all_panels_and_one_entry_in_the_legend():

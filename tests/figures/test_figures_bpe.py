@@ -1,6 +1,7 @@
 """What the figures of chapters 2 and 3 draw is what they were given."""
 
 import pytest
+from figures_drawing import drawn
 
 from cs336_lib.figures import bpe
 from cs336_lib.figures.tokens import token_rows, visible
@@ -25,7 +26,7 @@ def test_a_long_row_goes_on_in_the_next_line_and_only_there_has_no_label():
 
 def test_dollar_signs_are_drawn_as_they_are_and_not_as_a_formula():
     figure = token_rows({"row": [b"$\\x$", b"$$"]})
-    figure.canvas.draw()
+    drawn(figure)
     assert texts(figure)[1:] == ["$\\x$", "$$"]
 
 

@@ -2,14 +2,9 @@
 
 import numpy as np
 import pytest
+from figures_drawing import drawn
 
 from cs336_lib.figures import corpus as figures
-
-
-def drawn(figure):
-    """Render the figure; layout and font problems are warnings, and warnings are errors here."""
-    figure.canvas.draw()
-    return figure
 
 
 def test_story_lengths_shows_shares_and_medians():

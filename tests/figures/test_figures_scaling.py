@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from figures_drawing import drawn
 from matplotlib.colors import to_hex
 
 from cs336_lib.accounting import GB, rank_memory, training_scaling
@@ -11,11 +12,6 @@ from cs336_lib.figures.style import COLORS, PAPER
 from cs336_lib.model.config import ModelConfig
 
 XL = ModelConfig.preset("gpt2-xl")
-
-
-def drawn(figure):
-    figure.canvas.draw()
-    return figure
 
 
 def test_a_ring_shows_each_chunk_of_each_rank_and_darkens_with_its_summands():

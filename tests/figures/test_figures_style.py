@@ -2,16 +2,11 @@
 
 import matplotlib as mpl
 import numpy as np
+from figures_drawing import drawn
 
 from cs336_lib.bpe.utf8 import Verdict
 from cs336_lib.figures import unicode as figures
 from cs336_lib.figures.style import PAPER, style
-
-
-def drawn(figure):
-    """Render the figure; layout and font problems are warnings, and warnings are errors here."""
-    figure.canvas.draw()
-    return figure
 
 
 def test_style_is_gone_after_the_block():

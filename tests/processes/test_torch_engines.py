@@ -13,7 +13,9 @@ from dist_torch_setup import CASES, CONFIG, MODEL, set_type, train
 
 from cs336_lib.model import ModelConfig
 from cs336_lib.training import RunRecord
-from cs336_lib.training.run_checkpoints import BadCheckpointError, RunCheckpoints, read_snapshot
+from cs336_lib.training.checkpoints.reading import read_snapshot
+from cs336_lib.training.checkpoints.run import RunCheckpoints
+from cs336_lib.training.checkpoints.snapshot import BadCheckpointError
 
 pytestmark = [pytest.mark.dist, pytest.mark.xdist_group("ranks")]
 HERE = Path(__file__).parent

@@ -10,7 +10,7 @@ import pytest
 
 from cs336_lib.cli import main
 from cs336_lib.training import RunRecord
-from cs336_lib.training.run_checkpoints import RunCheckpoints
+from cs336_lib.training.checkpoints.run import RunCheckpoints
 
 pytestmark = pytest.mark.dist
 HERE = Path(__file__).parent

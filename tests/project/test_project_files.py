@@ -46,15 +46,6 @@ def test_every_direct_dependency_is_pinned_in_the_constraints():
     assert names <= constraints().keys()
 
 
-def test_the_repository_has_one_address():
-    repository = pyproject()["project"]["urls"]["Repository"]
-    assert yaml.safe_load(text("_config.yml"))["repository"]["url"] == repository
-    slug = repository.removeprefix("https://github.com/")
-    for name in ("README.md", "book/how-to-run.md", "CITATION.cff"):
-        found = set(re.findall(r"github\.com/([\w-]+/[\w-]+)", text(name)))
-        assert found == {slug}, name
-
-
 def test_the_readme_names_only_targets_that_make_has():
     targets = set(re.findall(r"^([a-z]+):", text("Makefile"), re.MULTILINE))
     for name in ("README.md", "book/how-to-run.md", ".ci/run"):

@@ -87,7 +87,7 @@ def test_the_page_has_title_running_cost_problems_exercises_and_references(path)
 @every_notebook
 def test_the_first_cell_installs_the_version_that_the_page_was_made_with(path):
     assert f"@v{cs336_lib.__version__}" in source(code_cells(path)[0])
-    assert "about(" in source(code_cells(path)[0])
+    assert "about(" in source(code_cells(path)[1])
 
 
 @every_notebook

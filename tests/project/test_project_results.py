@@ -8,6 +8,9 @@ import pytest
 from imports import ROOT
 
 from cs336_lib import results
+from cs336_lib.bpe import Tokenizer
+from cs336_lib.model import ModelConfig
+from cs336_lib.training import RunRecord, TrainConfig
 
 RECORDS = sorted(path for path in results.folder().rglob("*") if path.suffix in {".json", ".jsonl", ".txt"})
 
@@ -43,3 +46,36 @@ def test_a_new_measurement_says_where_it_comes_from(tmp_path):
     assert one["commit"] and one["environment"]["python"]
     harness.write(tmp_path / "several.json", {"a": one})
     assert json.loads((tmp_path / "several.json").read_text()) == {"a": one}
+
+
+def test_a_run_that_is_kept_leaves_its_checkpoints_and_shares_its_tokenizer(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("records_tool", ROOT / "tools/records.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    config = TrainConfig(ModelConfig.preset("tales-1m"), data_bytes=1000)
+    tokenizer = Tokenizer({i: bytes([i]) for i in range(256)}, [])
+    for name in ("a", "b"):
+        record = RunRecord.create(tmp_path / name, config, {"data": {"tokenizer": tokenizer.fingerprint[:16]}})
+        tokenizer.save(record.tokenizer_folder)
+        (record.folder / "checkpoints").mkdir()
+        with pytest.raises(ValueError, match="only a run that is over"):
+            tool.keep(record.folder, name, tmp_path / "results")
+        record.set_status("finished", 7)
+        kept = tool.keep(record.folder, name, tmp_path / "results")
+        assert {path.name for path in kept.iterdir()} == {
+            "config.json",
+            "environment.json",
+            "metrics.jsonl",
+            "status.json",
+        }
+    monkeypatch.setattr(results, "folder", lambda: tmp_path / "results")
+    assert RunRecord(kept).tokenizer.fingerprint == tokenizer.fingerprint
+    assert len(list((tmp_path / "results/tokenizers/of-runs").iterdir())) == 1
+    with pytest.raises(FileExistsError):
+        tool.keep(tmp_path / "a", "a", tmp_path / "results")
+
+
+def test_each_tokenizer_of_a_run_is_there_and_is_its_own():
+    for path in sorted(results.folder().rglob("config.json")):
+        record = RunRecord(path.parent)
+        assert record.tokenizer.fingerprint[:16] == record.environment["data"]["tokenizer"], path

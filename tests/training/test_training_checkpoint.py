@@ -10,7 +10,8 @@ import torch
 from cs336_lib.model import ModelConfig, TransformerLM
 from cs336_lib.optim import SGD, AdamW, Muon
 from cs336_lib.training import load_checkpoint, save_checkpoint
-from cs336_lib.training.run_checkpoints import BadCheckpointError, RunCheckpoints, Snapshot
+from cs336_lib.training.checkpoints.run import RunCheckpoints
+from cs336_lib.training.checkpoints.snapshot import BadCheckpointError, Snapshot
 
 TINY = ModelConfig(vocab_size=37, context_length=12, d_model=24, num_layers=2, num_heads=3, d_ff=40)
 
@@ -191,7 +192,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
         path.write_bytes(b"part")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("cs336_lib.training.run_checkpoints.save_file", full)
+    monkeypatch.setattr("cs336_lib.training.checkpoints.files.save_file", full)
     with pytest.raises(OSError, match="No space"):
         checkpoints.save(snapshot(2))
     monkeypatch.undo()

@@ -91,8 +91,7 @@ def test_what_is_missing_or_too_short_is_named(text, tmp_path):
 
 def test_presets_name_data_that_exists():
     from cs336_lib.data import corpora
-    from cs336_lib.training.presets import PRESETS
 
     known = {corpus.name for corpus in corpora.available()}
-    assert {preset.data for preset in PRESETS.values()} <= known
+    assert {preset.data for preset in TrainConfig.presets().values()} <= known
     assert TrainConfig.preset("tales-1m").tokens < 8_000_000 / 3.2, "no window is seen twice"

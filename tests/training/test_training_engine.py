@@ -6,7 +6,7 @@ from training_setup import CONFIG, MODEL
 
 from cs336_lib.model import TransformerLM
 from cs336_lib.optim import AdamW
-from cs336_lib.training.engine import SingleDevice
+from cs336_lib.training.engines.single import SingleDevice
 from cs336_lib.training.precision import Precision
 from cs336_lib.training.setup import LossModule, make_optimizer, schedule_factor, set_learning_rates
 

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from training_setup import CONFIG, corpus, write_sample
 
 from cs336_lib.training import Interrupted, RunRecord, Trainer
+from cs336_lib.training.checkpoints.run import RunCheckpoints
 from cs336_lib.training.records import TIMINGS
-from cs336_lib.training.run_checkpoints import RunCheckpoints
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -162,16 +162,16 @@ def test_nan_is_a_divergence_even_on_the_step_of_a_line(tmp_path):
 
 
 def test_a_full_disk_stops_the_run_and_keeps_the_last_good_checkpoint(whole, tmp_path, monkeypatch):
-    from cs336_lib.training import run_checkpoints
+    from cs336_lib.training.checkpoints import files
 
-    save = run_checkpoints.save_file
+    save = files.save_file
 
     def full(tensors, path):
         if "step-00000014" in str(path):
             raise OSError(28, "No space left on device")
         save(tensors, path)
 
-    monkeypatch.setattr(run_checkpoints, "save_file", full)
+    monkeypatch.setattr(files, "save_file", full)
     with pytest.raises(OSError, match=r"stopped at step 14: .*No space.*last good checkpoint: 7"):
         fit(tmp_path / "run")
     monkeypatch.undo()

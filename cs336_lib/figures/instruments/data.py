@@ -20,6 +20,8 @@ from cs336_lib.model.config import PRESETS
 from cs336_lib.training import RunRecord
 
 STORED = Path(__file__).resolve().parent / "data"
+GATED_LISTS = {"2025": False, "2026": True}
+"""Edition of the assignment -> whether its list of activations has SwiGLU's third matrix and the product of the gate."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -83,10 +85,19 @@ def compact(
     }
 
 
-def trained(name: str, folder: str) -> dict[str, Any]:
+def trained(name: str, tokenizer: Tokenizer) -> dict[str, Any]:
     """One of the book's tokenizers."""
-    tokenizer = Tokenizer.from_folder(results.folder() / folder)
     return compact(name, tokenizer.vocab, tokenizer.merges, tokenizer.special_tokens)
+
+
+def tales() -> dict[str, Any]:
+    """The tokenizer of the recorded run `tales-1m-cpu`."""
+    return trained("tales", RunRecord(results.folder() / "tales-1m-cpu").tokenizer)
+
+
+def sample(name: str, folder: str) -> dict[str, Any]:
+    """One of the assignment's two tokenizers, trained on a sample."""
+    return trained(name, Tokenizer.from_folder(results.folder() / "tokenizers" / folder))
 
 
 def gpt2() -> dict[str, Any]:
@@ -114,8 +125,9 @@ def gpt2_byte_ids() -> list[int]:
 
 
 def accounting() -> dict[str, Any]:
-    """Presets of models and devices."""
+    """Presets of models, devices, and whether an edition's list of activations has a gate."""
     return {
+        "editions": GATED_LISTS,
         "presets": {name: config.to_dict() for name, config in PRESETS.items()},
         "devices": {
             name: {"name": device.name, "peaks": dict(device.peaks), "memory": device.memory_bytes}
@@ -169,16 +181,16 @@ def model() -> dict[str, Any]:
         **stored,
         "weights": base64.b64encode(raw[:weights]).decode(),
         "scales": base64.b64encode(raw[weights:]).decode(),
-        "tokenizer": trained("tales", "tales-1m-cpu/tokenizer"),
+        "tokenizer": tales(),
         "classes": classes()["runs"],
     }
 
 
 PAYLOADS: dict[str, Callable[[], dict[str, Any]]] = {
     "classes": classes,
-    "tales": lambda: trained("tales, 1,024", "tales-1m-cpu/tokenizer"),
-    "tinystories-10k": lambda: trained("TinyStories sample, 10,000", "tokenizers/tinystories-10k"),
-    "owt-32k": lambda: trained("OpenWebText sample, 32,000", "tokenizers/owt-32k"),
+    "tales": tales,
+    "tinystories-10k": lambda: sample("TinyStories sample", "tinystories-10k"),
+    "owt-32k": lambda: sample("OpenWebText sample", "owt-32k"),
     "gpt2": gpt2,
     "accounting": accounting,
     "runs": runs,

@@ -86,7 +86,8 @@ export function crossingContext(config) {
   return (width + 1n) / 2n;
 }
 
-export function handoutActivations(config, context = null, batch = 1) {
+// The handout's component list, in numbers. `gated`: that of 2026, which has w3 and the product of the gate.
+export function handoutActivations(config, context = null, batch = 1, gated = false) {
   const { L, D, H, F, V, S, B } = sizes(config, context, batch);
   return times(
     present({
@@ -97,7 +98,9 @@ export function handoutActivations(config, context = null, batch = 1) {
       weighted_values: L * S * D,
       output_projection: L * S * D,
       w1: L * S * F,
+      w3: gated && config.ffn === "swiglu" ? L * S * F : 0n,
       silu: L * S * F,
+      gate_product: gated && config.ffn === "swiglu" ? L * S * F : 0n,
       w2: L * S * D,
       final_norm: config.norm === "pre" ? S * D : 0n,
       logits: S * V,
@@ -135,13 +138,13 @@ export function autogradActivations(config, context = null, batch = 1) {
   return present(bytes);
 }
 
-// Bytes of a training step in float32 with AdamW; `list` is "handout" or "autograd".
+// Bytes of a training step in float32 with AdamW; `list` is "handout", "gated" (the handout of 2026) or "autograd".
 export function trainingMemory(config, batch = 1, context = null, list = "handout") {
   const P = total(parameterCount(config));
   const activations =
-    list === "handout"
-      ? times(handoutActivations(config, context, batch), FLOAT32)
-      : autogradActivations(config, context, batch);
+    list === "autograd"
+      ? autogradActivations(config, context, batch)
+      : times(handoutActivations(config, context, batch, list === "gated"), FLOAT32);
   const fixed = 16n * P;
   return {
     parameters: FLOAT32 * P,

@@ -80,7 +80,10 @@ function tokenList(onChoose, title) {
       list.insertBefore(fresh, list.children[head] ?? null);
       tokens = next;
     },
-    choose: (index) => index < tokens.length && mark(index),
+    chooseLongest() {
+      const sizes = tokens.map(({ id, tokenizer }) => (tokenizer.specialOf.has(id) ? 0 : tokenizer.bytes(id).length));
+      if (sizes.length) mark(sizes.indexOf(Math.max(...sizes)));
+    },
     get length() {
       return tokens.length;
     },
@@ -169,5 +172,6 @@ export function mount(element, host) {
     h("div", { class: "ci-row" }, ask),
     dialect,
   );
-  Promise.resolve(update()).then(() => sides[0].tokens.choose(sides[0].tokens.length - 3));
+  // Begin with the longest token: it has the most to tell.
+  Promise.resolve(update()).then(() => sides[0].tokens.chooseLongest());
 }

@@ -1,0 +1,6 @@
+"""Names for where counting a text stands: only numbers, no numba; the picture is in `kernels.py`."""
+
+# int64.
+NEXT, STRETCH_END, AFTER_SPECIAL, PENDING, USED, ARENA_USED = range(6)
+COUNTING_WORDS = 6
+FINISHED, TABLE_FULL = 0, 1

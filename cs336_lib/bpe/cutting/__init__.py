@@ -1,0 +1,1 @@
+"""Where a text may be cut: into pre-tokens (pattern, scanner), at special tokens, and into parts that threads share."""

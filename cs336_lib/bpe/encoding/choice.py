@@ -1,0 +1,155 @@
+"""Which encoder answers: the plain one at once, or the compiled one, once that is worth getting ready.
+
+    one text of      encoder
+    < 40 characters  plain: a call of the compiled one costs some 5 us, more than it would save
+    < 100,000        compiled if it is in memory; otherwise plain, until more text has come than loading it would cost
+    more             compiled; the first time on a machine this compiles for some seconds, and says so
+
+Both give the same ids, so the choice is only about time. A pattern other than GPT-2's has no compiled scanner and stays
+plain.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from cs336_lib.bpe.cutting.pattern import PAT
+from cs336_lib.bpe.encoding.compiled import CompiledEncoder
+from cs336_lib.bpe.encoding.streaming import settled_blocks
+from cs336_lib.bpe.encoding.string_bytes import text_bytes
+from cs336_lib.bpe.encoding.workspace import KERNELS
+from cs336_lib.bpe.plain.encoder import PlainEncoder
+from cs336_lib.bpe.vocabulary import Vocabulary
+
+ALWAYS_PLAIN = 40
+LONG = 100_000
+# Text of middling length after which the plain encoder (5 to 10 MB/s) has cost as much as loading the kernels from the
+# cache folder (0.1 to 0.2 s), or as compiling them (some 5 s).
+WORTH_LOADING = 1_000_000
+WORTH_COMPILING = 50_000_000
+
+# A stream must stay below 1 MB of memory, and loading the kernels takes more: so it starts in plain Python, with a
+# memory of this many words, and turns to the compiled encoder only after a length at which loading no longer matters.
+STREAM_WORDS = 2_500
+STREAM_PLAIN = 8_000_000
+
+
+class Encoding:
+    """Encode with whichever encoder is the faster; see the module's table."""
+
+    def __init__(self, vocabulary: Vocabulary, pattern: str) -> None:
+        self._vocabulary = vocabulary
+        self._pattern = pattern
+        self._plain = PlainEncoder(vocabulary, pattern)
+        self._compiled: CompiledEncoder | None = None
+        self._lock = threading.Lock()
+        self._plain_so_far = 0
+        self._look_at = WORTH_LOADING
+
+    def to_list(self, text: str) -> list[int]:
+        """The ids of a string as a list."""
+        if not isinstance(text, str):
+            raise _not_text(text, "str")
+        compiled = self._compiled_for(len(text))
+        if compiled is None:
+            return self._plain.encode(text)
+        return compiled.encode_to_list(text_bytes(text))
+
+    def to_array(self, text: "str | bytes | memoryview", workers: int) -> np.ndarray:
+        """The ids of a string or of bytes as int32."""
+        _check_workers(workers)
+        if isinstance(text, str):
+            compiled = self._compiled_for(len(text))
+            if compiled is None:
+                return np.array(self._plain.encode(text), np.int32)
+            return compiled.encode(text_bytes(text), workers)
+        data = _as_bytes(text)
+        compiled = self._compiled_for(len(data))
+        if compiled is None:
+            return np.array(self._plain.encode(str(data, "utf-8", "surrogateescape")), np.int32)
+        return compiled.encode(data, workers)
+
+    def to_lists(self, texts: Sequence[str], workers: int) -> list[list[int]]:
+        """The ids of each of several strings."""
+        _check_workers(workers)
+        if isinstance(texts, str):
+            raise TypeError(f"encode_batch takes a list of strings, got the single string {texts[:20]!r}; use encode")
+        for text in texts:
+            if not isinstance(text, str):
+                raise _not_text(text, "str")
+        compiled = self._compiled_for(sum(map(len, texts)))
+        if compiled is None:
+            return list(map(self._plain.encode, texts))
+        ids, ends = compiled.encode_texts([text_bytes(text) for text in texts], workers)
+        flat = compiled.listed(ids)
+        bounds = [0, *ends.tolist()]
+        return [flat[start:end] for start, end in pairwise(bounds)]
+
+    def blocks(self, data: "bytes | memoryview", block_bytes: int, workers: int) -> Iterator[np.ndarray]:
+        """The ids of a buffer, one array of int32 for each block."""
+        if block_bytes < 1:
+            raise ValueError(f"block_bytes must be at least 1, got {block_bytes}")
+        _check_workers(workers)
+        data = _as_bytes(data)
+        compiled = self._compiled_for(len(data))
+        if compiled is not None:
+            yield from compiled.blocks(data, block_bytes, workers)
+            return
+        chunks = (bytes(data[i : i + block_bytes]) for i in range(0, len(data), block_bytes))
+        for text in settled_blocks(chunks, self._vocabulary.specials, self._pattern, block_bytes):
+            yield np.array(self._plain.encode(text), np.int32)
+
+    def stream(self, chunks: "Iterable[str] | Iterable[bytes]") -> Iterator[list[int]]:
+        """The ids of a stream, a list for each block."""
+        ids_of = self._plain.new_memory(STREAM_WORDS)
+        seen = 0
+        for block in settled_blocks(chunks, self._vocabulary.specials, self._pattern):
+            seen += len(block)
+            compiled = self._compiled_for(LONG) if seen > STREAM_PLAIN else None
+            if compiled is None:
+                yield self._plain.encode(block, ids_of)
+            else:
+                yield compiled.encode_to_list(text_bytes(block))
+
+    def _compiled_for(self, size: int) -> CompiledEncoder | None:
+        """The compiled encoder, if a text of this size is to be encoded by it."""
+        if size < ALWAYS_PLAIN or self._pattern != PAT:
+            return None
+        if self._compiled is not None:
+            return self._compiled
+        if size < LONG:
+            self._plain_so_far += size
+            if self._plain_so_far < self._look_at:
+                return None
+            if self._plain_so_far < WORTH_COMPILING and not KERNELS.is_ready():
+                # It asks the disk: not before each text.
+                self._look_at = min(self._plain_so_far + WORTH_LOADING, WORTH_COMPILING)
+                return None
+        with self._lock:
+            if self._compiled is None:
+                self._compiled = CompiledEncoder(self._vocabulary)
+            return self._compiled
+
+
+def _check_workers(workers: int) -> None:
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
+
+
+def _as_bytes(data: "bytes | memoryview") -> "bytes | memoryview":
+    if isinstance(data, bytes):
+        return data
+    try:
+        view = memoryview(data)
+    except TypeError:
+        raise _not_text(data, "str or bytes") from None
+    if not view.c_contiguous:
+        raise ValueError("the bytes to encode must be contiguous; got a strided memoryview")
+    return view.cast("B")
+
+
+def _not_text(text: object, wanted: str) -> TypeError:
+    hint = "; for bytes use encode_to_array" if isinstance(text, bytes | bytearray | memoryview) else ""
+    return TypeError(f"the text to encode must be {wanted}, got {type(text).__name__}{hint}")

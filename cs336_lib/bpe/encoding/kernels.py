@@ -1,0 +1,190 @@
+r"""The compiled encoder: bytes in, ids out, no Python object in between.
+
+    text --scan--> starts of 1,024 words --recall_short--> answers --write_answers--> ids
+                                            \ not there: hash, prefetch, recall --/
+                                                            \ not there: merge, remember --/
+
+`words.py` shows the tables, `merging.py` how a new word is merged. A kernel can't make a table larger.
+Before each batch it checks that even a batch of new words fits, and otherwise returns what it lacks;
+`encoder_workspace.Workspace` provides it and calls again. Where it stopped stands in `progress`, with sizes beside it.
+"""
+
+import numpy as np
+
+from cs336_lib.bpe.cutting.scan_state import BATCH, POSITION
+from cs336_lib.bpe.cutting.scanner import reset_state, scan
+from cs336_lib.bpe.cutting.special_search import find_special
+from cs336_lib.bpe.encoding.layout import (
+    ANSWER,
+    CAPACITY,
+    DONE,
+    LONGEST,
+    LONGEST_SCANNED,
+    NEXT,
+    PAIR_CAPACITY,
+    PART,
+    SHAPE,
+    TABLE_FULL,
+    WORD_TOO_LONG,
+    WRITTEN,
+)
+from cs336_lib.bpe.encoding.merging import merge_by_heap, merge_by_scanning
+from cs336_lib.bpe.encoding.words import (
+    batch_fits,
+    find_word,
+    hash_words,
+    recall_short,
+    recall_words,
+    remember,
+    write_answer,
+)
+from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, UInt64s, inlined, kernel
+
+_ZERO = np.uint64(0)
+
+
+@kernel
+def encode_parts(
+    text: Bytes,
+    ends: Int64s,
+    part_count: Int,
+    classes: Bytes,
+    special_bytes: Bytes,
+    special_ends: Int64s,
+    first_bytes: Bytes,
+    special_sizes: Int64s,
+    special_ids: Int32s,
+    byte_ids: Int32s,
+    byte_pairs: Int32s,
+    pairs: UInt64s,
+    merged_ids: Int32s,
+    rows: UInt64s,
+    arena: Bytes,
+    pool: Int32s,
+    recent: UInt64s,
+    scan_state: UInt64s,
+    starts: Int64s,
+    keys: UInt64s,
+    answers: UInt64s,
+    unknown: Int64s,
+    new: Int64s,
+    tokens: Int32s,
+    candidates: Int32s,
+    left: Int32s,
+    right: Int32s,
+    heap: UInt64s,
+    progress: Int64s,
+    out: Int32s,
+    written_ends: Int64s,
+) -> Int:
+    """Encode texts that lie one behind the other; each is for itself, as if it were alone.
+
+    The texts end at `ends[0]`, `ends[1]`, ...; the first starts at `progress[NEXT]`. `out` has room for an id for each
+    byte, and one more; `written_ends` gets how many ids there are after each text. The other arguments are tables and
+    scratch of `workspace`.
+
+    Returns DONE, or what to provide before the next call: TABLE_FULL, WORD_TOO_LONG (of `progress[LONGEST]` bytes).
+    """
+    capacity, pair_capacity = progress[CAPACITY], progress[PAIR_CAPACITY]
+    written = progress[WRITTEN]
+    at = progress[NEXT]
+    for part in range(progress[PART], part_count):
+        end = ends[part]
+        while at < end:
+            stretch_end, special_length = find_special(
+                text, at, end, special_bytes, special_ends, first_bytes, special_sizes
+            )
+            while at < stretch_end:
+                reset_state(scan_state, at)
+                count = scan(text, stretch_end, classes, scan_state, starts, 0, BATCH)
+                if np.int64(scan_state[POSITION]) >= stretch_end:
+                    starts[count] = stretch_end
+                else:
+                    count -= 1  # the last word's end isn't known yet: it begins the next batch
+                unknown_count = recall_short(text, starts, count, recent, answers, unknown)
+                longest = hash_words(text, starts, unknown, unknown_count, keys, rows, capacity)
+                stopped = DONE
+                if longest > progress[LONGEST]:
+                    stopped = WORD_TOO_LONG
+                    progress[LONGEST] = longest
+                elif not batch_fits(progress, starts[count] - at):
+                    stopped = TABLE_FULL
+                if stopped != DONE:
+                    progress[PART], progress[NEXT], progress[WRITTEN] = part, at, written
+                    return stopped
+                new_count = recall_words(
+                    text, starts, unknown, unknown_count, keys, rows, capacity, arena, recent, answers, new
+                )
+                for k in range(new_count):
+                    place = new[k]
+                    index = unknown[place]
+                    word = starts[index]
+                    length = starts[index + 1] - word
+                    if length > LONGEST_SCANNED:
+                        continue
+                    row = find_word(text, word, length, keys, place, rows, capacity, arena)
+                    if rows[row + SHAPE] == _ZERO:  # else it came earlier in the batch
+                        id_count = merge_by_scanning(
+                            text,
+                            word,
+                            length,
+                            byte_ids,
+                            byte_pairs,
+                            pairs,
+                            pair_capacity,
+                            merged_ids,
+                            tokens,
+                            candidates,
+                            left,
+                            right,
+                        )
+                        remember(text, word, length, keys, place, row, rows, arena, pool, tokens, id_count, progress)
+                    answers[index] = rows[row + ANSWER]
+                for index in range(count):
+                    if answers[index] != _ZERO:
+                        written = write_answer(answers[index], pool, out, written)
+                    else:
+                        id_count = merge_by_heap(
+                            text,
+                            starts[index],
+                            starts[index + 1] - starts[index],
+                            byte_ids,
+                            pairs,
+                            pair_capacity,
+                            merged_ids,
+                            tokens,
+                            candidates,
+                            left,
+                            right,
+                            heap,
+                        )
+                        for k in range(id_count):
+                            out[written + k] = tokens[k]
+                        written += id_count
+                at = starts[count]
+            if special_length > 0:
+                out[written] = special_id(
+                    text, at, special_length, special_bytes, special_ends, special_sizes[0], special_ids
+                )
+                written += 1
+                at += special_length
+        written_ends[part] = written
+    progress[PART], progress[NEXT], progress[WRITTEN] = part_count, at, written
+    return DONE
+
+
+@inlined
+def special_id(
+    text: Bytes, at: Int, length: Int, special_bytes: Bytes, special_ends: Int64s, count: Int, special_ids: Int32s
+) -> Int:
+    """Id of the special token of this length that stands at `text[at]`."""
+    first = 0
+    for index in range(count):
+        if special_ends[index] - first == length:
+            matched = 0
+            while matched < length and text[at + matched] == special_bytes[first + matched]:
+                matched += 1
+            if matched == length:
+                return np.int64(special_ids[index])
+        first = special_ends[index]
+    return -1

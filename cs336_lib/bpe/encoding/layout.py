@@ -1,0 +1,37 @@
+"""Names for the places in arrays that the encoder's Python half and its kernels share: only numbers, no numba.
+
+The pictures are in `words.py` (rows) and `merging.py` (pairs, candidates).
+"""
+
+# A row of the table of words: LOW and HIGH as in `native.word_rows`, then these.
+SHAPE, ANSWER = 2, 3
+
+LONGEST_RECENT = 7
+"""Bytes of the longest word in the small table of recent words: with its length it fits 64 bits."""
+RECENT_BITS = 14
+"""2**14 rows of 16 bytes: 256 KB."""
+
+ID_BITS, RANK_BITS = 21, 22
+NO_RANK = (1 << RANK_BITS) - 1
+LONGEST_SCANNED = 255
+"""Bytes of the longest word that is merged by scanning, and remembered: its places fit 8 bits."""
+LANES = 16
+"""Candidates are compared this many at a time; the array is filled up to a multiple of it."""
+
+DONE, TABLE_FULL, WORD_TOO_LONG = 0, 1, 2
+"""What `encode_parts` returns."""
+
+(
+    PART,  # which text of several is in hand
+    NEXT,  # where it goes on
+    WRITTEN,  # ids written so far
+    CAPACITY,  # rows of the table
+    USED,  # of which are in use
+    ARENA_SIZE,  # bytes
+    ARENA_USED,
+    POOL_SIZE,  # ids
+    POOL_USED,
+    PAIR_CAPACITY,  # rows of the table of merges
+    LONGEST,  # bytes of the longest word that the scratch arrays hold, or should hold
+) = range(11)
+PROGRESS_WORDS = 11

@@ -1,0 +1,126 @@
+"""Cut a stream of text into blocks that may be encoded one by one, as if the whole had been encoded at once.
+
+The chunks that a caller hands in may end anywhere: inside a word, a special token, a run of spaces, a UTF-8 character.
+The blocks handed out end only where no pre-token and no special token can cross, whatever comes next:
+
+    chunks    |The ca|t sat<|endof|text|>   On|ce upon |a time
+    blocks    |The cat|                 sat<|endoftext|>|   Once upon|     and so on
+
+Memory follows the block size, not the length of the stream; only a single pre-token without an end can make a block
+longer.
+"""
+
+import codecs
+from collections.abc import Iterable, Iterator
+
+import regex
+
+from cs336_lib.bpe.cutting.pattern import PAT
+from cs336_lib.bpe.plain.encoder import escaped_text
+from cs336_lib.bpe.specials import SpecialTokens
+
+BLOCK = 8192  # characters; the ids of a block are a list of about 2,000
+
+# Places between two characters where PAT always starts a pre-token and where the pre-token before looks no further:
+# before the first of some whitespace, after a run of letters, after a run of digits. Not after a symbol (the ' of 's),
+# nor after a space. Searched from the right, for the last such place.
+_PAT_CUT = regex.compile(r"(?r)(?<=\S)(?=\s)|(?<=\p{L})(?=\P{L})|(?<=\p{N})(?=\P{N})")
+
+# What the end of a stream so far may still change: up to three bytes of an unfinished character, read as surrogates.
+UNFINISHED = 4
+
+
+def settled_blocks(
+    chunks: Iterable[str] | Iterable[bytes], specials: SpecialTokens, pattern: str = PAT, block: int = BLOCK
+) -> Iterator[str]:
+    """Regroup chunks into blocks whose ids, one after the other, are the ids of the whole.
+
+    Args:
+        chunks: strings, or bytes (not mixed), of any lengths.
+        specials: the special tokens.
+        pattern: the pre-token pattern; for another than `PAT` only special tokens are known to be safe places.
+        block: characters to gather before looking for a place to cut.
+
+    Yields:
+        Strings that are never empty.
+
+    >>> list(settled_blocks(["The ca", "t sat<|x", "|>  Once"], SpecialTokens(["<|x|>"]), block=1))
+    ['The', ' cat', ' sat<|x|>', '  Once']
+    """
+    held: list[str] = []
+    length, wanted = 0, block
+    for more in _gathered(_decoded(chunks), block):
+        held.append(more)
+        length += len(more)
+        if length < wanted:
+            continue
+        text = escaped_text("".join(held))
+        cut = settled_length(text, specials, pattern == PAT)
+        if cut:
+            yield text[:cut]
+        held = [text[cut:]]
+        length = len(held[0])
+        # Twice what is left over: a pre-token that goes on for a megabyte is looked at a few times, not at every chunk.
+        wanted = max(block, 2 * length)
+    if length:
+        yield escaped_text("".join(held))
+
+
+def settled_length(text: str, specials: SpecialTokens, cut_at_classes: bool = True) -> int:
+    """How many characters of `text` can be encoded now, whatever follows it; 0 if none.
+
+    >>> settled_length("The cat  sat on", SpecialTokens())
+    7
+    """
+    # A special token that starts before the horizon is seen in full, and so is a longer one that starts with it.
+    horizon = len(text) - max(specials.longest - 1, UNFINISHED)
+    start = 0
+    for begin, end in specials.spans(text):
+        if begin >= horizon:
+            break
+        start = end
+    return max(start, last_cut(text, start, horizon)) if cut_at_classes else start
+
+
+def last_cut(text: str, start: int, end: int) -> int:
+    """The last place after `start` and before `end` where a text may be cut for `PAT`; `start` if there is none.
+
+    >>> last_cut("The cat sat", 0, 9)
+    7
+    """
+    found = _PAT_CUT.search(text, start, end) if start + 1 < end else None
+    return found.start() if found and found.start() > start else start
+
+
+def _gathered(chunks: Iterable[str], size: int) -> Iterator[str]:
+    """Regroup strings of any length into ones of about `size`: short ones joined, long ones sliced."""
+    held: list[str] = []
+    length = 0
+    for chunk in chunks:
+        for i in range(0, len(chunk), size):
+            held.append(chunk[i : i + size])
+            length += len(held[-1])
+            # A list of single characters takes more memory than their text: join by number, too.
+            if length >= size or len(held) >= 1024:
+                yield escaped_text("".join(held))
+                held, length = [], 0
+    if held:
+        yield escaped_text("".join(held))
+
+
+def _decoded(chunks: Iterable[str] | Iterable[bytes]) -> Iterator[str]:
+    """Strings as they are; bytes decoded across chunk ends, each byte that is not UTF-8 as one U+DC80..U+DCFF."""
+    if isinstance(chunks, bytes | bytearray | memoryview):
+        raise TypeError(
+            "encode_iterable takes an iterable of strings or of bytes objects, got one bytes object; write [data]"
+        )
+    kind: type | None = None
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    for chunk in chunks:
+        if kind is None:
+            kind = str if isinstance(chunk, str) else bytes
+        if not isinstance(chunk, kind):
+            raise TypeError(f"a chunk must be {kind.__name__} like those before it, got {type(chunk).__name__}")
+        yield chunk if isinstance(chunk, str) else decoder.decode(chunk)
+    if kind is bytes:
+        yield decoder.decode(b"", True)

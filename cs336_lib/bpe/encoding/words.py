@@ -1,0 +1,260 @@
+"""What the compiled encoder knows of words: two tables from the bytes of a word to its ids.
+
+What a word becomes stands in one 64-bit word, its answer; 0 if it isn't known:
+
+    bit  63 .. 48   47 ..... 24   23 ..... 0
+         1          0             id              97 % of words in English are one or two ids
+         2          second id     first id
+         n > 2      place of the n ids in the pool
+
+Words that were seen before are looked up twice. `recent` is small enough to stay in the processor's second cache. It
+has a row for each slot of a hash, holds the last short word that fell there, and answers nine words in ten:
+
+                      KEY                                ANSWER
+    1 to 7 bytes      bytes 0 to 6 | length << 56        1 or 2 ids
+
+The table of words holds all, 32 bytes a row (`native/words.py` explains LOW and HIGH):
+
+                      LOW                 HIGH            SHAPE                    ANSWER
+    1 to 16 bytes     bytes 0 to 7        bytes 8 to 15   length
+    17 to 255 bytes   hash of all bytes   bytes 0 to 7    length | place << 32     `place`: of its bytes in the arena
+    empty row         0                   0               0                        0
+
+A word of more than 255 bytes isn't remembered.
+"""
+
+import numpy as np
+
+from cs336_lib.bpe.cutting.scan_state import BATCH_ROOM
+from cs336_lib.bpe.encoding.layout import (
+    ANSWER,
+    ARENA_SIZE,
+    ARENA_USED,
+    CAPACITY,
+    LONGEST_RECENT,
+    LONGEST_SCANNED,
+    POOL_SIZE,
+    POOL_USED,
+    RECENT_BITS,
+    SHAPE,
+    USED,
+)
+from cs336_lib.bpe.native.intrinsics import load_word, prefetch
+from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, UInt64s, Word, inlined, kernel
+from cs336_lib.bpe.native.word_rows import HIGH, LOW, ROW_WORDS, SHORT_WORD
+from cs336_lib.bpe.native.words import (
+    copy_bytes,
+    first_bytes,
+    first_row,
+    hash_long,
+    hash_short,
+    pack_high,
+    pack_low,
+    row_hash,
+    same_bytes,
+)
+
+_ZERO = np.uint64(0)
+_LENGTH = np.uint64(0xFFFF)
+_PLACE_SHIFT = np.uint64(32)
+_ID = np.uint64(0xFFFFFF)
+_SECOND_SHIFT = np.uint64(24)
+_COUNT_SHIFT = np.uint64(48)
+_POOL_PLACE = np.uint64(0xFFFFFFFFFFFF)
+_TOP_BYTE = np.uint64(56)
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+_SLOT_SHIFT = np.uint64(64 - RECENT_BITS)
+
+
+@inlined
+def recent_key(text: Bytes, at: Int, length: Int) -> Word:
+    """Key of a word of up to 7 bytes; of a longer one, what is no word's key."""
+    return (
+        load_word(text, at) & first_bytes(min(length, LONGEST_RECENT))
+        | np.uint64(min(length, LONGEST_RECENT + 1)) << _TOP_BYTE
+    )
+
+
+@inlined
+def recent_row(key: Word) -> Int:
+    """Offset in `recent` of a key's slot."""
+    return np.int64(key * _MIX >> _SLOT_SHIFT) * 2
+
+
+@inlined
+def recall_short(text: Bytes, starts: Int64s, count: Int, recent: UInt64s, answers: UInt64s, unknown: Int64s) -> Int:
+    """Answers from `recent`; lists the words that it hasn't, and returns their number. No branch depends on text."""
+    unknown_count = np.int64(0)
+    for index in range(count):
+        at = starts[index]
+        key = recent_key(text, at, starts[index + 1] - at)
+        row = recent_row(key)
+        answers[index] = recent[row + 1]
+        unknown[unknown_count] = index
+        unknown_count += np.int64(recent[row] != key)
+    return unknown_count
+
+
+@inlined
+def hash_words(
+    text: Bytes, starts: Int64s, listed: Int64s, count: Int, keys: UInt64s, rows: UInt64s, capacity: Int
+) -> Int:
+    """Keys and hashes of the listed words; fetches their rows. Returns the length of the longest."""
+    longest = 0
+    for place in range(count):
+        at = starts[listed[place]]
+        length = starts[listed[place] + 1] - at
+        if length <= SHORT_WORD:
+            low, high = pack_low(text, at, length), pack_high(text, at, length)
+            hashed = hash_short(low, high, length)
+        else:
+            low, high = hash_long(text, at, length), load_word(text, at)
+            hashed = low
+            longest = max(longest, length)
+        keys[3 * place] = low
+        keys[3 * place + 1] = high
+        keys[3 * place + 2] = hashed
+        prefetch(rows, first_row(hashed, capacity) * ROW_WORDS)
+    return longest
+
+
+@inlined
+def find_word(
+    text: Bytes, at: Int, length: Int, keys: UInt64s, place: Int, rows: UInt64s, capacity: Int, arena: Bytes
+) -> Int:
+    """Offset in `rows` of the row of a word whose keys stand at `place`, or of the empty row where it belongs."""
+    low, high = keys[3 * place], keys[3 * place + 1]
+    index = first_row(keys[3 * place + 2], capacity)
+    while True:
+        row = index * ROW_WORDS
+        shape = rows[row + SHAPE]
+        if (rows[row + LOW] ^ low) | (rows[row + HIGH] ^ high) | ((shape & _LENGTH) ^ np.uint64(length)) == _ZERO:
+            if length <= SHORT_WORD or same_bytes(text, at, arena, np.int64(shape >> _PLACE_SHIFT), length):
+                return row
+        elif shape == _ZERO:
+            return row
+        index = (index + 1) & (capacity - 1)
+
+
+@inlined
+def keep_recent(text: Bytes, at: Int, length: Int, answer: Word, recent: UInt64s) -> None:
+    """Let a short word of one or two ids replace whatever is in its slot."""
+    if length <= LONGEST_RECENT and answer >> _COUNT_SHIFT <= np.uint64(2):
+        key = recent_key(text, at, length)
+        row = recent_row(key)
+        recent[row], recent[row + 1] = key, answer
+
+
+@inlined
+def recall_words(
+    text: Bytes,
+    starts: Int64s,
+    unknown: Int64s,
+    count: Int,
+    keys: UInt64s,
+    rows: UInt64s,
+    capacity: Int,
+    arena: Bytes,
+    recent: UInt64s,
+    answers: UInt64s,
+    new: Int64s,
+) -> Int:
+    """Answers from the table; lists the places in `unknown` of the words that it hasn't, and returns their number.
+
+    Merging has a step of its own so that this loop stays small.
+    """
+    new_count = 0
+    for place in range(count):
+        index = unknown[place]
+        at = starts[index]
+        length = starts[index + 1] - at
+        answer = rows[find_word(text, at, length, keys, place, rows, capacity, arena) + ANSWER]
+        answers[index] = answer
+        if answer == _ZERO:
+            new[new_count] = place
+            new_count += 1
+        else:
+            keep_recent(text, at, length, answer, recent)
+    return new_count
+
+
+@inlined
+def remember(
+    text: Bytes,
+    at: Int,
+    length: Int,
+    keys: UInt64s,
+    place: Int,
+    row: Int,
+    rows: UInt64s,
+    arena: Bytes,
+    pool: Int32s,
+    tokens: Int32s,
+    count: Int,
+    progress: Int64s,
+) -> None:
+    """Enter a word, whose ids are the first `count` of `tokens`, into its row."""
+    answer = np.uint64(count) << _COUNT_SHIFT
+    if count == 1:
+        answer |= np.uint64(tokens[0])
+    elif count == 2:
+        answer |= np.uint64(tokens[0]) | np.uint64(tokens[1]) << _SECOND_SHIFT
+    else:
+        first = progress[POOL_USED]
+        for k in range(count):
+            pool[first + k] = tokens[k]
+        progress[POOL_USED] = first + count
+        answer |= np.uint64(first)
+    shape = np.uint64(length)
+    if length > SHORT_WORD:
+        copy_bytes(text, at, arena, progress[ARENA_USED], length)
+        shape |= np.uint64(progress[ARENA_USED]) << _PLACE_SHIFT
+        progress[ARENA_USED] += length
+    rows[row + LOW] = keys[3 * place]
+    rows[row + HIGH] = keys[3 * place + 1]
+    rows[row + SHAPE] = shape
+    rows[row + ANSWER] = answer
+    progress[USED] += 1
+
+
+@inlined
+def batch_fits(progress: Int64s, size: Int) -> bool:
+    """Whether a batch of new words of `size` bytes in all leaves the table half empty and fits arena and pool."""
+    most = min(size, BATCH_ROOM * LONGEST_SCANNED)
+    return (
+        2 * (progress[USED] + BATCH_ROOM) <= progress[CAPACITY]
+        and progress[ARENA_USED] + most <= progress[ARENA_SIZE]
+        and progress[POOL_USED] + most <= progress[POOL_SIZE]
+    )
+
+
+@inlined
+def write_answer(answer: Word, pool: Int32s, out: Int32s, written: Int) -> Int:
+    """Append the ids of an answer; how many there are now."""
+    count = np.int64(answer >> _COUNT_SHIFT)
+    # Both are written; the second is written over if there is none.
+    out[written] = np.int32(answer & _ID)
+    out[written + 1] = np.int32(answer >> _SECOND_SHIFT & _ID)
+    if count > 2:
+        first = np.int64(answer & _POOL_PLACE)
+        for k in range(count):
+            out[written + k] = pool[first + k]
+    return written + count
+
+
+@kernel
+def move_rows(rows: UInt64s, capacity: Int, larger: UInt64s, larger_capacity: Int) -> Int:
+    """Enter all rows of a table into a larger, empty one; their number."""
+    moved = 0
+    for index in range(capacity):
+        row = index * ROW_WORDS
+        shape = rows[row + SHAPE]
+        if shape != _ZERO:
+            length = np.int64(shape & _LENGTH)
+            place = first_row(row_hash(rows[row + LOW], rows[row + HIGH], length), larger_capacity)
+            while larger[place * ROW_WORDS + SHAPE] != _ZERO:
+                place = (place + 1) & (larger_capacity - 1)
+            for k in range(ROW_WORDS):
+                larger[place * ROW_WORDS + k] = rows[row + k]
+            moved += 1
+    return moved

@@ -1,0 +1,231 @@
+"""Compiled kernels on disk: numba is asked once, later starts load machine code without importing it.
+
+    first call      numba compiles the kernels (seconds)  -> LLVM text -> object code -> cache folder
+    later starts    cache folder -> object code -> llvmlite's linker (milliseconds) -> ctypes functions
+
+This is why a warm call takes a tenth of a second: importing numba and unpickling its own per-function caches would take
+half a second. ctypes calls release the GIL, so threads run kernels side by side.
+
+The file's name is a digest of everything the machine code depends on (see `_key`), so an upgrade never loads stale
+code; a cache folder that can't be written only costs the compile time in each process.
+"""
+
+import ctypes
+import functools
+import hashlib
+import importlib
+import importlib.util
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import cs336_lib
+from cs336_lib.bpe.native.cache import cache_folder, has_cached, read_cached, write_cached
+
+PADDING = 128
+"""Bytes that must be readable behind the end of a text that a kernel gets: kernels load 64 at a time."""
+
+
+class KernelLibrary:
+    """The kernels of one task, compiled together and loaded together.
+
+    Args:
+        name: of the task; used in messages and in the cache.
+        modules: dotted names of the modules that hold the kernels and all that they call; their source is in the key.
+    """
+
+    def __init__(self, name: str, modules: tuple[str, ...]) -> None:
+        self.name = name
+        self.modules = modules
+        self._functions: dict[str, Callable[..., int]] | None = None
+        self._types: dict[str, tuple[int, list[str]]] = {}
+        self._engine: Any = None
+        self._lock = threading.Lock()
+
+    def __getattr__(self, kernel_name: str) -> Callable[..., int]:
+        """A kernel by its name, as a function of numpy arrays, addresses and integers."""
+        if kernel_name.startswith("__"):
+            raise AttributeError(kernel_name)
+        functions = self.load()
+        try:
+            function = functions[kernel_name]
+        except KeyError:
+            raise AttributeError(f"no kernel {kernel_name!r} in {self.name!r}; it has {sorted(functions)}") from None
+        setattr(self, kernel_name, function)
+        return function
+
+    def by_address(self, kernel_name: str) -> Callable[..., int]:
+        """A kernel as a function of addresses and integers alone: nothing is checked, and a call costs a tenth."""
+        self.load()
+        address, argument_types = self._types[kernel_name]
+        unchecked = (ctypes.c_void_p if name.endswith("*") else ctypes.c_int64 for name in argument_types)
+        return ctypes.CFUNCTYPE(ctypes.c_int64, *unchecked)(address)
+
+    def is_ready(self) -> bool:
+        """Whether the kernels can be used without compiling: they are loaded, or wait in the cache folder."""
+        return self._functions is not None or has_cached(self._cache_name())
+
+    def load(self) -> dict[str, Callable[..., int]]:
+        """Load the kernels, compiling them first if the cache folder has no copy.
+
+        Returns:
+            Functions by name. Thread-safe; the work is done once in a process.
+        """
+        with self._lock:
+            if self._functions is None:
+                stored = read_cached(self._cache_name())
+                if stored is None:
+                    stored = self._compile()
+                self._functions = self._link(stored)
+            return self._functions
+
+    @functools.cache  # noqa: B019 - libraries are module constants
+    def _cache_name(self) -> str:
+        return f"kernels-{self.name}-{_key(self.modules)}.bin"
+
+    def _compile(self) -> bytes:
+        print(
+            f"cs336_lib: compiling the {self.name} kernels, once for this version (about 10 s) ...",
+            file=sys.stderr,
+            flush=True,
+        )
+        started = time.perf_counter()
+        stored = _compile_modules(self.modules)
+        if not write_cached(self._cache_name(), stored):
+            print(
+                f"cs336_lib: {cache_folder()} can't be written, so every start compiles anew"
+                f" ({time.perf_counter() - started:.0f} s); set CS336_CACHE_DIR to a folder that can",
+                file=sys.stderr,
+                flush=True,
+            )
+        return stored
+
+    def _link(self, stored: bytes) -> dict[str, Callable[..., int]]:
+        header, _, machine_code = stored.partition(b"\n")
+        self._engine = _execution_engine(machine_code)
+        functions: dict[str, Callable[..., int]] = {}
+        for name, (symbol, argument_types) in json.loads(header).items():
+            prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *map(_argument, argument_types))
+            address = self._engine.get_function_address(symbol)
+            functions[name] = prototype(address)
+            self._types[name] = address, argument_types
+        return functions
+
+
+def _key(modules: tuple[str, ...]) -> str:
+    """Digest of all that the machine code depends on: our source, the compilers and the processor."""
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    parts = [
+        cs336_lib.__version__,
+        sys.implementation.cache_tag,
+        llvmlite.__version__,
+        np.__version__,
+        _numba_version(),
+        llvm.get_process_triple(),
+        llvm.get_host_cpu_name(),
+        llvm.get_host_cpu_features().flatten(),
+    ]
+    digest = hashlib.sha256("\0".join(parts).encode())
+    for module in (*modules, __name__):
+        digest.update(_source(module))
+    return digest.hexdigest()[:24]
+
+
+def _source(module: str) -> bytes:
+    spec = importlib.util.find_spec(module)
+    assert spec is not None and spec.origin is not None, module
+    return Path(spec.origin).read_bytes()
+
+
+def _numba_version() -> str:
+    """What tells numba's releases apart, without the quarter of a second that importing it takes."""
+    if "numba" in sys.modules:
+        folder = Path(sys.modules["numba"].__file__ or "").parent
+    else:
+        spec = importlib.util.find_spec("numba")
+        if spec is None or spec.origin is None:
+            raise ImportError("cs336_lib.bpe compiles its kernels with numba: pip install 'numba>=0.61'")
+        folder = Path(spec.origin).parent
+    return (folder / "_version.py").read_text()
+
+
+def _compile_modules(modules: tuple[str, ...]) -> bytes:
+    """Compile every `@kernel` of the modules.
+
+    Returns:
+        One line of JSON, {name: [symbol, [argument type, ...]]}, then the object code.
+    """
+    import llvmlite.binding as llvm
+
+    kernel_class = importlib.import_module("cs336_lib.bpe.native.types").Kernel
+    manifest = {}
+    linked = None
+    for module in modules:
+        for value in vars(importlib.import_module(module)).values():
+            if isinstance(value, kernel_class) and value.function.__module__ == module:
+                symbol, text = value.compile()
+                manifest[value.name] = [symbol, value.argument_types]
+                compiled = llvm.parse_assembly(text)
+                if linked is None:
+                    linked = compiled
+                else:
+                    linked.link_in(compiled)
+    machine_code = _target_machine().emit_object(linked)
+    return json.dumps(manifest).encode() + b"\n" + machine_code
+
+
+def _target_machine() -> Any:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=3,
+        reloc="default",
+        codemodel="jitdefault",
+        jit=True,
+    )
+
+
+def _execution_engine(machine_code: bytes) -> Any:
+    import llvmlite.binding as llvm
+
+    # numba's entry code names these for reporting an exception. Kernels raise none, but the linker wants an address.
+    for unused in ("numba_gil_ensure", "numba_gil_release"):
+        if llvm.address_of_symbol(unused) is None:
+            llvm.add_symbol(unused, ctypes.cast(ctypes.pythonapi.PyErr_Clear, ctypes.c_void_p).value)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
+    engine.finalize_object()
+    return engine
+
+
+def _argument(type_name: str) -> Any:
+    return _pointer_to(type_name[:-1]) if type_name.endswith("*") else ctypes.c_int64
+
+
+@functools.cache
+def _pointer_to(item_type: str) -> type:
+    """A ctypes argument type that takes a C-contiguous array of that item type, its address as int, or bytes."""
+    dtype = np.dtype(item_type)
+
+    class Pointer(ctypes.c_void_p):
+        @classmethod
+        def from_param(cls, value: Any) -> Any:
+            if isinstance(value, np.ndarray):
+                if value.dtype != dtype or not value.flags.c_contiguous:
+                    raise TypeError(f"kernel wants a contiguous {dtype} array, got {value.dtype}, {value.strides=}")
+                return ctypes.c_void_p(value.ctypes.data)
+            return ctypes.c_void_p.from_param(value)
+
+    return Pointer

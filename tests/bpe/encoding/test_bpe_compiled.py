@@ -1,0 +1,208 @@
+"""The compiled encoder against the definition, and against itself however the work is cut up."""
+
+import functools
+import mmap
+import random
+import threading
+
+import numpy as np
+import pytest
+from bpe_texts import SCRIPTS, SPECIALS, TOKENIZERS, small_tokenizer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cs336_lib.bpe.encoding import workspace as encoder_workspace
+from cs336_lib.bpe.encoding.compiled import CompiledEncoder
+from cs336_lib.bpe.encoding.jobs import cut_before, jobs
+from cs336_lib.bpe.encoding.workspace import MergeTables, Workspace
+from cs336_lib.bpe.plain.definition_encoder import encode_reference, encode_word
+from cs336_lib.bpe.plain.encoder import PlainEncoder, merge_by_heap, merge_by_scanning
+from cs336_lib.bpe.vocabulary import Vocabulary
+
+LETTERS = {i: bytes([i]) for i in range(256)}
+
+
+def vocabulary_of(tokenizer):
+    return Vocabulary(tokenizer.vocab, tokenizer.merges, tokenizer.special_tokens)
+
+
+def compiled(tokenizer):
+    return CompiledEncoder(vocabulary_of(tokenizer))
+
+
+def reference_ids(tokenizer, data):
+    return encode_reference(data, tokenizer.vocab, tokenizer.merges, tokenizer.special_tokens)
+
+
+def random_text(seed, size):
+    """Bytes of many scripts, special tokens, runs, and rubbish."""
+    chooser = random.Random(seed)
+    parts, length = [], 0
+    while length < size:
+        kind = chooser.randrange(10)
+        if kind < 5:
+            script = chooser.choice(SCRIPTS)
+            start = chooser.randrange(len(script))
+            parts.append(script[start : start + chooser.randrange(1, 40)].encode())
+        elif kind < 7:
+            parts.append("".join(chooser.choices("abcdefgh  ", k=chooser.randrange(1, 400))).encode())
+        elif kind == 7:
+            parts.append(chooser.choice(SPECIALS).encode())
+        elif kind == 8:
+            parts.append(chooser.choice([b"a", b" ", b"^", b"\n", "é".encode()]) * chooser.randrange(1, 600))
+        else:
+            parts.append(chooser.randbytes(chooser.randrange(1, 20)))
+        length += len(parts[-1])
+    return b"".join(parts)
+
+
+@functools.cache
+def shared_encoder():
+    return compiled(small_tokenizer())
+
+
+@given(st.integers(0, 10**9), st.integers(0, 3000))
+@settings(max_examples=60)
+def test_equals_the_definition_on_texts_of_many_scripts(seed, size):
+    data = random_text(seed, size)
+    assert shared_encoder().encode(data).tolist() == reference_ids(small_tokenizer(), data)
+
+
+@given(TOKENIZERS, st.text(alphabet="ab c'sé<>", max_size=300))
+def test_equals_the_definition_for_random_tokenizers(tokenizer, text):
+    assert compiled(tokenizer).encode(text.encode()).tolist() == reference_ids(tokenizer, text)
+
+
+@given(st.binary(max_size=200))
+def test_equals_the_definition_on_any_bytes(data):
+    assert shared_encoder().encode(data).tolist() == reference_ids(small_tokenizer(), data)
+
+
+@given(TOKENIZERS, st.binary(min_size=1, max_size=120))
+def test_all_ways_to_merge_a_word_give_the_same_tokens(tokenizer, word):
+    ranks = vocabulary_of(tokenizer).ranks()
+    expected = encode_word(word, ranks)
+    assert merge_by_scanning(word, ranks) == expected
+    assert merge_by_heap(word, ranks) == expected
+
+
+@pytest.mark.parametrize("length", [15, 16, 17, 47, 48, 254, 255, 256, 257, 5000])
+@pytest.mark.parametrize("letters", ["a", "ab", "abcdefghijklmnopqrstuvwxyz"])
+def test_words_around_each_limit_of_the_layout(length, letters):
+    tokenizer = small_tokenizer()
+    chooser = random.Random(length)
+    word = "".join(chooser.choices(letters, k=length)).encode()
+    data = b" ".join([word, word, b"the", word[1:], word])
+    assert shared_encoder().encode(data).tolist() == reference_ids(tokenizer, data)
+
+
+def test_two_merges_with_the_same_result_are_told_apart():
+    vocab = LETTERS | {256: b"ab", 257: b"bc", 258: b"abc", 259: b"xb"}
+    # "abc" is made of a+bc (late) and of ab+c (early).
+    merges = [(b"x", b"b"), (b"b", b"c"), (b"a", b"b"), (b"ab", b"c"), (b"a", b"bc")]
+    vocabulary = Vocabulary(vocab, merges)
+    encoder, plain = CompiledEncoder(vocabulary), PlainEncoder(vocabulary)
+    for text in ("abc", "xbc", "xabc", "abcabc", "aabbcc"):
+        expected = encode_reference(text, vocab, merges)
+        assert encoder.encode(text.encode()).tolist() == plain.encode(text) == expected
+
+
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 65_535, 65_536, 65_537, 65_600, 200_000])
+def test_reads_a_buffer_in_place_and_never_beyond_it(size):
+    data = random_text(size, size)[:size]
+    expected = shared_encoder().encode(data)
+    # The same bytes at the very end of a mapping: a read past the end of its last page would kill the process.
+    pages = -(-max(size, 1) // mmap.PAGESIZE)
+    with mmap.mmap(-1, pages * mmap.PAGESIZE) as mapping:
+        start = len(mapping) - size
+        mapping[start:] = data
+        view = memoryview(mapping)
+        inner = view[start:]
+        assert np.array_equal(shared_encoder().encode(inner), expected)
+        inner.release()
+        view.release()
+
+
+def test_the_number_of_workers_and_the_size_of_blocks_do_not_change_the_ids():
+    data = random_text(3, 3_000_000)
+    expected = shared_encoder().encode(data)
+    for workers in (2, 4):
+        assert np.array_equal(shared_encoder().encode(data, workers), expected)
+    for size, length in ((1, 1500), (1000, 30_000), (1 << 17, 500_000)):
+        blocks = list(shared_encoder().blocks(data[:length], size, 2))
+        assert np.array_equal(np.concatenate(blocks), shared_encoder().encode(data[:length]))
+
+
+def test_texts_of_a_batch_are_each_for_themselves():
+    texts = [random_text(seed, seed * 7 % 900) for seed in range(300)] + [b"", b"<|e", b"nd|>", b""]
+    for workers in (1, 2):
+        ids, ends = shared_encoder().encode_texts(texts, workers)
+        starts = [0, *ends[:-1]]
+        for text, start, end in zip(texts, starts, ends, strict=True):
+            assert np.array_equal(ids[start:end], shared_encoder().encode(text))
+    assert len(ends) == len(texts)
+
+
+def test_a_full_table_of_words_is_emptied_without_changing_the_ids(monkeypatch):
+    monkeypatch.setattr(encoder_workspace, "FIRST_CAPACITY", 4096)
+    monkeypatch.setattr(encoder_workspace, "LAST_CAPACITY", 8192)
+    chooser = random.Random(1)
+    words = ["".join(chooser.choices("abcdefgh", k=chooser.randrange(2, 30))) for _ in range(20_000)]
+    data = " ".join(words).encode()
+    tokenizer = small_tokenizer()
+    workspace = Workspace(MergeTables(vocabulary_of(tokenizer)))
+    first, second = (workspace.encode(data, 0, len(data)) for _ in range(2))
+    assert np.array_equal(first, second)
+    assert first.tolist() == PlainEncoder(vocabulary_of(tokenizer)).encode(data.decode())
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("run", ["a", "^", " ", "\n", "é", "\u3000", "ab", "random letters", "\xff"])
+def test_a_megabyte_without_an_end_is_not_quadratic(run):
+    if run == "random letters":
+        text = "".join(random.Random(0).choices("abcdefghijklmnopqrstuvwxyz", k=1_000_000))
+    else:
+        text = run * (1_000_000 // len(run))
+    data = text.encode("latin-1") if run == "\xff" else text.encode()
+    tokenizer = small_tokenizer()
+    ids = shared_encoder().encode(data)
+    assert tokenizer.decode_bytes(ids) == data
+    short = data[:12_000]
+    plain = PlainEncoder(vocabulary_of(tokenizer)).encode(short.decode("utf-8", "surrogateescape"))
+    assert shared_encoder().encode(short).tolist() == plain
+
+
+def test_threads_share_an_encoder():
+    texts = [random_text(seed, 30_000) for seed in range(8)]
+    expected = [shared_encoder().encode(text) for text in texts]
+    encoder = compiled(small_tokenizer())
+    wrong = []
+
+    def work(index):
+        for _ in range(5):
+            if not np.array_equal(encoder.encode(texts[index]), expected[index]):
+                wrong.append(index)
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@given(st.integers(0, 10**6), st.integers(1, 400))
+def test_jobs_cover_the_buffer_and_cut_only_where_the_ids_allow(seed, size):
+    tokenizer = small_tokenizer()
+    data = random_text(seed, 1500)
+    pieces = list(jobs(data, 0, len(data), size, vocabulary_of(tokenizer).specials.encoded))
+    assert [start for start, _ in pieces] == [0, *(end for _, end in pieces[:-1])][: len(pieces)]
+    assert b"".join(data[start:end] for start, end in pieces) == data
+    ids = [i for start, end in pieces for i in reference_ids(tokenizer, data[start:end])]
+    assert ids == reference_ids(tokenizer, data)
+
+
+def test_a_buffer_without_a_place_to_cut_is_one_job():
+    data = b"a" * 10_000
+    assert cut_before(data, 0, 5000, []) == 0
+    assert list(jobs(data, 0, len(data), 100, [])) == [(0, 10_000)]

@@ -1,0 +1,89 @@
+"""Strings become bytes without a copy, and lists without new integers; neither may show in the ids."""
+
+import sys
+
+import numpy as np
+import pytest
+from bpe_texts import SCRIPTS, small_tokenizer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cs336_lib.bpe import Tokenizer, encoding
+from cs336_lib.bpe.encoding.string_bytes import text_bytes
+from cs336_lib.bpe.encoding.workspace import KERNELS, SMALL, listed
+from cs336_lib.bpe.native.library import KernelLibrary
+
+KINDS = {"ascii": "The cat.\0 ", "latin": "caf\xe9 ", "wide": "\u4f60\u597d ", "astral": "\U0001f600 a"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("repeats", [0, 1, 10_000])
+def test_a_string_gives_its_utf8_bytes_whatever_its_length_and_width(kind, repeats):
+    text = KINDS[kind] * repeats
+    assert bytes(text_bytes(text)) == text.encode()
+
+
+def test_a_long_ascii_string_is_not_copied():
+    view = text_bytes("a" * 100_000)
+    assert isinstance(view, memoryview)
+    assert view.readonly
+
+
+@pytest.mark.parametrize("padding", ["", "x" * 100_000])
+def test_bytes_smuggled_as_surrogates_come_out_as_bytes_at_any_length(padding):
+    assert bytes(text_bytes(padding + "\udcff")) == padding.encode() + b"\xff"
+
+
+@pytest.mark.parametrize("padding", ["", "x" * 100_000])
+def test_a_lone_surrogate_is_named_at_any_length(padding):
+    with pytest.raises(ValueError, match=rf"U\+D800 at character {len(padding)}"):
+        text_bytes(padding + "\ud800")
+
+
+@given(st.lists(st.integers(0, 99_999), max_size=50), st.integers(0, 2_000))
+def test_listed_ids_are_the_ids_as_python_integers(ids, repeats):
+    array = np.array(ids * repeats, np.int32)
+    found = listed(array, np.array(range(100_000), object))
+    assert found == array.tolist()
+    assert all(type(one) is int for one in found[:50])
+
+
+def test_a_list_of_known_ids_takes_eight_bytes_an_id():
+    integers = np.array(range(70_000), object)
+    found = listed(np.full(100_000, 69_999, np.int32), integers)
+    assert all(one is integers[69_999] for one in found)
+    assert sys.getsizeof(found) < 10 * len(found)
+
+
+@pytest.mark.parametrize("size", [30, 50, 1_000, SMALL - 1, SMALL, SMALL + 1, 3 * SMALL])
+def test_texts_of_every_length_get_the_same_ids_from_every_door(size):
+    text = ("".join(SCRIPTS) * (size // 100 + 1))[:size]
+    tokenizer = small_tokenizer()
+    tokenizer.encode_to_array("long enough for the compiled encoder" * 10_000)
+    ids = tokenizer.encode(text)
+    assert ids == tokenizer.encode_to_array(text.encode()).tolist()
+    assert ids == tokenizer.encode_batch([text])[0]
+    assert tokenizer.decode(ids) == text
+
+
+def test_many_short_texts_are_worth_loading_the_compiled_encoder(monkeypatch):
+    KERNELS.load()
+    monkeypatch.setattr(encoding, "WORTH_LOADING", 500)
+    shared = small_tokenizer()
+    tokenizer = Tokenizer(shared.vocab, shared.merges, shared.special_tokens)
+    text = "a text of a little over forty characters, said again"
+    answers = {tuple(tokenizer.encode(text)) for _ in range(20)}
+    assert len(answers) == 1
+    assert tokenizer._encoding._compiled is not None
+
+
+def test_without_kernels_in_the_cache_short_texts_stay_plain_and_the_disk_is_not_asked_each_time(monkeypatch):
+    asked = []
+    monkeypatch.setattr(encoding, "WORTH_LOADING", 500)
+    monkeypatch.setattr(KernelLibrary, "is_ready", lambda self: bool(asked.append(1)))
+    shared = small_tokenizer()
+    tokenizer = Tokenizer(shared.vocab, shared.merges, shared.special_tokens)
+    for _ in range(100):
+        tokenizer.encode("x" * 50)
+    assert tokenizer._encoding._compiled is None
+    assert len(asked) == 10

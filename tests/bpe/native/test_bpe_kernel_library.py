@@ -1,0 +1,209 @@
+"""Kernels are compiled once, kept, and loaded without numba; a bad cache folder costs time and nothing else."""
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cs336_lib
+from cs336_lib.bpe.counting.word_table import COUNTING
+from cs336_lib.bpe.merging.merger import MERGING
+from cs336_lib.bpe.native import cache as cache_folder
+from cs336_lib.bpe.native import library as kernel_library
+from cs336_lib.bpe.native.cache import read_cached, write_cached
+from cs336_lib.bpe.native.library import KernelLibrary
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("CS336_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def tiny() -> KernelLibrary:
+    return KernelLibrary("tiny", ("bpe_tiny_kernels",))
+
+
+def uses_of_tiny(library: KernelLibrary) -> None:
+    values = np.array([1, -2, 2**40], np.int64)
+    assert library.double_all(values, 3) == 3
+    assert values.tolist() == [2, -4, 2**41]
+    assert library.sum_bytes(b"abc", 3) == 97 + 98 + 99
+
+
+def test_kernels_take_arrays_addresses_and_bytes(folder):
+    library = tiny()
+    array = np.array([1, 2, 3], np.uint8)
+    assert library.sum_bytes(array, 3) == 6
+    assert library.sum_bytes(array.ctypes.data, 3) == 6
+    assert library.sum_bytes(b"\1\2\3", 3) == 6
+
+
+def test_first_use_says_what_it_does_and_later_ones_are_silent(folder, capsys):
+    assert not tiny().is_ready()
+    uses_of_tiny(tiny())
+    said = capsys.readouterr()
+    assert re.fullmatch(r"cs336_lib: compiling the tiny kernels, .*\n", said.err)
+    assert said.out == ""
+    assert tiny().is_ready()
+    uses_of_tiny(tiny())
+    assert capsys.readouterr().err == ""
+
+
+def test_wrong_arrays_are_refused_before_they_do_harm(folder):
+    library = tiny()
+    with pytest.raises(Exception, match="wants a contiguous int64 array, got float64"):
+        library.double_all(np.zeros(3), 3)
+    with pytest.raises(Exception, match="wants a contiguous int64 array, got int64"):
+        library.double_all(np.zeros(6, np.int64)[::2], 3)
+    with pytest.raises(AttributeError, match="no kernel 'triple_all' in 'tiny'; it has"):
+        library.triple_all  # noqa: B018
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "flipped", "foreign"])
+def test_a_damaged_copy_is_compiled_anew(folder, damage, capsys):
+    uses_of_tiny(tiny())
+    (stored,) = folder.glob("kernels-tiny-*.bin")
+    content = stored.read_bytes()
+    stored.write_bytes(
+        {
+            "truncated": content[:-100],
+            "empty": b"",
+            "flipped": content[:200] + bytes([content[200] ^ 1]) + content[201:],
+            "foreign": b"not ours",
+        }[damage]
+    )
+    capsys.readouterr()
+    uses_of_tiny(tiny())
+    assert "compiling" in capsys.readouterr().err
+    uses_of_tiny(tiny())
+    assert capsys.readouterr().err == ""
+
+
+def test_a_folder_that_cannot_be_written_only_costs_time(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("CS336_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    uses_of_tiny(tiny())
+    assert "can't be written, so every start compiles anew" in capsys.readouterr().err
+    assert not tiny().is_ready()
+    assert write_cached("name", b"content") is False
+    assert read_cached("name") is None
+
+
+def test_a_full_disk_leaves_nothing_half_written(folder, monkeypatch):
+    def fail(self, content):
+        with self.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    assert write_cached("name", b"content") is False
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda patch: patch.setattr(cs336_lib, "__version__", "99.0"),
+        lambda patch: patch.setattr(kernel_library, "_numba_version", lambda: "99.0"),
+        lambda patch: patch.setattr(np, "__version__", "99.0"),
+        lambda patch: patch.setattr("llvmlite.__version__", "99.0"),
+        lambda patch: patch.setattr("llvmlite.binding.get_host_cpu_name", lambda: "another"),
+        lambda patch: patch.setattr(kernel_library, "_source", lambda module: b"edited " + module.encode()),
+    ],
+    ids=["cs336_lib", "numba", "numpy", "llvmlite", "processor", "source"],
+)
+def test_an_upgrade_never_loads_what_was_compiled_before(folder, change, monkeypatch):
+    before = kernel_library._key(("bpe_tiny_kernels",))
+    assert kernel_library._key(("bpe_tiny_kernels",)) == before
+    change(monkeypatch)
+    assert kernel_library._key(("bpe_tiny_kernels",)) != before
+
+
+@pytest.mark.parametrize("library", [COUNTING, MERGING], ids=lambda library: library.name)
+def test_the_key_covers_every_module_that_kernels_are_made_of(library):
+    for name in library.modules:
+        source = Path(importlib.import_module(name).__file__).read_text()
+        imported = set(re.findall(r"^from (cs336_lib\.bpe\.\w+) import", source, re.MULTILINE))
+        # The table of classes is data that kernels are handed, not code; the cache folder is how it is stored.
+        assert imported <= {*library.modules, "cs336_lib.bpe.native.cache"}, name
+
+
+def test_threads_that_come_at_once_compile_once(folder, capsys):
+    library = tiny()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(uses_of_tiny, [library] * 8))
+    assert capsys.readouterr().err.count("compiling") == 1
+
+
+def test_a_kernel_must_say_that_it_returns_an_integer():
+    kernel_types = importlib.import_module("cs336_lib.bpe.native.types")
+    with pytest.raises(TypeError, match="kernel forgetful must be annotated to return Int"):
+
+        @kernel_types.kernel
+        def forgetful(size: kernel_types.Int):
+            return size
+
+
+def run(script: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path]), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def test_importing_the_room_imports_neither_numba_nor_numpy_nor_torch():
+    assert run("import sys, cs336_lib.bpe; print(*sorted({'numba', 'numpy', 'torch'} & set(sys.modules)))") == ""
+
+
+def test_kernels_that_are_compiled_run_without_numba(folder):
+    uses_of_tiny(tiny())
+    script = (
+        "import sys; from cs336_lib.bpe.native.library import KernelLibrary; "
+        "library = KernelLibrary('tiny', ('bpe_tiny_kernels',)); "
+        "print(library.sum_bytes(b'abc', 3), 'numba' in sys.modules)"
+    )
+    assert run(script) == "294 False"
+
+
+def test_kernels_do_no_harm_to_numba_imported_afterwards(folder):
+    uses_of_tiny(tiny())
+    script = (
+        "from cs336_lib.bpe.native.library import KernelLibrary; "
+        "library = KernelLibrary('tiny', ('bpe_tiny_kernels',)); library.sum_bytes(b'abc', 3)\n"
+        "import numba\n"
+        "@numba.cfunc('int64(int64)')\n"
+        "def fails(x): raise ValueError('as it should')\n"
+        "fails.ctypes(1); print(numba.config.CACHE_DIR == '', library.sum_bytes(b'abc', 3))"
+    )
+    assert run(script) == "True 294"
+
+
+@pytest.mark.parametrize(
+    ("platform", "environment", "expected"),
+    [
+        ("linux", {"HOME": "/home/me"}, "/home/me/.cache/cs336_lib"),
+        ("linux", {"HOME": "/home/me", "XDG_CACHE_HOME": "/fast"}, "/fast/cs336_lib"),
+        ("darwin", {"HOME": "/Users/me"}, "/Users/me/Library/Caches/cs336_lib"),
+        ("linux", {"HOME": "/home/me", "CS336_CACHE_DIR": "/mine"}, "/mine"),
+    ],
+)
+def test_the_folder_is_where_the_platform_keeps_caches(platform, environment, expected, monkeypatch):
+    for name in ("CS336_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "platform", platform)
+    assert cache_folder.cache_folder().as_posix() == expected
