@@ -51,8 +51,8 @@ def launch(playwright, kind):
         pytest.skip(f"no {kind} is installed; set {kind.upper()} to the path of one")
     if kind == "chromium":
         return playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-    # An installed Firefox speaks WebDriver BiDi, not the protocol of Playwright's own build, and may be too old for this
-    # Playwright's dialect of it.
+    # An installed Firefox speaks WebDriver BiDi, not the protocol of Playwright's own build, and may be too old for
+    # this Playwright's dialect of it.
     running = playwright.firefox.launch(executable_path=path, channel="moz-firefox")
     try:
         running.new_context().close()
@@ -72,7 +72,8 @@ def playwright():
 
 # One worker of pytest-xdist has one browser.
 @pytest.fixture(
-    scope="session", params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in ("chromium", "firefox")]
+    scope="session",
+    params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in ("chromium", "firefox")],
 )
 def browser(playwright, request):
     """Each of the two browsers."""
@@ -99,7 +100,9 @@ class Opened:
         self.troubles, self.outside = [], []
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
         self.page.on("console", lambda m: self.troubles.append(m.text) if m.type in ("error", "warning") else None)
-        self.page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else self.outside.append(r.url))
+        self.page.on(
+            "request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else self.outside.append(r.url)
+        )
         self.page.goto(f"file://{pages}/{name}-{theme}.html")
         self.page.wait_for_selector('.cs336-instrument[data-state="ready"]')
         self.page.wait_for_function(

@@ -19,13 +19,23 @@ from cs336_lib.generation import SamplingConfig, distribution
 from cs336_lib.generation.sampling import draw
 from cs336_lib.model import ModelConfig, RotaryEmbedding, TransformerLM
 from cs336_lib.model.config import PRESETS
-from cs336_lib.optim import SGD, cosine_schedule, wsd_schedule, schedules
+from cs336_lib.optim import SGD, cosine_schedule, schedules, wsd_schedule
 from cs336_lib.results import folder
 from cs336_lib.training import RunRecord
 
 TOKENIZERS = ("tales", "tinystories-10k", "owt-32k", "gpt2")
 ASCII = [chr(point) for point in range(0x80)]
-ODD = [*"aaab '' sdmt ll ve re  \n\t\r0129!?-_", "\u0085", "\ufeff", "\u00a0", "\u2028", "\u3000", "\u001c", "e\u0301", "\u0130"]
+ODD = [
+    *"aaab '' sdmt ll ve re  \n\t\r0129!?-_",
+    "\u0085",
+    "\ufeff",
+    "\u00a0",
+    "\u2028",
+    "\u3000",
+    "\u001c",
+    "e\u0301",
+    "\u0130",
+]
 
 
 def random_string(rng):
@@ -38,7 +48,22 @@ def random_string(rng):
     if kind == 1:
         return "".join(rng.choice(ODD) for _ in range(length))
     if kind == 2:
-        pool = ["It's", "we'll", " don't", "the", " bear", "  ", "\n\n", "<|endoftext|>", "123", "4", "naïve", "你好", "😀", "---"]
+        pool = [
+            "It's",
+            "we'll",
+            " don't",
+            "the",
+            " bear",
+            "  ",
+            "\n\n",
+            "<|endoftext|>",
+            "123",
+            "4",
+            "naïve",
+            "你好",
+            "😀",
+            "---",
+        ]
         return "".join(rng.choice(pool) for _ in range(length))
     return "".join(rng.choice(ASCII) if rng.random() < 0.7 else chr(rng.randrange(0xA0, 0x3000)) for _ in range(length))
 
@@ -50,7 +75,10 @@ def random_bytes(rng):
     if kind == 0:
         return rng.randbytes(length)
     if kind == 1:
-        return bytes(rng.choice((0x20, 0x41, 0x27, 0x73, 0x80, 0xA0, 0xBF, 0xC2, 0xE0, 0xED, 0xF0, 0xF4, 0xFF, 0x90)) for _ in range(length))
+        return bytes(
+            rng.choice((0x20, 0x41, 0x27, 0x73, 0x80, 0xA0, 0xBF, 0xC2, 0xE0, 0xED, 0xF0, 0xF4, 0xFF, 0x90))
+            for _ in range(length)
+        )
     data = bytearray(random_string(rng).encode())
     for _ in range(rng.randrange(3)):
         if data:
@@ -150,7 +178,9 @@ def old_split_merges(counts, steps):
                     # Counts of a pair never fall below zero, as in the write-up's trainer, which deletes empty ones.
                     for gone, new in (
                         ((tokens[i - 1], best[0]), (tokens[i - 1], best[0] + best[1])) if i > 0 else (None, None),
-                        ((best[1], tokens[i + 2]), (best[0] + best[1], tokens[i + 2])) if i + 2 < len(tokens) else (None, None),
+                        ((best[1], tokens[i + 2]), (best[0] + best[1], tokens[i + 2]))
+                        if i + 2 < len(tokens)
+                        else (None, None),
                     ):
                         if gone is not None:
                             pairs[gone] = max(0, pairs[gone] - count)
@@ -171,7 +201,9 @@ def training_vectors(tmp_path, count=200):
         path = tmp_path / "corpus.txt"
         path.write_bytes(data)
         merges = train_bpe(path, 256 + 20).merges if data else []
-        words = Counter(m.encode("utf-8", "surrogateescape") for m in regex.findall(PAT, data.decode("utf-8", "surrogateescape")))
+        words = Counter(
+            m.encode("utf-8", "surrogateescape") for m in regex.findall(PAT, data.decode("utf-8", "surrogateescape"))
+        )
         vectors.append(
             {
                 "hex": data.hex(),
@@ -230,7 +262,11 @@ def accounting_vectors(count=400):
                 "autograd": strings(autograd),
                 "memory": [str(x) for x in (memory.parameters, memory.gradients, memory.optimizer, memory.total)],
                 "largest": {
-                    how: [str(acc.max_batch_size(cfg, gb * unit, activations=how)) for gb in (16, 80) for unit in (acc.GB, acc.GIB)]
+                    how: [
+                        str(acc.max_batch_size(cfg, gb * unit, activations=how))
+                        for gb in (16, 80)
+                        for unit in (acc.GB, acc.GIB)
+                    ]
                     for how in ("handout", "autograd")
                 },
                 "default_steps": default,
@@ -305,7 +341,9 @@ def schedule_vectors(monkeypatch, count=4_000):
         stable.append([*each, shape, wsd_schedule(*each, shape=shape)])
     return {
         "cosines": [[x, rounded_cosine(x)] for x in cosines],
-        "cosine": [[*each, value, of_library] for each, value, of_library in zip(settings, exact, library, strict=True)],
+        "cosine": [
+            [*each, value, of_library] for each, value, of_library in zip(settings, exact, library, strict=True)
+        ],
         "wsd": stable,
         "toy": [{"lr": lr, "weights": toy(lr)} for lr in (0, 0.1, 1, 10, 50, 100, 150, 1000)],
     }
@@ -343,7 +381,15 @@ def sampling_vectors(count=300):
         assert probabilities.dtype == torch.float64
         uniform = rng.random()
         drawn = draw(probabilities, torch.tensor([uniform], dtype=torch.float64)).item()
-        vectors.append({"logits": logits[0].tolist(), **setting, "probabilities": probabilities[0].tolist(), "uniform": uniform, "drawn": drawn})
+        vectors.append(
+            {
+                "logits": logits[0].tolist(),
+                **setting,
+                "probabilities": probabilities[0].tolist(),
+                "uniform": uniform,
+                "drawn": drawn,
+            }
+        )
     return vectors
 
 
@@ -388,11 +434,11 @@ def run_vectors():
     return [
         {
             "lr": record.config.lr,
-            "lowest": record.best("valid_loss") if record.best("valid_loss") is not None and math.isfinite(record.best("valid_loss")) else None,
+            "lowest": record.best("valid_loss")
+            if record.best("valid_loss") is not None and math.isfinite(record.best("valid_loss"))
+            else None,
             "points": [len(record.series("valid_loss")[0]), len(record.series("train_loss")[0])],
             "steps": record.series("train_loss")[0][-1:],
         }
         for record in records
     ]
-
-

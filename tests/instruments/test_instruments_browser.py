@@ -108,9 +108,12 @@ def test_tokenizer_by_keyboard_alone(open_page):
     tokenizer = rebuilt("tinystories-10k")
     second = tokenizer.encode("the encyclopedia")[1]
     page.wait_for_function("(id) => document.querySelector('.ci-detail').textContent.includes(`id ${id},`)", arg=second)
-    assert page.evaluate(
-        "document.getElementById(document.activeElement.getAttribute('aria-activedescendant')).getAttribute('aria-selected')"
-    ) == "true"
+    assert (
+        page.evaluate(
+            "document.getElementById(document.activeElement.getAttribute('aria-activedescendant')).getAttribute('aria-selected')"
+        )
+        == "true"
+    )
     assert "merge " in opened.text(".ci-detail")
 
 
@@ -234,20 +237,27 @@ def test_runs_name_the_lowest_loss_and_are_singled_out_by_keys(open_page):
     assert opened.page.locator("[data-series]").count() == options.count() == 14
 
 
-@pytest.mark.parametrize(("name", "box"), [("unicode", "text"), ("bpe", "text"), ("tokenizer", "text"), ("sampling", "text")])
+@pytest.mark.parametrize(
+    ("name", "box"), [("unicode", "text"), ("bpe", "text"), ("tokenizer", "text"), ("sampling", "text")]
+)
 def test_bad_texts_get_a_line_and_the_instrument_lives_on(open_page, name, box):
     opened = open_page(name)
     for script, says in (
         ("'a\\ud800b'", "lone surrogate"),
         ("''", {"unicode": "empty text", "bpe": "no text", "tokenizer": "0 bytes", "sampling": "no text"}[name]),
-        ("'pasted words, and more of them. '.repeat(90000)", "are read" if name in ("unicode", "sampling") else "first 200,000"),
+        (
+            "'pasted words, and more of them. '.repeat(90000)",
+            "are read" if name in ("unicode", "sampling") else "first 200,000",
+        ),
         ("'x'.repeat(300000)", "are read" if name in ("unicode", "sampling") else "first 200,000"),
         ("'\\u0000\\u0007\\uffff'", ""),
     ):
         opened.set_text(box, script)
         opened.says(says)
     opened.set_text(box, "'the bear'")
-    opened.says({"unicode": "", "bpe": "8 bytes, 2 different", "tokenizer": "8 bytes", "sampling": "can be drawn"}[name])
+    opened.says(
+        {"unicode": "", "bpe": "8 bytes, 2 different", "tokenizer": "8 bytes", "sampling": "can be drawn"}[name]
+    )
 
 
 @in_chromium
@@ -319,7 +329,10 @@ def test_the_widgets_module_draws_the_same_and_asks_for_its_data(browser, pages,
             get: (name) => (name === "place" ? place : undefined),
             on: (event, handler) => handlers.add(handler),
             off: (event, handler) => handlers.delete(handler),
-            send: ({ load }) => setTimeout(() => [...handlers].forEach((h) => h({ loaded: load, payload: payloads[load] }))),
+            send: ({ load }) => {
+              const answer = { loaded: load, payload: payloads[load] };
+              setTimeout(() => [...handlers].forEach((handler) => handler(answer)));
+            },
           };
           const widget = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
           widget.default.render({ model, el: document.body });

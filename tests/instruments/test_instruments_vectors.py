@@ -31,7 +31,9 @@ def data_file(tmp_path_factory):
 def run_node(tmp_path, data_file, **given):
     path = tmp_path / "vectors.json"
     path.write_text(json.dumps(given))
-    done = subprocess.run([NODE, HERE / "vectors.mjs", WEB, path, data_file], capture_output=True, text=True, timeout=280)
+    done = subprocess.run(
+        [NODE, HERE / "vectors.mjs", WEB, path, data_file], capture_output=True, text=True, timeout=280
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -104,5 +106,10 @@ def test_lowest_losses_are_those_of_the_records(tmp_path, data_file):
 def test_the_comparison_notices_a_change_of_either_side(tmp_path, data_file):
     given = vectors.training_vectors(tmp_path, count=3)
     given[0]["merges"].reverse()
-    report = run_node(tmp_path, data_file, training=given, rope=[{"x": [1.0, 0.0], "position": 1, "theta": 10.0, "turned": [0.5, 0.5]}])
+    report = run_node(
+        tmp_path,
+        data_file,
+        training=given,
+        rope=[{"x": [1.0, 0.0], "position": 1, "theta": 10.0, "turned": [0.5, 0.5]}],
+    )
     assert report["merges"]["wrong"] and report["RoPE"]["wrong"]

@@ -1,7 +1,7 @@
 """Eight instruments that a reader can turn: the same modules in the rendered book and in a live notebook.
 
-`show` puts one into a page. In a live notebook (JupyterLab, Colab) it is an anywidget; in the book's stored outputs it
-is an empty place with a name, which `book/_static/instruments/boot.js` brings to life, from any folder and offline.
+`display` puts one into a page. In a live notebook (JupyterLab, Colab) it is an anywidget; in the book's stored outputs
+it is an empty place with a name, which `_static/instruments/boot.js` brings to life, from any folder and offline.
 
     web/       ES modules without a build step: a pure half (no page, run in node by the tests) and a drawing half
     bundle     modules -> one classic script for pages (file:// allows no imports) or one module for anywidget
@@ -15,6 +15,6 @@ Nothing is counted twice: the numbers of the pure halves are held to the library
 from __future__ import annotations
 
 from cs336_lib.figures.instruments.catalogue import INSTRUMENTS, Instrument
-from cs336_lib.figures.instruments.widget import show
+from cs336_lib.figures.instruments.widget import display
 
-__all__ = ["INSTRUMENTS", "Instrument", "show"]
+__all__ = ["INSTRUMENTS", "Instrument", "display"]

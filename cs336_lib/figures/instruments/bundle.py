@@ -1,8 +1,8 @@
 """Modules to one script: what a page from file:// and an anywidget can load.
 
-A browser loads no ES module from file://, and anywidget takes a single one. So the modules an instrument imports are put
-one after the other, each in a function of its own, in the order of their imports: no other change, no minifier, no
-node. The sources keep to two forms, which is all that is read here::
+A browser loads no ES module from file://, and anywidget takes a single one. So the modules an instrument imports are
+put one after the other, each in a function of its own, in the order of their imports: no other change, no minifier,
+no node. The sources keep to two forms, which is all that is read here::
 
     import { a, b } from "./utf.mjs";   import * as utf from "./utf.mjs";
     export function a(...)   export class B   export const c =   export async function d

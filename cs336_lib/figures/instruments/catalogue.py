@@ -17,7 +17,7 @@ class Instrument:
         about: what it shows, in a sentence: its text alternative.
         tries: experiments, each a sentence.
         data: names of `data` that it may load.
-        options: names of what `show` may set, such as the suite that is chosen at first.
+        options: names of what `display` may set, such as the suite that is chosen at first.
     """
 
     name: str
@@ -72,8 +72,8 @@ _ALL = (
         "bpe",
         "Byte-pair encoding, a merge at a time",
         "02_bpe_training",
-        "Train on a text of your own: pair counts, the pair that is merged, and the words as they stand after it. Right "
-        "and wrong bookkeeping can be seen side by side.",
+        "Train on a text of your own: pair counts, the pair that is merged, and the words as they stand after it. "
+        "Right and wrong bookkeeping can be seen side by side.",
         (
             "Step through the handout's example: at the first merge two pairs are tied. Which wins, and why?",
             "Choose the trap and make two merges: the old-split trainer merges a pair that no word holds.",
@@ -88,8 +88,10 @@ _ALL = (
         "Type a text and see its tokens under one or two of four tokenizers: this book's three and GPT-2's. Click a "
         "token to see its id, its bytes and the merges that built it.",
         (
-            "Compare the TinyStories tokenizer with OpenWebText's on the story, then on the line of code: the shorter one changes.",
-            "Choose strawberry, three ways: GPT-2 has one token for it behind a space, and three at the start of the text.",
+            "Compare the TinyStories tokenizer with OpenWebText's on the story, then on the line of code: "
+            "the shorter one changes.",
+            "Choose strawberry, three ways: GPT-2 has one token for it behind a space, and three at the "
+            "start of the text.",
             "Type <|endoftext|>, then switch special tokens off: one id becomes several.",
         ),
         ("classes", "tales", "tinystories-10k", "owt-32k", "gpt2"),
@@ -123,8 +125,8 @@ _ALL = (
         "schedule",
         "Learning rates: a schedule, and a toy that decays or leaves",
         "06_training",
-        "The learning rate of each step under a cosine or WSD schedule, and the handout's toy problem at a rate of your "
-        "choice: its loss decays, oscillates or leaves.",
+        "The learning rate of each step under a cosine or WSD schedule, and the handout's toy problem at a rate of "
+        "your choice: its loss decays, oscillates or leaves.",
         (
             "Drag the toy's rate from 10 over 50 and 100 to 1,000: decay, one jump to zero, a swing, and off it goes.",
             "At a rate of 100 the first step changes nothing. At which step does the loss become zero?",
@@ -148,8 +150,8 @@ _ALL = (
         "runs",
         "The runs on record",
         "08_learning_rate",
-        "Loss curves of every run in the records: by suite, learning rate and seed, against steps, tokens or time, with "
-        "the lowest validation loss of each named.",
+        "Loss curves of every run in the records: by suite, learning rate and seed, against steps, tokens or time, "
+        "with the lowest validation loss of each named.",
         (
             "In lr-sweep choose three rates: the smallest, the best, and one that is too large.",
             "Choose leaderboard and switch from steps to time: does the order of the variations change?",

@@ -21,13 +21,13 @@ from cs336_lib.training import RunRecord
 
 STORED = Path(__file__).resolve().parent / "data"
 GATED_LISTS = {"2025": False, "2026": True}
-"""Edition of the assignment -> whether its list of activations has SwiGLU's third matrix and the product of the gate."""
+"""Edition of the assignment -> whether its list of activations has SwiGLU's third matrix and the gate's product."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 @cache
 def classes() -> dict[str, Any]:
-    """Class of every code point, as `regex` sees the pattern's \\p{L}, \\p{N} and \\s, as runs.
+    """Class of every code point, as `regex` sees the letters, numbers and white space of GPT-2's pattern.
 
     Returns:
         `runs`: "length:class" for each run, the length in base 36; 0 other, 1 letter, 2 number, 3 white space.

@@ -8,7 +8,7 @@ from typing import Any
 from cs336_lib.figures.instruments.catalogue import INSTRUMENTS, Instrument
 
 SETTING = "CS336_INSTRUMENTS"
-"""Environment variable: "static" for outputs that are stored (tools and tests set it), "live" or unset for anywidget."""
+"""Environment variable: "static" for outputs that are stored (tools and tests set it), unset for anywidget."""
 
 
 class Place:
@@ -30,7 +30,7 @@ class Place:
         return self.html + (f"<p>{self.hint}</p>" if self.hint else "")
 
 
-def show(name: str, **options: str) -> Any:
+def display(name: str, **options: str) -> Any:
     """Return an instrument to display: the last expression of a cell.
 
     Args:
@@ -44,7 +44,7 @@ def show(name: str, **options: str) -> Any:
     Raises:
         ValueError: there is no such instrument or option; the error lists those there are.
 
-    >>> show("unicorn")
+    >>> display("unicorn")
     Traceback (most recent call last):
     ValueError: no instrument 'unicorn'; there are: unicode, bpe, tokenizer, rope, accounting, schedule, sampling, runs
     """

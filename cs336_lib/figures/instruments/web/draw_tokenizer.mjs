@@ -7,7 +7,7 @@ const NAMES = { tales: "Tales, 1,024", "tinystories-10k": "TinyStories sample, 1
 const PRESETS = {
   "Once upon a time, a naïve little dragon tokenized an encyclopedia.<|endoftext|>": "The sentence of section 3.2",
   "strawberry strawberry Strawberry": "strawberry, three ways",
-  "One sunny morning, a brave little bear went to the forest to find his best friend. \"I can see the river,\" said the bear.\n": "A story",
+  "Once there was a little girl named Lily. She hugged her teddy bear and giggled. \"Yummy!\" said the bunny.\n": "A story",
   "for i in range(10):\n    print(i ** 2)  # squares": "A line of code",
   "Die Katze schläft. 猫は眠っている。 🐈😴": "Other scripts",
   "1 12 123 1234 12345 3.14159": "Numbers",
