@@ -223,12 +223,13 @@ def test_runs_name_the_lowest_loss_and_are_singled_out_by_keys(open_page):
     assert options.count() == len(list(home.iterdir()))
     opened.page.locator("[role=listbox]").focus()
     opened.page.keyboard.press("ArrowDown")
-    opened.says(best[1].replace("-seed", ", seed "))
+    opened.says(best[1].replace("-seed", ", seed ").replace("lr-", "lr "))
     opened.page.keyboard.press("ArrowDown")
     assert options.nth(1).get_attribute("aria-selected") == "true"
     opened.page.locator(".ci-chips button").first.click()
     assert options.count() == 1
     opened.choose("suite", "leaderboard-cpu")
+    assert any(text.startswith("+ Muon, seed 0") for text in options.all_inner_texts())
     for x, unit in (("time", "seconds"), ("tokens", "tokens")):
         opened.choose("x", x)
         assert unit in opened.page.locator(".ci-chart").text_content()

@@ -16,6 +16,7 @@ import regex
 from cs336_lib import results
 from cs336_lib.accounting import DEVICES
 from cs336_lib.bpe import Tokenizer
+from cs336_lib.experiments import SUITES
 from cs336_lib.model.config import PRESETS
 from cs336_lib.training import RunRecord
 
@@ -146,18 +147,24 @@ def runs() -> dict[str, Any]:
 def _run(record: RunRecord, folder: Path) -> dict[str, Any]:
     home = record.folder.relative_to(folder)
     config = record.config
-    name, _, seed = home.name.rpartition("-seed")
     in_suite = home.parts[0] == "experiments"
     return {
         "suite": home.parts[1] if in_suite else "single runs",
-        "name": name if in_suite else home.name,
+        "name": _variations().get(home.name, home.name.partition("-seed")[0]),
         "lr": config.lr,
-        "seed": int(seed) if in_suite else config.seed,
+        "seed": config.seed,
         "status": record.status["status"],
         "device": str(record.environment.get("device", "unknown")),
         "train": _series(record, "train_loss", 4),
         "valid": _series(record, "valid_loss", None),
     }
+
+
+@cache
+def _variations() -> dict[str, str]:
+    """Name of a run's folder -> name of the variation, such as "+ Muon" for "+-Muon-seed0"."""
+    plans = [suite.plan(scale) for suite in SUITES.values() for scale in suite.scales]
+    return {run.config.name: run.variation for plan in plans for run in plan}
 
 
 def _series(record: RunRecord, metric: str, digits: int | None) -> dict[str, list[Any]]:

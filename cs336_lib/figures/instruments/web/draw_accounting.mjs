@@ -91,7 +91,7 @@ export function mount(element, host) {
           devices.filter((each) => each.memory === bytes).map((each) => each.name.replace("NVIDIA ", "")).join(", "),
           ...[list, "autograd"].map((each) => account.maxBatchSize(config, bytes, null, each).toLocaleString("en-US")),
         ]),
-        { caption: "Largest batch that fits, by the handout's list of activations and by what autograd keeps", numeric: [2, 3] },
+        { caption: "Largest batch that fits, by the handout's list of activations and by what autograd keeps", numeric: [2, 3], wide: [1] },
       ),
     );
   }

@@ -104,7 +104,7 @@ export function mount(element, host) {
       runs = payload.runs;
       const names = suites(runs);
       const start = names.find((name) => name.startsWith(element.dataset.suite ?? "lr-sweep")) ?? names[0];
-      const width = slider("Smooth over", { min: 1, max: 30, value: 1, show: (value) => (value === 1 ? "no points" : `${value} points`), name: "smooth", onInput: (value) => ((set.width = value), drawPicture()) });
+      const width = slider("Smoothing", { min: 1, max: 30, value: 1, show: (value) => (value === 1 ? "none" : `${value} points`), name: "smooth", onInput: (value) => ((set.width = value), drawPicture()) });
       place.prepend(
         h("div", { class: "ci-row" }, labeled("Suite", choice(names.map((name) => [name, name]), start, takeSuite, "suite")), labeled("Against", choice([["steps", "steps"], ["tokens", "tokens"], ["time", "time"]], set.x, (value) => ((set.x = value), drawPicture()), "x")), labeled("Loss", choice([["valid", "validation"], ["train", "training"]], set.y, (value) => ((set.y = value), drawPicture()), "y")), width),
         filters,

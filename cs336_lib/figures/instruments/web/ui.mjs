@@ -125,8 +125,8 @@ export function soon(work, wait = 30) {
 
 export const replace = (element, ...children) => element.replaceChildren(...children.flat().filter(Boolean));
 
-export function table(header, rows, { caption = null, numeric = [] } = {}) {
-  const cell = (tag, text, column) => h(tag, { class: numeric.includes(column) ? "ci-number" : null, scope: tag === "th" ? "col" : null }, text);
+export function table(header, rows, { caption = null, numeric = [], wide = [] } = {}) {
+  const cell = (tag, text, column) => h(tag, { class: numeric.includes(column) ? "ci-number" : wide.includes(column) ? "ci-text" : null, scope: tag === "th" ? "col" : null }, text);
   return h(
     "div",
     { class: "ci-scroll", tabindex: "0", role: "region", "aria-label": caption ?? "table" },
