@@ -34,6 +34,8 @@ PAGES = ("book", "notebooks", "_config.yml", "_toc.yml", "CHANGELOG.md", "tools/
 SECONDS = "execution_seconds"
 TIMEOUT = 600
 """Seconds for a cell, as in _config.yml."""
+IN_THE_BROWSER = frozenset({".mjs", ".js", ".css"})
+"""Suffixes of the instruments' sources, which no cell's output depends on."""
 NOT_SOURCE = {"__pycache__", ".ipynb_checkpoints"}
 
 
@@ -47,11 +49,18 @@ def files(names: Iterable[str]) -> list[Path]:
     return sorted(found)
 
 
-def digest(names: Iterable[str]) -> str:
-    """Digest of the names and contents of all files below `names`, of the scale, and of the reader's own text."""
+def digest(names: Iterable[str], without: frozenset[str] = frozenset()) -> str:
+    """Digest of the names and contents of all files below `names`, of the scale, and of the reader's own text.
+
+    Args:
+        names: files and folders of the repository.
+        without: suffixes of files to leave out.
+    """
     settings = [os.environ.get("CS336_SCALE", "quick"), os.environ.get("CS336_TEXT", ""), sys.version]
     state = hashlib.sha256("\0".join(settings).encode())
     for path in files(names):
+        if path.suffix in without:
+            continue
         state.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
     return state.hexdigest()
 
@@ -122,6 +131,13 @@ def execute(cache_folder: Path, kept: Path, library: str) -> None:
             print(f"  {path.relative_to(ROOT)}: {said}", flush=True)
 
 
+def write_instruments(folder: Path) -> None:
+    """Put the instruments' scripts, styles and data beside the book's static files; no node is needed for it."""
+    from cs336_lib.figures.instruments.bundle import write
+
+    write(folder)
+
+
 def sphinx(out: Path, builder: str) -> int:
     """Run jupyter-book with warnings as errors, showing a line a notebook and every warning."""
     command = [
@@ -167,7 +183,7 @@ def main() -> int:
         )
         return 1
     index = build / "html" / "index.html"
-    everything, library = digest(LIBRARY + PAGES), digest(LIBRARY)
+    everything, library = digest(LIBRARY + PAGES), digest(LIBRARY, IN_THE_BROWSER)
     if arguments.builder == "html" and index.exists() and read(build / ".book") == everything:
         print(f"The book is up to date: open {index} or run `make serve`")
         return 0
@@ -179,7 +195,10 @@ def main() -> int:
     started = time.perf_counter()
     scale = os.environ.get("CS336_SCALE", "quick")
     print(f"Building the book at the {scale} scale; every changed notebook is executed", flush=True)
+    os.environ.setdefault("CS336_INSTRUMENTS", "static")
     execute(build / ".jupyter_cache", build / "executed", library)
+    if arguments.builder == "html":
+        write_instruments(build / "html" / "_static" / "instruments")
     if status := sphinx(out, arguments.builder):
         print(
             f"error: the book did not build; the lines above say why ({time.perf_counter() - started:.0f} s)",

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cs336_lib.model.layers import at_least_float32
+
 
 @dataclass(frozen=True)
 class SamplingConfig:
@@ -73,7 +75,7 @@ def distribution(logits: Tensor, config: SamplingConfig, seen: Sequence[Sequence
         seen: ids that occurred so far, by row; used by the penalty alone.
 
     Returns:
-        (B, V) float32, rows sum to 1.
+        (B, V) float32, or float64 when the logits are; rows sum to 1.
 
     >>> logits = torch.tensor([[0.5, 0.3, 0.2]]).log()
     >>> distribution(logits, SamplingConfig(top_p=0.6)).round(decimals=3).tolist()
@@ -81,7 +83,7 @@ def distribution(logits: Tensor, config: SamplingConfig, seen: Sequence[Sequence
     >>> distribution(logits, SamplingConfig(top_k=1)).tolist()
     [[1.0, 0.0, 0.0]]
     """
-    scores = logits.float()
+    scores = logits.to(at_least_float32(logits.dtype))
     if config.repetition_penalty != 1 and seen is not None:
         scores = scores.clone()
         for row, ids in enumerate(seen):

@@ -1,6 +1,7 @@
 """What a reader gets: checks of the rendered pages, run by `make book` after every build."""
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlparse
@@ -99,3 +100,19 @@ def test_the_results_page_shows_tables_and_when_each_page_was_executed(html):
     for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"):
         assert f">notebooks/{path.stem}</span>" in text, "the table of executions lists every page"
     assert "catalogue_page" not in text, "the cells are hidden, their tables are not"
+
+
+def test_every_chapter_brings_its_instrument_with_all_that_it_loads(html, pages):
+    from cs336_lib.figures.instruments import INSTRUMENTS
+    from cs336_lib.figures.instruments.bundle import page_script
+
+    folder = html / "_static/instruments"
+    for name, instrument in INSTRUMENTS.items():
+        page = html / f"notebooks/{instrument.notebook}.html"
+        text = page.read_text(encoding="utf-8")
+        assert f'data-instrument="{name}"' in text and instrument.tries[0][:20] in unescape(text)
+        assert any("instruments/boot.js" in load for load in pages[page].loads)
+        assert any("instruments/instruments.css" in load for load in pages[page].loads)
+        assert (folder / f"{name}.js").read_text(encoding="utf-8") == page_script(name)
+        assert all((folder / f"data-{each}.js").is_file() for each in instrument.data)
+        assert "widget-view+json" not in text, "a stored output must not be a live widget"

@@ -1,0 +1,194 @@
+// Chapter 5: what a model costs.
+import * as account from "./account.mjs";
+import { body, chart, chartWidth, check, choice, COLORS, guarded, h, labeled, numberBox, replace, short, slider, statusLine, table } from "./ui.mjs";
+
+const NAMES = { embedding: "embedding", attention_projections: "attention projections", attention_scores: "attention scores", ffn: "feed-forward network", norms: "norms", lm_head: "output head" };
+const COLOR = { embedding: 5, attention_projections: 0, attention_scores: 1, ffn: 2, norms: 6, lm_head: 3 };
+const FIELDS = [
+  ["vocab_size", "Vocabulary"],
+  ["context_length", "Context, tokens"],
+  ["d_model", "d_model"],
+  ["num_layers", "Layers"],
+  ["num_heads", "Heads"],
+  ["d_ff", "d_ff"],
+];
+
+export function mount(element, host) {
+  const place = body(element);
+  const status = statusLine();
+  let data = null;
+  let config = null;
+  let batch = 1;
+  let steps = null; // null: 20 tokens a parameter
+  let mfu = 0.5;
+  let edition = "2025"; // whose list of activations
+  let device = "h100-sxm";
+  let dtype = "bfloat16";
+  const boxes = {};
+  const results = h("div");
+
+  function bars(parts, color = (name) => COLORS[COLOR[name] ?? 6]) {
+    const most = Math.max(...Object.values(parts).map(Number));
+    const all = Number(account.total(parts));
+    return Object.entries(parts).map(([name, count]) =>
+      h(
+        "div",
+        { class: "ci-bar" },
+        h("span", {}, NAMES[name] ?? name.replaceAll("_", " ")),
+        h("div", { class: "ci-track" }, h("span", { class: "ci-space" }, h("span", { class: "ci-fill", style: `width:${((100 * Number(count)) / most).toFixed(2)}%;background:${color(name)}` })), h("span", {}, `${account.fixed((100 * Number(count)) / all, 2)} %`)),
+      ),
+    );
+  }
+
+  // Exact figures are laid out only while somebody looks at them; what was open stays open.
+  const looked = new Set();
+  function counted(title, parts, unit) {
+    const exact = () => {
+      const rows = Object.entries(parts).map(([name, count]) => [name, account.commas(count)]);
+      rows.push(["total", account.commas(account.total(parts))]);
+      return table(["", unit], rows, { caption: title, numeric: [1] });
+    };
+    const details = h("details", { open: looked.has(unit) }, h("summary", {}, `Exact, in ${unit}`), looked.has(unit) ? exact() : null);
+    details.addEventListener("toggle", () => {
+      if (details.open === looked.has(unit)) return;
+      if (details.open) {
+        looked.add(unit);
+        details.append(exact());
+      } else {
+        looked.delete(unit);
+        details.lastChild.remove();
+      }
+    });
+    return h("div", {}, h("p", { class: "ci-heading" }, title), bars(parts), details);
+  }
+
+  function memory() {
+    const list = data.editions[edition] ? "gated" : "handout";
+    const plain = account.trainingMemory(config, batch, null, list);
+    const kept = account.autogradActivations(config, null, batch);
+    const kinds = [
+      ["parameters", plain.parameters, COLORS[0]],
+      ["gradients", plain.gradients, COLORS[1]],
+      ["AdamW's moments", plain.optimizer, COLORS[2]],
+      [`activations, ${edition} handout's list`, account.total(plain.activations), COLORS[3]],
+    ];
+    const devices = Object.values(data.devices);
+    const largest = Math.max(Number(plain.total), ...devices.map((each) => each.memory));
+    const bar = (parts) => h("div", { class: "ci-stack", "aria-hidden": "true" }, parts.map(([, bytes, color]) => h("span", { style: `width:${((100 * Number(bytes)) / largest).toFixed(2)}%;background:${color}` })));
+    const sizes = [...new Set(devices.map((each) => each.memory))].sort((a, b) => a - b);
+    return h(
+      "div",
+      {},
+      h("p", { class: "ci-heading" }, `Memory of a training step in float32: ${account.size(plain.total)}`),
+      bar(kinds),
+      h("div", { class: "ci-rule", "aria-hidden": "true" }, sizes.map((bytes) => h("span", { style: `left:${((100 * bytes) / largest).toFixed(2)}%` }, `${bytes / 1e9} GB`))),
+      kinds.map(([name, bytes, color]) => h("div", {}, h("span", { class: "ci-key", style: `background:${color}` }), `${name}: ${account.size(bytes)}`)),
+      h("p", { class: "ci-note" }, `What autograd really keeps for the ${config.backend} model: ${account.size(account.total(kept))}.`),
+      table(
+        ["memory", "devices", `${edition} handout's list`, `${config.backend} model`],
+        sizes.map((bytes) => [
+          `${bytes / 1e9} GB`,
+          devices.filter((each) => each.memory === bytes).map((each) => each.name.replace("NVIDIA ", "")).join(", "),
+          ...[list, "autograd"].map((each) => account.maxBatchSize(config, bytes, null, each).toLocaleString("en-US")),
+        ]),
+        { caption: "Largest batch that fits, by the handout's list of activations and by what autograd keeps", numeric: [2, 3], wide: [1] },
+      ),
+    );
+  }
+
+  function time() {
+    const where = data.devices[device];
+    const count = steps ?? account.defaultSteps(config, null, batch);
+    const seconds = account.trainingTime(config, count, batch, where.peaks[dtype], mfu);
+    const days = (part) => account.trainingTime(config, count, batch, where.peaks[dtype], part) / 86400;
+    const points = Array.from({ length: 50 }, (_, i) => [2 * (i + 1), days((i + 1) / 50)]);
+    const tokens = BigInt(count) * BigInt(batch) * BigInt(config.context_length);
+    return h(
+      "div",
+      {},
+      h("p", { class: "ci-heading" }, `Time: ${account.duration(seconds)}`),
+      h("p", { class: "ci-note", "data-seconds": String(seconds) }, `${account.commas(count)} steps of ${account.commas(batch)} × ${account.commas(config.context_length)} = ${account.commas(tokens)} tokens on one ${where.name} at ${+(100 * mfu).toFixed(2)} % of ${where.peaks[dtype] / 1e12} TFLOP/s (${dtype}); ${account.commas(account.roundHalfEven(Number(tokens) / seconds))} tokens per second.`),
+      chart({ label: `Days of training against MFU, from ${short(days(0.02))} at 2 % to ${short(days(1))} at 100 %`, series: [{ name: "days", color: COLORS[0], points }], xLabel: "MFU, percent", yLabel: "days", width: chartWidth(place), height: 190, logY: true, marks: [{ x: 100 * mfu, y: seconds / 86400, color: COLORS[1] }], yRange: [days(1) / 1.3, days(0.02) * 1.3] }),
+    );
+  }
+
+  const update = guarded(status, () => {
+    if (!config) return;
+    const problem = account.configError(config);
+    if (problem) return status.complain(problem + ". The figures below are those of the last possible model.");
+    if (!Number.isSafeInteger(batch) || batch < 1) return status.complain(`batch_size is ${batch}; it must be a whole number, 1 or more.`);
+    if (steps !== null && (!Number.isSafeInteger(steps) || steps < 1)) return status.complain(`steps is ${steps}; it must be a whole number, 1 or more, or empty for 20 tokens per parameter.`);
+    const parameters = account.parameterCount(config);
+    const flops = account.forwardFlops(config);
+    const training = account.total(account.trainingFlops(config));
+    replace(
+      results,
+      h("div", { class: "ci-two" }, counted(`Parameters: ${account.commas(account.total(parameters))}`, parameters, "parameters"), counted(`Forward FLOPs of a sequence: ${short(Number(account.total(flops)))}`, flops, "FLOPs")),
+      h("p", { class: "ci-note" }, `Training, forward and backward: ${account.commas(training)} FLOPs per sequence. AdamW: ${account.commas(account.adamwFlops(config))} per step. Attention scores overtake the feed-forward network at ${account.commas(account.crossingContext(config))} tokens.`),
+      memory(),
+      time(),
+    );
+    status.say(`${account.commas(account.total(parameters))} parameters, heads of ${config.d_model / config.num_heads} channels.`);
+  });
+
+  function take(preset) {
+    config = { ...data.presets[preset] };
+    const named = Object.keys(data.editions).find((each) => preset.endsWith(`-${each}`));
+    if (named) editions.value = edition = named;
+    for (const [name] of FIELDS) boxes[name].value = config[name];
+    for (const [name, select] of Object.entries(selects)) select.value = config[name];
+    for (const [name, box] of Object.entries(switches)) box.querySelector("input").checked = config[name];
+    contextSlider.set(Math.log2(config.context_length));
+    layerSlider.set(config.num_layers);
+    update();
+  }
+
+  const set = (name) => (value) => {
+    config[name] = value;
+    if (name === "context_length" && value >= 1) contextSlider.set(Math.log2(value));
+    if (name === "num_layers" && value >= 1) layerSlider.set(value);
+    update();
+  };
+  for (const [name] of FIELDS) boxes[name] = numberBox("", (value) => set(name)(value), { step: 1, name });
+  const pick = (name, options) => choice(options.map((value) => [value, value]), options[0], (value) => set(name)(value), name);
+  const selects = { ffn: pick("ffn", ["swiglu", "silu"]), norm: pick("norm", ["pre", "post", "none"]), position: pick("position", ["rope", "none"]), backend: pick("backend", ["reference", "fast"]) };
+  const switches = { tie_embeddings: check("tied embeddings", false, (on) => set("tie_embeddings")(on), "tie_embeddings"), qk_norm: check("QK-norm", false, (on) => set("qk_norm")(on), "qk_norm") };
+  const contextSlider = slider("Context", { min: 4, max: 17, step: 1, value: 10, show: (value) => `${Math.round(2 ** value).toLocaleString("en-US")} tokens`, name: "context", onInput: (value) => { boxes.context_length.value = 2 ** value; config.context_length = 2 ** value; update(); } });
+  const layerSlider = slider("Layers", { min: 1, max: 96, value: 12, name: "layers", onInput: (value) => { boxes.num_layers.value = value; config.num_layers = value; update(); } });
+  const batchSlider = slider("Batch", { min: 0, max: 10, value: 0, show: (value) => (value ? `${2 ** value} sequences` : "1 sequence"), name: "batch", onInput: (value) => { batch = 2 ** value; batchBox.value = batch; update(); } });
+  const batchBox = numberBox(1, (value) => ((batch = value), value >= 1 && batchSlider.set(Math.log2(value)), update()), { step: 1, name: "batch_size" });
+  const mfuSlider = slider("MFU", { min: 1, max: 100, value: 50, show: (value) => `${value} %`, name: "mfu", onInput: (value) => ((mfu = value / 100), update()) });
+  const stepBox = numberBox("", (value) => ((steps = stepBox.value.trim() === "" ? null : value), update()), { step: 1, name: "steps" });
+  stepBox.placeholder = "20 tokens per parameter";
+
+  const editions = choice([["2025", "2025"]], edition, (value) => ((edition = value), update()), "edition");
+  status.say("Loading the presets …");
+  host.load("accounting").then(
+    guarded(status, (payload) => {
+      data = payload;
+      const start = "gpt2-xl" in data.presets ? "gpt2-xl" : Object.keys(data.presets)[0];
+      editions.replaceChildren(...Object.keys(data.editions).map((each) => h("option", { value: each, selected: each === edition }, each)));
+      const presets = choice(Object.keys(data.presets).map((name) => [name, name]), start, take, "preset");
+      const dtypes = choice([], dtype, (value) => ((dtype = value), update()), "dtype");
+      const chooseDevice = (name) => {
+        device = name;
+        const known = Object.keys(data.devices[name].peaks);
+        if (!known.includes(dtype)) dtype = known.includes("bfloat16") ? "bfloat16" : "float16";
+        dtypes.replaceChildren(...known.map((each) => h("option", { value: each, selected: each === dtype }, each)));
+        update();
+      };
+      const devices = choice(Object.entries(data.devices).map(([key, { name }]) => [key, name]), device, chooseDevice, "device");
+      place.prepend(
+        h("div", { class: "ci-row" }, labeled("Model", presets), contextSlider, layerSlider),
+        h("div", { class: "ci-row ci-narrow" }, FIELDS.map(([name, text]) => labeled(text, boxes[name]))),
+        h("div", { class: "ci-row" }, labeled("Feed-forward", selects.ffn), labeled("Norm", selects.norm), labeled("Positions", selects.position), labeled("Backend", selects.backend), switches.tie_embeddings, switches.qk_norm),
+        h("div", { class: "ci-row" }, labeled("Batch size", batchBox), batchSlider, labeled("Steps", stepBox), labeled("Handout's list of", editions)),
+        h("div", { class: "ci-row" }, labeled("Device", devices), labeled("Type of the products", dtypes), mfuSlider),
+      );
+      take(start);
+      chooseDevice(device);
+    }),
+    (error) => status.complain(error.message),
+  );
+  place.append(status.line, results);
+}

@@ -1,0 +1,118 @@
+// Chapters 8 to 10: the explorer of the runs on record.
+import { curve, lowest, ratesOf, seedsOf, select, suites } from "./runs.mjs";
+import { body, chart, chartWidth, choice, COLORS, guarded, h, labeled, onResize, replace, short, slider, statusLine, unique } from "./ui.mjs";
+
+const UNITS = { steps: "step", tokens: "tokens", time: "seconds of training" };
+
+export function mount(element, host) {
+  const place = body(element);
+  const status = statusLine();
+  let runs = [];
+  const set = { suite: null, rates: [], seeds: [], x: "steps", y: "valid", width: 1 };
+  let single = null; // index into the shown runs
+  let shown = [];
+  const picture = h("div");
+  const filters = h("div");
+  const list = h("div", { class: "ci-list", role: "listbox", tabindex: "0", "aria-label": "Runs: arrow keys single one out" });
+  const prefix = unique("run");
+
+  const nameOf = (run) => `${run.name}, seed ${run.seed}`;
+  const color = (run) => COLORS[[...new Set(shown.map((each) => each.name))].indexOf(run.name) % COLORS.length];
+
+  function chips(title, values, chosen, show) {
+    if (values.length < 2) return null;
+    const keys = values.map((value) =>
+      h("button", { type: "button", "aria-pressed": String(chosen.includes(value)), onclick: () => { chosen.includes(value) ? chosen.splice(chosen.indexOf(value), 1) : chosen.push(value); keys[values.indexOf(value)].setAttribute("aria-pressed", String(chosen.includes(value))); single = null; update(); } }, show(value)),
+    );
+    return h("fieldset", {}, h("legend", {}, `${title}: none pressed shows all`), h("div", { class: "ci-chips" }, keys));
+  }
+
+  function drawPicture() {
+    const series = shown.map((run, i) => ({ name: String(i), color: color(run), points: curve(run, set.x, set.y, set.width), faint: single !== null && single !== i, strong: single === i, dashed: run.seed % 2 === 1 }));
+    const values = series.flatMap((line) => line.points.map((point) => point[1])).sort((a, b) => a - b);
+    const top = values.length ? Math.max(values[Math.floor(values.length * 0.97)], values[0] + 0.1) : 1;
+    const ends = shown.flatMap((run, i) => {
+      const last = series[i].points.at(-1);
+      return run.status === "diverged" && last ? [{ x: last[0], y: last[1], color: series[i].color }] : [];
+    });
+    replace(picture, chart({ label: `Loss curves of ${shown.length} runs of ${set.suite}`, series, xLabel: UNITS[set.x], yLabel: set.y === "valid" ? "validation loss, nats per token" : "training loss, nats per token", width: chartWidth(place), height: 330, yRange: values.length ? [values[0] - 0.05 * (top - values[0]), top] : undefined, ends, onPoint }));
+  }
+
+  function singleOut(index, point = null) {
+    if (index === single && !point) return;
+    const changed = index !== single;
+    single = index;
+    if (changed) {
+      [...picture.querySelectorAll("[data-series]")].forEach((path) => {
+        const mine = Number(path.dataset.series) === index;
+        path.setAttribute("opacity", index === null || mine ? 1 : 0.22);
+        path.setAttribute("stroke-width", mine ? 3 : 1.8);
+      });
+      [...list.children].forEach((row, i) => row.setAttribute("aria-selected", String(i === index)));
+      if (index === null) list.removeAttribute("aria-activedescendant");
+      else list.setAttribute("aria-activedescendant", `${prefix}-${index}`);
+    }
+    if (index === null) return summary();
+    const run = shown[index];
+    const least = lowest(run);
+    status.say(`${nameOf(run)}: lowest validation loss ${least === null ? "none" : least.toFixed(4)}${run.status === "diverged" ? "; it diverged" : ""}; learning rate ${run.lr}; ${run.device}${point ? `. Here: ${short(point[0])} ${UNITS[set.x]}, loss ${point[1].toFixed(3)}` : ""}.`);
+  }
+  const onPoint = (name, point) => singleOut(name === null ? null : Number(name), point);
+
+  function summary() {
+    const finished = shown.filter((run) => lowest(run) !== null && run.status !== "diverged");
+    if (!finished.length) return status.say(shown.length ? "None of these runs has a validation loss." : "No run matches: press fewer of the choices.");
+    const best = finished.reduce((a, b) => (lowest(b) < lowest(a) ? b : a));
+    status.say(`${shown.length} runs. The lowest: ${nameOf(best)}, ${lowest(best).toFixed(4)} nats per token.`);
+  }
+
+  const update = guarded(status, () => {
+    shown = select(runs, set).sort((a, b) => (lowest(a) ?? Infinity) - (lowest(b) ?? Infinity));
+    if (single !== null && single >= shown.length) single = null;
+    drawPicture();
+    replace(
+      list,
+      shown.map((run, i) => {
+        const least = lowest(run);
+        return h("div", { class: "ci-option", role: "option", id: `${prefix}-${i}`, "aria-selected": String(i === single), onclick: () => singleOut(i), onpointerenter: () => singleOut(i) }, h("span", {}, h("span", { class: "ci-key", style: `background:${color(run)}` }), nameOf(run)), h("span", { class: "ci-number" }, least === null ? "no evaluation" : least.toFixed(4), run.status === "finished" ? "" : ` (${run.status})`));
+      }),
+    );
+    summary();
+  });
+
+  list.addEventListener("keydown", (event) => {
+    const to = { ArrowDown: (single ?? -1) + 1, ArrowUp: (single ?? 1) - 1, Home: 0, End: shown.length - 1, Escape: null }[event.key];
+    if (to === undefined || !shown.length) return;
+    event.preventDefault();
+    singleOut(to === null ? null : Math.max(0, Math.min(shown.length - 1, to)));
+    list.children[single]?.scrollIntoView({ block: "nearest" });
+  });
+  list.addEventListener("pointerleave", () => singleOut(null));
+
+  function takeSuite(suite) {
+    Object.assign(set, { suite, rates: [], seeds: [] });
+    single = null;
+    const all = runs.filter((run) => run.suite === suite);
+    replace(filters, chips("Learning rate", ratesOf(all), set.rates, String), chips("Seed", seedsOf(all), set.seeds, String));
+    update();
+  }
+
+  status.say("Loading the records …");
+  place.append(status.line);
+  host.load("runs").then(
+    guarded(status, (payload) => {
+      runs = payload.runs;
+      const names = suites(runs);
+      const start = names.find((name) => name.startsWith(element.dataset.suite ?? "lr-sweep")) ?? names[0];
+      const width = slider("Smoothing", { min: 1, max: 30, value: 1, show: (value) => (value === 1 ? "none" : `${value} points`), name: "smooth", onInput: (value) => ((set.width = value), drawPicture()) });
+      place.prepend(
+        h("div", { class: "ci-row" }, labeled("Suite", choice(names.map((name) => [name, name]), start, takeSuite, "suite")), labeled("Against", choice([["steps", "steps"], ["tokens", "tokens"], ["time", "time"]], set.x, (value) => ((set.x = value), drawPicture()), "x")), labeled("Loss", choice([["valid", "validation"], ["train", "training"]], set.y, (value) => ((set.y = value), drawPicture()), "y")), width),
+        filters,
+      );
+      place.append(picture, h("p", { class: "ci-note" }, "Lowest validation loss first. Solid and dashed: seeds. A cross: stopped as diverged."), list);
+      takeSuite(start);
+      onResize(element, drawPicture);
+    }),
+    (error) => status.complain(error.message),
+  );
+}

@@ -1,0 +1,346 @@
+"""The instruments in Chromium and Firefox: a reader types, drags, presses keys, and reads the library's numbers."""
+
+import math
+
+import pytest
+from instrument_vectors import TOKENIZERS, rebuilt
+
+from cs336_lib import accounting as acc
+from cs336_lib.figures.instruments import INSTRUMENTS
+from cs336_lib.model import ModelConfig
+from cs336_lib.optim import cosine_schedule
+from cs336_lib.results import folder
+from cs336_lib.training import RunRecord
+
+in_chromium = pytest.mark.xdist_group("chromium")
+every_instrument = pytest.mark.parametrize("name", INSTRUMENTS)
+
+
+@every_instrument
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_starts_with_something_to_see_and_fits_a_phone(open_page, name, theme):
+    opened = open_page(name, theme, 1000)
+    for width in (1000, 390, 320):
+        opened.page.set_viewport_size({"width": width, "height": 900})
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert len(opened.text(".ci-body")) > 100
+        assert not opened.page.locator(".ci-wrong").count()
+
+
+@every_instrument
+def test_without_javascript_the_place_says_what_it_is(browser, pages, name):
+    if browser.kind == "firefox":
+        pytest.skip("Playwright can't switch JavaScript off in an installed Firefox")
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"file://{pages}/{name}-light.html")
+    text = page.locator(".cs336-instrument").inner_text()
+    assert INSTRUMENTS[name].about in text and "figures of this page" in text
+    context.close()
+
+
+def test_unicode_bits_and_broken_bytes(open_page):
+    opened = open_page("unicode")
+    opened.fill("text", "你")
+    opened.page.wait_for_function("document.querySelector('[name=bytes]').value === 'E4 BD A0'")
+    assert "111001001011110110100000" in opened.text("tbody").replace(" ", "").replace("\n", "")
+    opened.fill("bytes", "C0 80")
+    opened.says("overlong: a shorter form exists", 1)
+    opened.fill("bytes", "ED A0 80")
+    opened.says("surrogate: reserved for UTF-16", 1)
+    assert opened.text(".ci-read") == "\ufffd" * 3
+    opened.fill("bytes", "61")
+    opened.page.get_by_role("button", name="bit 1 of byte 1").click()
+    opened.says("UTF-8 never uses" if 0xE1 >= 0xF5 else "more bytes can complete it", 1)
+
+
+def test_bpe_steps_ties_and_the_trap(open_page):
+    opened = open_page("bpe")
+    opened.press("Step")
+    opened.says("Merge 1: s + t, 9 times, tied with 1 other")
+    for _ in range(5):
+        opened.press("Step")
+    merges = [line.split(" (")[0] for line in opened.text("ol.ci-steps").splitlines()]
+    assert merges == [
+        "1. s + t → st",
+        "2. e + st → est",
+        "3. o + w → ow",
+        "4. l + ow → low",
+        "5. w + est → west",
+        "6. n + e → ne",
+    ]
+    opened.choose("preset", "trap")
+    opened.press("Step")
+    opened.press("Step")
+    right, wrong = (opened.page.locator("ol.ci-steps").nth(i).inner_text() for i in (0, 1))
+    assert "ab + ab → abab" in right and "no word holds" not in right
+    assert "b + ab → bab" in wrong and "no word holds this pair" in wrong
+    opened.press("Run 200 merges")
+    opened.says("no pair is left")
+
+
+def test_tokenizer_gives_the_librarys_ids(open_page):
+    opened = open_page("tokenizer")
+    for text in ("The little bear's naïve \u0085 hat,  123 \n\n 你好 😀<|endoftext|>!", "<|endoftext|><|endoftext|>"):
+        opened.fill("text", text)
+        for name in TOKENIZERS:
+            opened.choose("first", name)
+            wanted = " ".join(map(str, rebuilt(name).encode(text)))
+            opened.page.wait_for_function(
+                "(ids) => document.querySelector('[data-ids]').dataset.ids === ids", arg=wanted, timeout=15_000
+            )
+    opened.page.get_by_text("special tokens count").click()
+    opened.page.wait_for_function("document.querySelector('[data-ids]').dataset.ids.split(' ').length > 6")
+
+
+def test_tokenizer_by_keyboard_alone(open_page):
+    opened = open_page("tokenizer")
+    page = opened.page
+    page.locator("[name=text]").focus()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("the encyclopedia")
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.getAttribute('role')") == "listbox":
+            break
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    tokenizer = rebuilt("tinystories-10k")
+    second = tokenizer.encode("the encyclopedia")[1]
+    page.wait_for_function("(id) => document.querySelector('.ci-detail').textContent.includes(`id ${id},`)", arg=second)
+    assert (
+        page.evaluate(
+            "document.getElementById(document.activeElement.getAttribute('aria-activedescendant')).getAttribute('aria-selected')"
+        )
+        == "true"
+    )
+    assert "merge " in opened.text(".ci-detail")
+
+
+def test_tokenizer_tells_of_the_browsers_own_pattern(open_page):
+    opened = open_page("tokenizer")
+    opened.page.get_by_role("button", name="own pattern").click()
+    opened.page.get_by_text("U+FEFF", exact=False).first.wait_for(timeout=20_000)
+
+
+def test_rope_depends_on_the_distance_alone(open_page):
+    opened = open_page("rope")
+    before = opened.status().split("inner product ")[1].rstrip(".")
+    opened.press("Both 100 on")
+    opened.says("the same distance as before, and the same product")
+    assert opened.status().split("inner product ")[1].startswith(before)
+    opened.slide("n", 109)
+    opened.says("key at 109, distance 3")
+    assert not opened.status().split("inner product ")[1].startswith(before)
+
+
+@pytest.mark.parametrize("preset", ["gpt2-xl", "tinystories-17m"])
+def test_accounting_shows_the_librarys_figures(open_page, preset):
+    opened = open_page("accounting")
+    opened.choose("preset", preset)
+    opened.fill("context_length", "16384")
+    opened.fill("batch_size", "2")
+    opened.fill("steps", "400000")
+    opened.choose("device", "a100-80gb")
+    opened.choose("dtype", "float32")
+    cfg = ModelConfig.preset(preset).replace(context_length=16_384)
+    opened.page.locator("summary").nth(0).click()
+    opened.page.locator("summary").nth(1).click()
+    text = opened.text(".ci-body").replace("\t", " ")
+    for counts in (acc.parameter_count(cfg), acc.forward_flops(cfg)):
+        for name, count in counts.items():
+            assert f"{name} {count:,}" in text.replace("\n", " ")
+    memory = acc.training_memory(cfg, 2)
+    assert acc.report.size(memory.total) in text and acc.report.size(memory.activations.total) in text
+    seconds = acc.training_time(cfg, 400_000, 2, "a100-80gb", dtype="float32")
+    assert f"Time: {acc.report.duration(seconds)}" in text
+    assert float(opened.page.locator("[data-seconds]").get_attribute("data-seconds")) == seconds
+
+
+def test_accounting_names_what_is_impossible_and_goes_on(open_page):
+    opened = open_page("accounting")
+    opened.fill("d_model", "1024")
+    opened.says("num_heads is 25, which does not divide d_model = 1024")
+    opened.fill("num_heads", "16")
+    opened.says("heads of 64 channels")
+    for bad in ("", "NaN", "-3", "1e400", "12.5", "x"):
+        opened.fill("num_layers", bad)
+        opened.says("num_layers is ")
+    opened.fill("num_layers", "2")
+    opened.says("parameters, heads of")
+    for box, bad in (("batch_size", "0"), ("steps", "1.5")):
+        opened.fill(box, bad)
+        opened.says(f"{box} is ")
+        opened.fill(box, "1")
+        opened.says("parameters, heads of")
+
+
+def test_schedule_and_toy(open_page):
+    opened = open_page("schedule")
+    for step in (0, 50, 100, 777, 1000):
+        opened.slide("at", step)
+        opened.says(f"Step {step:,}:")
+        shown = float(opened.status().split(": ")[1].split(". The run")[0])
+        assert math.isclose(shown, cosine_schedule(step, 1e-3, 1e-4, 100, 1000), rel_tol=3e-16)
+    opened.fill("end", "2000")
+    opened.says("the schedule ends after the run")
+    for rate, verdict in (("10", "decays"), ("90", "oscillates"), ("100", "swings"), ("1000", "leaves")):
+        opened.fill("lr", rate)
+        opened.says(verdict, 1)
+    opened.fill("lr", "nan")
+    opened.says("must be a number", 1)
+    opened.fill("warmup", "3000")
+    opened.says("less than warmup_steps")
+    opened.fill("warmup", "10")
+    opened.says("Step 1,000")
+
+
+def test_sampling_draws_by_hand_and_repeats_at_temperature_zero(open_page):
+    opened = open_page("sampling")
+    opened.says("tokens can be drawn")
+    opened.slide("top-k", 5)
+    opened.says("5 of 1,024 tokens")
+    opened.page.locator(".ci-pick").first.click()
+    opened.page.get_by_text("1 tokens drawn").wait_for()
+    opened.slide("temperature", 0)
+    stories = []
+    for _ in range(2):
+        opened.press("Begin again")
+        opened.page.get_by_text("Nothing drawn yet").wait_for()
+        for _ in range(6):
+            opened.press("Draw a token")
+        opened.page.get_by_text("6 tokens drawn").wait_for()
+        stories.append(opened.text(".ci-story"))
+    assert stories[0] == stories[1] and len(stories[0]) > len("Once upon a time, there was a") + 6
+
+
+def test_runs_name_the_lowest_loss_and_are_singled_out_by_keys(open_page):
+    opened = open_page("runs")
+    home = folder() / "experiments/lr-sweep-cpu"
+    best = min((r.best("valid_loss"), r.folder.name) for p in home.iterdir() if (r := RunRecord(p)).best() is not None)
+    opened.says(f"{best[0]:.4f} nats per token")
+    options = opened.page.locator("[role=option]")
+    assert options.count() == len(list(home.iterdir()))
+    opened.page.locator("[role=listbox]").focus()
+    opened.page.keyboard.press("ArrowDown")
+    opened.says(best[1].replace("-seed", ", seed ").replace("lr-", "lr "))
+    opened.page.keyboard.press("ArrowDown")
+    assert options.nth(1).get_attribute("aria-selected") == "true"
+    opened.page.locator(".ci-chips button").first.click()
+    assert options.count() == 1
+    opened.choose("suite", "leaderboard-cpu")
+    assert any(text.startswith("+ Muon, seed 0") for text in options.all_inner_texts())
+    for x, unit in (("time", "seconds"), ("tokens", "tokens")):
+        opened.choose("x", x)
+        assert unit in opened.page.locator(".ci-chart").text_content()
+    opened.choose("y", "train")
+    opened.slide("smooth", 10)
+    assert opened.page.locator("[data-series]").count() == options.count() == 14
+
+
+@pytest.mark.parametrize(
+    ("name", "box"), [("unicode", "text"), ("bpe", "text"), ("tokenizer", "text"), ("sampling", "text")]
+)
+def test_bad_texts_get_a_line_and_the_instrument_lives_on(open_page, name, box):
+    opened = open_page(name)
+    for script, says in (
+        ("'a\\ud800b'", "lone surrogate"),
+        ("''", {"unicode": "empty text", "bpe": "no text", "tokenizer": "0 bytes", "sampling": "no text"}[name]),
+        (
+            "'pasted words, and more of them. '.repeat(90000)",
+            "are read" if name in ("unicode", "sampling") else "first 200,000",
+        ),
+        ("'x'.repeat(300000)", "are read" if name in ("unicode", "sampling") else "first 200,000"),
+        ("'\\u0000\\u0007\\uffff'", ""),
+    ):
+        opened.set_text(box, script)
+        opened.says(says)
+    opened.set_text(box, "'the bear'")
+    opened.says(
+        {"unicode": "", "bpe": "8 bytes, 2 different", "tokenizer": "8 bytes", "sampling": "can be drawn"}[name]
+    )
+
+
+@in_chromium
+@pytest.mark.parametrize("name", ["bpe", "tokenizer", "runs", "unicode"])
+def test_it_works_by_touch(chromium, pages, name):
+    from conftest import Opened
+
+    opened = Opened(chromium, pages, name, "light", 390, has_touch=True, is_mobile=True)
+    page = opened.page
+    if name == "bpe":
+        page.get_by_role("button", name="Step", exact=True).tap()
+        opened.says("Merge 1: s + t")
+    elif name == "tokenizer":
+        page.locator(".ci-token").nth(1).tap()
+        assert page.locator(".ci-token").nth(1).get_attribute("aria-selected") == "true"
+    elif name == "runs":
+        page.locator("[role=option]").nth(2).tap()
+        assert page.locator("[role=option]").nth(2).get_attribute("aria-selected") == "true"
+    else:
+        page.get_by_role("button", name="bit 2 of byte 1").tap()
+        page.wait_for_function("document.querySelector('[name=bytes]').value.startsWith('21')")
+    opened.close()
+
+
+@in_chromium
+@every_instrument
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_serious_violation(chromium, pages, name, theme):
+    from conftest import Opened
+
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    opened = Opened(chromium, pages, name, theme, 390)
+    if name == "bpe":
+        opened.press("Step")
+    found = axe.Axe().run(opened.page, options={"preload": False}).response["violations"]
+    serious = [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")]
+    assert not serious
+    opened.close()
+
+
+@in_chromium
+def test_axe_finds_what_is_wrong(chromium, pages):
+    from conftest import Opened
+
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    opened = Opened(chromium, pages, "rope")
+    opened.page.evaluate("document.querySelectorAll('label').forEach((label) => label.remove())")
+    found = axe.Axe().run(opened.page, options={"preload": False}).response["violations"]
+    assert any(violation["impact"] in ("serious", "critical") for violation in found)
+    opened.close()
+
+
+@every_instrument
+def test_the_widgets_module_draws_the_same_and_asks_for_its_data(browser, pages, name, tmp_path):
+    """The module that anywidget loads, with a model that answers as Python does."""
+    from cs336_lib.figures.instruments.bundle import widget_module
+    from cs336_lib.figures.instruments.data import PAYLOADS
+
+    instrument = INSTRUMENTS[name]
+    context = browser.new_context()
+    page = context.new_page()
+    troubles = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.goto("about:blank")
+    page.evaluate(
+        """async ([source, place, payloads]) => {
+          const handlers = new Set();
+          const model = {
+            get: (name) => (name === "place" ? place : undefined),
+            on: (event, handler) => handlers.add(handler),
+            off: (event, handler) => handlers.delete(handler),
+            send: ({ load }) => {
+              const answer = { loaded: load, payload: payloads[load] };
+              setTimeout(() => [...handlers].forEach((handler) => handler(answer)));
+            },
+          };
+          const widget = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+          widget.default.render({ model, el: document.body });
+        }""",
+        [widget_module(name), instrument.html(), {each: PAYLOADS[each]() for each in instrument.data}],
+    )
+    page.wait_for_function("!document.querySelector('.ci-status').textContent.startsWith('Loading')", timeout=30_000)
+    assert len(page.locator(".ci-body").inner_text()) > 100 and not page.locator(".ci-wrong").count()
+    assert not troubles
+    context.close()
