@@ -36,12 +36,13 @@ ASSUMED_MFU = 0.3
 
 
 def html(text: str) -> str:
-    """Return text as HTML, with what stands between backticks as code.
+    """Return text as HTML, with what stands between backticks as code that may break behind a dot.
 
-    >>> html("`d_ff` < 4")
-    '<code>d_ff</code> &lt; 4'
+    >>> html("`d_ff` < 4"), html("`a.b`")
+    ('<code>d_ff</code> &lt; 4', '<code>a.<wbr>b</code>')
     """
-    return re.sub(r"`(.+?)`", r"<code>\1</code>", escape(text, quote=False))
+    coded = re.sub(r"`(.+?)`", r"<code>\1</code>", escape(text, quote=False))
+    return re.sub(r"<code>.+?</code>", lambda code: re.sub(r"(\w\.)(?=[A-Za-z])", r"\1<wbr>", code[0]), coded)
 
 
 def where(sections: str) -> str:
