@@ -38,7 +38,7 @@ from cs336_lib.accounting.scaling import (
     training_bill,
     training_scaling,
 )
-from cs336_lib.accounting.throughput import DAY, mfu, training_time
+from cs336_lib.accounting.throughput import DAY, HOUR, mfu, training_time
 
 __all__ = [
     "Breakdown",
@@ -60,6 +60,7 @@ __all__ = [
     "DEVICES",
     "Device",
     "identify",
+    "HOUR",
     "DAY",
     "training_time",
     "mfu",

@@ -2,7 +2,8 @@
 
 B batch, S sequence, L layers, D d_model, H heads, K head dim, F d_ff, V vocab.
 
-The handout's list names the operations of a Transformer and counts each one's output once, in any framework. The other
+A handout's list names the operations of a Transformer and counts each one's output once, in any framework; that of 2025
+has a feed-forward network of two matrices, that of 2026 one of three. The other
 list is what autograd really holds for this library's model: the tensors that its operations save, storages counted
 once, parameters and rotary tables left out. They differ in both directions: the reference model spells RMSNorm and SiLU
 out, whose inner results autograd keeps, while the scaled scores and the logits themselves are not kept by any
@@ -15,40 +16,50 @@ from typing import Literal, get_args
 
 from cs336_lib.accounting.breakdown import Breakdown, check_sizes
 from cs336_lib.accounting.parameters import norm_count
+from cs336_lib.editions import edition as find_edition
 from cs336_lib.model.config import ModelConfig
 
 ActivationList = Literal["handout", "autograd"]
 
 
-def handout_activations(cfg: ModelConfig, context_length: int | None = None, batch_size: int = 1) -> Breakdown:
+def handout_activations(
+    cfg: ModelConfig, context_length: int | None = None, batch_size: int = 1, *, edition: str | int = "2025"
+) -> Breakdown:
     """Count the activations of the handout's component list, in numbers (not bytes).
 
-    The list::
+    The list of both editions::
 
         each layer    rms_norms 2 S D, qkv_projections 3 S D, qk_scores H S^2, softmax H S^2, weighted_values S D,
                       output_projection S D, w1 S F, silu S F, w2 S D
         at the end    final_norm S D, logits S V, cross_entropy S V
 
-    all times B. With F = 4 D that is B (L (16 S D + 2 H S^2) + S D + 2 S V). The list knows a feed-forward network of
-    two matrices; it is used as it is for SwiGLU as well, whose third matrix adds 2 S F (its output, and the product of
-    gate and value) in reality.
+    and in that of 2026, for the gate of SwiGLU::
+
+        each layer    w3 S F, gate_product S F
+
+    all times B. In 2025, with F = 4 D, that is B (L (16 S D + 2 H S^2) + S D + 2 S V): a network of two matrices, whose
+    list is used as it is for SwiGLU as well. In 2026 it is B (L (8 S D + 4 S F + 2 H S^2) + S D + 2 S V).
 
     Args:
-        cfg: the model; norms that it does not have are left out.
+        cfg: the model; norms, and in 2026 a gate, that it does not have are left out.
         context_length: S; the model's context length when None.
         batch_size: B.
+        edition: whose list, "2025" or "2026".
 
     Returns:
         Numbers kept, by item of the list.
 
     Raises:
-        ValueError: a size is not a positive whole number.
+        ValueError: a size is not a positive whole number, or there is no such edition.
 
-    Source: handout, problem (adamwAccounting) (a).
+    Source: handout, problem (adamw_accounting) (a), in 2025 (adamwAccounting).
 
     >>> 4 * handout_activations(ModelConfig.preset("gpt2-xl")).total                  # bytes in float32
     15517753344
+    >>> 4 * handout_activations(ModelConfig.preset("gpt2-xl-2026"), edition="2026").total
+    16373391360
     """
+    gated = find_edition(edition).gated_list and cfg.ffn == "swiglu"
     S, B = check_sizes(cfg, context_length, batch_size)
     L, D, H, F, V = cfg.num_layers, cfg.d_model, cfg.num_heads, cfg.d_ff, cfg.vocab_size
     parts = {
@@ -59,7 +70,9 @@ def handout_activations(cfg: ModelConfig, context_length: int | None = None, bat
         "weighted_values": L * S * D,
         "output_projection": L * S * D,
         "w1": L * S * F,
+        "w3": L * S * F if gated else 0,
         "silu": L * S * F,
+        "gate_product": L * S * F if gated else 0,
         "w2": L * S * D,
         "final_norm": S * D if cfg.norm == "pre" else 0,
         "logits": S * V,

@@ -64,6 +64,10 @@ A100 = {"float32": 19.5, "half": 312, "tf32": 156}
 H100 = {"float32": 67, "half": 989, "tf32": 494}
 A100_SHEET = "NVIDIA A100 data sheet"
 H100_SHEET = "NVIDIA H100 data sheet, halved from sparse"
+# Data sheets round: 989 sparse gives 494 for TF32, 989.4 in other editions of the sheet 494.7; the assignment has 495.
+# For a B200 the Blackwell data sheet has float32 75 (HGX, by 8) and the architecture brief 80; 7.7 TB/s there is 8 in
+# the sheet of the DGX.
+B200_SHEET = "NVIDIA Blackwell data sheet, HGX B200, halved from sparse (float32: 80 in the architecture brief)"
 
 DEVICES: dict[str, Device] = {
     # 256 bits at 10 Gbit/s; NVIDIA's one-page data sheet rounds it to "300 GB/s".
@@ -79,6 +83,7 @@ DEVICES: dict[str, Device] = {
     "h100-sxm": _device("NVIDIA H100 SXM", 80, 3_350, H100_SHEET, "H100 80GB HBM3", **H100),
     "h100-pcie": _device("NVIDIA H100 PCIe", 80, 2_000, H100_SHEET, "H100 PCIe", float32=51, half=756, tf32=378),
     "h200": _device("NVIDIA H200 SXM", 141, 4_800, "NVIDIA H200 data sheet, halved from sparse", "H200", **H100),
+    "b200": _device("NVIDIA B200", 180, 7_700, B200_SHEET, "B200", float32=75, half=2_250, tf32=1_100),
     "rtx-3090": _device(
         "GeForce RTX 3090",
         24,

@@ -55,6 +55,7 @@ def training_memory(
     context_length: int | None = None,
     *,
     activations: ActivationList = "handout",
+    edition: str | int = "2025",
 ) -> TrainingMemory:
     """Count the bytes of a training step with AdamW, everything in float32.
 
@@ -66,14 +67,15 @@ def training_memory(
         context_length: S; the model's context length when None.
         activations: "handout" counts by the assignment's component list (`handout_activations`), "autograd" what the
             reference model really keeps (`autograd_activations`).
+        edition: whose component list, "2025" or "2026".
 
     Returns:
         Bytes by purpose.
 
     Raises:
-        ValueError: a size is not a positive whole number, or `activations` is unknown.
+        ValueError: a size is not a positive whole number, or `activations` or `edition` is unknown.
 
-    Source: handout, problem (adamwAccounting) (a).
+    Source: handout, problem (adamw_accounting) (a), in 2025 (adamwAccounting).
 
     >>> memory = training_memory(ModelConfig.preset("gpt2-xl"), batch_size=2)
     >>> memory.fixed, memory.activations.total
@@ -82,7 +84,7 @@ def training_memory(
     check_activations(activations)
     P = parameter_count(cfg).total
     kept = (
-        handout_activations(cfg, context_length, batch_size) * FLOAT32
+        handout_activations(cfg, context_length, batch_size, edition=edition) * FLOAT32
         if activations == "handout"
         else autograd_activations(cfg, context_length, batch_size)
     )
@@ -95,6 +97,7 @@ def max_batch_size(
     context_length: int | None = None,
     *,
     activations: ActivationList = "handout",
+    edition: str | int = "2025",
 ) -> int:
     """Return the largest batch whose training step fits, 0 if not even one sequence does.
 
@@ -106,20 +109,26 @@ def max_batch_size(
         memory_bytes: bytes of the device, such as `80 * GB` or `80 * GIB`.
         context_length: S; the model's context length when None.
         activations: which list, as in `training_memory`.
+        edition: whose component list, likewise.
 
     Returns:
         B, sequences.
 
     Raises:
-        ValueError: a size is not a positive whole number, or `activations` is unknown.
+        ValueError: a size is not a positive whole number, or `activations` or `edition` is unknown.
 
-    Source: handout, problem (adamwAccounting) (b).
+    Source: handout, problem (adamw_accounting) (b), in 2025 (adamwAccounting).
 
     >>> xl = ModelConfig.preset("gpt2-xl")
     >>> max_batch_size(xl, 80 * GB), max_batch_size(xl, 80 * GIB)
     (2, 3)
+    >>> xl = ModelConfig.preset("gpt2-xl-2026")
+    >>> max_batch_size(xl, 80 * GB, edition="2026"), max_batch_size(xl, 80 * GIB, edition="2026")
+    (3, 3)
     """
     check_count("memory_bytes", memory_bytes)
-    one, two = (training_memory(cfg, batch, context_length, activations=activations).total for batch in (1, 2))
+    one, two = (
+        training_memory(cfg, batch, context_length, activations=activations, edition=edition).total for batch in (1, 2)
+    )
     each = two - one  # bytes grow by the same for each sequence; masks and such are the same for any batch
     return max(0, (memory_bytes - (one - each)) // each)

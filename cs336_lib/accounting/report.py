@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import get_args
 
-from cs336_lib.accounting.activations import ActivationList, autograd_activations, handout_activations
+from cs336_lib.accounting.activations import ActivationList, autograd_activations
 from cs336_lib.accounting.breakdown import Breakdown, check_sizes
 from cs336_lib.accounting.decoding import decode_time, kv_cache_bytes
 from cs336_lib.accounting.devices import Device
@@ -18,7 +18,11 @@ from cs336_lib.accounting.intensity import BYTES, roofline
 from cs336_lib.accounting.memory import FLOAT32, GB, GIB, max_batch_size, training_memory
 from cs336_lib.accounting.optimizer import adamw_flops
 from cs336_lib.accounting.parameters import parameter_count
-from cs336_lib.accounting.throughput import training_time
+from cs336_lib.accounting.throughput import DAY, HOUR, training_time
+from cs336_lib.editions import Edition
+from cs336_lib.editions import edition as find_edition
+from cs336_lib.editions import problem as find_problem
+from cs336_lib.editions.edition import ACCOUNTING_BATCH, ACCOUNTING_GB, ACCOUNTING_MFU, ACCOUNTING_STEPS
 from cs336_lib.model.config import ModelConfig
 
 _LISTS = get_args(ActivationList)
@@ -107,6 +111,7 @@ def text(
     dtype: str | None = None,
     mfu: float = 0.5,
     steps: int | None = None,
+    edition: str | int | None = None,
 ) -> str:
     r"""Account for a model: parameters, FLOPs, memory, time, roofline and decoding, as one text of several tables.
 
@@ -118,12 +123,15 @@ def text(
         dtype: type of the products; "bfloat16" when None, or "float16" on a device without it.
         mfu: the part of the peak that training reaches.
         steps: optimizer steps of the training that is timed; when None, as many as make 20 tokens a parameter.
+        edition: "2025" or "2026": whose list of activations is counted, and one more section answers that edition's
+            accounting problem for this model. When None, the list is that of 2025.
 
     Returns:
         Lines without one at the end.
 
     Raises:
-        ValueError: a size is not a positive whole number, or device, dtype or MFU is unknown or out of range.
+        ValueError: a size is not a positive whole number, or device, dtype, MFU or edition is unknown or out of
+            range.
 
     >>> report = text(ModelConfig.preset("tinystories-17m"), batch_size=128)
     >>> print(report.split("\n\n")[0])
@@ -139,14 +147,16 @@ def text(
     """
     where = find_device(device)
     S, B = check_sizes(cfg, context_length, batch_size)
+    asked = find_edition("2025" if edition is None else edition)
     kind = dtype or ("bfloat16" if "bfloat16" in where.peaks else "float16")
     sections = [
         _parameters(cfg),
         _flops(cfg, S, B),
-        _memory(cfg, S, B, where),
+        _memory(cfg, S, B, where, asked),
         _time(cfg, S, B, where, kind, mfu, steps),
         _roofline(cfg, S, B, where, kind),
         _decoding(cfg, S, B, where, kind),
+        *([] if edition is None else [_handout(cfg, asked)]),
     ]
     return "\n\n".join(sections)
 
@@ -176,19 +186,22 @@ def _flops(cfg: ModelConfig, S: int, B: int) -> str:
     )
 
 
-def _memory(cfg: ModelConfig, S: int, B: int, where: Device) -> str:
-    memory = training_memory(cfg, B, S)
+def _memory(cfg: ModelConfig, S: int, B: int, where: Device, asked: Edition) -> str:
+    memory = training_memory(cfg, B, S, edition=asked.name)
     kept = autograd_activations(cfg, S, B)
     rows = [
         ["parameters", memory.parameters, size(memory.parameters)],
         ["gradients", memory.gradients, size(memory.gradients)],
         ["AdamW's moments", memory.optimizer, size(memory.optimizer)],
-        ["activations, handout's list", memory.activations.total, size(memory.activations.total)],
+        [f"activations, {asked.name} handout's list", memory.activations.total, size(memory.activations.total)],
         [f"activations, {cfg.backend} model", kept.total, size(kept.total)],
     ]
     label = where.memory_bytes // GB
     fits = [
-        [f"memory of {label} {unit}", *(max_batch_size(cfg, label * each, S, activations=how) for how in _LISTS)]
+        [
+            f"memory of {label} {unit}",
+            *(max_batch_size(cfg, label * each, S, activations=how, edition=asked.name) for how in _LISTS),
+        ]
         for unit, each in (("GB", GB), ("GiB", GIB))
     ]
     return "\n".join(
@@ -196,11 +209,11 @@ def _memory(cfg: ModelConfig, S: int, B: int, where: Device) -> str:
             f"Memory of a training step in float32, batch {B:,}, context {S:,}",
             table(["", "bytes", ""], rows),
             "",
-            breakdown_table("Activations, handout's list", handout_activations(cfg, S, B) * FLOAT32, "bytes"),
+            breakdown_table(f"Activations, {asked.name} handout's list", memory.activations, "bytes"),
             "",
             breakdown_table(f"Activations, {cfg.backend} model", kept, "bytes"),
             "",
-            table(["Largest batch", "handout's list", f"{cfg.backend} model"], fits),
+            table(["Largest batch", f"{asked.name} handout's list", f"{cfg.backend} model"], fits),
         ]
     )
 
@@ -233,3 +246,25 @@ def _decoding(cfg: ModelConfig, S: int, B: int, where: Device, dtype: str) -> st
         rows.append([batch, size(cache), duration(step.seconds), f"{step.tokens_per_second:,.0f}"])
     head = ["batch", "KV cache", "a step, at least", "tokens/s, at most"]
     return f"Decoding with {S:,} tokens in the cache, {where.name}, {dtype}\n{table(head, rows)}"
+
+
+def _handout(cfg: ModelConfig, asked: Edition) -> str:
+    """Answer an edition's `adamw_accounting` for a model, and for two matrices where its list has two."""
+    models = {"this model": cfg}
+    if cfg.ffn == "swiglu" and not asked.gated_list:
+        models["two matrices"] = cfg.replace(ffn="silu", d_ff=cfg.d_ff)
+    rows = []
+    for name, model in models.items():
+        memory = training_memory(model, edition=asked.name)
+        fits = [max_batch_size(model, ACCOUNTING_GB * unit, edition=asked.name) for unit in (GB, GIB)]
+        seconds = training_time(model, ACCOUNTING_STEPS, ACCOUNTING_BATCH, asked.accounting_peak, mfu=ACCOUNTING_MFU)
+        times = f"{seconds / HOUR:,.2f}", f"{seconds / DAY:,.2f}"
+        rows.append([name, memory.activations.total, memory.fixed, *fits, adamw_flops(model), *times])
+    head = ["", "bytes a sequence", "bytes fixed", f"{ACCOUNTING_GB} GB", f"{ACCOUNTING_GB} GiB", "AdamW's FLOPs"]
+    problem = find_problem("adamw_accounting").name(asked.name)
+    return (
+        f"Edition {asked.label}, problem {problem}\n"
+        "(a), (b) memory in float32 and the largest batch, (c) FLOPs of a step, (d) the time of\n"
+        f"{ACCOUNTING_STEPS:,} steps of {ACCOUNTING_BATCH:,} sequences at {100 * ACCOUNTING_MFU:g} % of "
+        f"{asked.accounting_peak / 1e12:g} TFLOP/s\n" + table([*head, "hours", "days"], rows)
+    )

@@ -18,11 +18,10 @@ from typing import Literal, get_args
 
 from cs336_lib.accounting.breakdown import check_count
 from cs336_lib.accounting.distributed import Strategy, check_strategy, step_traffic
-from cs336_lib.accounting.throughput import DAY
+from cs336_lib.accounting.throughput import DAY, HOUR
 from cs336_lib.model.config import ModelConfig
 
 Scaling = Literal["strong", "weak"]
-HOUR = 3_600
 
 
 @dataclass(frozen=True)

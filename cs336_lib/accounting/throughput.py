@@ -10,7 +10,8 @@ from cs336_lib.accounting.flops import Attention, training_flops
 from cs336_lib.accounting.optimizer import adamw_flops
 from cs336_lib.model.config import ModelConfig
 
-DAY = 86_400
+HOUR = 3_600
+DAY = 24 * HOUR
 
 
 def training_time(
@@ -45,11 +46,13 @@ def training_time(
         ValueError: a size is not a positive whole number, or device, dtype, MFU or `attention` is unknown or out of
             range.
 
-    Source: handout, problem (adamwAccounting) (d).
+    Source: handout, problem (adamw_accounting) (d), in 2025 (adamwAccounting).
 
     >>> seconds = training_time(ModelConfig.preset("gpt2-xl"), 400_000, 1024, "a100-80gb", dtype="float32")
     >>> round(seconds / DAY, 2)
     6583.56
+    >>> round(training_time(ModelConfig.preset("gpt2-xl-2026"), 400_000, 1024, 495e12) / HOUR, 2)
+    4850.06
     """
     check_count("steps", steps)
     if not 0 < mfu <= 1:

@@ -5,7 +5,8 @@ so with `<|x|>` and `<|x|><|x|>` in the list, two in a row are one token and thr
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, KeysView
+from collections.abc import Set as AbstractSet
 
 
 class SpecialTokens:
@@ -24,11 +25,7 @@ class SpecialTokens:
     """
 
     def __init__(self, tokens: Iterable[str] = ()) -> None:
-        if isinstance(tokens, str | bytes):
-            raise TypeError(
-                f"special_tokens must be a list of strings, got the single value {tokens!r}; write [{tokens!r}]"
-            )
-        self.strings: tuple[str, ...] = tuple(dict.fromkeys(_checked(token) for token in tokens))
+        self.strings: tuple[str, ...] = tuple(dict.fromkeys(_checked(token) for token in in_order(tokens)))
         longest_first = sorted(self.strings, key=len, reverse=True)
         # (?!) matches nowhere.
         self._in_str = re.compile(f"({'|'.join(map(re.escape, longest_first)) or '(?!)'})")
@@ -61,6 +58,29 @@ class SpecialTokens:
             if token in bytes(data[max(place - reach, 0) : place + reach]):
                 return True
         return False
+
+
+def in_order(tokens: Iterable[str]) -> list[str]:
+    """Return special tokens in the order that decides their ids.
+
+    Raises:
+        TypeError: they are one string, or have no order.
+
+    >>> in_order(("<b>", "<a>"))
+    ['<b>', '<a>']
+    >>> in_order({"<a>"})
+    Traceback (most recent call last):
+    TypeError: special_tokens is a set, which has no order, and ids follow the order; pass a list
+    """
+    if isinstance(tokens, str | bytes):
+        raise TypeError(
+            f"special_tokens must be a list of strings, got the single value {tokens!r}; write [{tokens!r}]"
+        )
+    if isinstance(tokens, AbstractSet) and not isinstance(tokens, KeysView):
+        raise TypeError(
+            f"special_tokens is a {type(tokens).__name__}, which has no order, and ids follow the order; pass a list"
+        )
+    return list(tokens)
 
 
 def _checked(token: object) -> str:

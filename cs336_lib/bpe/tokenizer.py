@@ -30,7 +30,7 @@ class Tokenizer:
         vocab: id -> bytes: the ids 0 .. n-1, distinct byte strings, all 256 single bytes among them.
         merges: pairs of tokens, the first learned first; each must concatenate to a token.
         special_tokens: strings that are one id wherever they stand. Those that `vocab` lacks are appended to it, in
-            order; those that it has keep their ids.
+            order; those that it has keep their ids. A mapping gives each its id.
         pattern: the pre-token pattern, for the `regex` package. Other patterns than GPT-2's are encoded in plain Python
             only.
 
@@ -58,7 +58,7 @@ class Tokenizer:
         self,
         vocab: Mapping[int, bytes],
         merges: Iterable[tuple[bytes, bytes]],
-        special_tokens: Iterable[str] | None = None,
+        special_tokens: Iterable[str] | Mapping[str, int] | None = None,
         *,
         pattern: str = PAT,
     ) -> None:

@@ -8,7 +8,7 @@ already: compiling them takes longer than such a text is worth. Both roads give 
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cs336_lib.bpe.plain.definition import Pair, build_vocabulary
+from cs336_lib.bpe.specials import in_order
 from cs336_lib.peak_memory import peak_memory
+from cs336_lib.textfile import check_is_text
 
 if TYPE_CHECKING:
     from cs336_lib.bpe.counting.word_table import WordCounts
@@ -241,13 +243,17 @@ def _checked_path(input_path: str | os.PathLike[str]) -> tuple[Path, int]:
     size = path.stat().st_size
     if size == 0:
         raise ValueError(f"input_path {str(path)!r} is empty: there is nothing to train on")
+    check_is_text(path)
     return path, size
 
 
 def _checked_specials(special_tokens: Sequence[str]) -> list[str]:
-    if isinstance(special_tokens, str | bytes):
-        raise TypeError(f"special_tokens must be a list of strings, got {special_tokens!r}; put it into a list")
-    specials = list(special_tokens)
+    if isinstance(special_tokens, Mapping):
+        raise TypeError(
+            "special_tokens is a mapping to ids; train_bpe gives special tokens the ids behind the merges, in the "
+            "order of a list: pass list(special_tokens)"
+        )
+    specials = in_order(special_tokens)
     for index, token in enumerate(specials):
         if not isinstance(token, str):
             raise TypeError(f"special_tokens[{index}] must be a string, got {token!r}")

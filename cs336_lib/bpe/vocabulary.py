@@ -15,6 +15,30 @@ import numpy as np
 from cs336_lib.bpe.specials import SpecialTokens
 
 
+def with_ids(vocab: Mapping[int, bytes], special_tokens: Mapping[str, int]) -> dict[int, bytes]:
+    """Return a vocabulary that has each special token at the id that a mapping names.
+
+    Raises:
+        TypeError: an id is no integer.
+        ValueError: it is that of another token, or the token has another id.
+
+    >>> with_ids({0: b"a"}, {"<s>": 1})
+    {0: b'a', 1: b'<s>'}
+    """
+    together, ids = dict(vocab), {token: i for i, token in vocab.items()}
+    for special, i in special_tokens.items():
+        if isinstance(i, bool) or not hasattr(i, "__index__"):
+            raise TypeError(f"special_tokens[{special!r}] must be an id, got {i!r}")
+        encoded = special.encode()
+        if together.setdefault(int(i), encoded) != encoded:
+            raise ValueError(f"the special token {special!r} can't have the id {i}: it is that of {together[i]!r}")
+        if ids.get(encoded, i) != i:
+            raise ValueError(
+                f"the special token {special!r} is to have the id {i}, and the vocabulary has it as {ids[encoded]}"
+            )
+    return together
+
+
 class Vocabulary:
     """Tokens, merges and special tokens, found to be consistent. Treat it as frozen.
 
@@ -30,8 +54,10 @@ class Vocabulary:
         self,
         vocab: Mapping[int, bytes],
         merges: Iterable[tuple[bytes, bytes]],
-        special_tokens: Iterable[str] | None = None,
+        special_tokens: Iterable[str] | Mapping[str, int] | None = None,
     ) -> None:
+        if isinstance(special_tokens, Mapping):
+            vocab = with_ids(vocab, special_tokens)
         self.specials = SpecialTokens(special_tokens or ())
         self.tokens, self.ids = _checked_tokens(vocab)
         self.merges = _checked_merges(merges, self.ids)

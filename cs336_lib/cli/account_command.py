@@ -13,6 +13,7 @@ class Account:
     """Count a model's parameters, FLOPs, memory and time, on paper; nothing is built or run.
 
     Example: cs336 account gpt2-xl --context-length 16384 --device a100-80gb
+    Example: cs336 account gpt2-xl --edition 2026
 
     Attributes:
         model: a preset of a model, or a run's folder.
@@ -22,6 +23,8 @@ class Account:
         dtype: type of the products; "bfloat16" where the device has it when left out.
         mfu: the part of the device's peak that training reaches.
         steps: optimizer steps; 20 tokens a parameter when left out.
+        edition: of the assignment, 2025 or 2026: takes its GPT-2 sizes and its list of activations, and answers its
+            accounting problem.
     """
 
     model: tyro.conf.Positional[str]
@@ -31,6 +34,7 @@ class Account:
     dtype: str | None = None
     mfu: float = 0.5
     steps: int | None = None
+    edition: str | None = None
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -43,7 +47,9 @@ def run(arguments: Sequence[str]) -> int:
     from cs336_lib.training import RunRecord
 
     is_run = (Path(asked.model) / "config.json").is_file()
-    config = RunRecord(asked.model).config.model if is_run else ModelConfig.preset(asked.model)
+    config = (
+        RunRecord(asked.model).config.model if is_run else ModelConfig.preset(preset_of(asked.model, asked.edition))
+    )
     print(
         report.text(
             config,
@@ -53,6 +59,22 @@ def run(arguments: Sequence[str]) -> int:
             dtype=asked.dtype,
             mfu=asked.mfu,
             steps=asked.steps,
+            edition=asked.edition,
         )
     )
     return 0
+
+
+def preset_of(model: str, edition: str | None) -> str:
+    """Return the preset that a model's name stands for in an edition, whose sizes of GPT-2 have names of their own.
+
+    >>> preset_of("gpt2-xl", "2026"), preset_of("gpt2-xl", None), preset_of("tales-1m", "2026")
+    ('gpt2-xl-2026', 'gpt2-xl', 'tales-1m')
+    """
+    from cs336_lib.editions import edition as find_edition
+    from cs336_lib.model.config import PRESETS
+
+    if edition is None:
+        return model
+    year = find_edition(edition).name
+    return f"{model}-{year}" if f"{model}-{year}" in PRESETS else model

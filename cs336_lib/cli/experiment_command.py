@@ -66,7 +66,10 @@ def run(arguments: Sequence[str]) -> int:
         raise ValueError(f"unknown suite {asked.suite!r}; allowed: {', '.join(SUITES)}, all, list")
     if asked.suite == "all" and (asked.plot or asked.data):
         raise ValueError("--plot and --data are for one suite; leave them out, or name the suite")
-    for suite in SUITES.values() if asked.suite == "all" else [SUITES[asked.suite]]:
+    suites = [suite for suite in SUITES.values() if asked.scale in suite.scales or suite.name == asked.suite]
+    if not suites:
+        raise ValueError(f"no suite has a scale {asked.scale!r}; there are quick, cpu, full")
+    for suite in suites if asked.suite == "all" else [SUITES[asked.suite]]:
         home = asked.folder / suite.folder(asked.scale, asked.data)
         picture = asked.plot or home / "curves.png"
         if picture.suffix not in PICTURES:  # rather now than after the last run

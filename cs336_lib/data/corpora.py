@@ -26,6 +26,7 @@ from cs336_lib.data.downloads import (
     known_hash,
     remember_hash,
 )
+from cs336_lib.textfile import check_is_text
 
 __all__ = ["get", "available", "peek", "Corpus", "Description", "CorpusError"]
 
@@ -207,6 +208,7 @@ def _made_tales(size_bytes: int, seed: int, split: str, progress: bool) -> Path:
 
 def _from_path(path: Path) -> Corpus:
     if path.is_file():
+        check_is_text(path)
         return Corpus(str(path), path, None)
     if path.is_dir():
         train, valid = _only(path, ("*train*.txt",)), _only(path, ("*valid*.txt", "*val.txt", "*val[-_.]*.txt"))

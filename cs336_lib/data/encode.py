@@ -34,6 +34,7 @@ from cs336_lib.data.parts import (
     put_down,
 )
 from cs336_lib.data.tokens import Header, TokenFile, TokenFileError
+from cs336_lib.textfile import check_is_text
 from cs336_lib.workshop import IN_FLIGHT, carry_out, workshop
 
 PART_BYTES = 8 << 20
@@ -259,6 +260,7 @@ def _check_arguments(tokenizer: Any, text_path: Path, out_path: Path, workers: i
         raise TypeError(f"tokenizer is a {kind} without {missing[0]}; encode_file takes a cs336_lib.bpe.Tokenizer")
     if not text_path.is_file():
         raise FileNotFoundError(f"no text file {str(text_path)!r}; `corpora.get` fetches or makes one")
+    check_is_text(text_path)
     if not out_path.parent.is_dir():
         raise FileNotFoundError(f"no folder {str(out_path.parent)!r} to write {out_path.name!r} into; create it first")
     if out_path.is_dir() or (out_path.exists() and out_path.samefile(text_path)):

@@ -8,7 +8,7 @@ catalogue everything that results/ holds, and how much of each plan is there
 
 >>> from cs336_lib.experiments import SUITES
 >>> sorted(SUITES)
-['batch-size', 'layer-norm', 'leaderboard', 'lr-sweep', 'main', 'nope', 'post-norm', 'swiglu']
+['batch-size', 'layer-norm', 'leaderboard', 'leaderboard-124m', 'lr-sweep', 'main', 'nope', 'post-norm', 'swiglu']
 """
 
 from cs336_lib.experiments.runner import run_suite

@@ -31,6 +31,7 @@ CHAPTERS = {
     "swiglu": ("9.4", "09_ablations"),
     "main": ("10.1", "10_leaderboard"),
     "leaderboard": ("10.2", "10_leaderboard"),
+    "leaderboard-124m": ("10.2", "10_leaderboard"),
 }
 """Suite -> section and page that ask its question."""
 

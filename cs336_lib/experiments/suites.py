@@ -1,7 +1,8 @@
-"""The comparisons of chapter 8, as data.
+"""The comparisons of chapters 8 to 10, as data.
 
 Three scales: "quick" trains in seconds a run and is what the notebook does live; "cpu" takes minutes a run on two
-cores; "full" is the assignment's model and budget, for a GPU. What a suite asks is the same at each.
+cores; "full" is the assignment's model and budget, for a GPU. What a suite asks is the same at each. One suite is for a
+GPU only: `leaderboard-124m`, of the size that entries of the leaderboard have.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ CPU = TrainConfig.preset("tales-1m").replace(
     sample_tokens=1,
     checkpoint_every=0,
     device="cpu",
+    decay_order="last",  # as the runs on record have it
 )
 FULL = TrainConfig.preset("tinystories-17m")
 BASES = {"quick": QUICK, "cpu": CPU, "full": FULL}
@@ -104,6 +106,7 @@ def _ablation(
     *,
     seeds: int,
     lower: bool = False,
+    at_full: tuple[Variation, ...] = (),
 ) -> Suite:
     """Return the suite that compares the base model with a changed one.
 
@@ -115,13 +118,16 @@ def _ablation(
         changes: what makes the one the other.
         seeds: runs of each at the quick scale; the scale "cpu" takes two, "full" one.
         lower: compare them at a tenth of the learning rate as well.
+        at_full: further variations of the scale "full".
     """
     base, other = Variation(sides[0]), Variation(sides[1], changes)
     scales = {}
     for scale, config in ABLATED.items():
         low = (_lower({}, base.name, config), _lower(changes, other.name, config)) if lower else ()
         count = {"quick": seeds, "cpu": 2, "full": 1}[scale]
-        scales[scale] = Scale(config, seeds=tuple(range(count)), variations=(base, other, *low))
+        scales[scale] = Scale(
+            config, seeds=tuple(range(count)), variations=(base, other, *low, *(at_full if scale == "full" else ()))
+        )
     return Suite(name, problem, question, (base, other), scales)
 
 
@@ -145,6 +151,19 @@ def _leaderboard(base: TrainConfig) -> tuple[Variation, ...]:
         Variation("+ WSD", wsd),
         Variation("all four", {**_MUON, **_QK, **_TIED, **wsd}),
         Variation("all but tied", {**_MUON, **_QK, **wsd}),
+    )
+
+
+def _entries(base: TrainConfig) -> tuple[Variation, ...]:
+    """Return what an entry of the leaderboard may be made of; the base is tied already, as the entries' models are."""
+    wsd = _wsd(base)
+    return (
+        _PLAIN,
+        Variation("+ Muon", _MUON),
+        Variation("+ QK-norm", _QK),
+        Variation("+ WSD", wsd),
+        Variation("all three", {**_MUON, **_QK, **wsd}),
+        Variation("untied", {"model.tie_embeddings": False}),
     )
 
 
@@ -211,6 +230,8 @@ _ALL = [
         ("SwiGLU", "SiLU"),
         {"model.ffn": "silu"},
         seeds=2,
+        # The handouts' own width, 4 d_model: 1.6 % more weights than SwiGLU's, where ours are exactly as many.
+        at_full=(Variation("SiLU 2048", {"model.ffn": "silu", "model.d_ff": 4 * FULL.model.d_model}),),
     ),
     Suite(
         "main",
@@ -239,6 +260,13 @@ _ALL = [
             "cpu": Scale(CPU, seeds=(0, 1), variations=_leaderboard(CPU)),
             "full": Scale(TrainConfig.preset("owt-17m"), variations=_leaderboard(TrainConfig.preset("owt-17m"))),
         },
+    ),
+    Suite(
+        "leaderboard-124m",
+        "leaderboard",
+        "The same at the size and the context of a leaderboard's entry: what does each change win?",
+        _entries(TrainConfig.preset("owt-124m")),
+        {"full": Scale(TrainConfig.preset("owt-124m"))},
     ),
 ]
 

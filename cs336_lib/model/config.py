@@ -170,14 +170,17 @@ class ModelConfig:
         """Return a named configuration.
 
         Args:
-            name: "tales-1m" (one million parameters, for a CPU), "tinystories-17m" and "owt-17m" (the assignment's), or
-                "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl" (GPT-2's sizes with d_ff = 4 d_model).
+            name: "tales-1m" (one million parameters, for a CPU), "tinystories-17m" and "owt-17m" (the assignment's),
+                "owt-124m" (of the size of a leaderboard's entry; 2,560 hidden units, as with the assignment's 32,000
+                entries of the vocabulary 8/3 d_model would make 110 million), or
+                "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl" (GPT-2's sizes with d_ff = 4 d_model, as the
+                assignment of 2025 has them); with "-2026" behind, d_ff is `default_d_ff`, as in the assignment of 2026.
 
         Raises:
             ValueError: there is no such preset; the error lists all of them.
 
-        >>> ModelConfig.preset("gpt2-xl").num_layers
-        48
+        >>> ModelConfig.preset("gpt2-xl").d_ff, ModelConfig.preset("gpt2-xl-2026").d_ff
+        (6400, 4288)
         """
         if name not in PRESETS:
             raise ValueError(f"unknown preset {name!r}{did_you_mean(name, PRESETS)}; allowed: {', '.join(PRESETS)}")
@@ -193,16 +196,17 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 _FIELDS = [field.name for field in fields(ModelConfig)]
 
 
-def _gpt2(num_layers: int, d_model: int, num_heads: int) -> ModelConfig:
-    return ModelConfig(50_257, 1_024, d_model, num_layers, num_heads, d_ff=4 * d_model)
+def _gpt2(num_layers: int, d_model: int, num_heads: int, d_ff: int = 0) -> ModelConfig:
+    return ModelConfig(50_257, 1_024, d_model, num_layers, num_heads, d_ff)
 
+
+_GPT2 = {"small": (12, 768, 12), "medium": (24, 1_024, 16), "large": (36, 1_280, 20), "xl": (48, 1_600, 25)}
 
 PRESETS: dict[str, ModelConfig] = {
     "tales-1m": ModelConfig(vocab_size=1_024, context_length=256, d_model=128, num_layers=4, num_heads=4, d_ff=320),
     "tinystories-17m": ModelConfig(10_000, 256, d_model=512, num_layers=4, num_heads=16, d_ff=1_344),
     "owt-17m": ModelConfig(32_000, 256, d_model=512, num_layers=4, num_heads=16, d_ff=1_344),
-    "gpt2-small": _gpt2(12, 768, 12),
-    "gpt2-medium": _gpt2(24, 1_024, 16),
-    "gpt2-large": _gpt2(36, 1_280, 20),
-    "gpt2-xl": _gpt2(48, 1_600, 25),
+    "owt-124m": ModelConfig(32_000, 512, d_model=768, num_layers=12, num_heads=12, d_ff=2_560, tie_embeddings=True),
+    **{f"gpt2-{size}": _gpt2(*sizes, d_ff=4 * sizes[1]) for size, sizes in _GPT2.items()},
+    **{f"gpt2-{size}-2026": _gpt2(*sizes) for size, sizes in _GPT2.items()},
 }

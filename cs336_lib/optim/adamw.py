@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from cs336_lib.optim.sharding import local
-from cs336_lib.optim.state import MomentOptimizer, Path, wide, with_gradients
+from cs336_lib.optim.state import DecayOrder, MomentOptimizer, Path, wide, with_gradients
 
 # Pieces of this size, with their gradient and moments, stay in a core's second-level cache through all passes of an
 # update: a step on 22.7 million parameters took 231 ms on whole parameters, 122 ms on pieces, 162 on pieces of 16,384.
@@ -30,17 +30,22 @@ class AdamW(MomentOptimizer):
 
     Step t on a parameter theta with gradient g::
 
+        theta <- theta - lr weight_decay theta              (decay_order "first")
         m <- beta1 m + (1 - beta1) g
         v <- beta2 v + (1 - beta2) g^2
         alpha_t = lr sqrt(1 - beta2^t) / (1 - beta1^t)
         theta <- theta - alpha_t m / (sqrt(v) + eps)
-        theta <- theta - lr weight_decay theta
+        theta <- theta - lr weight_decay theta              (decay_order "last")
 
-    torch.optim.AdamW decays first and adds eps to the corrected sqrt(v / (1 - beta2^t)): its eps is ours divided by
-    sqrt(1 - beta2^t). Where sqrt(v) is far above eps the two agree up to the order lr^2 weight_decay of a step.
+    The assignment of 2026, the paper and torch decay first, which is the default; that of 2025 decays last. One step
+    apart, the two differ by lr weight_decay times the update, about lr^2 weight_decay.
+
+    torch.optim.AdamW adds eps to the corrected sqrt(v / (1 - beta2^t)): its eps is ours divided by sqrt(1 - beta2^t).
+    Where sqrt(v) is far above eps the two agree.
 
     Moments of half-precision parameters are kept, and their updates computed, in float32. The state dict has torch's
-    keys (`step`, `exp_avg`, `exp_avg_sq`), loads into any path, and exchanges with torch.optim.AdamW.
+    keys (`step`, `exp_avg`, `exp_avg_sq`), says in each group which `decay_order` it is of, loads into any path, and
+    exchanges with torch.optim.AdamW.
 
     Args:
         params: parameters, or groups of them with their own hyperparameters.
@@ -48,6 +53,7 @@ class AdamW(MomentOptimizer):
         betas: decay rates of the two moments.
         eps: keeps the denominator from zero.
         weight_decay: lambda; each step multiplies the parameters by 1 - lr * weight_decay.
+        decay_order: "first" decays before the update, "last" after it.
         foreach: True for the foreach path, False for the loop; None takes foreach on a GPU and the loop on a CPU, where
             passes over memory cost more than calls.
         compile: take the compiled path. The first step compiles for some seconds; so does a step on which another set
@@ -74,24 +80,30 @@ class AdamW(MomentOptimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.01,
         *,
+        decay_order: DecayOrder = "first",
         foreach: bool | None = None,
         compile: bool = False,
     ) -> None:
         check_adamw(lr, betas, eps, weight_decay)
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "decay_order": decay_order,
+        }
         super().__init__(params, defaults, foreach, compile)
 
     def update_group(self, group: dict[str, Any]) -> None:
         """Update the parameters of one group that have gradients."""
-        adamw_group(
-            group["params"], self.state, group["lr"], group["betas"], group["eps"], group["weight_decay"], self.path
-        )
+        adamw_group(group, self.state, self.path)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state dict of this class or of torch.optim.AdamW.
 
         Raises:
-            ValueError: it comes from a torch.optim.AdamW with `amsgrad` or `maximize`.
+            ValueError: it comes from a torch.optim.AdamW with `amsgrad` or `maximize`, or from an optimizer of the
+                other `decay_order`.
         """
         for option in ("amsgrad", "maximize"):
             if any(group.get(option) for group in state_dict["param_groups"]):
@@ -109,19 +121,12 @@ def check_adamw(lr: float, betas: tuple[float, float], eps: float, weight_decay:
             raise ValueError(f"beta{i} is {beta}; it must be at least 0 and less than 1")
 
 
-def adamw_group(
-    params: Iterable[Tensor],
-    states: dict[Tensor, Any],
-    lr: float,
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
-    path: Path | None,
-) -> None:
-    """Take one AdamW step on the parameters that have gradients, creating their state on the first one."""
-    beta1, beta2 = betas
+def adamw_group(group: dict[str, Any], states: dict[Tensor, Any], path: Path | None) -> None:
+    """Take one AdamW step on the parameters of a group that have gradients, creating their state on the first one."""
+    (beta1, beta2), eps, lr = group["betas"], group["eps"], group["lr"]
+    decay_first = group["decay_order"] == "first"
     alike: dict[tuple[Any, ...], list[Tensor]] = {}
-    for p in with_gradients(params):
+    for p in with_gradients(group["params"]):
         state = states[p]
         if not state:
             state["step"] = 0
@@ -131,7 +136,7 @@ def adamw_group(
         alike.setdefault((state["step"], p.device, p.dtype), []).append(p)
     for (t, device, dtype), bucket in alike.items():
         alpha_t = lr * math.sqrt(1 - beta2**t) / (1 - beta1**t)
-        keep = 1 - lr * weight_decay
+        keep = 1 - lr * group["weight_decay"]
         held = [local(p) for p in bucket]
         work = held if dtype == wide(dtype) else [p.to(wide(dtype)) for p in held]
         grads = [local(p.grad).to(wide(dtype)) for p in bucket if p.grad is not None]
@@ -140,13 +145,13 @@ def adamw_group(
         way = path or ("foreach" if device.type == "cuda" else "loop")
         if way == "loop":
             thetas, gs, ms, vs = in_pieces(work, grads, m, v)
-            adamw_loop(thetas, gs, ms, vs, alpha_t, keep, beta1, beta2, eps)
+            adamw_loop(thetas, gs, ms, vs, alpha_t, keep, beta1, beta2, eps, decay_first)
         elif way == "foreach":
-            adamw_foreach(work, grads, m, v, alpha_t, keep, beta1, beta2, eps)
+            adamw_foreach(work, grads, m, v, alpha_t, keep, beta1, beta2, eps, decay_first)
         else:
             # As tensors, the two numbers that change every step do not make the compiler start anew.
             changing = torch.tensor(alpha_t, dtype=torch.float64), torch.tensor(keep, dtype=torch.float64)
-            compiled_loop()(work, grads, m, v, *changing, beta1, beta2, eps)
+            compiled_loop()(work, grads, m, v, *changing, beta1, beta2, eps, decay_first)
         if work is not held:
             torch._foreach_copy_(held, work)
 
@@ -179,13 +184,17 @@ def adamw_loop(
     beta1: float,
     beta2: float,
     eps: float,
+    decay_first: bool,
 ) -> None:
     """Update each parameter, or piece of one, in turn; `keep` is 1 - lr * weight_decay."""
     for theta, g, m, v in zip(params, grads, first_moments, second_moments, strict=True):
+        if decay_first:
+            theta.mul_(keep)
         m.mul_(beta1).add_(g, alpha=1 - beta1)
         v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
         theta.sub_(alpha_t * m / (v.sqrt() + eps))
-        theta.mul_(keep)
+        if not decay_first:
+            theta.mul_(keep)
 
 
 def adamw_foreach(
@@ -198,15 +207,19 @@ def adamw_foreach(
     beta1: float,
     beta2: float,
     eps: float,
+    decay_first: bool,
 ) -> None:
     """Do the same with each operation on all tensors at once."""
+    if decay_first:
+        torch._foreach_mul_(params, keep)
     torch._foreach_lerp_(first_moments, grads, 1 - beta1)  # m + (1 - beta1) (g - m), in one pass
     torch._foreach_mul_(second_moments, beta2)
     torch._foreach_addcmul_(second_moments, grads, grads, 1 - beta2)
     denominators = torch._foreach_sqrt(second_moments)
     torch._foreach_add_(denominators, eps)
     torch._foreach_addcdiv_(params, first_moments, denominators, -alpha_t)
-    torch._foreach_mul_(params, keep)
+    if not decay_first:
+        torch._foreach_mul_(params, keep)
 
 
 @cache

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from cs336_lib.optim.adamw import adamw_group, check_adamw
 from cs336_lib.optim.sharding import local, part_of, whole
-from cs336_lib.optim.state import MomentOptimizer, wide, with_gradients
+from cs336_lib.optim.state import DecayOrder, MomentOptimizer, wide, with_gradients
 
 # x <- a x + b x^3 + c x^5 on each singular value. A steep slope at 0 lifts small values quickly: five rounds bring all
 # from 0.002 to 1 between 0.68 and 1.21. Exactly 1 is not needed, and would take more rounds.
@@ -48,6 +48,7 @@ class Muon(MomentOptimizer):
         ns_dtype: type of the iteration; None takes bfloat16 on a GPU, which is enough, and float32 elsewhere.
         betas: of the AdamW groups.
         eps: of the AdamW groups.
+        decay_order: of the AdamW groups, see `AdamW`; Muon's own matrices always decay first.
         foreach: path of the AdamW groups, see `AdamW`.
         compile: path of the AdamW groups, see `AdamW`.
 
@@ -75,6 +76,7 @@ class Muon(MomentOptimizer):
         betas: tuple[float, float] = (0.9, 0.95),
         eps: float = 1e-8,
         *,
+        decay_order: DecayOrder = "first",
         foreach: bool | None = None,
         compile: bool = False,
     ) -> None:
@@ -95,6 +97,7 @@ class Muon(MomentOptimizer):
             "scale": scale,
             "betas": betas,
             "eps": eps,
+            "decay_order": decay_order,
         }
         self.ns_dtype = ns_dtype
         super().__init__(params, defaults, foreach, compile)
@@ -142,9 +145,7 @@ class Muon(MomentOptimizer):
     def update_group(self, group: dict[str, Any]) -> None:
         """Update the parameters of one group that have gradients."""
         if group["algorithm"] == "adamw":
-            adamw_group(
-                group["params"], self.state, group["lr"], group["betas"], group["eps"], group["weight_decay"], self.path
-            )
+            adamw_group(group, self.state, self.path)
             return
         momentum = group["momentum"]
         alike: dict[tuple[Any, ...], list[Tensor]] = {}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 Path = Literal["loop", "foreach", "compile"]
+DecayOrder = Literal["first", "last"]
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
@@ -36,6 +37,13 @@ class MomentOptimizer(Optimizer, ABC):
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any], foreach: bool | None, compile: bool) -> None:
         self.path = "compile" if compile else None if foreach is None else "foreach" if foreach else "loop"
         super().__init__(params, defaults)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, after a look at its `decay_order`."""
+        super().add_param_group(param_group)
+        order = self.param_groups[-1]["decay_order"]
+        if order not in get_args(DecayOrder):
+            raise ValueError(f"decay_order is {order!r}; allowed: {', '.join(map(repr, get_args(DecayOrder)))}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "path": self.path}
@@ -66,7 +74,20 @@ class MomentOptimizer(Optimizer, ABC):
         """Load a state dict saved by any path of this optimizer.
 
         torch's own loading rounds each moment to its parameter's type; here they are kept as they were saved.
+
+        Raises:
+            ValueError: it was saved by an optimizer that decays weights in the other order, see `saved_order`.
         """
+        groups = [{**group, "decay_order": saved_order(group)} for group in state_dict["param_groups"]]
+        for saved, own in zip(groups, self.param_groups, strict=False):
+            decays = saved.get("weight_decay", 0) and saved.get("algorithm") != "muon"  # Muon's matrices have one order
+            if decays and saved["decay_order"] != own["decay_order"]:
+                raise ValueError(
+                    f"this state was saved with decay_order={saved['decay_order']!r}, the optimizer has "
+                    f"{own['decay_order']!r}: make it with decay_order={saved['decay_order']!r} to go on as before"
+                )
+            saved["decay_order"] = own["decay_order"]
+        state_dict = {**state_dict, "param_groups": groups}
         super().load_state_dict(state_dict)
         saved_ids = [i for group in state_dict["param_groups"] for i in group["params"]]
         params = [p for group in self.param_groups for p in group["params"]]
@@ -91,3 +112,15 @@ def with_gradients(params: Iterable[Tensor]) -> list[Tensor]:
                 f"the gradient of a parameter of shape {tuple(p.shape)} is sparse; only dense ones work here"
             )
     return present
+
+
+def saved_order(group: dict[str, Any]) -> str:
+    """Return the order in which a saved group of parameters was decayed.
+
+    A group without the key is of torch's optimizer, which decays first and is told by its other keys, or was saved
+    before there was a choice, when the decay came last.
+
+    >>> saved_order({"lr": 0.1}), saved_order({"lr": 0.1, "amsgrad": False}), saved_order({"decay_order": "first"})
+    ('last', 'first', 'first')
+    """
+    return str(group.get("decay_order", "first" if "amsgrad" in group else "last"))

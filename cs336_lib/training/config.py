@@ -19,6 +19,7 @@ from cs336_lib.training.presets import PRESETS
 OptimizerName = Literal["adamw", "muon", "sgd"]
 ScheduleName = Literal["cosine", "wsd", "constant"]
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
+DecayOrderName = Literal["first", "last"]
 CompileMode = Literal["default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"]
 
 
@@ -50,6 +51,8 @@ class TrainConfig:
         beta2: decay rate of AdamW's second moment.
         eps: AdamW's epsilon.
         weight_decay: decoupled weight decay.
+        decay_order: "first" decays before the update, as the assignment of 2026 and torch do; "last" after it, as that
+            of 2025. Runs on record that do not say it are of the second kind.
         grad_clip: largest global norm of the gradient; 0 for no clipping.
         loss_chunk: rows of logits in memory at a time, 0 for all; leaner by far when V is large.
         log_every: steps between lines of metrics. The device is waited for only then.
@@ -103,6 +106,7 @@ class TrainConfig:
     beta2: float = 0.95
     eps: float = 1e-8
     weight_decay: float = 0.1
+    decay_order: DecayOrderName = "first"
     grad_clip: float = 1.0
     loss_chunk: int = 0
     log_every: int = 10
@@ -214,6 +218,9 @@ class TrainConfig:
     def from_json(cls, text: str) -> TrainConfig:
         """Build a config from the text of a `config.json`.
 
+        One that does not name `decay_order` is from before there was a choice and stands for "last", so that an old run
+        goes on, or is repeated, as it was.
+
         Raises:
             ValueError: the text is not JSON, or as `from_dict`.
         """
@@ -223,11 +230,14 @@ class TrainConfig:
             raise ValueError(f"this is no JSON: {error}") from None
         if not isinstance(values, dict):
             raise ValueError(f"a config is a JSON object, this is {type(values).__name__}")
-        return cls.from_dict(values)
+        return cls.from_dict({"decay_order": "last", **values})
 
     @classmethod
     def preset(cls, name: str) -> TrainConfig:
-        """Return a named run: "tales-1m", "tinystories-17m", "owt-17m" or "tinystories-40m-tokens".
+        """Return a named run.
+
+        Args:
+            name: "tales-1m", "tinystories-17m", "owt-17m", "owt-124m" or "tinystories-40m-tokens".
 
         Raises:
             ValueError: there is no such preset; the error lists all of them.
@@ -247,6 +257,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": get_args(ScheduleName),
     "precision": get_args(PrecisionName),
     "compile_mode": get_args(CompileMode),
+    "decay_order": get_args(DecayOrderName),
 }
 _WHOLE = {
     **dict.fromkeys(("batch_size", "accumulation", "steps", "log_every", "sample_tokens", "keep_checkpoints"), 1),

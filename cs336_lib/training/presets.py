@@ -3,6 +3,7 @@
 tales-1m                 1 M parameters    1.64 M tokens    two CPU cores, about three minutes
 tinystories-17m         17 M             327.68 M           one GPU; the assignment's
 owt-17m                 17 M             327.68 M           one GPU; the same budget on OpenWebText
+owt-124m               124 M               1.97 G           one H100 or B200; the size of a leaderboard's entry
 tinystories-40m-tokens  17 M              40.96 M           the assignment's low-resource run, CPU or MPS
 
 Fields of a `TrainConfig`, which makes them: `TrainConfig.preset("tales-1m")`.
@@ -56,6 +57,23 @@ PRESETS: dict[str, dict[str, Any]] = {
         data="owt",
         lr=5e-3,
         min_lr=5e-5,
+        sample_prompt="The",
+    ),
+    "owt-124m": dict(
+        _TINYSTORIES,
+        model=ModelConfig.preset("owt-124m").replace(backend="fast"),
+        name="owt-124m",
+        data="owt",
+        batch_size=256,
+        accumulation=4,
+        steps=15_000,
+        lr=2e-3,  # of the best entry of 2026 with plain AdamW
+        min_lr=2e-5,
+        warmup_steps=750,
+        loss_chunk=8_192,
+        eval_every=1_500,
+        checkpoint_every=1_500,
+        sample_every=5_000,
         sample_prompt="The",
     ),
     "tinystories-40m-tokens": dict(

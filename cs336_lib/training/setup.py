@@ -59,8 +59,10 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
             weight_decay=config.weight_decay,
             betas=betas,
             eps=config.eps,
+            decay_order=config.decay_order,
         )
-    return AdamW(model.parameters(), config.lr, betas, config.eps, config.weight_decay)
+    decay: dict[str, Any] = {"weight_decay": config.weight_decay, "decay_order": config.decay_order}
+    return AdamW(model.parameters(), config.lr, betas, config.eps, **decay)
 
 
 def make_sampler(config: TrainConfig, ids: Any, ranks: Ranks) -> EpochSampler:

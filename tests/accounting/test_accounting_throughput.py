@@ -51,7 +51,7 @@ def test_devices_are_plausible(key):
     assert set(device.peaks) <= set(BYTES)
     assert device.peaks["float16"] >= device.peaks.get("tf32", 0) >= 0
     assert device.peaks["float16"] > device.peaks["float32"]
-    assert 16e9 <= device.memory_bytes <= 141e9
+    assert 16e9 <= device.memory_bytes <= 180e9
     assert 1e11 < device.bandwidth < 1e13
     assert device.source
 
@@ -70,6 +70,7 @@ def test_only_the_turing_card_has_no_bfloat16():
         ("NVIDIA H100 80GB HBM3", "h100-sxm"),
         ("NVIDIA H100 PCIe", "h100-pcie"),
         ("NVIDIA GeForce RTX 4090", "rtx-4090"),
+        ("NVIDIA B200", "b200"),
     ],
 )
 def test_a_device_is_known_by_what_the_driver_calls_it(reported, key):

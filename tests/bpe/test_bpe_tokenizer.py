@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cs336_lib.bpe.plain.definition_encoder import encode_reference
 from cs336_lib.bpe.tokenizer import Tokenizer
+from cs336_lib.bpe.training import train_bpe
 
 BYTES = {i: bytes([i]) for i in range(256)}
 
@@ -289,3 +290,46 @@ def test_threads_that_share_a_tokenizer_get_what_one_gets_alone():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+class TestOrderGivenIsOrderKept:
+    def test_a_set_of_special_tokens_is_refused_at_every_door(self, tmp_path):
+        (tmp_path / "a.txt").write_text("a cat")
+        vocab = {i: bytes([i]) for i in range(256)}
+        for tokens in ({"<a>", "<b>"}, frozenset({"<a>"})):
+            with pytest.raises(TypeError, match="no order"):
+                Tokenizer(vocab, [], tokens)
+            with pytest.raises(TypeError, match="no order"):
+                train_bpe(tmp_path / "a.txt", 300, tokens)
+
+    def test_a_mapping_gives_each_special_token_its_id(self, tmp_path):
+        vocab = {i: bytes([i]) for i in range(256)}
+        tokenizer = Tokenizer(vocab, [], {"<b>": 257, "<a>": 256})
+        assert tokenizer.encode("<a><b>") == [256, 257]
+        for ids, said in (
+            ({"<a>": 65}, "can't have the id 65"),
+            ({"<a>": 300}, "missing|hole|300"),
+            ({"a": 256}, "has it as 97"),
+        ):
+            with pytest.raises(ValueError, match=said):
+                Tokenizer(vocab, [], ids)
+        with pytest.raises(TypeError, match="must be an id"):
+            Tokenizer(vocab, [], {"<a>": "x"})
+        (tmp_path / "a.txt").write_text("a cat")
+        with pytest.raises(TypeError, match="mapping"):
+            train_bpe(tmp_path / "a.txt", 300, {"<a>": 256})
+
+    def test_the_keys_of_a_mapping_have_an_order(self):
+        vocab = {i: bytes([i]) for i in range(256)}
+        assert Tokenizer(vocab, [], {"<b>": 0, "<a>": 0}.keys()).encode("<a><b>") == [257, 256]
+
+    def test_an_iterator_of_texts_is_walked_once(self):
+        tokenizer = Tokenizer({i: bytes([i]) for i in range(256)}, [])
+        assert tokenizer.encode_batch(text for text in ("a", "bc")) == [[97], [98, 99]]
+
+    @pytest.mark.parametrize("dtype", [np.int64, np.uint16, np.float32])
+    def test_an_array_of_ids_is_no_text(self, dtype):
+        tokenizer = Tokenizer({i: bytes([i]) for i in range(256)}, [])
+        with pytest.raises(TypeError, match="array of ids"):
+            tokenizer.encode_to_array(np.array([97, 98], dtype))
+        assert tokenizer.encode_to_array(np.array([97, 98], np.uint8)).tolist() == [97, 98]

@@ -62,8 +62,27 @@ def test_the_ablation_of_the_gate_keeps_the_number_of_parameters():
     from cs336_lib.accounting import parameter_count
 
     for scale in SUITES["swiglu"].scales:
-        counts = {parameter_count(run.config.model).total for run in SUITES["swiglu"].plan(scale)}
-        assert len(counts) == 1
+        plan = {run.variation: parameter_count(run.config.model) for run in SUITES["swiglu"].plan(scale)}
+        assert plan["SwiGLU"].total == plan["SiLU"].total
+    assert SUITES["swiglu"].plan("full")[2].config.model.d_ff == 2_048
+    assert round(100 * (plan["SiLU 2048"]["ffn"] / plan["SwiGLU"]["ffn"] - 1), 1) == 1.6
+    assert {run.variation for run in SUITES["swiglu"].plan("cpu")} == {"SwiGLU", "SiLU"}
+
+
+def test_the_suite_of_an_entrys_size():
+    from cs336_lib.accounting import parameter_count
+    from cs336_lib.editions import edition
+
+    suite = SUITES["leaderboard-124m"]
+    base = suite.scales["full"].base
+    assert set(suite.scales) == {"full"}
+    assert (base.model.num_layers, base.model.d_model, base.batch_size) == (12, 768, 256)
+    assert base.model.context_length == edition("2026").leaderboard_context
+    assert base.model.vocab_size == 32_000 and base.model.tie_embeddings
+    assert round(parameter_count(base.model).total / 1e6) == 124
+    assert base.tokens < 2_700_000_000, "less than one pass over OpenWebText"
+    tied = {run.variation: run.config.model.tie_embeddings for run in suite.plan("full")}
+    assert [name for name, is_tied in tied.items() if not is_tied] == ["untied"]
 
 
 def test_another_batch_size_keeps_tokens_and_shares_of_the_schedule():

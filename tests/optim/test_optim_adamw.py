@@ -5,8 +5,9 @@ import pytest
 import torch
 from optim_parameters import make_params, set_grads
 
-from cs336_lib.optim import AdamW
+from cs336_lib.optim import AdamW, Muon
 
+ORDERS = ("first", "last")
 PATHS = {"loop": {"foreach": False}, "foreach": {"foreach": True}}
 # torch's compiler imports a module of its own that torch deprecates.
 COMPILER_WARNING = "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"
@@ -19,8 +20,9 @@ def run(optimizer, params, steps, skip=lambda step, index: False, start=0):
     return [p.detach() for p in params]
 
 
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("path", PATHS)
-def test_hundreds_of_steps_follow_torch_once_eps_and_decay_are_translated(path):
+def test_hundreds_of_steps_follow_torch_once_eps_and_decay_are_translated(path, order):
     """torch adds eps to the corrected denominator, so its eps is ours / sqrt(1 - beta2^t); it decays first.
 
     Each parameter has its own group on torch's side, since those without a gradient count their steps apart.
@@ -33,12 +35,13 @@ def test_hundreds_of_steps_follow_torch_once_eps_and_decay_are_translated(path):
             {"params": params[4:], "eps": 1e-3},
         ],
         weight_decay=0.1,
+        decay_order=order,
         **PATHS[path],
     )
     settings = [g for g in ours.param_groups for _ in g["params"]]
     torchs = torch.optim.AdamW(
         [{"params": [p], "lr": g["lr"], "betas": g["betas"]} for p, g in zip(theirs, settings, strict=True)],
-        weight_decay=0.0,
+        weight_decay=0.1 if order == "first" else 0.0,
     )
     seen = [0] * len(params)
     for step in range(400):
@@ -50,7 +53,7 @@ def test_hundreds_of_steps_follow_torch_once_eps_and_decay_are_translated(path):
         torchs.step()
         with torch.no_grad():
             for p, group in zip(theirs, settings, strict=True):
-                if p.grad is not None:
+                if p.grad is not None and order == "last":
                     p.mul_(1 - group["lr"] * group["weight_decay"])
     torch.testing.assert_close(params, theirs, rtol=1e-11, atol=1e-12)
 
@@ -58,14 +61,14 @@ def test_hundreds_of_steps_follow_torch_once_eps_and_decay_are_translated(path):
 @pytest.mark.parametrize("path", PATHS)
 def test_torchs_own_algorithm_stays_within_the_order_of_lr_squared(path):
     params, theirs = make_params(), make_params()
-    run(AdamW(params, lr=1e-3, weight_decay=0.1, **PATHS[path]), params, 300)
+    run(AdamW(params, lr=1e-3, weight_decay=0.1, decay_order="last", **PATHS[path]), params, 300)
     run(torch.optim.AdamW(theirs, lr=1e-3, weight_decay=0.1), theirs, 300)
     # 300 steps, each off by at most lr^2 weight_decay |update| / lr, and updates are of size lr.
     torch.testing.assert_close(params, theirs, rtol=0, atol=300 * 1e-3**2 * 0.1 * 2)
     assert not torch.equal(params[3], theirs[3])
 
 
-def reference_steps(params, steps, lr=1e-2, betas=(0.9, 0.999), eps=1e-8, decay=0.01, rounded_to=None):
+def reference_steps(params, steps, lr=1e-2, betas=(0.9, 0.999), eps=1e-8, decay=0.01, rounded_to=None, order="first"):
     """The handout's algorithm in float64, parameters rounded after each step if asked."""
     theta = [p.detach().double() for p in params]
     m, v = [torch.zeros_like(t) for t in theta], [torch.zeros_like(t) for t in theta]
@@ -73,10 +76,13 @@ def reference_steps(params, steps, lr=1e-2, betas=(0.9, 0.999), eps=1e-8, decay=
         set_grads(t - 1, params)
         for i, p in enumerate(params):
             g = p.grad.double()
+            if order == "first":
+                theta[i] -= lr * decay * theta[i]
             m[i] = betas[0] * m[i] + (1 - betas[0]) * g
             v[i] = betas[1] * v[i] + (1 - betas[1]) * g**2
             theta[i] -= lr * math.sqrt(1 - betas[1] ** t) / (1 - betas[0] ** t) * m[i] / (v[i].sqrt() + eps)
-            theta[i] -= lr * decay * theta[i]
+            if order == "last":
+                theta[i] -= lr * decay * theta[i]
             if rounded_to:
                 theta[i] = theta[i].to(rounded_to).double()
     return theta
@@ -99,12 +105,13 @@ def test_large_parameters_are_updated_in_pieces_with_the_same_result(monkeypatch
     torch.testing.assert_close(*outcomes, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
-def test_every_path_is_the_handouts_algorithm(path, dtype, tolerance):
+def test_every_path_is_the_algorithm_of_each_edition(path, dtype, tolerance, order):
     params = make_params(dtype)
-    expected = reference_steps(make_params(dtype), 200)
-    out = run(AdamW(params, lr=1e-2, **PATHS[path]), params, 200)
+    expected = reference_steps(make_params(dtype), 200, order=order)
+    out = run(AdamW(params, lr=1e-2, decay_order=order, **PATHS[path]), params, 200)
     torch.testing.assert_close([p.double() for p in out], expected, rtol=tolerance, atol=tolerance)
 
 
@@ -123,17 +130,18 @@ def test_bfloat16_parameters_are_only_rounded_when_stored(path):
 
 
 @pytest.mark.filterwarnings(COMPILER_WARNING)
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.slow
-def test_the_compiled_path_equals_the_loop_and_compiles_once(dtype):
+def test_the_compiled_path_equals_the_loop_and_compiles_once(dtype, order):
     params, looped = make_params(dtype), make_params(dtype)
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    compiled = AdamW(params, lr=1e-2, compile=True)
+    compiled = AdamW(params, lr=1e-2, weight_decay=1.0, decay_order=order, compile=True)
     run(compiled, params, 20)
     compiled.param_groups[0]["lr"] = 3e-3
     run(compiled, params, 20, start=20)
-    loop = AdamW(looped, lr=1e-2, foreach=False)
+    loop = AdamW(looped, lr=1e-2, weight_decay=1.0, decay_order=order, foreach=False)
     run(loop, looped, 20)
     loop.param_groups[0]["lr"] = 3e-3
     run(loop, looped, 20, start=20)
@@ -235,8 +243,95 @@ def test_sparse_gradients_are_refused():
         ({"weight_decay": -0.1}, "weight_decay is -0.1"),
         ({"betas": (1.0, 0.9)}, "beta1 is 1.0; it must be at least 0 and less than 1"),
         ({"betas": (0.9, -0.1)}, "beta2 is -0.1"),
+        ({"decay_order": "before"}, "decay_order is 'before'; allowed: 'first', 'last'"),
     ],
 )
 def test_bad_hyperparameters_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         AdamW(make_params(), **options)
+
+
+@pytest.mark.parametrize("lr", [1e-2, 1e-3])
+def test_one_step_of_the_two_orders_differs_by_the_decay_of_the_update(lr):
+    """(1 - a) (theta - u) against (1 - a) theta - u with a = lr weight_decay: a u apart."""
+    results = {}
+    for order in ORDERS:
+        params = make_params()
+        before = [p.detach().clone() for p in params]
+        optimizer = AdamW(params, lr=lr, weight_decay=0.1, decay_order=order)
+        results[order] = run(optimizer, params, 1)
+    for first, last, old in zip(results["first"], results["last"], before, strict=True):
+        update = (1 - lr * 0.1) * old - first
+        torch.testing.assert_close(last - first, lr * 0.1 * update, rtol=1e-9, atol=1e-15)
+        assert not torch.equal(first, last)
+
+
+def test_the_order_is_said_in_every_group_and_kept_when_state_is_saved():
+    groups = [{"params": make_params()[:1]}, {"params": make_params()[1:2], "decay_order": "last"}]
+    saved = AdamW(groups).state_dict()
+    assert [group["decay_order"] for group in saved["param_groups"]] == ["first", "last"]
+
+
+def as_saved_before_there_was_a_choice(state):
+    return {
+        **state,
+        "param_groups": [{k: v for k, v in g.items() if k != "decay_order"} for g in state["param_groups"]],
+    }
+
+
+@pytest.mark.parametrize("make", [AdamW, lambda params, **options: Muon(params_of_muon(params), **options)])
+@pytest.mark.parametrize("old", [True, False])
+def test_state_of_the_other_order_is_refused_in_one_line(make, old):
+    theirs = make(make_params(), decay_order="last").state_dict()
+    state = as_saved_before_there_was_a_choice(theirs) if old else theirs
+    with pytest.raises(
+        ValueError, match="saved with decay_order='last', the optimizer has 'first': make it with"
+    ) as told:
+        make(make_params()).load_state_dict(state)
+    assert "\n" not in str(told.value)
+    same = make(make_params(), decay_order="last")
+    same.load_state_dict(state)
+    assert {group["decay_order"] for group in same.param_groups} == {"last"}
+
+
+def params_of_muon(params):
+    matrices = [p for p in params if p.ndim == 2]
+    return [{"params": matrices}, {"params": [p for p in params if p.ndim != 2], "algorithm": "adamw"}]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_without_decay_there_is_no_order_to_mix(order):
+    state = AdamW(make_params(), weight_decay=0.0, decay_order="last").state_dict()
+    optimizer = AdamW(make_params(), decay_order=order)
+    optimizer.load_state_dict(state)
+    assert optimizer.param_groups[0]["decay_order"] == order
+
+
+def test_torchs_state_is_of_an_optimizer_that_decays_first():
+    theirs = torch.optim.AdamW(make_params(), weight_decay=0.1).state_dict()
+    ours = AdamW(make_params())
+    ours.load_state_dict(theirs)
+    assert ours.param_groups[0]["decay_order"] == "first"
+    run(ours, ours.param_groups[0]["params"], 1)
+    with pytest.raises(ValueError, match="saved with decay_order='first', the optimizer has 'last'"):
+        AdamW(make_params(), decay_order="last").load_state_dict(theirs)
+
+
+def test_a_thousand_steps_of_the_two_orders_and_torch():
+    """Far apart only where the learning rate and the decay are both large; torch goes with "first"."""
+
+    def after(lr, decay, make):
+        params = make_params()
+        return run(make(params, lr=lr, weight_decay=decay), params, 1_000)
+
+    def apart(lr, decay, other):
+        first = after(lr, decay, AdamW)
+        return max((a - b).abs().max().item() for a, b in zip(first, after(lr, decay, other), strict=True))
+
+    def last(params, **options):
+        return AdamW(params, decay_order="last", **options)
+
+    mild, usual, strong = apart(1e-3, 0.1, last), apart(1e-2, 0.1, last), apart(1e-2, 1.0, last)
+    assert mild < usual < strong < 0.05
+    assert mild < 1e-4 < strong
+    assert apart(1e-2, 0.1, torch.optim.AdamW) < usual / 3

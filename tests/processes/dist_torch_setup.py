@@ -15,6 +15,7 @@ CONFIG = TrainConfig(
 TIED = ModelConfig(**{**MODEL.__dict__, "tie_embeddings": True})
 CASES = {
     "adamw": CONFIG,
+    "decay-last": CONFIG.replace(decay_order="last"),
     "float32": CONFIG,
     "accumulated": CONFIG.replace(accumulation=2),
     "muon": CONFIG.replace(optimizer="muon"),

@@ -97,6 +97,12 @@ def test_two_processes_compute_what_one_does(folder, parallel, case):
     assert_same_run(folder / f"{parallel}-{case}", folder / f"one-{case}", tolerance)
 
 
+def test_the_order_of_decay_shows_in_the_last_digits(folder):
+    first, last = (RunRecord(folder / name).series("train_loss")[1] for name in ("one-adamw", "one-decay-last"))
+    assert first[0] == last[0] and first != last
+    assert max(abs(a - b) for a, b in zip(first, last, strict=True)) < 1e-3
+
+
 def test_parts_of_a_batch_add_up_to_the_batch(folder):
     for name in ("one", "ddp", "fsdp"):
         assert_same_run(folder / f"{name}-accumulated", folder / "one-adamw", 1e-10)

@@ -81,7 +81,8 @@ def test_the_page_has_title_running_cost_problems_exercises_and_references(path)
     announced = re.search(r"^\*\*Answers the official problems?\*\* (.+)\.$", text, re.MULTILINE)
     assert announced, "the official problems answered, or none"
     for problem in re.findall(r"`(\w+)`", announced[1]):
-        assert f"Official problem <code>{problem}</code>" in text, f"{problem} is announced and not answered"
+        box = rf"<summary><b>Official problem .*<code>{problem}</code>"  # an older name stands behind the newest
+        assert re.search(box, text), f"{problem} is announced and not answered"
 
 
 @every_notebook

@@ -83,6 +83,7 @@ def test_an_interrupted_install_is_gone_on_with(tmp_path, monkeypatch):
             raise bootstrap.SetupError("no network")
 
     monkeypatch.setattr(bootstrap, "pip_install", interrupted)
+    monkeypatch.setattr(bootstrap, "uv_install", lambda *_: False)
     monkeypatch.setattr(bootstrap, "same_version", lambda _: True)
     (tmp_path / ".complete").write_text("of an older pyproject.toml")
     with pytest.raises(bootstrap.SetupError):
@@ -91,3 +92,28 @@ def test_an_interrupted_install_is_gone_on_with(tmp_path, monkeypatch):
     bootstrap.setup(tmp_path, "dev")
     assert (tmp_path / ".complete").read_text() == bootstrap.digest("dev")
     assert len(calls) == 4
+
+
+@pytest.mark.parametrize(("works", "expected"), [(True, ["PyTorch"]), (False, ["PyTorch", "everything else"])])
+def test_pip_installs_torch_and_what_uv_can_not(tmp_path, monkeypatch, works, expected):
+    calls, asked = [], []
+    monkeypatch.setattr(bootstrap, "pip_install", lambda python, what, title: calls.append(title))
+    monkeypatch.setattr(bootstrap, "uv_install", lambda python, what, title: asked.append(what) or works)
+    monkeypatch.setattr(bootstrap, "same_version", lambda _: True)
+    bootstrap.setup(tmp_path, "dev")
+    assert calls == expected and asked[0][-2:] == ["-e", ".[dev]"]
+
+
+@pytest.mark.parametrize("fails_at", ["fetch", "install", None])
+def test_uv_is_fetched_then_used_and_its_failure_is_told(monkeypatch, capsys, fails_at):
+    commands = []
+
+    def run(command, **options):
+        commands.append(command)
+        stage = "fetch" if "uv" not in command[:3] else "install"
+        return subprocess.CompletedProcess(command, int(stage == fails_at), "", "error: no such package")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert bootstrap.uv_install("python", ["-e", "."], "everything else") is (fails_at is None)
+    assert len(commands) == (1 if fails_at == "fetch" else 2)
+    assert ("pip takes over" in capsys.readouterr().out) is (fails_at == "install")

@@ -148,7 +148,7 @@ def test_the_last_k_and_the_best_stay(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["best-00000020", "step-00000030", "step-00000040"]
     assert checkpoints.load("best").weights["w"][0] == 20
     assert checkpoints.load(30).step == 30
-    with pytest.raises(FileNotFoundError, match="no checkpoint of step 10; it has: 30, 40"):
+    with pytest.raises(FileNotFoundError, match="no checkpoint '10'; it has: step-00000030, step-00000040"):
         checkpoints.load(10)
 
 
@@ -180,7 +180,7 @@ def test_a_damaged_checkpoint_is_skipped_with_a_warning(tmp_path, name, damage):
 
 
 def test_no_good_checkpoint_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no good checkpoint"):
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
         RunCheckpoints(tmp_path / "none").load()
 
 

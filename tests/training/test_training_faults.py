@@ -383,3 +383,38 @@ def test_a_tokenizer_that_was_half_saved_is_made_again(tmp_path, monkeypatch):
     for missing in ("tokenizer_config.json", "vocab.json", "merges.txt"):
         (folder / missing).unlink()
         assert prepare(config).tokenizer.fingerprint == first.fingerprint
+
+
+def test_mirrors_of_a_resumed_run_go_on_as_the_same_run(tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    opened, began = [], []
+
+    class SummaryWriter:
+        def __init__(self, folder, purge_step):
+            opened.append(purge_step)
+
+        def add_scalar(self, *what):
+            pass
+
+        def close(self):
+            pass
+
+    class Run:
+        id = "abc"
+
+        def log(self, values, step):
+            pass
+
+        def finish(self):
+            pass
+
+    def init(**options):
+        began.append((options.get("id"), options.get("resume")))
+        return Run()
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=SummaryWriter))
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
+    stop_after(trainer(tmp_path / "run", SAVES.replace(tensorboard=True, wandb="project")), 10)
+    Trainer.resume(tmp_path / "run", corpus(), progress=False).fit()
+    assert opened == [None, 11] and began == [(None, None), ("abc", "allow")]

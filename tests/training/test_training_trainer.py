@@ -251,8 +251,8 @@ def test_tensorboard_gets_every_metric(tmp_path, monkeypatch):
     written = []
 
     class SummaryWriter:
-        def __init__(self, folder):
-            assert str(tmp_path) in folder
+        def __init__(self, folder, purge_step):
+            assert str(tmp_path) in folder and purge_step is None
 
         def add_scalar(self, *what):
             written.append(what)

@@ -10,7 +10,7 @@ plain.
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -71,11 +71,12 @@ class Encoding:
             return np.array(self._plain.encode(str(data, "utf-8", "surrogateescape")), np.int32)
         return compiled.encode(data, workers)
 
-    def to_lists(self, texts: Sequence[str], workers: int) -> list[list[int]]:
+    def to_lists(self, texts: Iterable[str], workers: int) -> list[list[int]]:
         """The ids of each of several strings."""
         _check_workers(workers)
         if isinstance(texts, str):
             raise TypeError(f"encode_batch takes a list of strings, got the single string {texts[:20]!r}; use encode")
+        texts = list(texts)  # an iterator is walked once
         for text in texts:
             if not isinstance(text, str):
                 raise _not_text(text, "str")
@@ -145,6 +146,11 @@ def _as_bytes(data: "bytes | memoryview") -> "bytes | memoryview":
         view = memoryview(data)
     except TypeError:
         raise _not_text(data, "str or bytes") from None
+    if view.itemsize != 1:
+        raise TypeError(
+            f"the bytes to encode have items of {view.itemsize} bytes (format {view.format!r}): is this an array of "
+            "ids? encode_to_array takes text: a string, bytes, or an array of uint8"
+        )
     if not view.c_contiguous:
         raise ValueError("the bytes to encode must be contiguous; got a strided memoryview")
     return view.cast("B")

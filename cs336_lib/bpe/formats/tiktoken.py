@@ -19,7 +19,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cs336_lib.bpe.vocabulary import Vocabulary
+from cs336_lib.bpe.specials import in_order
+from cs336_lib.bpe.vocabulary import Vocabulary, with_ids
 
 if TYPE_CHECKING:
     import tiktoken
@@ -153,10 +154,6 @@ def vocab_with_specials(
         ValueError: an id is taken already.
     """
     vocab = {rank: token for token, rank in ranks.items()}
-    if not isinstance(special_tokens, Mapping):
-        return vocab, list(special_tokens or ())
-    for special, i in special_tokens.items():
-        encoded = special.encode()
-        if vocab.setdefault(i, encoded) != encoded:
-            raise ValueError(f"the special token {special!r} can't have the id {i}: it is {vocab[i]!r}")
-    return vocab, list(special_tokens)
+    if isinstance(special_tokens, Mapping):
+        vocab = with_ids(vocab, special_tokens)
+    return vocab, in_order(special_tokens or ())

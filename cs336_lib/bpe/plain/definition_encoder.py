@@ -100,6 +100,16 @@ def encode_reference(
         if is_special:
             ids.append(token_ids[part.encode()])
             continue
-        for match in regex.finditer(pattern, part):
-            ids += [token_ids[token] for token in encode_word(match.group().encode("utf-8", "surrogateescape"), ranks)]
+        for piece in cut(part, pattern):
+            ids += [token_ids[token] for token in encode_word(piece.encode("utf-8", "surrogateescape"), ranks)]
     return ids
+
+
+def cut(text: str, pattern: str) -> list[str]:
+    r"""Cut a string into the matches of a pattern and what lies between them.
+
+    >>> cut("ab12, 3", r"\p{N}+")
+    ['ab', '12', ', ', '3']
+    """
+    places = [0, *(place for match in regex.finditer(pattern, text) for place in match.span()), len(text)]
+    return [text[start:end] for start, end in pairwise(places) if end > start]
