@@ -258,7 +258,7 @@ def accounting_vectors(count=400):
                 "adamw": str(acc.adamw_flops(cfg)),
                 "crossing": str(acc.crossing_context(cfg)),
                 "handout": strings(acc.handout_activations(cfg, batch_size=batch)),
-                "gated": strings(gated(cfg, batch)),
+                "gated": strings(acc.handout_activations(cfg, batch_size=batch, edition="2026")),
                 "autograd": strings(autograd),
                 "memory": [str(x) for x in (memory.parameters, memory.gradients, memory.optimizer, memory.total)],
                 "largest": {
@@ -296,17 +296,6 @@ def accounting_vectors(count=400):
         except ValueError as error:
             impossible.append({"config": values, "says": str(error)})
     return {"counts": vectors, "impossible": impossible}
-
-
-def gated(cfg, batch):
-    """The list of 2026: between those of 2025, the outputs of w3 and of the gate's product."""
-    each = cfg.num_layers * batch * cfg.context_length * cfg.d_ff if cfg.ffn == "swiglu" else 0
-    parts = {}
-    for name, count in acc.handout_activations(cfg, batch_size=batch).items():
-        parts[name] = count
-        if each and name in ("w1", "silu"):
-            parts["w3" if name == "w1" else "gate_product"] = each
-    return parts
 
 
 def strings(counts):

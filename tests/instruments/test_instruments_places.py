@@ -48,9 +48,11 @@ def test_a_tokenizer_with_ids_in_another_order_is_not_taken():
 
 def test_the_calculator_has_every_preset_and_device():
     from cs336_lib.accounting import DEVICES
+    from cs336_lib.editions import EDITIONS
 
     payload = PAYLOADS["accounting"]()
     assert set(payload["presets"]) == set(PRESETS) and set(payload["devices"]) == set(DEVICES)
+    assert list(payload["editions"]) == list(EDITIONS) and "gpt2-xl-2026" in payload["presets"]
 
 
 @every_instrument

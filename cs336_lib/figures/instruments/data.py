@@ -16,13 +16,12 @@ import regex
 from cs336_lib import results
 from cs336_lib.accounting import DEVICES
 from cs336_lib.bpe import Tokenizer
+from cs336_lib.editions import EDITIONS
 from cs336_lib.experiments import SUITES
 from cs336_lib.model.config import PRESETS
 from cs336_lib.training import RunRecord
 
 STORED = Path(__file__).resolve().parent / "data"
-GATED_LISTS = {"2025": False, "2026": True}
-"""Edition of the assignment -> whether its list of activations has SwiGLU's third matrix and the gate's product."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -128,7 +127,7 @@ def gpt2_byte_ids() -> list[int]:
 def accounting() -> dict[str, Any]:
     """Presets of models, devices, and whether an edition's list of activations has a gate."""
     return {
-        "editions": GATED_LISTS,
+        "editions": {name: edition.gated_list for name, edition in EDITIONS.items()},
         "presets": {name: config.to_dict() for name, config in PRESETS.items()},
         "devices": {
             name: {"name": device.name, "peaks": dict(device.peaks), "memory": device.memory_bytes}

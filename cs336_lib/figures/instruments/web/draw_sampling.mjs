@@ -7,6 +7,7 @@ import { body, button, COLORS, guarded, h, labeled, replace, slider, soon, statu
 
 const PROMPT = "Once upon a time, there was a";
 const ROWS = 12;
+const READ = 2000; // characters of the beginning
 
 export function mount(element, host) {
   const place = body(element);
@@ -101,7 +102,9 @@ export function mount(element, host) {
     if (!model) return;
     stop();
     const mine = ++turn;
-    const { bytes, lone } = utf8(area.value);
+    // Of a pasted book only the end is looked at: more than the model can read, and quick to encode.
+    const end = area.value.slice(-READ).replace(/^[\udc00-\udfff]/, "");
+    const { bytes, lone } = utf8(end);
     const ids = tokenizer.encode(bytes);
     const room = Math.floor(model.config.context_length / 2);
     prompt = ids.length > room ? ids.slice(-room) : ids;
@@ -119,7 +122,7 @@ export function mount(element, host) {
     }
     showStory();
     show();
-    if (ids.length > room) status.complain(`The beginning has ${ids.length.toLocaleString("en-US")} tokens; its last ${room} are read.`);
+    if (ids.length > room) status.complain(`The beginning is longer than the model can read; its last ${room} tokens are read.`);
     else if (!ids.length) status.complain("There is no text: the model begins after <|endoftext|>.");
     else if (lone) status.complain(`${lone} lone surrogate in the text; each is read as U+FFFD.`);
   });
