@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 import cs336_lib
 from cs336_lib.check import terminal
 from cs336_lib.check.child import questions
-from cs336_lib.check.child.case import CHECKS, NOTEBOOK_PROBLEMS, PROBLEMS
+from cs336_lib.check.child.case import CHECKS, PROBLEMS
 from cs336_lib.check.child.runner import Answer
 from cs336_lib.check.processes import Event, Runs
 from cs336_lib.check.project import Project
@@ -83,9 +83,7 @@ def check_folder(
     report = Report(edition=edition, notes=list(project.notes))
     results: dict[str, Answer] = {}
     colors = stream is not None and terminal.has_colors(stream)
-    groups = [
-        [name for name in names if CHECKS[name].problem in problems] for problems in questions.GROUPS.values()
-    ]
+    groups = [[name for name in names if CHECKS[name].problem in problems] for problems in questions.GROUPS.values()]
     groups = [group for group in groups if group]
     if stream:
         print(f"cs336 check {cs336_lib.__version__}: {len(names)} questions to {project.adapters}", file=stream)
@@ -134,7 +132,13 @@ def _ask(
     total = sum(left.values())
     with (
         ThreadPoolExecutor(max(1, min(len(groups), os.cpu_count() or 2, 4))) as pool,
-        tqdm(total=total, unit="check", file=stream or sys.stderr, leave=False, disable=stream is None or not stream.isatty()) as bar,
+        tqdm(
+            total=total,
+            unit="check",
+            file=stream or sys.stderr,
+            leave=False,
+            disable=stream is None or not stream.isatty(),
+        ) as bar,
     ):
         futures = [pool.submit(runs.checks, group, lambda *event: events.put(event)) for group in groups]
         try:

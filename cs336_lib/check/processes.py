@@ -165,7 +165,8 @@ class Runs:
                 self._alive.discard(process)
 
     def _follow(self, process: subprocess.Popen[bytes], reader: int, trace: Path) -> Iterator[Event]:
-        buffer, since, now = b"", time.monotonic(), {"event": "starting"}
+        buffer, since = b"", time.monotonic()
+        now: Event = {"event": "starting"}
         why = ""
         while True:
             ready, _, _ = select.select([reader], [], [], 0.2)

@@ -11,10 +11,29 @@ from pathlib import Path
 
 # Named here once more, because `child.case` imports torch, and a wrong folder should be an answer within a moment.
 KNOWN = frozenset(
-    "run_train_bpe get_tokenizer run_linear run_embedding run_rmsnorm run_swiglu run_silu run_rope run_softmax "
-    "run_scaled_dot_product_attention run_multihead_self_attention run_multihead_self_attention_with_rope "
-    "run_transformer_block run_transformer_lm run_cross_entropy get_adamw_cls run_get_lr_cosine_schedule "
-    "run_gradient_clipping run_get_batch run_save_checkpoint run_load_checkpoint".split()
+    [
+        "run_train_bpe",
+        "get_tokenizer",
+        "run_linear",
+        "run_embedding",
+        "run_rmsnorm",
+        "run_swiglu",
+        "run_silu",
+        "run_rope",
+        "run_softmax",
+        "run_scaled_dot_product_attention",
+        "run_multihead_self_attention",
+        "run_multihead_self_attention_with_rope",
+        "run_transformer_block",
+        "run_transformer_lm",
+        "run_cross_entropy",
+        "get_adamw_cls",
+        "run_get_lr_cosine_schedule",
+        "run_gradient_clipping",
+        "run_get_batch",
+        "run_save_checkpoint",
+        "run_load_checkpoint",
+    ]
 )
 NEEDED = ("torch", "numpy", "regex")
 SKIPPED = {".git", ".venv", "venv", "env", "node_modules", "site-packages", "__pycache__"}
@@ -120,13 +139,14 @@ def _python(root: Path, asked: str, notes: list[str]) -> str:
             path = path / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         if not path.exists():
             raise FileNotFoundError(f"there is no Python {asked!r}; --python takes its path, as in .venv/bin/python")
+        path = Path(os.path.abspath(path))  # noqa: PTH100 - a virtual environment is known by the link's own place
         missing = _missing(str(path))
         if missing:
             raise ValueError(
                 f"{asked} has no {', '.join(missing)}; install it there ({asked} -m pip install {' '.join(missing)}), "
                 "or name another Python with --python"
             )
-        return os.path.abspath(path)  # noqa: PTH100 - a virtual environment is known by the link's own place
+        return str(path)
     places = [root / ".venv", root / "venv", root / "env", root.parent / ".venv"]
     for place in places:
         path = place / "bin/python"

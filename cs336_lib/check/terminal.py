@@ -36,13 +36,13 @@ def row(problem: str, answers: Sequence[Answer], colors: bool = False) -> str:
     count = {status: sum(a.status == status for a in answers) for status in (RIGHT, WRONG, BROKEN, UNANSWERED, CHOSEN)}
     numbers = [
         colored(f"{count[RIGHT]:>6}", "green" if count[RIGHT] else "dim", colors),
-        colored(f"{count[WRONG] or '-':>6}", "red" if count[WRONG] else "dim", colors),
+        colored(f"{count[WRONG] or '-':>7}", "red" if count[WRONG] else "dim", colors),
         colored(
-            f"{count[UNANSWERED] + count[BROKEN] or '-':>6}",
+            f"{count[UNANSWERED] + count[BROKEN] or '-':>11}",
             "yellow" if count[UNANSWERED] + count[BROKEN] else "dim",
             colors,
         ),
-        colored(f"{count[CHOSEN] or '-':>7}", "dim", colors),
+        colored(f"{count[CHOSEN] or '-':>8}", "dim", colors),
     ]
     seconds = sum(a.seconds for a in answers)
     wrong = ", ".join(a.name.split(".")[1] for a in answers if a.status == WRONG)
@@ -51,7 +51,7 @@ def row(problem: str, answers: Sequence[Answer], colors: bool = False) -> str:
     return f"{problem:<29}" + "".join(numbers) + f"{seconds:>8.1f} s  {_short(text, 46)}".rstrip()
 
 
-HEAD = f"{'problem':<29}{'right':>6}{'wrong':>6}{'no ans':>7}{'choices':>6}{'time':>9}  what is wrong"
+HEAD = f"{'problem':<29}{'right':>6}{'wrong':>7}{'no answer':>11}{'choice':>8}{'time':>8}    what is wrong"
 
 
 def _short(text: str, length: int = 46) -> str:
@@ -97,9 +97,9 @@ def ending(report: Report, colors: bool = False) -> str:
     if remarks:
         rows = [textwrap.fill(text, WIDTH, initial_indent="   ", subsequent_indent="     ") for text in remarks]
         parts.append("\n".join([colored("Besides", "bold", colors), *rows]))
-    verdict = "nothing is wrong" if report.passed else f"{len(faults)} faults" if faults else "some adapters don't import"
-    if not report.count(RIGHT) and not faults and report.passed:
-        verdict = "nothing was answered"
+    verdict = "nothing is wrong" if report.count(RIGHT) else "nothing was answered"
+    if not report.passed:
+        verdict = f"{len(faults)} fault{'s' * (len(faults) != 1)}" if faults else "some adapters don't import"
     title = colored(f"In short: {verdict}", "green" if report.passed else "red", colors)
     parts.append(f"{title}\n{report.summary()}")
     return "\n\n".join(parts)

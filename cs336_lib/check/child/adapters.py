@@ -5,8 +5,8 @@ error - is noted with its line, and the rest goes on: the adapters that don't ne
 """
 
 from __future__ import annotations
-
 import __future__ as future
+
 import ast
 import importlib
 import sys
@@ -37,9 +37,7 @@ class Loaded:
     names: dict[str, int] = field(default_factory=dict)
 
 
-def load(
-    path: Path, root: Path, skip: Mapping[int, str] | None = None, tell: Callable[[int, str], None] = lambda line, text: None
-) -> Loaded:
+def load(path: Path, root: Path, skip: Mapping[int, str], tell: Callable[[int, str], None]) -> Loaded:
     """Run the file of adapters.
 
     Args:
@@ -68,7 +66,7 @@ def load(
             continue
         line = statement.lineno
         text = ast.unparse(statement).splitlines()[0][:120]
-        if skip and line in skip:
+        if line in skip:
             loaded.broken[line] = f"{text}: {skip[line]}"
             loaded.names |= dict.fromkeys(_defines(statement), line)
             continue

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 import regex
 
@@ -69,7 +70,7 @@ def train(text: str, vocab_size: int, specials: Sequence[str] = ()) -> list[Pair
     while len(merges) < vocab_size - 256 - len(specials):
         counts: Counter[Pair] = Counter()
         for word, times in words.items():
-            for pair in zip(word, word[1:], strict=False):
+            for pair in pairwise(word):
                 counts[pair] += times
         if not counts:
             break
@@ -106,7 +107,7 @@ def encode(text: str, vocab: dict[int, bytes], merges: Sequence[Pair], specials:
         for match in regex.findall(PAT, piece):
             word = tuple(bytes([b]) for b in match.encode())
             while True:
-                present = set(zip(word, word[1:], strict=False))
+                present = set(pairwise(word))
                 first = next((pair for pair in merges if pair in present), None)
                 if first is None:
                     break

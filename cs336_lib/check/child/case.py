@@ -57,6 +57,10 @@ KINDS = {
 }
 
 
+# Messages of Python's own ValueErrors, which are no refusal that somebody meant.
+ACCIDENTS = ("max()", "min()", "not enough values", "empty range", "zero-size", "invalid literal", "cannot mmap")
+
+
 @dataclass(frozen=True)
 class Check:
     """One question to the code under test.
@@ -158,7 +162,7 @@ class Case:
         given: the input, as a person would write it.
         expected: what should come, as text.
         choice: what a check that only reports has found.
-        strict_values: whether a ValueError, as a refusal of odd input, counts as wrong.
+        missing: why an adapter is not there.
     """
 
     adapters: Mapping[str, Any]
@@ -190,7 +194,7 @@ class Case:
             expected: the right answer.
             given: the input, as text.
             tolerance: absolute and relative, of numbers with fractions.
-            refusal: a ValueError is an answer as well.
+            refusal: a ValueError that the code under test raises on purpose is an answer as well.
 
         Returns:
             What came.
@@ -198,8 +202,8 @@ class Case:
         self.say(given, show(expected))
         try:
             got = ask()
-        except ValueError:
-            if refusal:
+        except ValueError as error:
+            if refusal and not str(error).startswith(ACCIDENTS):
                 return None
             raise
         found = difference(got, expected, tolerance)
@@ -222,7 +226,8 @@ class Case:
     def attempt(self, ask: Callable[[], Any]) -> str:
         """Describe what comes, or the exception that comes, for checks that only report."""
         try:
-            return show(ask())
+            answer = ask()
+            return answer if isinstance(answer, str) else show(answer)
         except UnansweredError:
             raise
         except Exception as error:

@@ -26,7 +26,7 @@ def numbers(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
 
 
 def rmsnorm(x: Tensor, gain: Tensor, eps: float) -> Tensor:
-    """x / sqrt(mean(x^2) + eps) * gain."""
+    """X / sqrt(mean(x^2) + eps) * gain."""
     x, gain = x.double(), gain.double()
     return x / (x.square().mean(-1, keepdim=True) + eps).sqrt() * gain
 

@@ -30,7 +30,7 @@ def without_network() -> None:
         _connect(self, address)
 
     _connect = socket.socket.connect
-    socket.socket.connect = refuse  # type: ignore[method-assign, assignment]
+    socket.socket.connect = refuse  # type: ignore[method-assign]
     socket.socket.connect_ex = refuse  # type: ignore[method-assign, assignment]
 
 

@@ -31,7 +31,7 @@ def unfilled_memory_shows() -> Iterator[None]:
     """Make torch.empty hold NaN instead of whatever was in memory, so that what is never filled can be seen."""
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = True
+    torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]
     try:
         yield
     finally:

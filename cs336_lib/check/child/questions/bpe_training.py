@@ -196,7 +196,7 @@ def _(case: Case) -> None:
     known=RECOUNT,
 )
 def _(case: Case) -> None:
-    merges_of(case, "x yz yz yz yz", 258, [END])
+    merges_of(case, "x yz yz yz yz", 260, [END])
 
 
 @check(
@@ -208,18 +208,9 @@ def _(case: Case) -> None:
     seconds=60,
 )
 def _(case: Case) -> None:
-    rows = [rules.babble(seed, 40 + seed % 7, "abc") for seed in range(400)]
-    text = f"\n{END}\n".join(rows)
-    right_text = text  # words of the whole file, counted once
-    words = rules.words_of(right_text, [END])
-    right: list[tuple[bytes, bytes]] = []
-    for _ in range(30):
-        counts: dict[tuple[bytes, bytes], int] = {}
-        for word, times in words.items():
-            for pair in zip(word, word[1:], strict=False):
-                counts[pair] = counts.get(pair, 0) + times
-        best = max(counts, key=lambda pair: (counts[pair], pair))
-        right.append(best)
-        words = type(words)({rules.merged(word, best): times for word, times in words.items()})
-    given = f"a file of {len(text):,} bytes, 400 documents, vocab_size 287, special_tokens ['{END}']"
-    case.same(lambda: learn(case, text, 287, [END])[1], right, given)
+    # Each letter pair of the only word is as frequent as any other, so that a single word cut in two changes the order.
+    word = "abcdefghijkl"
+    text = f"\n{END}\n".join(" ".join([word] * (1 + number % 60)) for number in range(400))
+    right = rules.train(f"{word} {word}", 269, [END])
+    given = f"{text.count(word):,} times the word '{word}' in 400 documents, vocab_size 269, special_tokens ['{END}']"
+    case.same(lambda: learn(case, text, 269, [END])[1], right, given)

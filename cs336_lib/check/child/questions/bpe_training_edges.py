@@ -73,7 +73,7 @@ def _(case: Case) -> None:
     kind="expect",
 )
 def _(case: Case) -> None:
-    merges_of(case, "ab<s><s>cd<s>ab<s><s>", 260, ["<s>", "<s><s>"])
+    merges_of(case, "ab<s>xcd<s>xcd<s>ab", 260, ["<s>", "<s>x"])
 
 
 @check(

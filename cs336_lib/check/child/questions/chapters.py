@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from ..case import Case, check
@@ -23,7 +25,7 @@ for _name, _given, _right in (("small", SMALL, _count(*SMALL)), ("xl", XL, 1_640
     @check(
         f"parameter_count.{_name}",
         f"the parameters of a model of width {_given[2]}",
-        cause="two matrices in the feed-forward network instead of three, one vocabulary matrix, or the norms forgotten",
+        cause="two matrices in the feed-forward network for three, one vocabulary matrix, or the norms forgotten",
         section="5.1",
         known="2VD + L(4D^2 + 3DF + 2D) + D",
     )
@@ -66,7 +68,7 @@ def _(case: Case) -> None:
 )
 def _(case: Case) -> None:
     for text in ("\u00e9", "\u65e5\u672c", "\U0001f600a"):
-        case.same(lambda text=text: case.decode_utf8(text.encode()), text, f"{text.encode()!r}")
+        case.same(partial(case.decode_utf8, text.encode()), text, f"{text.encode()!r}")
 
 
 @check(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -61,7 +62,7 @@ def _(case: Case) -> None:
     for shape in ((3,), (7, 3), (2, 1, 3, 2, 3)):
         x = numbers(*shape, seed=1)
         case.same(
-            lambda x=x: case.run_linear(3, 5, w, x), x.double() @ w.double().T, f"d_in 3, d_out 5, x of shape {shape}"
+            partial(case.run_linear, 3, 5, w, x), x.double() @ w.double().T, f"d_in 3, d_out 5, x of shape {shape}"
         )
 
 
@@ -121,9 +122,7 @@ def _(case: Case) -> None:
     table = numbers(11, 5)
     for ids in (torch.tensor([[3, 0, 10], [10, 7, 3]]), torch.tensor([4, 4]), torch.tensor(7), torch.zeros(2, 1, 3)):
         ids = ids.long()
-        case.same(
-            lambda ids=ids: case.run_embedding(11, 5, table, ids), table[ids], f"ids of shape {tuple(ids.shape)}"
-        )
+        case.same(partial(case.run_embedding, 11, 5, table, ids), table[ids], f"ids of shape {tuple(ids.shape)}")
 
 
 @check(
@@ -135,7 +134,7 @@ def _(case: Case) -> None:
 )
 def _(case: Case) -> None:
     case.say("Embedding(700, 96), as it leaves __init__", "a deviation of 0.987, a mean of 0")
-    call = lambda: case.run_embedding(700, 96, numbers(700, 96), torch.tensor([[1, 2]]))  # noqa: E731
+    call = partial(case.run_embedding, 700, 96, numbers(700, 96), torch.tensor([[1, 2]]))
     spread(case, first_weights(call, (700, 96)), 1.0)
 
 
@@ -148,7 +147,7 @@ def _(case: Case) -> None:
 )
 def _(case: Case) -> None:
     case.say("Embedding(700, 96), as it leaves __init__", "the largest of 67,200 weights between 2.5 and 3")
-    call = lambda: case.run_embedding(700, 96, numbers(700, 96), torch.tensor([[1, 2]]))  # noqa: E731
+    call = partial(case.run_embedding, 700, 96, numbers(700, 96), torch.tensor([[1, 2]]))
     most = first_weights(call, (700, 96)).abs().max().item()
     case.true(2.5 < most <= 3.0001, f"{most:.4g}")
 
@@ -189,7 +188,7 @@ def _(case: Case) -> None:
     gain = 1 + numbers(6, seed=1)
     for shape in ((6,), (4, 6), (2, 1, 3, 6)):
         x = numbers(*shape)
-        case.same(lambda x=x: case.run_rmsnorm(6, 1e-5, gain, x), f.rmsnorm(x, gain, 1e-5), f"x of shape {shape}")
+        case.same(partial(case.run_rmsnorm, 6, 1e-5, gain, x), f.rmsnorm(x, gain, 1e-5), f"x of shape {shape}")
 
 
 @check(

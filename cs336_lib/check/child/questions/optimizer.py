@@ -41,7 +41,7 @@ def walk(
 
 def legal(case: Case, start: torch.Tensor, grads: list[torch.Tensor], given: str, tolerance: float, **how: Any) -> str:
     """Hold the steps against all legal forms; return the names of those that fit."""
-    options = {"rates": 0.01, "eps": 1e-8, "decay": 0.1, "betas": BETAS} | how
+    options: dict[str, Any] = {"rates": 0.01, "eps": 1e-8, "decay": 0.1, "betas": BETAS} | how
     ends = f.adamw_forms(start, grads, options["rates"], options["betas"], options["eps"], options["decay"])
     case.say(given, show(next(iter(ends.values())).tolist()))
     got = walk(case, start, grads, **how)
@@ -74,8 +74,8 @@ def _(case: Case) -> None:
 )
 def _(case: Case) -> None:
     start = torch.tensor([1.0, -1.0])
-    given = "[1, -1], one step with gradients [0.001, -50], lr 0.01, no decay"
-    legal(case, start, [torch.tensor([0.001, -50.0])], given, 2e-5, decay=0.0)
+    given = "[1, -1], one step with gradients [0.001, -50], lr 0.01, betas (0.9, 0.999), no decay"
+    legal(case, start, [torch.tensor([0.001, -50.0])], given, 2e-5, decay=0.0, betas=(0.9, 0.999))
 
 
 @check(

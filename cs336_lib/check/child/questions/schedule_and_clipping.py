@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import partial
 
 import torch
 
@@ -27,7 +28,7 @@ def rates(case: Case, steps: Iterable[int], most: float, least: float, warmup: i
     """Hold the rates of some steps against the rule."""
     for it in steps:
         case.same(
-            lambda it=it: case.run_get_lr_cosine_schedule(it, most, least, warmup, end),
+            partial(case.run_get_lr_cosine_schedule, it, most, least, warmup, end),
             rate(it, most, least, warmup, end),
             f"it {it}, max {most}, min {least}, warmup_iters {warmup}, cosine_cycle_iters {end}",
             tolerance=1e-7,

@@ -138,7 +138,9 @@ def _(case: Case) -> None:
     official=True,
 )
 def _(case: Case) -> None:
-    case.same(lambda: tokenizer_of(case)[0].decode([0xF0, 0x9F, 0x98, 0x80]), "\U0001f600", "decode of an emoji's bytes")
+    case.same(
+        lambda: tokenizer_of(case)[0].decode([0xF0, 0x9F, 0x98, 0x80]), "\U0001f600", "decode of an emoji's bytes"
+    )
 
 
 @check(

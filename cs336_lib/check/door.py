@@ -1,0 +1,122 @@
+"""`check("softmax", my_softmax)`: the questions of a problem, put to a function that is defined right here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from html import escape
+from typing import Any
+
+import torch
+
+from cs336_lib.check import sections
+from cs336_lib.check.child import questions, runner
+from cs336_lib.check.child.case import CHECKS, NOTEBOOK_PROBLEMS, PROBLEMS
+from cs336_lib.check.report import Report
+from cs336_lib.check.terminal import fault_text
+
+BY_PROBLEM = PROBLEMS | NOTEBOOK_PROBLEMS
+assert questions  # importing it registers the checks
+
+
+class Result(Report):
+    """What came of the checks, shown as text or, in a notebook, as a small table."""
+
+    def __str__(self) -> str:
+        lines = []
+        for answer in self.answers:
+            mark = {runner.RIGHT: "right", runner.WRONG: "WRONG", runner.CHOSEN: "choice"}.get(answer.status, "-")
+            tail = f": {answer.got}" if answer.status not in (runner.RIGHT, runner.WRONG) else ""
+            lines.append(f"{mark:<7}{CHECKS[answer.name].title}{tail}")
+        faults = [fault_text(fault, number, self.edition) for number, fault in enumerate(self.faults(), start=1)]
+        return "\n".join([*lines, *([""] if faults else []), "\n\n".join(faults)]).rstrip()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        colors = {runner.RIGHT: "#00805a", runner.WRONG: "#c0392b"}
+        rows = []
+        for answer in self.answers:
+            check = CHECKS[answer.name]
+            more = ""
+            if answer.status == runner.WRONG:
+                more = (
+                    f"<br>input <code>{escape(answer.given)}</code><br>expected <code>{escape(answer.expected)}</code>"
+                    f"<br>got <code>{escape(answer.got)}</code><br>usual cause: {escape(check.cause)}<br>"
+                    f'read <a href="{sections.address(check.section)}">{escape(sections.named(check.section))}</a>'
+                )
+            elif answer.status != runner.RIGHT:
+                more = f"<br><code>{escape(answer.got)}</code>"
+            style = f"color:{colors.get(answer.status, '#8a6100')};font-weight:600"
+            rows.append(
+                f'<tr><td style="{style};vertical-align:top">{answer.status}</td>'
+                f'<td style="text-align:left">{escape(check.title)}{more}</td></tr>'
+            )
+        return f'<div class="records"><table>{"".join(rows)}</table></div>'
+
+
+def check(problem: str, function: Callable[..., Any], *more: Callable[..., Any]) -> Result:
+    """Put the checks of a problem to a function with the signature of the official adapter.
+
+    Args:
+        problem: such as "softmax", "rope" or "adamw"; or the name of an adapter, such as "run_silu".
+        function: takes what the adapter takes: `run_softmax(in_features, dim)`, `run_linear(d_in, d_out, weights,
+            in_features)`. For "linear", "embedding" and "rmsnorm" a module's class with the handout's constructor will
+            do; for "adamw" the optimizer's class; for "tokenizer" a class that takes vocab, merges and special tokens.
+        more: the problem's other adapters, where it has several (both of "checkpointing").
+
+    Returns:
+        The answers; a notebook shows them as a table. Nothing global is changed.
+
+    Raises:
+        ValueError: there is no such problem.
+
+    >>> check("softmax", lambda x, dim: x.exp() / x.exp().sum(dim, keepdim=True)).count("wrong")
+    2
+    >>> check("softmax", torch.softmax).passed
+    True
+    """
+    adapters, names = _adapters(problem, [function, *more])
+    result = Result()
+    for name in names:
+        if set(CHECKS[name].needs) <= adapters.keys() and not CHECKS[name].slow:
+            result.answers.append(runner.put(CHECKS[name], adapters))
+    return result
+
+
+def _adapters(problem: str, functions: list[Callable[..., Any]]) -> tuple[dict[str, Any], list[str]]:
+    by_adapter = {adapter: p for p, adapters in BY_PROBLEM.items() for adapter in adapters}
+    if problem in by_adapter:
+        slots: tuple[str, ...] = (problem,)
+        problem = by_adapter[problem]
+    elif problem in BY_PROBLEM:
+        slots = BY_PROBLEM[problem]
+    else:
+        near = get_close_matches(problem, [*BY_PROBLEM, *by_adapter], n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"no problem is called {problem!r}; {hint}there are {', '.join(BY_PROBLEM)}")
+    if len(functions) > len(slots):
+        raise ValueError(f"{problem} takes {len(slots)} functions: {', '.join(slots)}; {len(functions)} were given")
+    adapters = {slot: _joined(slot, function) for slot, function in zip(slots, functions, strict=False)}
+    return adapters, [name for name, one in CHECKS.items() if one.problem == problem]
+
+
+def _joined(slot: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn a class into the adapter that the checks call."""
+    if slot == "get_adamw_cls" and isinstance(function, type):
+        return lambda: function
+    if not (isinstance(function, type) and issubclass(function, torch.nn.Module)):
+        return function
+    cls: Any = function
+
+    def run(first: int, second: float, weights: torch.Tensor, given: torch.Tensor) -> Any:
+        module = cls(first, second)
+        parameters = list(module.parameters())
+        if len(parameters) == 1 and parameters[0].shape == weights.T.shape != weights.shape:
+            weights = weights.T
+        with torch.no_grad():
+            parameters[0].copy_(weights)
+        return module(given)
+
+    joined = {"run_linear", "run_embedding", "run_rmsnorm"}
+    return run if slot in joined else function
