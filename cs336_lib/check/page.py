@@ -26,7 +26,8 @@ a { color: var(--link); } .faint { color: var(--faint); }
 th, td { text-align: left; padding: .35rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 article { border: 1px solid var(--line); border-left: 4px solid var(--wrong); border-radius: 6px;
-  background: var(--card); padding: .9rem 1.1rem; margin: .9rem 0; } article h3 { margin: 0 0 .2rem; font-size: 1.05rem; }
+  background: var(--card); padding: .9rem 1.1rem; margin: .9rem 0; }
+article h3 { margin: 0 0 .2rem; font-size: 1.05rem; }
 dl { display: grid; grid-template-columns: 7.5rem 1fr; gap: .3rem .8rem; margin: .6rem 0 0; }
 dt { color: var(--faint); } dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
 code, pre { font: .88rem/1.5 ui-monospace, monospace; } pre { overflow-x: auto; margin: .4rem 0; padding: .6rem;

@@ -63,7 +63,8 @@ class Report:
     @property
     def passed(self) -> bool:
         """Whether nothing is wrong and nothing is broken."""
-        return not self.count(WRONG) and not self.count(BROKEN) and not self.broken
+        trains = self.extras.get("training", {}).get("ok", True)
+        return not self.count(WRONG) and not self.count(BROKEN) and not self.broken and trains
 
     def faults(self) -> list[Fault]:
         """What is wrong, the worst first.
