@@ -70,15 +70,14 @@ class Report:
         """What is wrong, the worst first.
 
         A wrong value is worse than an error, because nobody notices it; what the handout asks for counts more than what
-        a user may expect. Checks of one problem that end with the very same error are one fault.
+        a user may expect. Checks of one adapter that end with the same error, or have the same usual cause, are one fault.
         """
         faults: list[Fault] = []
         for answer in self.answers:
             if answer.status != WRONG:
                 continue
             check = CHECKS[answer.name]
-            same = (f for f in faults if answer.crash and f.answer.got == answer.got and f.check.needs == check.needs)
-            earlier = next(same, None)
+            earlier = next((f for f in faults if _alike(f, check, answer)), None)
             if earlier is None:
                 faults.append(Fault(check, answer))
             else:
@@ -147,6 +146,13 @@ class Report:
             **self.about,
             **self.extras,
         }
+
+
+def _alike(fault: Fault, check: Check, answer: Answer) -> bool:
+    """Whether an answer is wrong in the same way as an earlier one: the very same error, or the same usual cause."""
+    if fault.check.needs != check.needs or fault.answer.crash != answer.crash:
+        return False
+    return fault.answer.got == answer.got if answer.crash else fault.check.cause == check.cause
 
 
 def kind_text(check: Check, edition: str) -> str:

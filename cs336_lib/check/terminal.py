@@ -72,7 +72,9 @@ def fault_text(fault: Fault, number: int, edition: str, colors: bool = False) ->
     ):
         if not text:
             continue
-        rows = [piece for line in text.splitlines() for piece in textwrap.wrap(line, WIDTH - 16, break_long_words=True)]
+        rows: list[str] = []
+        for line in text.splitlines():  # an address stays whole, so that a click opens it
+            rows += [line] if line.startswith("http") else textwrap.wrap(line, WIDTH - 16)
         for at, piece in enumerate(rows):
             shown = colored(piece, color, colors) if color else piece
             lines.append(f"   {label if not at else '':<13}{shown}")
