@@ -50,7 +50,7 @@ class Result(Report):
             style = f"color:{colors.get(answer.status, '#8a6100')};font-weight:600"
             rows.append(
                 f'<tr><td style="{style};vertical-align:top">{answer.status}</td>'
-                f'<td style="text-align:left">{escape(check.title)}{more}</td></tr>'
+                f'<td class="text" style="text-align:left">{escape(check.title)}{more}</td></tr>'
             )
         return f'<div class="records"><table>{"".join(rows)}</table></div>'
 

@@ -70,7 +70,7 @@ class Report:
         """What is wrong, the worst first.
 
         A wrong value is worse than an error, because nobody notices it; what the handout asks for counts more than what
-        a user may expect. Checks of one adapter that end with the same error, or have the same usual cause, are one fault.
+        a user may expect. Checks of one adapter with the same error, or the same usual cause, are one fault.
         """
         faults: list[Fault] = []
         for answer in self.answers:

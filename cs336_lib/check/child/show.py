@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-LONG = 400  # characters
+LONG = 300  # characters
 
 
 def show(value: Any, length: int = LONG) -> str:
