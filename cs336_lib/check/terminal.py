@@ -87,6 +87,10 @@ def fault_text(fault: Fault, number: int, edition: str, colors: bool = False) ->
 def ending(report: Report, colors: bool = False) -> str:
     """Everything after the table: faults, choices, remarks, the summary."""
     parts = []
+    slowest = sorted(report.answers, key=lambda answer: -answer.seconds)[:3]
+    if slowest and "seconds" in report.about:
+        names = ", ".join(f"{answer.name} {answer.seconds:.1f} s" for answer in slowest)
+        parts.append(colored(f"{report.about['seconds']:.0f} s in all; the slowest: {names}", "dim", colors))
     faults = report.faults()
     if faults:
         parts.append(colored("What is wrong, the worst first", "bold", colors))

@@ -7,6 +7,8 @@ from urllib.parse import urlparse
 
 import pytest
 
+from cs336_lib.check import sections
+
 pytestmark = pytest.mark.built
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -99,3 +101,9 @@ def test_the_results_page_shows_tables_and_when_each_page_was_executed(html):
     for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"):
         assert f">notebooks/{path.stem}</span>" in text, "the table of executions lists every page"
     assert "catalogue_page" not in text, "the cells are hidden, their tables are not"
+
+
+def test_every_section_that_the_checker_points_to_is_there(html, pages):
+    for section in sections.TITLES:
+        page, anchor = sections.address(section).removeprefix(sections.BOOK + "/").split("#")
+        assert anchor in pages[html / "notebooks" / page].targets, section

@@ -207,3 +207,25 @@ def test_sockets_refuse_in_a_process_that_is_cut_off():
     )
     done = subprocess.run([sys.executable, "-c", code % CHILD], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == limits.NoNetworkError.__name__
+
+
+def test_seconds_of_each_question_are_in_the_page_and_the_slowest_in_the_terminal():
+    from cs336_lib.check.page import page
+    from cs336_lib.check.terminal import ending
+
+    report = Report([Answer("softmax.dim", RIGHT, 1.25)], about={"seconds": 2.0})
+    assert "1.25" in page(report) and "softmax.dim 1.2 s" in ending(report)
+
+
+def test_a_page_shows_lists_item_by_item_and_curves_and_timings():
+    from cs336_lib.check.page import page
+
+    lists = ["(b'a', b'b')", "(b'ab', b'c')", "<x>"], ["(b'a', b'b')", "(b'b', b'c')", "<x>"]
+    answer = Answer("train_bpe.overlap", WRONG, given="<text>", expected="e", got="g", lists=lists)
+    training = {"says": ["they part"], "yours": [3.0, 2.0], "ours": [3.0, 1.5], "floor": 0.5, "ok": False}
+    speed = [{"what": "encode", "yours": "1 s", "ours": "2 s", "limit": "-"}]
+    text = page(Report([answer], extras={"training": training, "speed": speed}))
+    assert "-(b&#x27;ab&#x27;, b&#x27;c&#x27;)" in text and "+(b&#x27;b&#x27;, b&#x27;c&#x27;)" in text
+    assert "&lt;text&gt;" in text and "<text>" not in text
+    assert "<svg" in text and "they part" in text and "entropy of the stories" in text
+    assert re.findall(r'(?:src|href)="(?!https://cs336-book)', text) == []
