@@ -93,6 +93,8 @@ def check_folder(
             _ask(runs, groups, report, results, stream, colors)
         except KeyboardInterrupt:
             runs.stop()
+            report.stopped = True
+            train = speed = False
             report.notes.append(f"stopped by Ctrl-C after {len(results)} of {len(names)} questions")
         report.broken = {int(line): text for line, text in runs.loaded.get("broken", {}).items()}
         if runs.loaded.get("note"):

@@ -39,6 +39,7 @@ class Report:
         broken: line of the adapters -> why it does not import.
         notes: remarks for the reader.
         extras: results of --train and --speed, as plain data.
+        stopped: Ctrl-C came before the end.
     """
 
     answers: list[Answer] = field(default_factory=list)
@@ -47,6 +48,7 @@ class Report:
     broken: dict[int, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     extras: dict[str, Any] = field(default_factory=dict)
+    stopped: bool = False
 
     def of(self, problem: str) -> list[Answer]:
         """The answers of a problem."""

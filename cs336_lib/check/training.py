@@ -59,10 +59,17 @@ def trained(project: Project, memory_gib: float, stream: TextIO | None) -> dict[
         quiet = stream is None or not stream.isatty()
         with (
             tqdm(total=2 * STEPS, desc="training both", unit="step", file=stream, leave=False, disable=quiet) as bar,
+            Runs(project, memory_gib=memory_gib) as mine,
+            Runs(ours(), memory_gib=memory_gib) as theirs,
             ThreadPoolExecutor(2) as pool,
         ):
-            futures = [pool.submit(_run, one, job, memory_gib, bar) for one in (project, ours())]
-            yours, right = (future.result() for future in futures)
+            futures = [pool.submit(_run, runs, job, bar) for runs in (mine, theirs)]
+            try:
+                yours, right = (future.result() for future in futures)
+            except BaseException:  # Ctrl-C must not wait for the runs to end
+                mine.stop()
+                theirs.stop()
+                raise
     says, ok = compare(yours, right, floor)
     if stream:
         print("\ntraining a tiny model: " + "\n  ".join(says), file=stream)
@@ -77,23 +84,22 @@ def trained(project: Project, memory_gib: float, stream: TextIO | None) -> dict[
     }
 
 
-def _run(project: Project, job: dict[str, Any], memory_gib: float, bar: tqdm) -> Curve:
+def _run(runs: Runs, job: dict[str, Any], bar: tqdm) -> Curve:
     curve = Curve()
-    with Runs(project, memory_gib=memory_gib) as runs:
-        while True:
-            stumbled = len(runs.skip)
-            for event in runs.events(job):
-                if event["event"] == "step":
-                    curve.losses.append(event["loss"])
-                    curve.norms.append(event["norm"])
-                    bar.update()
-                elif event["event"] == "trained":
-                    curve.valid = event["valid"]
-                elif event["event"] == "stopped" or (event["event"] == "ended" and math.isnan(curve.valid)):
-                    curve.why = curve.why or event["why"]
-            if len(runs.skip) == stumbled:
-                return curve
-            curve.why = ""
+    while True:
+        stumbled = len(runs.skip)
+        for event in runs.events(job):
+            if event["event"] == "step":
+                curve.losses.append(event["loss"])
+                curve.norms.append(event["norm"])
+                bar.update()
+            elif event["event"] == "trained":
+                curve.valid = event["valid"]
+            elif event["event"] == "stopped" or (event["event"] == "ended" and math.isnan(curve.valid)):
+                curve.why = curve.why or event["why"]
+        if len(runs.skip) == stumbled:
+            return curve
+        curve.why = ""  # a line of the adapters that hangs or kills is left out of the next try
 
 
 def compare(yours: Curve, ours: Curve, floor: float) -> tuple[list[str], bool]:

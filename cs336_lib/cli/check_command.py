@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import tyro
 
 from cs336_lib.atomic import write_whole
+from cs336_lib.cli import FAILED, OK, STOPPED
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Check:
     Your code runs on your machine, in processes with limits of time and memory and without a network; nothing is sent
     anywhere, and nothing in your folder is changed. Faults are explained, never corrected.
 
-    Exit codes: 0 nothing is wrong; 1 something is; 2 there was nothing to ask.
+    Exit codes: 0 nothing is wrong; 1 something is; 2 there was nothing to ask; 130 stopped by Ctrl-C.
 
     Example: cs336 check ~/assignment1-basics
 
@@ -92,4 +93,6 @@ def run(arguments: Sequence[str]) -> int:
         print("\n" + terminal.ending(report, colors))
         if asked.html is not None:
             print(f"\nreport written to {asked.html}")
-    return 0 if report.passed else 1
+    if report.stopped:
+        return STOPPED
+    return OK if report.passed else FAILED

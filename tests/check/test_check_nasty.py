@@ -289,3 +289,19 @@ def test_the_search_finds_adapters_in_a_folder_below(tmp_path):
     (tmp_path / "assignment2/tests/adapters.py").write_text(SOFTMAX)
     with pytest.raises(FileNotFoundError, match=r"several adapters\.py"):
         find(tmp_path)
+
+
+def test_ctrl_c_keeps_what_was_answered_and_ends_with_130(tmp_path, capsys, monkeypatch):
+    project(tmp_path, SOFTMAX)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cs336_lib.check.folder._ask", interrupted)
+    assert main(["check", str(tmp_path), "--only", "softmax", "--train"]) == 130
+    assert "stopped by Ctrl-C after 0 of 5 questions" in capsys.readouterr().out
+
+
+def test_listing_needs_no_folder(capsys):
+    assert main(["check", "nowhere", "--list", "--only", "softmax"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split()[0] == "softmax.large"

@@ -261,6 +261,8 @@ def blame(error: BaseException, root: str = "") -> str:
     chosen = ours[-1] if ours else next((f for f in reversed(frames) if "<" not in f.filename), None)
     if chosen is None:
         return text
+    if "ipykernel_" in chosen.filename:
+        return f"{text} (line {chosen.lineno} of the cell)"
     try:
         name = str(Path(chosen.filename).relative_to(root)) if ours else Path(chosen.filename).name
     except ValueError:
