@@ -34,25 +34,51 @@ class Result(Report):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        colors = {runner.RIGHT: "#00805a", runner.WRONG: "#c0392b"}
-        rows = []
+        """What is wrong first, then the choices; what is right is folded away when something is wrong."""
+        rows = {status: "" for status in (runner.WRONG, runner.BROKEN, runner.UNANSWERED, runner.CHOSEN, runner.RIGHT)}
         for answer in self.answers:
-            check = CHECKS[answer.name]
-            more = ""
-            if answer.status == runner.WRONG:
-                more = (
-                    f"<br>input <code>{escape(answer.given)}</code><br>expected <code>{escape(answer.expected)}</code>"
-                    f"<br>got <code>{escape(answer.got)}</code><br>usual cause: {escape(check.cause)}<br>"
-                    f'read <a href="{sections.address(check.section)}">{escape(sections.named(check.section))}</a>'
-                )
-            elif answer.status != runner.RIGHT:
-                more = f"<br><code>{escape(answer.got)}</code>"
-            style = f"color:{colors.get(answer.status, '#8a6100')};font-weight:600"
-            rows.append(
-                f'<tr><td style="{style};vertical-align:top">{answer.status}</td>'
-                f'<td class="text" style="text-align:left">{escape(check.title)}{more}</td></tr>'
-            )
-        return f'<div class="records"><table>{"".join(rows)}</table></div>'
+            rows[answer.status] += _row(answer)
+        right = rows.pop(runner.RIGHT)
+        if rows[runner.WRONG] and right:
+            head = f"<summary>{self.count(runner.RIGHT)} right</summary>"
+            return f"{_table(''.join(rows.values()))}<details>{head}{_table(right)}</details>"
+        return _table(right + "".join(rows.values()))
+
+
+def _table(rows: str) -> str:
+    return f'<div class="records"><table>{rows}</table></div>'
+
+
+def _code(text: str) -> str:
+    return f'<code style="white-space:normal;overflow-wrap:anywhere">{escape(text)}</code>'
+
+
+def _row(answer: runner.Answer) -> str:
+    one = CHECKS[answer.name]
+    more = ""
+    if answer.status == runner.WRONG:
+        place = f'<a href="{sections.address(one.section)}">{escape(sections.named(one.section))}</a>'
+        more = "<br>".join(
+            [
+                "",
+                *(f"{name} {_code(text)}" for name, text in _facts(answer)),
+                f"usual cause: {escape(one.cause)}",
+                place,
+            ]
+        )
+    elif answer.status != runner.RIGHT:
+        more = f"<br>{_code(answer.got)}"
+    color = {runner.RIGHT: "#00805a", runner.WRONG: "#c0392b"}.get(answer.status, "#8a6100")
+    style = f"color:{color};font-weight:600;vertical-align:top"
+    return (
+        f'<tr><td style="{style}">{answer.status}</td>'
+        f'<td class="text" style="text-align:left">{escape(one.title)}{more}</td></tr>'
+    )
+
+
+def _facts(answer: runner.Answer) -> list[tuple[str, str]]:
+    facts = [("input", answer.given), ("expected", answer.expected), ("got", answer.got)]
+    return [(name, text) for name, text in facts if text]
 
 
 def check(problem: str, function: Callable[..., Any], *more: Callable[..., Any]) -> Result:

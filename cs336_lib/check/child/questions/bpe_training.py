@@ -191,7 +191,7 @@ def _(case: Case) -> None:
     kind="expect",
 )
 def _(case: Case) -> None:
-    merges_of(case, "a\r\nb\r\nc\r\n\r\nd", 258, [END])
+    merges_of(case, "a\r\n\r\nb\r\n\r\nc\r\n\r\nd xyz", 258, [END])
 
 
 @check(
