@@ -201,10 +201,11 @@ class Runs:
 
 
 def _limit(now: Event) -> float:
-    """Seconds that may pass until the next event."""
+    """Seconds that may pass until the next event: more of them while other programs keep the processors busy."""
+    crowd = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     if now["event"] == "asking":
-        return 10 + 2 * CHECKS[now["name"]].seconds
-    return float(now.get("seconds", LOADING_SECONDS))
+        return (10 + 2 * CHECKS[now["name"]].seconds) * crowd
+    return float(now.get("seconds", LOADING_SECONDS)) * crowd
 
 
 def _place(process: subprocess.Popen[bytes], trace: Path) -> str:
