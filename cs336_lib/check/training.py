@@ -140,7 +140,7 @@ def _parting(yours: Curve, ours: Curve) -> str:
         if not abs(norm - right_norm) <= NORM_APART * (1 + right_norm):
             where = f"the runs part at step {step}: the gradients have norm {norm:.4f}, ours {right_norm:.4f}. "
             return where + (
-                "The loss agrees: something cuts gradients off (detach, .data, no_grad), or the model differs where small "
-                "first weights hide it; the checks of the model tell which."
+                "The loss agrees: something cuts gradients off (detach, .data, no_grad), or the model differs where "
+                "small first weights hide it; the checks of the model tell which."
             )
     return f"losses and gradient norms agree over the first {len(steps)} steps, which see the same batches"
