@@ -183,7 +183,7 @@ def test_training_says_where_the_curves_part():
         (("", ""), "learns as well as ours"),
         (("x = layer(x)", "x = layer(x).detach()"), "cuts gradients off"),
         (("lr * math.sqrt(1 - beta2**t) / (1 - beta1**t)", "lr"), "look at the optimizer"),
-        (("math.sqrt(Q.shape[-1])", "1.0"), "the model differs where first weights hide it"),
+        (("math.sqrt(Q.shape[-1])", "1.0"), "first weights hide it"),
     ],
 )
 def test_a_wrong_model_parts_from_ours(tmp_path, change, says):
