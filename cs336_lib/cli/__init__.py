@@ -25,6 +25,7 @@ COMMANDS = {
     "experiment": "run a comparison: learning rates, batch sizes, ablations",
     "account": "parameters, FLOPs, memory and time of a model",
     "export": "write a run's model for transformers (Llama)",
+    "check": "hold your own solution of the assignment against the definitions",
 }
 
 HELP = """usage: cs336 COMMAND ...

@@ -8,6 +8,8 @@ from urllib.parse import urlparse
 
 import pytest
 
+from cs336_lib.check import sections
+
 pytestmark = pytest.mark.built
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -116,3 +118,9 @@ def test_every_chapter_brings_its_instrument_with_all_that_it_loads(html, pages)
         assert (folder / f"{name}.js").read_text(encoding="utf-8") == page_script(name)
         assert all((folder / f"data-{each}.js").is_file() for each in instrument.data)
         assert "widget-view+json" not in text, "a stored output must not be a live widget"
+
+
+def test_every_section_that_the_checker_points_to_is_there(html, pages):
+    for section in sections.TITLES:
+        page, anchor = sections.address(section).removeprefix(sections.BOOK + "/").split("#")
+        assert anchor in pages[html / "notebooks" / page].targets, section

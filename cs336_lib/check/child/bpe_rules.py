@@ -1,0 +1,129 @@
+"""Byte-pair encoding by its definition, for the right values: each pair counted again after each merge.
+
+Nothing is kept from one merge to the next, so there is no bookkeeping that could be wrong. Slow, and fine for the few
+hundred bytes of a question.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+import regex
+
+PAT = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
+Pair = tuple[bytes, bytes]
+
+
+def stretches(text: str, specials: Sequence[str]) -> list[tuple[str, bool]]:
+    """Cut a text at its special tokens, the longest first; say which pieces are special.
+
+    >>> stretches("a<s>b", ["<s>"])
+    [('a', False), ('<s>', True), ('b', False)]
+    """
+    pieces, rest, plain = [], text, ""
+    longest = sorted((token for token in specials if token), key=len, reverse=True)
+    while rest:
+        found = next((token for token in longest if rest.startswith(token)), None)
+        if found is None:
+            plain, rest = plain + rest[0], rest[1:]
+            continue
+        pieces += [(plain, False)] if plain else []
+        pieces.append((found, True))
+        plain, rest = "", rest[len(found) :]
+    return pieces + ([(plain, False)] if plain else [])
+
+
+def merged(word: tuple[bytes, ...], pair: Pair) -> tuple[bytes, ...]:
+    """Replace a pair in a word, left to right, without overlap."""
+    out: list[bytes] = []
+    at = 0
+    while at < len(word):
+        if word[at : at + 2] == pair:
+            out.append(pair[0] + pair[1])
+            at += 2
+        else:
+            out.append(word[at])
+            at += 1
+    return tuple(out)
+
+
+def words_of(text: str, specials: Sequence[str] = ()) -> Counter[tuple[bytes, ...]]:
+    """Count the pre-tokens between special tokens, each as a tuple of single bytes."""
+    words: Counter[tuple[bytes, ...]] = Counter()
+    for piece, special in stretches(text, specials):
+        if not special:
+            words.update(tuple(bytes([b]) for b in word.encode()) for word in regex.findall(PAT, piece))
+    return words
+
+
+def train(text: str, vocab_size: int, specials: Sequence[str] = ()) -> list[Pair]:
+    """Return the merges of a text.
+
+    >>> train("low low", 257)
+    [(b'o', b'w')]
+    """
+    words = words_of(text, specials)
+    merges: list[Pair] = []
+    while len(merges) < vocab_size - 256 - len(specials):
+        counts: Counter[Pair] = Counter()
+        for word, times in words.items():
+            for pair in pairwise(word):
+                counts[pair] += times
+        if not counts:
+            break
+        best = max(counts, key=lambda pair: (counts[pair], pair))
+        merges.append(best)
+        # Different splits of one string cannot meet: equal bytes went through equal merges.
+        words = Counter({merged(word, best): times for word, times in words.items()})
+    return merges
+
+
+def vocabulary(merges: Sequence[Pair], specials: Sequence[str] = ()) -> dict[int, bytes]:
+    """The 256 bytes, the merges, the special tokens.
+
+    >>> vocabulary([(b"a", b"b")], ["<s>"])[256], vocabulary([(b"a", b"b")], ["<s>"])[257]
+    (b'ab', b'<s>')
+    """
+    tokens = [bytes([i]) for i in range(256)]
+    tokens += [left + right for left, right in merges] + [token.encode() for token in specials]
+    return dict(enumerate(tokens))
+
+
+def encode(text: str, vocab: dict[int, bytes], merges: Sequence[Pair], specials: Sequence[str] = ()) -> list[int]:
+    """Return the ids of a text: in each pre-token, the earliest merge that applies, until none does.
+
+    >>> encode("abab<s>", vocabulary([(b"a", b"b")], ["<s>"]), [(b"a", b"b")], ["<s>"])
+    [256, 256, 257]
+    """
+    ids = {token: number for number, token in vocab.items()}
+    out: list[int] = []
+    for piece, special in stretches(text, specials):
+        if special:
+            out.append(ids[piece.encode()])
+            continue
+        for match in regex.findall(PAT, piece):
+            word = tuple(bytes([b]) for b in match.encode())
+            while True:
+                present = set(pairwise(word))
+                first = next((pair for pair in merges if pair in present), None)
+                if first is None:
+                    break
+                word = merged(word, first)
+            out += [ids[token] for token in word]
+    return out
+
+
+def babble(seed: int, words: int, letters: str = "abcde", line: int = 12) -> str:
+    """A text of invented words, some frequent and some rare, the same for the same seed on any machine.
+
+    >>> babble(0, 4) == babble(0, 4)
+    True
+    """
+    rng = random.Random(seed)
+    lexicon = ["".join(rng.choice(letters) for _ in range(rng.randint(1, 7))) for _ in range(max(4, words // 8))]
+    chosen = [lexicon[int(len(lexicon) * rng.random() ** 2)] for _ in range(words)]
+    rows = [" ".join(chosen[at : at + line]) for at in range(0, words, line)]
+    return "\n".join(rows)

@@ -1,0 +1,222 @@
+"""Training the tokenizer: which pairs are merged, in which order (problem train_bpe)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .. import bpe_rules as rules
+from ..case import Case, WrongError, check
+
+RECOUNT = "a trainer that counts every pair again after every merge"
+END = "<|endoftext|>"
+
+
+def learn(case: Case, text: str | bytes, vocab_size: int, specials: Sequence[str] = ()) -> tuple[Any, list[Any]]:
+    """Run the trainer on a text in a file."""
+    path = case.folder / "corpus.txt"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    answer = case.run_train_bpe(str(path), vocab_size, list(specials))
+    try:
+        vocab, merges = answer
+        merges = [(bytes(left), bytes(right)) for left, right in merges]
+    except (TypeError, ValueError):
+        raise WrongError(
+            f"{type(answer).__name__}, which is no pair of a vocabulary and a list of pairs of bytes",
+            "(vocab: dict[int, bytes], merges: list[tuple[bytes, bytes]])",
+        ) from None
+    return vocab, merges
+
+
+def merges_of(
+    case: Case, text: str, vocab_size: int, specials: Sequence[str] = (), about: str = "", *, refusal: bool = False
+) -> None:
+    """Hold the merges of a text against the definition's.
+
+    A vocab_size for which the text has too few pairs is lowered to what it has: only those checks whose question that
+    is (with `refusal`, and "exhausted") may fail for it.
+    """
+    right = rules.train(text, vocab_size, specials)
+    if not refusal:
+        vocab_size = 256 + len(specials) + len(right)
+    given = f"text {about or repr(text)}, vocab_size {vocab_size}, special_tokens {list(specials)}"
+    case.same(lambda: learn(case, text, vocab_size, specials)[1], right, given, refusal=refusal)
+
+
+@check(
+    "train_bpe.example",
+    "the merges of a small text",
+    cause="counts that forget how often a word occurs, or words that lose their leading space",
+    section="2.1",
+    known=RECOUNT,
+    official=True,
+)
+def _(case: Case) -> None:
+    text = "low low low low low lower lower widest widest widest newest newest newest newest newest newest"
+    merges_of(case, text, 266, [END])
+
+
+@check(
+    "train_bpe.tie",
+    "among equally frequent pairs the greater one is merged",
+    cause="max() without a rule for ties takes the pair that was counted first",
+    section="2.1",
+    known=RECOUNT,
+    official=True,
+)
+def _(case: Case) -> None:
+    merges_of(case, "aca", 258, [END])
+
+
+@check(
+    "train_bpe.tie_bytes",
+    "ties are decided by the bytes of the tokens",
+    cause="ties decided by ids: a new token has a higher id than any byte, whatever its bytes are",
+    section="2.1",
+    known=RECOUNT,
+    official=True,
+)
+def _(case: Case) -> None:
+    merges_of(case, "caaa", 259, [END])
+
+
+@check(
+    "train_bpe.tie_pairs",
+    "ties compare the first token, then the second, not the two joined",
+    cause="the joined bytes of the pairs are compared, or their lengths",
+    section="2.1",
+    known=RECOUNT,
+)
+def _(case: Case) -> None:
+    merges_of(case, "aaab", 259, [END])
+
+
+@check(
+    "train_bpe.tie_space",
+    "ties are decided by bytes, not by printable stand-ins",
+    cause="GPT-2's printable characters are compared: a space becomes a letter-like character greater than any letter",
+    section="2.1",
+    known=RECOUNT,
+)
+def _(case: Case) -> None:
+    merges_of(case, " ab", 258, [END])
+
+
+@check(
+    "train_bpe.overlap",
+    "repeats are replaced left to right, and their new neighbors counted",
+    cause="incremental counts that treat each occurrence of the pair by itself, although in 'aaaa' they share letters",
+    section="2.5",
+    known=RECOUNT,
+)
+def _(case: Case) -> None:
+    merges_of(case, "aaaa aaa aaaaa aa", 261, [END])
+
+
+@check(
+    "train_bpe.overlap_two",
+    "neighbors that are both merged are counted as one new pair",
+    cause="in 'abab' the neighbor of a new token is a new token too; counts kept for 'ab'+'a' or 'b'+'ab' are stale",
+    section="2.5",
+    known=RECOUNT,
+)
+def _(case: Case) -> None:
+    merges_of(case, "abababab abab ababab babab", 262, [END])
+
+
+@check(
+    "train_bpe.stale",
+    "a pair that no longer occurs is not merged",
+    cause="counts that are not lowered where a merge has taken a neighbor away",
+    section="2.4",
+    known=RECOUNT,
+)
+def _(case: Case) -> None:
+    merges_of(case, "bac bac bac dd", 262, [END])
+
+
+@check(
+    "train_bpe.many",
+    "two hundred merges of a text with many repeats",
+    cause="counts kept from merge to merge that drift from the words: in long runs a small slip becomes a wrong merge",
+    section="2.4",
+    known=RECOUNT,
+    seconds=20,
+)
+def _(case: Case) -> None:
+    merges_of(case, rules.babble(3, 900, "aab"), 457, [END], "of 900 invented words of the letters a and b")
+
+
+@check(
+    "train_bpe.more",
+    "a thousand merges of 60,000 words",
+    cause="counts kept from merge to merge that drift from the words, seen only in long runs",
+    section="2.4",
+    known=RECOUNT,
+    slow=True,
+    seconds=120,
+)
+def _(case: Case) -> None:
+    merges_of(case, rules.babble(4, 60_000, "aeilnst"), 1257, [END], "of 60,000 invented words")
+
+
+@check(
+    "train_bpe.punctuation",
+    "pre-tokens are those of the pattern",
+    cause="another pattern, or str.split: contractions, digits, punctuation and runs of spaces have rules of their own",
+    section="2.2",
+    known=RECOUNT,
+)
+def _(case: Case) -> None:
+    merges_of(case, "it's 10 10s,  don't!! it's 10...\n\n\n  don't  stop, it's", 268, [END])
+
+
+@check(
+    "train_bpe.other_scripts",
+    "merges are made of bytes, whatever the script",
+    cause="characters merged instead of bytes, or letters matched as a-z only",
+    section="2.2",
+    known=RECOUNT,
+)
+def _(case: Case) -> None:
+    merges_of(case, "caf\u00e9 caf\u00e9s \u65e5\u672c \u65e5\u672c\u8a9e \U0001f600\U0001f600", 268, [END])
+
+
+@check(
+    "train_bpe.crlf",
+    "bytes are learned as they are in the file: \\r\\n stays \\r\\n",
+    cause='open(path, "r") turns \\r\\n into \\n; newline="" or "rb" keeps the file as it is',
+    section="2.2",
+    known=RECOUNT,
+    kind="expect",
+)
+def _(case: Case) -> None:
+    merges_of(case, "a\r\n\r\nb\r\n\r\nc\r\n\r\nd xyz", 258, [END])
+
+
+@check(
+    "train_bpe.leading_space",
+    "each word keeps the space before it, also the last of a text",
+    cause="the text is cut into chunks after a space, which takes it from the word that follows",
+    section="2.6",
+    known=RECOUNT,
+)
+def _(case: Case) -> None:
+    merges_of(case, "x yz yz yz yz", 260, [END])
+
+
+@check(
+    "train_bpe.chunks",
+    "cutting a file into chunks changes nothing",
+    cause="chunks that end inside a word, between spaces, or inside a special token",
+    section="2.6",
+    known=RECOUNT,
+    seconds=60,
+)
+def _(case: Case) -> None:
+    # Each letter pair of the only word is as frequent as any other, so that a single word cut in two changes the order.
+    word = "abcdefghijkl"
+    text = f"\n{END}\n".join(" ".join([word] * (1 + number % 60)) for number in range(400))
+    right = rules.train(f"{word} {word}", 269, [END])
+    given = f"{text.count(word):,} times the word '{word}' in 400 documents, vocab_size 269, special_tokens ['{END}']"
+    case.same(lambda: learn(case, text, 269, [END])[1], right, given)

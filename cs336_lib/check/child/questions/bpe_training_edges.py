@@ -1,0 +1,202 @@
+"""Training the tokenizer: special tokens, small and empty texts, and what comes back (problem train_bpe)."""
+
+from __future__ import annotations
+
+from .. import bpe_rules as rules
+from ..case import Case, WrongError, check
+from ..show import show
+from .bpe_training import END, RECOUNT, learn, merges_of
+
+
+@check(
+    "train_bpe.vocab",
+    "the vocabulary holds the 256 bytes, each merge and each special token, once",
+    cause="entries that overwrite each other, special tokens left as strings, or ids with gaps",
+    section="2.1",
+    known="256 + merges + special tokens, counted",
+    official=True,
+)
+def _(case: Case) -> None:
+    text = "the cat sat on the mat, the cat sat\n" * 3
+    right = rules.train(text, 266, [END])
+    tokens = [bytes([i]) for i in range(256)] + [left + mate for left, mate in right] + [END.encode()]
+    case.say(f"text {text[:36]!r} three times, vocab_size 266, special_tokens ['{END}']", "ids 0 to 265, distinct")
+    vocab, _ = learn(case, text, 266, [END])
+    case.true(sorted(vocab) == list(range(266)), f"{len(vocab)} entries, ids from {min(vocab)} to {max(vocab)}")
+    wrong = [token for token in vocab.values() if not isinstance(token, bytes)]
+    case.true(not wrong, f"{show(wrong[:1])}, which is not of type bytes")
+    lacking = [token for token in tokens if token not in set(vocab.values())]
+    case.true(not lacking, f"a vocabulary without {show(lacking[:3])}")
+
+
+@check(
+    "train_bpe.no_specials",
+    "it trains without special tokens",
+    cause='"|".join([]) is an empty pattern, which splits the text at every character; max() or [0] of an empty list',
+    section="2.2",
+    known=RECOUNT,
+)
+def _(case: Case) -> None:
+    merges_of(case, "low low", 257)
+
+
+@check(
+    "train_bpe.special_boundary",
+    "nothing is merged across a special token",
+    cause="the special token is removed and its neighbors become one word, or are counted as a pair",
+    section="2.2",
+    known=RECOUNT,
+    official=True,
+)
+def _(case: Case) -> None:
+    merges_of(case, "ab<|s|>cd ab<|s|>cd", 262, ["<|s|>"])
+
+
+@check(
+    "train_bpe.special_letters",
+    "the characters of special tokens are not counted",
+    cause="the special token stays in the text, and its own letters are the most frequent pairs",
+    section="2.2",
+    known=RECOUNT,
+    official=True,
+)
+def _(case: Case) -> None:
+    merges_of(case, f"ab{END}" * 9 + "ab cd", 259, [END])
+
+
+@check(
+    "train_bpe.special_overlap",
+    "of two special tokens that begin alike, the longer one is cut out",
+    cause="alternatives in a pattern are tried in order; the shorter one, named first, wins",
+    section="2.2",
+    known=RECOUNT,
+    kind="expect",
+)
+def _(case: Case) -> None:
+    merges_of(case, "ab<s>xcd<s>xcd<s>ab", 260, ["<s>", "<s>x"])
+
+
+@check(
+    "train_bpe.special_absent",
+    "a special token need not occur in the file",
+    cause="chunks are cut at the special token only, or its place in the file is expected",
+    section="2.6",
+    known=RECOUNT,
+)
+def _(case: Case) -> None:
+    merges_of(case, "low lower lowest\n" * 40, 264, [END], "'low lower lowest\\n' 40 times")
+
+
+@check(
+    "train_bpe.exhausted",
+    "it stops when no pair is left",
+    cause="max() of no counts, or pairs with a count of zero merged on and on until the vocabulary is full",
+    section="2.1",
+    known=RECOUNT,
+)
+def _(case: Case) -> None:
+    given = f"text 'ab ab', vocab_size 1000, special_tokens ['{END}']"
+    case.same(lambda: learn(case, "ab ab", 1000, [END])[1], rules.train("ab ab", 1000), given)
+
+
+@check(
+    "train_bpe.empty",
+    "an empty file gives no merges",
+    cause="max() of no counts, or chunks of a file without bytes",
+    section="2.1",
+    known=RECOUNT,
+    kind="expect",
+)
+def _(case: Case) -> None:
+    merges_of(case, "", 300, [END], refusal=True)
+
+
+@check(
+    "train_bpe.only_specials",
+    "a file of special tokens only gives no merges",
+    cause="max() of no counts, or empty pieces between special tokens counted as words",
+    section="2.1",
+    known=RECOUNT,
+    kind="expect",
+)
+def _(case: Case) -> None:
+    merges_of(case, END * 3, 300, [END], refusal=True)
+
+
+@check(
+    "train_bpe.caller_list",
+    "the caller's list of special tokens is left as it was",
+    cause="the list is sorted or extended in place; a copy is meant",
+    section="2.2",
+    known="a copy, taken before",
+    kind="expect",
+)
+def _(case: Case) -> None:
+    path = case.folder / "corpus.txt"
+    path.write_text("a<s>b<longer>abcd abcd")
+    specials = ["<s>", "<longer>", "<m>"]
+    case.say(f"special_tokens {specials}", f"{specials}, still")
+    case.run_train_bpe(str(path), 261, specials)
+    case.true(specials == ["<s>", "<longer>", "<m>"], specials)
+
+
+@check(
+    "train_bpe.twice",
+    "training again, on another text, starts anew",
+    cause="counts or caches kept in a global or in a mutable default argument",
+    section="2.4",
+    known=RECOUNT,
+    kind="expect",
+)
+def _(case: Case) -> None:
+    case.say("text 'xyxyxy', then text 'low low'")
+    learn(case, "xyxyxy xyxy xy", 259, [END])
+    merges_of(case, "low low", 259, [END], "'low low', after another one")
+
+
+@check(
+    "train_bpe.invalid_utf8",
+    "what happens to bytes that are no UTF-8",
+    cause="the handout is silent: an error, U+FFFD, dropping them and keeping the bytes are all seen",
+    section="2.2",
+    known="reported only",
+    kind="choice",
+)
+def _(case: Case) -> None:
+    case.say(r"text b'\xff\xff \xff\xff', vocab_size 258")
+    try:
+        merges = show(learn(case, b"\xff\xff \xff\xff", 258, [END])[1])
+    except WrongError:
+        raise
+    except Exception as error:
+        case.report(f"raises {type(error).__name__}")
+        return
+    case.report("keeps the bytes" if r"b'\xff'" in merges else f"replaces or drops them: merges {merges}")
+
+
+@check(
+    "train_bpe.too_small",
+    "a vocab_size below 256 plus the special tokens",
+    cause="the handout is silent: an error, and a vocabulary larger than asked for, are both seen",
+    section="2.1",
+    known="reported only",
+    kind="choice",
+)
+def _(case: Case) -> None:
+    case.say(f"vocab_size 100, special_tokens ['{END}']")
+    case.report(case.attempt(lambda: f"gives {len(learn(case, 'low low', 100, [END])[0])} entries"))
+
+
+@check(
+    "train_bpe.special_ids",
+    "whether special tokens come first or last in the vocabulary",
+    cause="the handout leaves the order open",
+    section="2.1",
+    known="reported only",
+    kind="choice",
+)
+def _(case: Case) -> None:
+    case.say(f"text 'low low', vocab_size 258, special_tokens ['{END}']")
+    vocab, _ = learn(case, "low low", 258, [END])
+    place = next((number for number, token in vocab.items() if token == END.encode()), None)
+    case.report("missing" if place is None else f"id {place} of {len(vocab)}")

@@ -1,0 +1,190 @@
+"""Checkpoints: what comes back, and training that goes on as if it had not stopped."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..case import Case, WrongError, check
+from ..show import difference, show
+
+
+def _trained(case: Case, steps: int = 2) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(1)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+    return _train(model, optimizer, steps)
+
+
+def _train(
+    model: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: int
+) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    for step in range(steps):
+        optimizer.zero_grad()
+        model(torch.full((2, 3), float(step + 1))).square().sum().backward()
+        optimizer.step()
+    return model, optimizer
+
+
+def _numbers(model: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def _there_and_back(case: Case, out: Any, src: Any, given: str) -> None:
+    case.say(given, "weights, optimizer and iteration as they were saved")
+    model, optimizer = _trained(case)
+    case.run_save_checkpoint(model, optimizer, 37, out)
+    if isinstance(out, io.BytesIO):
+        out.seek(0)
+    torch.manual_seed(2)
+    fresh = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
+    fresh_optimizer = torch.optim.AdamW(fresh.parameters(), lr=0.01)
+    iteration = case.run_load_checkpoint(src, fresh, fresh_optimizer)
+    case.true(isinstance(iteration, int) and iteration == 37, f"iteration {show(iteration)}")
+    case.true(not difference(_numbers(fresh), _numbers(model), 0), "other weights")
+    _train(model, optimizer, 3)
+    _train(fresh, fresh_optimizer, 3)
+    case.true(not difference(_numbers(fresh), _numbers(model), 1e-7), "training that goes on otherwise: another state")
+
+
+NEEDS = ("run_save_checkpoint", "run_load_checkpoint")
+
+
+@check(
+    "checkpointing.path",
+    "a checkpoint brings back weights, optimizer and iteration",
+    cause="the optimizer's state left out, or the iteration not returned",
+    section="6.7",
+    known="training that was not stopped",
+    needs=NEEDS,
+    official=True,
+)
+def _(case: Case) -> None:
+    path = str(case.folder / "checkpoint.pt")
+    _there_and_back(case, path, path, "save to a path, load into a fresh model and optimizer, go on training")
+
+
+@check(
+    "checkpointing.path_object",
+    "a pathlib.Path is as good as a string",
+    cause="string operations on the path",
+    section="6.7",
+    known="training that was not stopped",
+    needs=NEEDS,
+)
+def _(case: Case) -> None:
+    path = Path(case.folder) / "checkpoint.pt"
+    _there_and_back(case, path, path, "save to a pathlib.Path and load from it")
+
+
+@check(
+    "checkpointing.file",
+    "an open file is as good as a path",
+    cause="open(out), or os.path of what is a file already; the handout names IO[bytes]",
+    section="6.7",
+    known="training that was not stopped",
+    needs=NEEDS,
+)
+def _(case: Case) -> None:
+    buffer = io.BytesIO()
+    _there_and_back(case, buffer, buffer, "save to an io.BytesIO and load from it")
+
+
+@check(
+    "checkpointing.again",
+    "saving again replaces the old checkpoint",
+    cause="opened for appending, or a refusal because the file is there",
+    section="6.7",
+    known="the second iteration",
+    needs=NEEDS,
+    kind="expect",
+)
+def _(case: Case) -> None:
+    path = str(case.folder / "checkpoint.pt")
+    model, optimizer = _trained(case)
+    case.say("save with iteration 1, then with iteration 2, to the same path", "iteration 2")
+    case.run_save_checkpoint(model, optimizer, 1, path)
+    case.run_save_checkpoint(model, optimizer, 2, path)
+    got = case.run_load_checkpoint(path, model, optimizer)
+    case.true(got == 2, f"iteration {show(got)}")
+
+
+@check(
+    "checkpointing.untouched",
+    "saving changes neither model nor optimizer",
+    cause="moved to another device or type, or set to zero, for saving",
+    section="6.7",
+    known="a copy, taken before",
+    needs=NEEDS,
+    kind="expect",
+)
+def _(case: Case) -> None:
+    model, optimizer = _trained(case)
+    before = _numbers(model).clone()
+    modes = [m.training for m in model.modules()]
+    case.say("save, then look at the model", "weights and mode, as they were")
+    case.run_save_checkpoint(model, optimizer, 1, str(case.folder / "checkpoint.pt"))
+    case.true(torch.equal(before, _numbers(model)), "other weights")
+    case.true(modes == [m.training for m in model.modules()], "another mode (train or eval)")
+
+
+@check(
+    "checkpointing.safe",
+    "whether the file can be read without running code",
+    cause="objects other than tensors and plain values in the file; torch.load(weights_only=True) refuses them",
+    section="6.7",
+    known="reported only",
+    needs=NEEDS,
+    kind="choice",
+)
+def _(case: Case) -> None:
+    path = case.folder / "checkpoint.pt"
+    case.say("torch.load(path, weights_only=True)")
+    model, optimizer = _trained(case)
+    case.run_save_checkpoint(model, optimizer, 1, str(path))
+    try:
+        torch.load(path, weights_only=True)
+    except Exception:
+        case.report("only with weights_only=False")
+        return
+    case.report("yes")
+
+
+@check(
+    "checkpointing.atomic",
+    "whether the old checkpoint survives a save that fails",
+    cause="written in place: a crash in the middle leaves neither the old nor the new one",
+    section="6.7",
+    known="reported only",
+    needs=NEEDS,
+    kind="choice",
+)
+def _(case: Case) -> None:
+    path = case.folder / "checkpoint.pt"
+    model, optimizer = _trained(case)
+    case.run_save_checkpoint(model, optimizer, 5, str(path))
+    case.say("a save that fails in the middle, then load")
+
+    class Bomb:
+        def __reduce__(self) -> Any:
+            raise RuntimeError("the disk is full")
+
+    real = model.state_dict
+
+    def bad(*args: Any, **kwargs: Any) -> Any:
+        return {**real(*args, **kwargs), "bomb": Bomb()}
+
+    model.state_dict = bad  # type: ignore[method-assign]
+    try:
+        case.run_save_checkpoint(model, optimizer, 6, str(path))
+    except Exception:
+        model.state_dict = real  # type: ignore[method-assign]
+    else:
+        raise WrongError("a save that did not notice")
+    try:
+        case.report("kept" if case.run_load_checkpoint(str(path), model, optimizer) == 5 else "lost")
+    except Exception:
+        case.report("lost")

@@ -1,0 +1,199 @@
+"""Batches of random windows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..case import Case, check
+from ..show import show
+
+SHIFT = "each target is the id after its input"
+
+
+def batch(case: Case, ids: Any, rows: int, context: int, given: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw a batch and look at its shapes."""
+    shape = (rows, context)
+    case.say(given, f"two tensors of shape {shape}")
+    x, y = case.run_get_batch(ids, rows, context, "cpu")
+    case.true(isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor), f"{type(x).__name__}, {type(y).__name__}")
+    case.true(x.shape == shape and y.shape == shape, f"shapes {tuple(x.shape)} and {tuple(y.shape)}")
+    return x, y
+
+
+@check(
+    "data_loading.shift",
+    "targets are the inputs, one id further on",
+    cause="a window that is one too short, or targets that are the inputs themselves",
+    section="6.6",
+    known=SHIFT,
+    official=True,
+)
+def _(case: Case) -> None:
+    case.seed()
+    ids = np.arange(100, 200)
+    x, y = batch(case, ids, 5, 7, "ids 100 to 199, batch_size 5, context_length 7")
+    case.expected = "neighbors in the data, y one further than x"
+    case.true(bool((y == x + 1).all()), f"x {show(x[0])}, y {show(y[0])}")
+    case.true(bool((x[:, 1:] == x[:, :-1] + 1).all()), f"x {show(x[0])}")
+
+
+@check(
+    "data_loading.int64",
+    "batches are int64, whatever the file holds",
+    cause="torch.from_numpy of uint16 or int32 as it is, or torch.Tensor(...), which makes float32",
+    section="6.6",
+    known="the type that the handout asks for",
+)
+def _(case: Case) -> None:
+    case.seed()
+    for dtype in (np.uint16, np.int32, np.int64):
+        given = f"ids of type {np.dtype(dtype).name}, batch_size 2, context_length 3"
+        x, y = batch(case, np.arange(50).astype(dtype), 2, 3, given)
+        case.expected = "torch.int64 twice"
+        case.true(x.dtype == y.dtype == torch.int64, f"{x.dtype} and {y.dtype}")
+
+
+@check(
+    "data_loading.large_ids",
+    "ids above 32,767 stay what they are",
+    cause="uint16 read as int16: the upper half of a large vocabulary turns negative",
+    section="6.6",
+    known="the ids themselves",
+    kind="expect",
+)
+def _(case: Case) -> None:
+    case.seed()
+    x, _ = batch(case, np.full(20, 65_000, dtype=np.uint16), 2, 3, "ids 65,000, of type uint16")
+    case.expected = "65,000 everywhere"
+    case.true(bool((x == 65_000).all()), x)
+
+
+@check(
+    "data_loading.both_ends",
+    "every start from the first to the last can be drawn",
+    cause="randint(0, n - m - 1), as if its end counted: the last window is never seen",
+    section="6.6",
+    known="n - m starts",
+    official=True,
+)
+def _(case: Case) -> None:
+    case.seed()
+    x, _ = batch(case, np.arange(10), 400, 7, "10 ids, context_length 7, batch_size 400")
+    case.expected = "starts 0, 1 and 2"
+    starts = sorted(set(x[:, 0].tolist()))
+    case.true(starts == [0, 1, 2], f"starts {starts}")
+
+
+@check(
+    "data_loading.uniform",
+    "all starts are equally likely",
+    cause="a random walk over blocks, a shuffle of a part, or the ends drawn twice as often",
+    section="6.6",
+    known="10,000 draws over ten starts; a count further than six deviations from 1,000 happens once in a billion",
+)
+def _(case: Case) -> None:
+    case.seed()
+    x, _ = batch(case, np.arange(15), 10_000, 5, "15 ids, context_length 5, batch_size 10,000")
+    case.expected = "each of ten starts about 1,000 times"
+    counts = Counter(x[:, 0].tolist())
+    far = {start: counts[start] for start in range(10) if abs(counts[start] - 1000) > 190}
+    case.true(not far and sum(counts.values()) == 10_000, f"counts {far or dict(counts)}")
+
+
+@check(
+    "data_loading.replacement",
+    "a batch may be larger than the number of windows",
+    cause="starts drawn without replacement (random.sample, randperm)",
+    section="6.6",
+    known=SHIFT,
+    kind="expect",
+)
+def _(case: Case) -> None:
+    case.seed()
+    x, y = batch(case, np.arange(6), 9, 4, "6 ids, context_length 4, batch_size 9")
+    case.true(bool((y == x + 1).all()), f"x {show(x[0])}, y {show(y[0])}")
+
+
+@check(
+    "data_loading.one_window",
+    "data of exactly one window",
+    cause="randint with an empty range: the number of starts is n - m, here one",
+    section="6.6",
+    known=SHIFT,
+)
+def _(case: Case) -> None:
+    x, y = batch(case, np.arange(6), 3, 5, "6 ids, context_length 5, batch_size 3")
+    case.expected = "[0, 1, 2, 3, 4] and [1, 2, 3, 4, 5]"
+    case.true(x.tolist() == [[0, 1, 2, 3, 4]] * 3 and y.tolist() == [[1, 2, 3, 4, 5]] * 3, x)
+
+
+@check(
+    "data_loading.draws",
+    "each call draws anew",
+    cause="a seed set inside of the function, so that each batch is the same",
+    section="6.6",
+    known="two calls",
+)
+def _(case: Case) -> None:
+    case.seed()
+    ids = np.arange(10_000)
+    one, _ = batch(case, ids, 8, 5, "two calls in a row")
+    two, _ = batch(case, ids, 8, 5, "two calls in a row")
+    case.expected = "two different batches"
+    case.true(not torch.equal(one, two), "the same batch twice")
+
+
+@check(
+    "data_loading.seed",
+    "the same seeds give the same batch",
+    cause="a generator made anew from the system's entropy: a run cannot be repeated",
+    section="6.6",
+    known="two calls after seeding random, numpy and torch",
+    kind="expect",
+)
+def _(case: Case) -> None:
+    ids = np.arange(10_000)
+    case.seed(7)
+    one, _ = batch(case, ids, 8, 5, "two calls, each after the same three seeds")
+    case.seed(7)
+    two, _ = batch(case, ids, 8, 5, "two calls, each after the same three seeds")
+    case.expected = "the same batch"
+    case.true(torch.equal(one, two), "two different batches")
+
+
+@check(
+    "data_loading.memmap",
+    "a file of 1 GB is not read for a batch",
+    cause="the whole file converted (.astype, torch.tensor(dataset)), or a list of all starts",
+    section="6.6",
+    known="ten seconds, 4 GB",
+    kind="expect",
+)
+def _(case: Case) -> None:
+    path = case.folder / "ids.bin"
+    with path.open("wb") as file:
+        file.truncate(1_000_000_000)
+    ids = np.memmap(path, dtype=np.uint16, mode="r")
+    x, y = batch(case, ids, 4, 16, "a memory-mapped file of 500,000,000 ids, batch_size 4, context_length 16")
+    case.true(not x.any() and not y.any(), x)
+
+
+@check(
+    "data_loading.whole",
+    "the data is left as it was",
+    cause="operations in place on the caller's array",
+    section="6.6",
+    known="a copy, taken before",
+    kind="expect",
+)
+def _(case: Case) -> None:
+    ids = np.arange(30)
+    x, y = batch(case, ids, 2, 3, "ids 0 to 29; then the batch is set to zero")
+    x.zero_()
+    y.zero_()
+    case.expected = "ids 0 to 29, still"
+    case.true(ids.tolist() == list(range(30)), ids)

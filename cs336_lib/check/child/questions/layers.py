@@ -1,0 +1,220 @@
+"""Linear, Embedding and RMSNorm: what they compute, and how their weights begin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+
+from .. import formulas as f
+from ..case import Case, UnansweredError, check
+from ..formulas import numbers
+from ..watch import modules_built
+
+FORMULA = "the formula in float64"
+KNOWN_INIT = "the handout's formula; a deviation of a normal cut at three is 0.9866 of the one it is cut from"
+
+
+def first_weights(call: Callable[[], Any], shape: tuple[int, ...]) -> torch.Tensor:
+    """Return the first weights of the module that `call` makes, before anything is loaded into them."""
+    for built in modules_built(call):
+        for weight in built.parameters.values():
+            if tuple(weight.shape) == shape:
+                return weight
+            if tuple(weight.shape) == shape[::-1]:
+                return weight.T
+    raise UnansweredError("the adapter makes no module with such a weight")
+
+
+def spread(case: Case, weight: torch.Tensor, sigma: float) -> None:
+    """Hold the deviation of first weights against a normal cut at three deviations."""
+    case.true(not weight.isnan().any(), "memory that nothing has filled (torch.empty)")
+    std = weight.double().std().item()
+    case.true(abs(std / (0.9866 * sigma) - 1) < 0.03, f"a deviation of {std:.4g}")
+    case.true(abs(weight.double().mean().item()) < 0.05 * sigma, f"a mean of {weight.double().mean().item():.4g}")
+
+
+@check(
+    "linear.value",
+    "x W^T, with d_in different from d_out",
+    cause="the weight is used the other way round, which square weights hide",
+    section="4.1",
+    known=FORMULA,
+    official=True,
+)
+def _(case: Case) -> None:
+    w, x = numbers(5, 3), numbers(2, 4, 3, seed=1)
+    case.same(lambda: case.run_linear(3, 5, w, x), x.double() @ w.double().T, "d_in 3, d_out 5, x of shape (2, 4, 3)")
+
+
+@check(
+    "linear.shapes",
+    "any leading dimensions, or none",
+    cause="a fixed number of dimensions, as in einsum('b s i, o i -> b s o')",
+    section="4.1",
+    known=FORMULA,
+)
+def _(case: Case) -> None:
+    w = numbers(5, 3)
+    for shape in ((3,), (7, 3), (2, 1, 3, 2, 3)):
+        x = numbers(*shape, seed=1)
+        case.same(
+            partial(case.run_linear, 3, 5, w, x), x.double() @ w.double().T, f"d_in 3, d_out 5, x of shape {shape}"
+        )
+
+
+@check(
+    "linear.init_spread",
+    "first weights have variance 2 / (d_in + d_out)",
+    cause="the variance passed as the deviation (std=2/(d_in+d_out)), or another formula",
+    section="4.1",
+    known=KNOWN_INIT,
+)
+def _(case: Case) -> None:
+    sigma = math.sqrt(2 / (512 + 128))
+    case.say("Linear(512, 128), as it leaves __init__", f"a deviation of {0.9866 * sigma:.4g}, a mean of 0")
+    w = first_weights(lambda: case.run_linear(512, 128, numbers(128, 512), numbers(2, 512)), (128, 512))
+    spread(case, w, sigma)
+
+
+@check(
+    "linear.init_cut",
+    "first weights are cut at three deviations",
+    cause="an untruncated normal, or bounds a and b left at trunc_normal_'s -2 and 2, which are not deviations",
+    section="4.1",
+    known=KNOWN_INIT,
+)
+def _(case: Case) -> None:
+    sigma = math.sqrt(2 / 640)
+    case.say("Linear(512, 128), as it leaves __init__", f"nothing above {3 * sigma:.4g}")
+    w = first_weights(lambda: case.run_linear(512, 128, numbers(128, 512), numbers(2, 512)), (128, 512))
+    most = w.abs().max().item()
+    case.true(most <= 3 * sigma * 1.0001, f"a weight of {most:.4g}")
+
+
+@check(
+    "linear.no_bias",
+    "there is no bias",
+    cause="a bias parameter; the handout wants none, and official weights have none",
+    section="4.1",
+    known="parameters counted",
+)
+def _(case: Case) -> None:
+    case.say("Linear(512, 128), as it leaves __init__", "one parameter")
+    built = modules_built(lambda: case.run_linear(512, 128, numbers(128, 512), numbers(2, 512)))
+    if not built or not any(b.parameters for b in built):
+        raise UnansweredError("the adapter makes no module")
+    most = max(built, key=lambda b: len(b.parameters))
+    case.true(len(most.parameters) == 1, f"{most.kind} has {', '.join(most.parameters)}")
+
+
+@check(
+    "embedding.value",
+    "rows of the table, for ids of any shape",
+    cause="ids of a fixed number of dimensions, or a one-hot product that loses a dimension",
+    section="4.2",
+    known="the rows",
+)
+def _(case: Case) -> None:
+    table = numbers(11, 5)
+    for ids in (torch.tensor([[3, 0, 10], [10, 7, 3]]), torch.tensor([4, 4]), torch.tensor(7), torch.zeros(2, 1, 3)):
+        ids = ids.long()
+        case.same(partial(case.run_embedding, 11, 5, table, ids), table[ids], f"ids of shape {tuple(ids.shape)}")
+
+
+@check(
+    "embedding.init_spread",
+    "first weights have deviation 1",
+    cause="Linear's deviation, or a table that is never filled",
+    section="4.2",
+    known=KNOWN_INIT,
+)
+def _(case: Case) -> None:
+    case.say("Embedding(700, 96), as it leaves __init__", "a deviation of 0.987, a mean of 0")
+    call = partial(case.run_embedding, 700, 96, numbers(700, 96), torch.tensor([[1, 2]]))
+    spread(case, first_weights(call, (700, 96)), 1.0)
+
+
+@check(
+    "embedding.init_cut",
+    "first weights are cut at 3",
+    cause="torch.randn, or trunc_normal_ with its bounds left at -2 and 2",
+    section="4.2",
+    known=KNOWN_INIT,
+)
+def _(case: Case) -> None:
+    case.say("Embedding(700, 96), as it leaves __init__", "the largest of 67,200 weights between 2.5 and 3")
+    call = partial(case.run_embedding, 700, 96, numbers(700, 96), torch.tensor([[1, 2]]))
+    most = first_weights(call, (700, 96)).abs().max().item()
+    case.true(2.5 < most <= 3.0001, f"{most:.4g}")
+
+
+@check(
+    "rmsnorm.value",
+    "x / sqrt(mean(x^2) + eps), times the gain",
+    cause="the mean subtracted (that is LayerNorm), a sum for the mean, or the gain forgotten",
+    section="4.3",
+    known=FORMULA,
+    official=True,
+)
+def _(case: Case) -> None:
+    x, gain = numbers(2, 3, 6) + 1, 1 + numbers(6, seed=1)
+    case.same(lambda: case.run_rmsnorm(6, 1e-5, gain, x), f.rmsnorm(x, gain, 1e-5), "x of shape (2, 3, 6), mean 1")
+
+
+@check(
+    "rmsnorm.eps",
+    "eps stands under the root, and is the one that was given",
+    cause="eps added to the root, or a fixed 1e-5: large numbers hide it",
+    section="4.3",
+    known=FORMULA,
+)
+def _(case: Case) -> None:
+    x, gain = numbers(2, 3, 6, scale=0.01), torch.ones(6)
+    case.same(lambda: case.run_rmsnorm(6, 1e-2, gain, x), f.rmsnorm(x, gain, 1e-2), "eps 0.01, numbers near 0.01")
+
+
+@check(
+    "rmsnorm.shapes",
+    "any leading dimensions, or none",
+    cause="a fixed number of dimensions, or a mean over dim=2 instead of the last",
+    section="4.3",
+    known=FORMULA,
+)
+def _(case: Case) -> None:
+    gain = 1 + numbers(6, seed=1)
+    for shape in ((6,), (4, 6), (2, 1, 3, 6)):
+        x = numbers(*shape)
+        case.same(partial(case.run_rmsnorm, 6, 1e-5, gain, x), f.rmsnorm(x, gain, 1e-5), f"x of shape {shape}")
+
+
+@check(
+    "rmsnorm.upcast",
+    "half precision is squared in float32",
+    cause="squares of 300 overflow in float16; the handout asks to go to float32 and back",
+    section="4.3",
+    known=FORMULA,
+)
+def _(case: Case) -> None:
+    x, gain = (numbers(2, 3, 6) * 1000).half(), torch.ones(6, dtype=torch.float16)
+    given = "float16, numbers near 1000"
+    got = case.same(lambda: case.run_rmsnorm(6, 1e-5, gain, x), f.rmsnorm(x, gain, 1e-5), given, tolerance=0.01)
+    case.say(given, "torch.float16, as it came")
+    case.true(got.dtype == torch.float16, str(got.dtype))
+
+
+@check(
+    "rmsnorm.init",
+    "gains begin at one",
+    cause="torch.empty (memory garbage) or torch.randn for the gain",
+    section="4.3",
+    known="the handout",
+)
+def _(case: Case) -> None:
+    case.say("RMSNorm(48), as it leaves __init__", "48 ones")
+    gain = first_weights(lambda: case.run_rmsnorm(48, 1e-5, torch.ones(48), numbers(2, 48)), (48,))
+    case.true(not gain.isnan().any(), "memory that nothing has filled (torch.empty)")
+    case.true(bool((gain == 1).all()), f"numbers from {gain.min().item():.3g} to {gain.max().item():.3g}")

@@ -1,0 +1,190 @@
+"""The tokenizer: ids of a text, special tokens, and text of ids (problem tokenizer)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .. import bpe_rules as rules
+from ..case import Case, check
+
+DEFINITION = "an encoder that takes the earliest merge until none applies"
+END = "<|endoftext|>"
+# Learned from a small text, so that ids and merges are those of a trainer.
+TEXT = "the cat ate the hat, and the cat's hat  was\n\n\nnothing like    the other hats: 10 hats\n\n" * 2
+MERGES = rules.train(TEXT, 300)
+
+
+def tokenizer_of(case: Case, specials: Sequence[str] | None = None) -> tuple[Any, dict[int, bytes]]:
+    """Make the reader's tokenizer for the small vocabulary, with special tokens that are in it."""
+    vocab = rules.vocabulary(MERGES, specials or ())
+    return case.get_tokenizer(dict(vocab), list(MERGES), None if specials is None else list(specials)), vocab
+
+
+def ids_of(case: Case, text: str, specials: Sequence[str] | None = None) -> None:
+    """Hold the ids of a text against the definition's."""
+    vocab = rules.vocabulary(MERGES, specials or ())
+    right = rules.encode(text, vocab, MERGES, specials or ())
+    shown = repr(text) if len(text) < 90 else f"{text[:60]!r} and more"
+    case.same(
+        lambda: tokenizer_of(case, specials)[0].encode(text), right, f"encode({shown}), special_tokens {specials}"
+    )
+
+
+@check(
+    "tokenizer.example",
+    "the ids of the handout's example",
+    cause="merges applied across pre-tokens, or spaces dropped",
+    section="3.1",
+    known="the handout's example",
+    official=True,
+)
+def _(case: Case) -> None:
+    tokens = [b" ", b"a", b"c", b"e", b"h", b"t", b"th", b" c", b" a", b"the", b" at"]
+    merges = [(b"t", b"h"), (b" ", b"c"), (b" ", b"a"), (b"th", b"e"), (b" a", b"t")]
+    case.same(
+        lambda: case.get_tokenizer(dict(enumerate(tokens)), merges, None).encode("the cat ate"),
+        [9, 7, 1, 5, 10, 3],
+        "encode('the cat ate') with the handout's vocabulary",
+        refusal=True,  # a vocabulary without all single bytes may be refused
+    )
+
+
+@check(
+    "tokenizer.order",
+    "the earliest learned merge goes first, wherever it is in the word",
+    cause="the word is read from the left, and the first pair or the longest token that fits is taken",
+    section="3.1",
+    known=DEFINITION,
+    official=True,
+)
+def _(case: Case) -> None:
+    merges = [(b"b", b"c"), (b"a", b"b"), (b"ab", b"c")]
+    vocab = rules.vocabulary(merges)
+    case.same(
+        lambda: case.get_tokenizer(dict(vocab), list(merges), None).encode("abc cabab"),
+        rules.encode("abc cabab", vocab, merges),
+        "encode('abc cabab'), merges bc, ab, abc",
+    )
+
+
+@check(
+    "tokenizer.repeats",
+    "repeats are merged left to right, without overlap",
+    cause="a pair replaced while the list is walked, so that 'aaa' loses or doubles a letter",
+    section="3.1",
+    known=DEFINITION,
+    official=True,
+)
+def _(case: Case) -> None:
+    merges = [(b"a", b"a"), (b"aa", b"aa"), (b"aa", b"a")]
+    vocab = rules.vocabulary(merges)
+    case.same(
+        lambda: [case.get_tokenizer(dict(vocab), list(merges), None).encode("a" * n) for n in range(1, 10)],
+        [rules.encode("a" * n, vocab, merges) for n in range(1, 10)],
+        "encode('a'), encode('aa'), ... to nine letters, merges aa, aaaa, aaa",
+    )
+
+
+@check(
+    "tokenizer.pattern",
+    "pre-tokens are those of the pattern",
+    cause="another pattern, or str.split: the last of several spaces belongs to the word that follows",
+    section="3.1",
+    known=DEFINITION,
+    official=True,
+)
+def _(case: Case) -> None:
+    ids_of(case, "the cat's  hat   was\t 10 hats!?\n\n  the \n")
+
+
+@check(
+    "tokenizer.empty",
+    "no text, no ids",
+    cause="an empty list where a maximum or a first element is taken",
+    section="3.1",
+    known=DEFINITION,
+    official=True,
+)
+def _(case: Case) -> None:
+    ids_of(case, "")
+
+
+@check(
+    "tokenizer.round_trip",
+    "decoding gives the text back: emoji, accents, NUL, \\r\\n",
+    cause="characters outside of the vocabulary replaced, or text normalized, before it is encoded",
+    section="3.3",
+    known="the text itself",
+    official=True,
+)
+def _(case: Case) -> None:
+    text = "a\r\nb \U0001f44b\U0001f3fd e\u0301 \uac01 \x00 \u200d x\ufeff\t\t  "
+
+    def both() -> str:
+        tokenizer, _ = tokenizer_of(case, [END])
+        back = tokenizer.decode(tokenizer.encode(text))
+        return str(back)
+
+    case.same(both, text, f"decode(encode({text!r}))")
+
+
+@check(
+    "tokenizer.decode_joined",
+    "bytes are joined before they are decoded",
+    cause="each token decoded by itself: a character can be spread over several tokens",
+    section="3.3",
+    known="bytes.decode of the joined tokens",
+    official=True,
+)
+def _(case: Case) -> None:
+    case.same(
+        lambda: tokenizer_of(case)[0].decode([0xF0, 0x9F, 0x98, 0x80]), "\U0001f600", "decode of an emoji's bytes"
+    )
+
+
+@check(
+    "tokenizer.decode_malformed",
+    "bytes that are no UTF-8 decode to U+FFFD",
+    cause='bytes.decode() without errors="replace" raises on ids that a model may well produce',
+    section="3.3",
+    known="bytes.decode with errors='replace'",
+    kind_2025="expect",
+)
+def _(case: Case) -> None:
+    case.same(lambda: tokenizer_of(case)[0].decode([97, 0xFF, 98]), "a\ufffdb", "decode([97, 255, 98])")
+
+
+@check(
+    "tokenizer.special",
+    "special tokens are one id each: at the ends, side by side, inside words",
+    cause="a split that drops the separators, or empty pieces between them encoded",
+    section="3.4",
+    known=DEFINITION,
+    official=True,
+)
+def _(case: Case) -> None:
+    ids_of(case, f"{END}the{END}{END} cat{END}", [END])
+
+
+@check(
+    "tokenizer.special_longest",
+    "of two special tokens that begin alike, the longer one wins",
+    cause="alternatives in a pattern are tried in order; sort them by length first",
+    section="3.4",
+    known=DEFINITION,
+    official=True,
+)
+def _(case: Case) -> None:
+    ids_of(case, f"the {END}{END} cat {END}", [END, END + END])
+
+
+@check(
+    "tokenizer.special_newlines",
+    "newlines after a special token are a stretch of their own",
+    cause="the pattern is run over the whole text: special tokens must be cut out before it",
+    section="3.4",
+    known=DEFINITION,
+)
+def _(case: Case) -> None:
+    ids_of(case, f"the cat{END}\n\n\nthe hat{END} \n", [END])

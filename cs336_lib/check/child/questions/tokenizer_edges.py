@@ -1,0 +1,207 @@
+"""The tokenizer: what the caller hands over, odd vocabularies, long words (problem tokenizer)."""
+
+from __future__ import annotations
+
+from .. import bpe_rules as rules
+from ..case import Case, WrongError, check
+from ..show import show
+from .tokenizer import DEFINITION, END, MERGES, ids_of, tokenizer_of
+
+
+@check(
+    "tokenizer.no_specials",
+    "special_tokens may be an empty list",
+    cause='"|".join([]) is an empty pattern, which splits the text at every character, so that nothing is merged',
+    section="3.4",
+    known=DEFINITION,
+)
+def _(case: Case) -> None:
+    ids_of(case, "the cat's hat", [])
+
+
+@check(
+    "tokenizer.special_appended",
+    "a special token that the vocabulary lacks is appended to it",
+    cause="the special token is looked up and not found; the handout asks to append it",
+    section="3.4",
+    known="the next free id",
+)
+def _(case: Case) -> None:
+    vocab = rules.vocabulary(MERGES)
+    right = [*rules.encode("the", vocab, MERGES), len(vocab)]
+
+    def both() -> list[object]:
+        tokenizer = case.get_tokenizer(dict(vocab), list(MERGES), [END])
+        ids = tokenizer.encode(f"the{END}")
+        return [list(ids), tokenizer.decode(ids)]
+
+    case.same(both, [right, f"the{END}"], f"encode('the{END}'), with '{END}' not in a vocabulary of {len(vocab)}")
+
+
+@check(
+    "tokenizer.special_gap",
+    "appending a special token overwrites nothing",
+    cause="len(vocab) is taken as the next free id, which a vocabulary with a gap has given to a token",
+    section="3.4",
+    known="decoding gives the text back",
+    kind="expect",
+)
+def _(case: Case) -> None:
+    vocab = rules.vocabulary(MERGES[:3])
+    last = max(vocab)
+    vocab[last + 1] = vocab.pop(last)  # the last merge moves up, an id is free below it
+    word = vocab[last + 1].decode()
+
+    def both() -> str:
+        tokenizer = case.get_tokenizer(dict(vocab), list(MERGES[:3]), [END])
+        return str(tokenizer.decode(tokenizer.encode(f"{word}{END}")))
+
+    given = f"decode(encode({word + END!r})), {len(vocab)} tokens with ids up to {last + 1}, '{END}' not among them"
+    case.same(both, f"{word}{END}", given, refusal=True)
+
+
+@check(
+    "tokenizer.caller_vocab",
+    "the caller's vocabulary is left as it was",
+    cause="special tokens are appended to the caller's own dictionary; a copy is meant",
+    section="3.4",
+    known="a copy, taken before",
+    kind="expect",
+)
+def _(case: Case) -> None:
+    vocab = rules.vocabulary(MERGES)
+    before = len(vocab)
+    case.say(f"a vocabulary of {before} tokens, special_tokens ['{END}']", f"still {before} tokens")
+    case.get_tokenizer(vocab, list(MERGES), [END]).encode(f"a{END}")
+    case.true(len(vocab) == before, f"{len(vocab)} tokens")
+
+
+@check(
+    "tokenizer.caller_list",
+    "the caller's list of special tokens is left as it was",
+    cause="list.sort() sorts the caller's own list; sorted() makes a new one",
+    section="3.4",
+    known="a copy, taken before",
+    kind="expect",
+)
+def _(case: Case) -> None:
+    specials = ["<s>", "<longer>", "<m>"]
+    case.say(f"special_tokens {specials}", f"{specials}, still")
+    case.get_tokenizer(rules.vocabulary(MERGES, specials), list(MERGES), specials).encode("a<s>b")
+    case.true(specials == ["<s>", "<longer>", "<m>"], specials)
+
+
+@check(
+    "tokenizer.two",
+    "two tokenizers don't share anything",
+    cause="a cache or a vocabulary kept in the class or in a mutable default argument",
+    section="3.1",
+    known=DEFINITION,
+    kind="expect",
+)
+def _(case: Case) -> None:
+    first = rules.vocabulary([(b"t", b"h")])
+    second = rules.vocabulary([(b"h", b"e")])
+
+    def both() -> list[list[int]]:
+        one = case.get_tokenizer(dict(first), [(b"t", b"h")], None)
+        two = case.get_tokenizer(dict(second), [(b"h", b"e")], None)
+        return [list(one.encode("the")), list(two.encode("the")), list(one.encode("the"))]
+
+    case.same(both, [[256, 101], [116, 256], [256, 101]], "encode('the') with merge 'th', with merge 'he', again")
+
+
+@check(
+    "tokenizer.vocab_order",
+    "ids come from the vocabulary, not from the order of merges",
+    cause="ids computed as 256 plus the number of the merge; a vocabulary may number its tokens in any way",
+    section="3.1",
+    known=DEFINITION,
+)
+def _(case: Case) -> None:
+    tokens = [END.encode(), b"he", b"the", *(bytes([255 - i]) for i in range(256))]
+    merges = [(b"h", b"e"), (b"t", b"he")]
+    vocab = dict(enumerate(tokens))
+    case.same(
+        lambda: case.get_tokenizer(dict(vocab), list(merges), [END]).encode(f"the he{END}"),
+        rules.encode(f"the he{END}", vocab, merges, [END]),
+        f"encode('the he{END}'), the vocabulary being {END}, he, the, and the bytes backwards",
+    )
+
+
+def _long(case: Case, text: str, about: str) -> None:
+    tokenizer, vocab = tokenizer_of(case)
+    small = 240  # the definition is quadratic, and every repeat of a period adds the same ids
+    right = len(text)
+    case.say(f"encode of {about}", "its ids, within ten seconds of processor time")
+    ids = tokenizer.encode(text)
+    length = sum(len(vocab[int(i)]) for i in ids)
+    case.true(length == right, f"ids that stand for {length:,} bytes")
+    head = rules.encode(text[:small], vocab, MERGES)[: small // 8]
+    case.true([int(i) for i in ids[: len(head)]] == head, f"ids that begin {show([int(i) for i in ids[:12]])}")
+
+
+@check(
+    "tokenizer.long_word",
+    "a word of 100,000 letters takes no ages",
+    cause="each merge walks the whole word again, so that time grows with the square of its length",
+    section="3.6",
+    known="all its bytes, in ten seconds of processor time",
+    kind="expect",
+)
+def _(case: Case) -> None:
+    _long(case, "that" * 25_000, "'that' 25,000 times in one word")
+
+
+@check(
+    "tokenizer.long_spaces",
+    "100,000 spaces take no ages",
+    cause="white space without an end is one pre-token, merged in quadratic time",
+    section="3.6",
+    known="all its bytes, in ten seconds of processor time",
+    kind="expect",
+)
+def _(case: Case) -> None:
+    _long(case, " " * 100_000, "100,000 spaces")
+
+
+@check(
+    "tokenizer.ids",
+    "ids are a list of Python integers",
+    cause="numpy or torch numbers, which json and most libraries refuse",
+    section="3.1",
+    known="the type that the handout names",
+)
+def _(case: Case) -> None:
+    case.say("encode('the cat')", "list[int]")
+    ids = tokenizer_of(case)[0].encode("the cat")
+    if not isinstance(ids, list) or not all(type(i) is int for i in ids):
+        inner = type(ids[0]).__name__ if len(ids) else "nothing"
+        raise WrongError(f"{type(ids).__name__} of {inner}")
+
+
+@check(
+    "tokenizer.unknown_id",
+    "decoding an id that is not in the vocabulary",
+    cause="the handout is silent: an error and U+FFFD are both seen",
+    section="3.3",
+    known="reported only",
+    kind="choice",
+)
+def _(case: Case) -> None:
+    case.say("decode([97, 99999])")
+    tokenizer, _ = tokenizer_of(case)
+    case.report(case.attempt(lambda: tokenizer.decode([97, 99_999])))
+
+
+@check(
+    "tokenizer.from_files",
+    "whether the class can be made from files",
+    cause="the handout asks for from_files, in a format of your own, so only its presence can be seen",
+    section="3.4",
+    known="reported only",
+    kind="choice",
+)
+def _(case: Case) -> None:
+    case.say("type(tokenizer).from_files")
+    case.report("there" if callable(getattr(tokenizer_of(case)[0], "from_files", None)) else "not there")

@@ -1,0 +1,173 @@
+"""Put one check to the code under test, in a state that earlier checks have not touched, and say what came of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from .case import Case, Check, TimeUpError, UnansweredError, WrongError, blame, seed_everything
+
+RIGHT, WRONG, UNANSWERED, BROKEN, CHOSEN = "right", "wrong", "unanswered", "broken", "chosen"
+
+
+@dataclass
+class Answer:
+    """What came of a check.
+
+    Attributes:
+        name: the check.
+        status: "right", "wrong", "unanswered", "broken" (the adapter does not import) or "chosen" (only reported).
+        seconds: how long it took.
+        given: the input.
+        expected: the right answer.
+        got: what came instead; for a choice, what was chosen; for one unanswered, why.
+        crash: an exception, a hang or a dead process came instead of an answer.
+        lists: expected and got, line by line, where a diff helps.
+        note: something global that the code under test has changed.
+    """
+
+    name: str
+    status: str
+    seconds: float = 0.0
+    given: str = ""
+    expected: str = ""
+    got: str = ""
+    crash: bool = False
+    lists: tuple[list[str], list[str]] | None = None
+    note: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+def put(
+    check: Check,
+    adapters: Mapping[str, Any],
+    *,
+    missing: Mapping[str, str] | None = None,
+    broken: Mapping[str, str] | None = None,
+    root: str = "",
+    limit: bool = True,
+) -> Answer:
+    """Put a check and return the answer; whatever the code under test raises becomes part of it.
+
+    Args:
+        check: the question.
+        adapters: name -> function of the code under test.
+        missing: why an adapter is not there.
+        broken: name -> the line of the adapters that was to define it, and what went wrong there.
+        root: the folder of the code under test.
+        limit: stop it when its processor time is used up.
+    """
+    case = Case(adapters, Path(), missing=dict(missing or {}))
+    started = time.perf_counter()
+    with clean_state() as folder:
+        case.folder = folder
+        answer = _put(check, case, dict(broken or {}), root, limit)
+        answer.note = changed_state()
+    answer.seconds = round(time.perf_counter() - started, 3)
+    answer.given, answer.expected = case.given, answer.expected or case.expected
+    return answer
+
+
+def _put(check: Check, case: Case, broken: dict[str, str], root: str, limit: bool) -> Answer:
+    try:
+        with processor_time(check.seconds if limit else 0):
+            check.ask(case)
+    except WrongError as wrong:
+        return Answer(
+            check.name, WRONG, got=wrong.got, expected=wrong.expected or "", crash=wrong.crash, lists=wrong.lists
+        )
+    except (UnansweredError, NotImplementedError) as error:
+        text = str(error) or "not written yet (NotImplementedError)"
+        return Answer(check.name, BROKEN if "does not import" in text else UNANSWERED, got=text)
+    except TimeUpError:
+        return Answer(check.name, WRONG, got=f"no end within {check.seconds:g} s of processor time", crash=True)
+    except RecursionError as error:
+        return Answer(check.name, WRONG, got=blame(error, root), crash=True)
+    except (Exception, SystemExit) as error:
+        name = re.search(r"name '(\w+)' is not defined", str(error)) if isinstance(error, NameError) else None
+        if name and name[1] in broken:
+            return Answer(check.name, BROKEN, got=broken[name[1]])
+        if isinstance(error, ImportError):
+            return Answer(check.name, BROKEN, got=blame(error, root), crash=True)
+        return Answer(check.name, WRONG, got=blame(error, root), crash=True)
+    if check.kind == "choice":
+        return Answer(check.name, CHOSEN, got=case.choice or "nothing to report")
+    return Answer(check.name, RIGHT)
+
+
+def changed_state() -> str:
+    """Name what is no longer as `clean_state` has made it, and would surprise whoever calls next."""
+    changes = []
+    if torch.get_default_dtype() != torch.float32:
+        changes.append(f"torch's default type is now {torch.get_default_dtype()}")
+    if not torch.is_grad_enabled():
+        changes.append("gradients are now switched off")
+    return ", ".join(changes)
+
+
+@contextmanager
+def clean_state() -> Iterator[Path]:
+    """An empty working folder and fixed seeds; everything global is put back afterwards."""
+    import random
+
+    import numpy as np
+
+    before = os.getcwd()  # noqa: PTH109 - a string to go back to
+    kept = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    dtype, grad, threads = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
+    torch.set_default_dtype(torch.float32)
+    torch.set_grad_enabled(True)
+    torch.set_num_threads(1)
+    seed_everything(0)
+    try:
+        with tempfile.TemporaryDirectory(prefix="cs336-check-", ignore_cleanup_errors=True) as folder:
+            os.chdir(folder)
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    yield Path(folder)
+            finally:
+                os.chdir(before)
+    finally:
+        random.setstate(kept[0])
+        np.random.set_state(kept[1])  # noqa: NPY002
+        torch.set_rng_state(kept[2])
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(grad)
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def processor_time(seconds: float) -> Iterator[None]:
+    """Raise TimeUpError in this thread when the process has used so much processor time (0: never; not on Windows)."""
+    usable = hasattr(signal, "SIGPROF") and threading.current_thread() is threading.main_thread()
+    if not seconds or not usable:
+        yield
+        return
+
+    def stop(_: int, __: FrameType | None) -> None:
+        raise TimeUpError
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)

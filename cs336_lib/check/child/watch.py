@@ -1,0 +1,83 @@
+"""Look at modules as they leave their own __init__, before an adapter loads weights into them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+
+
+@dataclass
+class Built:
+    """A module at the end of its construction.
+
+    Attributes:
+        kind: its class's name.
+        parameters: name -> copy, as they were then.
+    """
+
+    kind: str
+    parameters: dict[str, torch.Tensor]
+
+
+@contextmanager
+def unfilled_memory_shows() -> Iterator[None]:
+    """Make torch.empty hold NaN instead of whatever was in memory, so that what is never filled can be seen."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+def modules_built(call: Callable[[], Any]) -> list[Built]:
+    """Call something and list the modules that were constructed by it, in the order in which they were ready.
+
+    Every class in between, from nn.Module's own __init__ to the last subclass, returns once; the last return counts.
+    """
+    found: dict[int, tuple[nn.Module, Built]] = {}
+
+    def look(frame: FrameType, event: str, _: object) -> None:
+        if event != "return" or frame.f_code.co_name != "__init__":
+            return
+        module = frame.f_locals.get("self")
+        if not isinstance(module, nn.Module) or "_parameters" not in module.__dict__:
+            return
+        try:
+            copies = {name: p.detach().clone() for name, p in module.named_parameters()}
+        except Exception:
+            return
+        found.pop(id(module), None)
+        found[id(module)] = module, Built(type(module).__name__, copies)
+
+    before = sys.getprofile()
+    with unfilled_memory_shows():
+        sys.setprofile(look)
+        try:
+            call()
+        finally:
+            sys.setprofile(before)
+    return [built for _, built in found.values()]
+
+
+@contextmanager
+def module_that_runs() -> Iterator[list[tuple[nn.Module, Any]]]:
+    """List the modules whose forward ends inside the block; the last one is the outermost."""
+    ran: list[tuple[nn.Module, Any]] = []
+
+    def note(module: nn.Module, _: Any, output: Any) -> None:
+        ran.append((module, output))
+
+    handle = nn.modules.module.register_module_forward_hook(note)
+    try:
+        yield ran
+    finally:
+        handle.remove()

@@ -1,0 +1,162 @@
+"""What came of all checks: counts by problem, what is wrong with the worst first, and plain data for other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from cs336_lib.check import sections
+from cs336_lib.check.child.case import CHECKS, CHOICE, EXPECT, HANDOUT, KINDS, NOTEBOOK_PROBLEMS, PROBLEMS, Check
+from cs336_lib.check.child.runner import BROKEN, CHOSEN, RIGHT, UNANSWERED, WRONG, Answer
+
+STATUSES = (RIGHT, WRONG, BROKEN, UNANSWERED, CHOSEN)
+
+
+@dataclass
+class Fault:
+    """Checks that failed in the same way.
+
+    Attributes:
+        check: the first of them.
+        answer: what came of it.
+        others: the other checks that ended with the same error.
+    """
+
+    check: Check
+    answer: Answer
+    others: list[Check] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """The answers to all checks of a run.
+
+    Attributes:
+        answers: in the order in which they were asked.
+        edition: of the assignment: who says so differs.
+        about: facts of the run: folder, Python, versions, seconds.
+        broken: line of the adapters -> why it does not import.
+        notes: remarks for the reader.
+        extras: results of --train and --speed, as plain data.
+        stopped: Ctrl-C came before the end.
+    """
+
+    answers: list[Answer] = field(default_factory=list)
+    edition: str = "2026"
+    about: dict[str, Any] = field(default_factory=dict)
+    broken: dict[int, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    extras: dict[str, Any] = field(default_factory=dict)
+    stopped: bool = False
+
+    def of(self, problem: str) -> list[Answer]:
+        """The answers of a problem."""
+        return [answer for answer in self.answers if CHECKS[answer.name].problem == problem]
+
+    def problems(self) -> list[str]:
+        """The problems that were asked about, in the order of the handout."""
+        return [problem for problem in PROBLEMS | NOTEBOOK_PROBLEMS if self.of(problem)]
+
+    def count(self, status: str, answers: Iterable[Answer] | None = None) -> int:
+        """How many answers have a status."""
+        return sum(answer.status == status for answer in (self.answers if answers is None else answers))
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong and nothing is broken."""
+        trains = self.extras.get("training", {}).get("ok", True)
+        return not self.count(WRONG) and not self.count(BROKEN) and not self.broken and trains
+
+    def faults(self) -> list[Fault]:
+        """What is wrong, the worst first.
+
+        A wrong value is worse than an error, because nobody notices it; what the handout asks for counts more than what
+        a user may expect. Checks of one adapter with the same error, or the same usual cause, are one fault.
+        """
+        faults: list[Fault] = []
+        for answer in self.answers:
+            if answer.status != WRONG:
+                continue
+            check = CHECKS[answer.name]
+            earlier = next((f for f in faults if _alike(f, check, answer)), None)
+            if earlier is None:
+                faults.append(Fault(check, answer))
+            else:
+                earlier.others.append(check)
+        order = list(PROBLEMS | NOTEBOOK_PROBLEMS)
+        return sorted(faults, key=lambda f: (-self._weight(f), order.index(f.check.problem)))
+
+    def _weight(self, fault: Fault) -> float:
+        weight = {HANDOUT: 2.0, EXPECT: 1.0, CHOICE: 0.0}[fault.check.kind_in(self.edition)]
+        return weight + (0.0 if fault.answer.crash else 0.5)
+
+    def remarks(self) -> Iterator[str]:
+        """What the reader should know besides: broken imports, changed global state, decisions on the way."""
+        for line, text in sorted(self.broken.items()):
+            yield f"line {line} of the adapters does not import: {text}"
+        seen = set()
+        for answer in self.answers:
+            if answer.note and answer.note not in seen:
+                seen.add(answer.note)
+                yield f"calling it changes global state: {answer.note} (first seen in {answer.name})"
+        yield from self.notes
+
+    def summary(self) -> str:
+        """A few lines to paste."""
+        asked = sum(answer.status in (RIGHT, WRONG) for answer in self.answers)
+        lines = [f"cs336 check, edition {self.edition}: {self.count(RIGHT)} of {asked} answers right"]
+        wrong: dict[str, list[str]] = {}
+        for answer in self.answers:
+            if answer.status == WRONG:
+                problem, _, what = answer.name.partition(".")
+                wrong.setdefault(problem, []).append(what)
+        lines += [f"- {problem}: {', '.join(names)}" for problem, names in wrong.items()]
+        if self.count(BROKEN):
+            lines.append(f"- {self.count(BROKEN)} not asked, because the adapter does not import")
+        if self.count(UNANSWERED):
+            lines.append(f"- {self.count(UNANSWERED)} not answered")
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as plain data, ready for JSON."""
+        checks = []
+        for answer in self.answers:
+            check = CHECKS[answer.name]
+            checks.append(
+                answer.as_dict()
+                | {
+                    "problem": check.problem,
+                    "title": check.title,
+                    "kind": check.kind_in(self.edition),
+                    "cause": check.cause if answer.status == WRONG else "",
+                    "section": check.section,
+                    "address": sections.address(check.section),
+                }
+            )
+        counts = {status: self.count(status) for status in STATUSES}
+        problems = {p: {s: self.count(s, self.of(p)) for s in STATUSES} for p in self.problems()}
+        return {
+            "format": "cs336-check-1",
+            "edition": self.edition,
+            "passed": self.passed,
+            "counts": counts,
+            "problems": problems,
+            "broken": {str(line): text for line, text in self.broken.items()},
+            "remarks": list(self.remarks()),
+            "checks": checks,
+            **self.about,
+            **self.extras,
+        }
+
+
+def _alike(fault: Fault, check: Check, answer: Answer) -> bool:
+    """Whether an answer is wrong in the same way as an earlier one: the very same error, or the same usual cause."""
+    if fault.check.needs != check.needs or fault.answer.crash != answer.crash:
+        return False
+    return fault.answer.got == answer.got if answer.crash else fault.check.cause == check.cause
+
+
+def kind_text(check: Check, edition: str) -> str:
+    """Who says so, in words."""
+    return KINDS[check.kind_in(edition)]

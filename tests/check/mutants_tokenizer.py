@@ -1,0 +1,413 @@
+"""Wrong tokenizers and trainers: what each changes in the plain solution, and the checks that must catch it."""
+
+ENCODE_BY_CHUNK = """        for chunk in iterable:
+            yield from self.encode(chunk)
+        return
+        held = ""
+        for chunk in iterable:"""
+STREAM = """        held = ""
+        for chunk in iterable:"""
+NEIGHBORS = """            for pair in zip(old, old[1:]):
+                counts[pair] -= times[i]
+                where[pair].discard(i)
+            for pair in zip(new, new[1:]):
+                counts[pair] += times[i]
+                where[pair].add(i)
+"""
+# Each occurrence looks at its neighbors in the old word, as if no other occurrence touched them.
+NAIVE_NEIGHBORS = """            for j in range(len(old) - 1):
+                if (old[j], old[j + 1]) == best:
+                    token = best[0] + best[1]
+                    counts[best] -= times[i]
+                    if j:
+                        counts[old[j - 1], old[j]] -= times[i]
+                        counts[old[j - 1], token] += times[i]
+                        where[old[j - 1], token].add(i)
+                    if j + 2 < len(old):
+                        counts[old[j + 1], old[j + 2]] -= times[i]
+                        counts[token, old[j + 2]] += times[i]
+                        where[token, old[j + 2]].add(i)
+"""
+# Counts rise where a merge makes a pair, and never fall where it takes one away.
+STALE = """            for pair in zip(new, new[1:]):
+                if best[0] + best[1] in pair:
+                    counts[pair] += times[i]
+                where[pair].add(i)
+            counts[best] = 0
+"""
+INIT = "        self.vocab = dict(vocab)\n"
+SPECIALS = "        self.special_tokens = list(special_tokens or [])\n"
+
+# name -> (replacements in the plain solution, checks that must catch it)
+TOKENIZER_MUTANTS = {
+    "trainer: words counted once however often they occur": (
+        [
+            (
+                'words[tuple(bytes([b]) for b in match.group().encode("utf-8"))] += 1',
+                'words[tuple(bytes([b]) for b in match.group().encode("utf-8"))] = 1',
+            )
+        ],
+        ["train_bpe.example"],
+    ),
+    "trainer: ties go to the pair counted first": (
+        [("    return (count, pair)", "    return count")],
+        ["train_bpe.tie", "train_bpe.many"],
+    ),
+    "trainer: ties by ids": (
+        [("    return (count, pair)", "    return (count, ids[pair[0]], ids[pair[1]])")],
+        ["train_bpe.tie_bytes"],
+    ),
+    "trainer: ties by joined bytes": (
+        [("    return (count, pair)", "    return (count, pair[0] + pair[1])")],
+        ["train_bpe.tie_pairs"],
+    ),
+    "trainer: ties by GPT-2's printable characters": (
+        [
+            (
+                "    return (count, pair)",
+                "    return (count, [part.decode('latin-1').replace(' ', '\\u0120') for part in pair])",
+            )
+        ],
+        ["train_bpe.tie_space"],
+    ),
+    "trainer: overlapping repeats": (
+        [(NEIGHBORS, NAIVE_NEIGHBORS)],
+        ["train_bpe.overlap", "train_bpe.overlap_two", "train_bpe.many", "train_bpe.more"],
+    ),
+    "trainer: stale counts": ([(NEIGHBORS, STALE)], ["train_bpe.stale", "train_bpe.many", "train_bpe.more"]),
+    "trainer: words by str.split": (
+        [
+            (
+                "for match in regex.finditer(PAT, piece):\n                words",
+                "for match in regex.finditer(r'\\S+', piece):\n                words",
+            )
+        ],
+        ["train_bpe.punctuation", "train_bpe.leading_space", "train_bpe.example"],
+    ),
+    "trainer: letters are a to z": (
+        [
+            (
+                r'''"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""''',
+                r'''"""'(?:[sdmt]|ll|ve|re)| ?[a-z]+| ?[0-9]+| ?[^\sa-z0-9]|\s+(?!\S)|\s+"""''',
+            )
+        ],
+        ["train_bpe.other_scripts"],
+    ),
+    "trainer: the pattern without its last-space rule": (
+        [(r"|\s+(?!\S)|\s+", r"|\s+")],
+        ["train_bpe.punctuation", "tokenizer.pattern", "tokenizer.stream_file"],
+    ),
+    "trainer: text mode": (
+        [
+            (
+                'return file.read().decode("utf-8", "replace")',
+                'return file.read().decode("utf-8", "replace").replace("\\r\\n", "\\n")',
+            )
+        ],
+        ["train_bpe.crlf"],
+    ),
+    "trainer: chunks end after a space": (
+        [
+            (
+                "    return [text]\n\n\ndef pieces_of",
+                "    return re.findall(r'\\S*(?: |$)|\\s', text)\n\n\ndef pieces_of",
+            )
+        ],
+        ["train_bpe.leading_space", "train_bpe.example"],
+    ),
+    "trainer: chunks end anywhere": (
+        [
+            (
+                "    return [text]\n\n\ndef pieces_of",
+                "    return [text[i : i + 4096] for i in range(0, len(text), 4096)]\n\n\ndef pieces_of",
+            )
+        ],
+        ["train_bpe.chunks"],
+    ),
+    "trainer: chunks between special tokens, which must be there": (
+        [
+            (
+                "    return [text]\n\n\ndef pieces_of",
+                "    return text.split(special_tokens[0])[:-1] + [''] if special_tokens and len(text) < 900 else [text]\n\n\ndef pieces_of",
+            )
+        ],
+        ["train_bpe.special_absent"],
+    ),
+    "trainer: special tokens joined into an empty pattern": (
+        [
+            (
+                "    if not special_tokens:\n        return [text]\n",
+                "    if not special_tokens:\n        return list(text)\n",
+            )
+        ],
+        ["train_bpe.no_specials"],
+    ),
+    "trainer: special tokens removed, and their neighbors joined": (
+        [
+            (
+                "            for match in regex.finditer(PAT, piece):\n                words",
+                "            pass\n        for piece in [''.join(pieces_of(chunk, special_tokens))]:\n            for match in regex.finditer(PAT, piece):\n                words",
+            )
+        ],
+        ["train_bpe.special_boundary"],
+    ),
+    "trainer: special tokens left in the text": (
+        [("        for piece in pieces_of(chunk, special_tokens):", "        for piece in [chunk]:")],
+        ["train_bpe.special_letters", "train_bpe.only_specials", "train_bpe.special_boundary"],
+    ),
+    "trainer: the shorter special token first": (
+        [
+            (
+                "    longest_first = sorted(special_tokens, key=len, reverse=True)\n    return re.split",
+                "    longest_first = special_tokens\n    return re.split",
+            )
+        ],
+        ["train_bpe.special_overlap"],
+    ),
+    "trainer: max() of nothing": (
+        [("        if not counts:\n            break\n", "")],
+        ["train_bpe.exhausted", "train_bpe.only_specials"],
+    ),
+    "trainer: merges of pairs that are gone": (
+        [
+            (
+                "        if not counts:\n            break\n        best = max(counts, key=lambda pair: rank_of(pair, counts[pair], ids))",
+                "        best = max(counts, key=lambda pair: rank_of(pair, counts[pair], ids)) if counts else (b'', b'')",
+            ),
+        ],
+        ["train_bpe.exhausted"],
+    ),
+    "trainer: an IndexError on an empty file": (
+        [
+            (
+                "    counted = count_words(text, special_tokens)",
+                "    text[0]\n    counted = count_words(text, special_tokens)",
+            )
+        ],
+        ["train_bpe.empty"],
+    ),
+    "trainer: special tokens as strings": (
+        [
+            (
+                '        vocab[len(vocab)] = token.encode("utf-8")\n    return vocab, merges',
+                "        vocab[len(vocab)] = token\n    return vocab, merges",
+            )
+        ],
+        ["train_bpe.vocab"],
+    ),
+    "trainer: sorts the caller's list": (
+        [
+            (
+                "    text = read_text(input_path)",
+                "    special_tokens.sort(key=len, reverse=True)\n    text = read_text(input_path)",
+            )
+        ],
+        ["train_bpe.caller_list"],
+    ),
+    "trainer: counts kept in a default argument": (
+        [
+            (
+                "def count_words(text, special_tokens):\n    words = Counter()",
+                "def count_words(text, special_tokens, words=Counter()):",
+            )
+        ],
+        ["train_bpe.twice"],
+    ),
+    "encoder: the first pair that fits": (
+        [
+            (
+                "best = min(zip(parts, parts[1:]), key=lambda pair: self.ranks.get(pair, math.inf))",
+                "best = next((pair for pair in zip(parts, parts[1:]) if pair in self.ranks), (b'', b''))",
+            )
+        ],
+        ["tokenizer.order"],
+    ),
+    "encoder: merges across pre-tokens": (
+        [
+            (
+                "                for match in regex.finditer(PAT, piece):\n                    out.extend(self.encode_word(match.group()))",
+                "                out.extend(self.encode_word(piece))",
+            )
+        ],
+        ["tokenizer.pattern"],
+    ),
+    "encoder: spaces dropped": (
+        [
+            (
+                "regex.finditer(PAT, piece):\n                    out.extend(self.encode_word(match.group()))",
+                "regex.finditer(PAT, piece):\n                    out.extend(self.encode_word(match.group().strip() or match.group()))",
+            )
+        ],
+        ["tokenizer.example", "tokenizer.round_trip", "tokenizer.stream"],
+    ),
+    "encoder: repeats replaced from the right": (
+        [
+            (
+                "                parts = merge(parts, best)"
+                if False
+                else "            parts = merge(parts, best)\n        out",
+                "            parts = [p[::-1] for p in merge([q[::-1] for q in parts[::-1]], (best[1][::-1], best[0][::-1]))][::-1]\n        out",
+            )
+        ],
+        ["tokenizer.repeats"],
+    ),
+    "encoder: empty text": (
+        [
+            (
+                "    def encode(self, text):\n        out = []",
+                "    def encode(self, text):\n        text[0]\n        out = []",
+            )
+        ],
+        ["tokenizer.empty", "tokenizer.stream_empty"],
+    ),
+    "encoder: text normalized": (
+        [
+            (
+                "    def encode(self, text):\n        out = []",
+                "    def encode(self, text):\n        import unicodedata\n\n        text = unicodedata.normalize('NFC', text)\n        out = []",
+            )
+        ],
+        ["tokenizer.round_trip"],
+    ),
+    "decoder: each token by itself": (
+        [
+            (
+                'b"".join(self.vocab[i] for i in ids).decode("utf-8", errors="replace")',
+                '"".join(self.vocab[i].decode("utf-8", errors="replace") for i in ids)',
+            )
+        ],
+        ["tokenizer.decode_joined", "tokenizer.round_trip"],
+    ),
+    "decoder: malformed bytes raise": (
+        [('.decode("utf-8", errors="replace")\n\n\ndef get_tokenizer', '.decode("utf-8")\n\n\ndef get_tokenizer')],
+        ["tokenizer.decode_malformed"],
+    ),
+    "specials: split without keeping them": (
+        [
+            (
+                're.compile("(" + "|".join(re.escape(token) for token in longest_first) + ")")',
+                're.compile("|".join(re.escape(token) for token in longest_first))',
+            )
+        ],
+        ["tokenizer.special", "tokenizer.special_appended"],
+    ),
+    "specials: not escaped": (
+        [
+            (
+                're.compile("(" + "|".join(re.escape(token) for token in longest_first) + ")")',
+                're.compile("(" + "|".join(longest_first) + ")")',
+            )
+        ],
+        ["tokenizer.special", "tokenizer.special_newlines"],
+    ),
+    "specials: the shorter one first": (
+        [
+            (
+                "            longest_first = sorted(self.special_tokens, key=len, reverse=True)\n            self",
+                "            longest_first = self.special_tokens\n            self",
+            )
+        ],
+        ["tokenizer.special_longest", "tokenizer.stream_special_longest"],
+    ),
+    "specials: newlines after them eaten": (
+        [('+ ")")\n\n    @classmethod', '+ ")\\n?")\n\n    @classmethod')],
+        ["tokenizer.special_newlines"],
+    ),
+    "specials: an empty list splits everywhere": (
+        [
+            (
+                "        if self.special_tokens:\n            longest",
+                "        if special_tokens is not None:\n            longest",
+            ),
+            (
+                "self.splitter.split(text) if self.splitter else [text]",
+                "(list(text) if self.splitter.pattern == '()' else self.splitter.split(text)) if self.splitter else [text]",
+            ),
+        ],
+        ["tokenizer.no_specials"],
+    ),
+    "specials: not appended": (
+        [('                self.vocab[max(self.vocab) + 1] = token.encode("utf-8")', "                pass")],
+        ["tokenizer.special_appended"],
+    ),
+    "specials: appended at len(vocab)": (
+        [("self.vocab[max(self.vocab) + 1]", "self.vocab[len(self.vocab)]")],
+        ["tokenizer.special_gap"],
+    ),
+    "specials: appended to the caller's vocabulary": (
+        [(INIT, "        self.vocab = vocab\n")],
+        ["tokenizer.caller_vocab"],
+    ),
+    "specials: the caller's list sorted": (
+        [(SPECIALS, "        self.special_tokens = special_tokens or []\n        self.special_tokens.sort(key=len)\n")],
+        ["tokenizer.caller_list"],
+    ),
+    "encoder: a cache shared by all": (
+        [("        self.cache = {}\n", ""), ("class Tokenizer:\n", "class Tokenizer:\n    cache = {}\n\n")],
+        ["tokenizer.two"],
+    ),
+    "encoder: ids from the order of merges": (
+        [
+            (
+                "self.ids = {token: i for i, token in self.vocab.items()}",
+                "self.ids = {bytes([i]): i for i in range(256)} | {a + b: 256 + n for n, (a, b) in enumerate(merges)} | {t.encode(): self_id for self_id, t in enumerate(self.special_tokens)}",
+            )
+        ],
+        ["tokenizer.vocab_order"],
+    ),
+    "encoder: one occurrence at a time": (
+        [
+            (
+                "            parts = merge(parts, best)\n        out",
+                "            at = next(i for i in range(len(parts)) if (parts[i], parts[i + 1]) == best)\n            parts[at : at + 2] = [best[0] + best[1]]\n        out",
+            )
+        ],
+        ["tokenizer.long_word"],
+    ),
+    "encoder: one space at a time": (
+        [
+            (
+                "            parts = merge(parts, best)\n        out",
+                "            if best != (b' ', b' '):\n                parts = merge(parts, best)\n                continue\n            at = next(i for i in range(len(parts)) if (parts[i], parts[i + 1]) == best)\n            parts[at : at + 2] = [best[0] + best[1]]\n        out",
+            )
+        ],
+        ["tokenizer.long_spaces"],
+    ),
+    "encoder: numpy ids": (
+        [
+            (
+                "                    out.extend(self.encode_word(match.group()))\n        return out",
+                "                    out.extend(self.encode_word(match.group()))\n        return np.array(out, dtype=np.int32)",
+            )
+        ],
+        ["tokenizer.ids"],
+    ),
+    "stream: each string by itself": (
+        [(STREAM, ENCODE_BY_CHUNK)],
+        [
+            "tokenizer.stream_lines",
+            "tokenizer.stream_file",
+            "tokenizer.stream_word",
+            "tokenizer.stream_special",
+            "tokenizer.stream_special_longest",
+        ],
+    ),
+    "stream: read to its end first": (
+        [(STREAM, '        held = "".join(iterable)\n        for chunk in []:')],
+        ["tokenizer.stream_lazy"],
+    ),
+    "stream: lists instead of ids": (
+        [("            yield from self.encode(held[:cut])", "            yield self.encode(held[:cut])")],
+        ["tokenizer.stream", "tokenizer.stream_lazy"],
+    ),
+    "stream: a special token yielded before the longer one is seen": (
+        [
+            ("            if text.endswith(token):\n                limit = min(limit, len(text) - len(token))\n", ""),
+            (
+                "        cut = 0\n        for match",
+                "        cut = max([len(text) for t in self.special_tokens if text.endswith(t)], default=0)\n        for match",
+            ),
+        ],
+        ["tokenizer.stream_special_longest"],
+    ),
+}
