@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cs336_lib.bpe import Tokenizer, train_bpe
-from cs336_lib.bpe.reference import count_words
+from cs336_lib.bpe.plain import count_words
 
 EOT = "<|endoftext|>"
 LINES = Tokenizer({**{i: bytes([i]) for i in range(256)}, 256: b"\n\n"}, [(b"\n", b"\n")], [EOT])

@@ -8,7 +8,8 @@ from training_setup import CONFIG, corpus, write_sample
 
 from cs336_lib.optim import AdamW
 from cs336_lib.training import RunRecord, TrainConfig, Trainer, load_checkpoint, save_checkpoint
-from cs336_lib.training.run_checkpoints import STATE, RunCheckpoints
+from cs336_lib.training.checkpoints.files import STATE
+from cs336_lib.training.checkpoints.run import RunCheckpoints
 
 LAST = CONFIG.replace(decay_order="last", weight_decay=0.5)
 
