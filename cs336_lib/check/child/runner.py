@@ -119,7 +119,7 @@ def _put(check: Check, case: Case, broken: dict[str, str], root: str, limit: boo
 def import_what_torch_imports_later() -> None:
     """Import what optimizers, torch.save and deterministic algorithms import on their first call.
 
-    It takes seconds that are not the code's under test, and an import that a limit cuts off stays broken in its process.
+    It takes seconds that are not the code's under test, and an import that a limit cuts off stays broken there.
     """
     with suppress(Exception):
         importlib.import_module("torch._dynamo")
