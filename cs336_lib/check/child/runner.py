@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import signal
@@ -10,8 +11,9 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -73,6 +75,8 @@ def put(
         root: the folder of the code under test.
         limit: stop it when its processor time is used up.
     """
+    if check.problem not in ("train_bpe", "tokenizer"):
+        import_what_torch_imports_later()
     case = Case(adapters, Path(), missing=dict(missing or {}))
     started = time.perf_counter()
     with clean_state() as folder:
@@ -109,6 +113,17 @@ def _put(check: Check, case: Case, broken: dict[str, str], root: str, limit: boo
     if check.kind == "choice":
         return Answer(check.name, CHOSEN, got=case.choice or "nothing to report")
     return Answer(check.name, RIGHT)
+
+
+@cache
+def import_what_torch_imports_later() -> None:
+    """Import what optimizers, torch.save and deterministic algorithms import on their first call.
+
+    It takes seconds that are not the code's under test, and an import that a limit cuts off stays broken there.
+    """
+    with suppress(Exception):
+        importlib.import_module("torch._dynamo")
+        importlib.import_module("torch._inductor.config")
 
 
 def changed_state() -> str:
