@@ -54,7 +54,7 @@ def check_is_text(path: Path) -> None:
         if head.startswith(mark):
             raise ValueError(f"{path} is {what}")
     for mark, name in _OTHER_UTF.items():
-        if head.startswith(mark):
+        if head.startswith(mark) and b"\0" in head[len(mark) :]:  # the two bytes alone say little of odd bytes
             raise ValueError(f"{path} is in {name}: convert it to UTF-8 first (iconv -f {name} -t UTF-8)")
     if b"\0" in head and _looks_like_utf16(head):
         raise ValueError(f"{path} looks like UTF-16 without a mark: convert it to UTF-8 first (iconv -f UTF-16LE)")

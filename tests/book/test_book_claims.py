@@ -156,7 +156,5 @@ def test_marks_of_a_test_are_found():
     assert marks(
         ast.parse("pytest.mark.parametrize('a', [pytest.param(1, marks=pytest.mark.slow)])").body[0].value
     ) == ["parametrize"]
-    assert (
-        "slow"
-        in marks_in("tests/bpe/test_bpe_scanner.py")["test_every_code_point_in_every_context_is_cut_like_regex_does"]
-    )
+    marks = marks_in("tests/bpe/cutting/test_bpe_scanner.py")
+    assert "slow" in marks["test_every_code_point_in_every_context_is_cut_like_regex_does"]

@@ -264,7 +264,7 @@ def test_bad_texts_get_a_line_and_the_instrument_lives_on(open_page, name, box):
 @in_chromium
 @pytest.mark.parametrize("name", ["bpe", "tokenizer", "runs", "unicode"])
 def test_it_works_by_touch(chromium, pages, name):
-    from conftest import Opened
+    from instruments_pages import Opened
 
     opened = Opened(chromium, pages, name, "light", 390, has_touch=True, is_mobile=True)
     page = opened.page
@@ -287,7 +287,7 @@ def test_it_works_by_touch(chromium, pages, name):
 @every_instrument
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_no_serious_violation(chromium, pages, name, theme):
-    from conftest import Opened
+    from instruments_pages import Opened
 
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
     opened = Opened(chromium, pages, name, theme, 390)
@@ -301,7 +301,7 @@ def test_axe_finds_no_serious_violation(chromium, pages, name, theme):
 
 @in_chromium
 def test_axe_finds_what_is_wrong(chromium, pages):
-    from conftest import Opened
+    from instruments_pages import Opened
 
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
     opened = Opened(chromium, pages, "rope")

@@ -4,7 +4,7 @@ import gzip
 import statistics
 
 import pytest
-from conftest import Opened
+from instruments_pages import Opened
 
 from cs336_lib.data import tales
 from cs336_lib.figures.instruments import INSTRUMENTS

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from dist_dask_dies import noted
 
-from cs336_lib.bpe import Tokenizer, sharded_counting, train_bpe
+from cs336_lib.bpe import Tokenizer, train_bpe
+from cs336_lib.bpe.counting import shards as sharded_counting
 from cs336_lib.cli import main
 from cs336_lib.data import encode_file, tales
 

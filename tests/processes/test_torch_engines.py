@@ -13,6 +13,7 @@ from dist_torch_setup import CASES, CONFIG, MODEL, set_type, train
 
 from cs336_lib.model import ModelConfig
 from cs336_lib.training import RunRecord
+from cs336_lib.training.checkpoints.files import write_state
 from cs336_lib.training.checkpoints.reading import read_snapshot
 from cs336_lib.training.checkpoints.run import RunCheckpoints
 from cs336_lib.training.checkpoints.snapshot import BadCheckpointError
@@ -188,6 +189,7 @@ def test_a_list_of_contents_that_would_run_code_is_refused(folder, tmp_path):
     (run / "shards/.metadata").write_bytes(pickle.dumps(_Harm()))
     state = json.loads((run / "state.json").read_text())
     state["sha256"]["shards/.metadata"] = hashlib.sha256((run / "shards/.metadata").read_bytes()).hexdigest()
-    (run / "state.json").write_text(json.dumps(state))
+    del state["state_sha256"]
+    write_state(run, state)
     with pytest.raises(BadCheckpointError, match="which no checkpoint does"):
         read_snapshot(run)

@@ -48,6 +48,7 @@ def make_old(folder):
         of_optimizer = content["optimizer"] if path.name == STATE else None
         for holder in of_optimizer["param_groups"] if of_optimizer else [content]:
             removed += holder.pop("decay_order", None) is not None
+        content.pop("state_sha256", None)  # version 0.1 had none either
         path.write_text(json.dumps(content))
     assert removed >= 2
 

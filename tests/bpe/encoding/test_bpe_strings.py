@@ -8,7 +8,8 @@ from bpe_texts import SCRIPTS, small_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cs336_lib.bpe import Tokenizer, encoding
+from cs336_lib.bpe import Tokenizer
+from cs336_lib.bpe.encoding import choice
 from cs336_lib.bpe.encoding.string_bytes import text_bytes
 from cs336_lib.bpe.encoding.workspace import KERNELS, SMALL, listed
 from cs336_lib.bpe.native.library import KernelLibrary
@@ -68,7 +69,7 @@ def test_texts_of_every_length_get_the_same_ids_from_every_door(size):
 
 def test_many_short_texts_are_worth_loading_the_compiled_encoder(monkeypatch):
     KERNELS.load()
-    monkeypatch.setattr(encoding, "WORTH_LOADING", 500)
+    monkeypatch.setattr(choice, "WORTH_LOADING", 500)
     shared = small_tokenizer()
     tokenizer = Tokenizer(shared.vocab, shared.merges, shared.special_tokens)
     text = "a text of a little over forty characters, said again"
@@ -79,7 +80,7 @@ def test_many_short_texts_are_worth_loading_the_compiled_encoder(monkeypatch):
 
 def test_without_kernels_in_the_cache_short_texts_stay_plain_and_the_disk_is_not_asked_each_time(monkeypatch):
     asked = []
-    monkeypatch.setattr(encoding, "WORTH_LOADING", 500)
+    monkeypatch.setattr(choice, "WORTH_LOADING", 500)
     monkeypatch.setattr(KernelLibrary, "is_ready", lambda self: bool(asked.append(1)))
     shared = small_tokenizer()
     tokenizer = Tokenizer(shared.vocab, shared.merges, shared.special_tokens)

@@ -173,7 +173,7 @@ class TestTiktoken:
     def test_a_special_token_on_a_taken_id_is_refused(self, tmp_path):
         path = tmp_path / "bytes.tiktoken"
         path.write_bytes(b"".join(base64.b64encode(bytes([i])) + b" %d\n" % i for i in range(256)))
-        with pytest.raises(ValueError, match=r"'<s>' can't have the id 97: it is b'a'"):
+        with pytest.raises(ValueError, match=r"'<s>' can't have the id 97: it is that of b'a'"):
             Tokenizer.from_tiktoken_ranks(path, {"<s>": 97})
 
     @pytest.mark.parametrize(
