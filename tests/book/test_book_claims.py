@@ -156,5 +156,5 @@ def test_marks_of_a_test_are_found():
     assert marks(
         ast.parse("pytest.mark.parametrize('a', [pytest.param(1, marks=pytest.mark.slow)])").body[0].value
     ) == ["parametrize"]
-    marks = marks_in("tests/bpe/cutting/test_bpe_scanner.py")
-    assert "slow" in marks["test_every_code_point_in_every_context_is_cut_like_regex_does"]
+    found = marks_in("tests/bpe/cutting/test_bpe_scanner.py")
+    assert "slow" in found["test_every_code_point_in_every_context_is_cut_like_regex_does"]
