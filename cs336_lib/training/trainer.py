@@ -1,5 +1,7 @@
 """The training loop (chapter 6).
 
+In short::
+
     model, optimizer, batches  <-  config and seed                                          __init__
     for each step:                                                                          _run
         set the learning rate; for each part of the batch: loss, backward; clip; update     _train_step
