@@ -2,19 +2,25 @@
 
     bad input?  ->  count pre-tokens (counting/)  ->  merge (merging/)  ->  vocabulary
 
-A text of under 100 kB takes the same road in plain Python (`plain.trainer`) unless the compiled kernels are at hand
-already: compiling them takes longer than such a text is worth. Both roads give the same result.
+Both stages have a road in plain Python, too (`plain.trainer`), with the same result. Which is taken:
+
+    <= 4 kB        plain: loading the kernels would take longer
+    kernels ready  compiled
+    < 20 MB        plain at once, while other processes compile; should they finish first, compiled from the start:
+                   all that plain Python did by then takes the kernels a moment
+    more           compiled, as soon as that is done
 """
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cs336_lib.bpe.plain.definition import Pair, build_vocabulary
 from cs336_lib.bpe.specials import in_order
@@ -24,9 +30,12 @@ from cs336_lib.textfile import check_is_text
 if TYPE_CHECKING:
     from cs336_lib.bpe.counting.word_table import WordCounts
 
-PLAIN_BYTES = 100_000
-"""Texts below this size are trained without compiling anything."""
 _ALWAYS_PLAIN_BYTES = 4_000
+_WORTH_COMPILING_BYTES = 300_000
+"""What plain Python has trained on before a compiler has fairly begun."""
+_NEVER_PLAIN_BYTES = 20_000_000
+_LOOK_SECONDS = 0.2
+_PIECE_BYTES = 1 << 20
 _BYTES = 256
 
 
@@ -137,7 +146,7 @@ def train_bpe(
     folder = None if shards is None else Path(shards)
     order = _Order(path, size, max_merges, specials, workers, executor, folder, min_count, progress)
 
-    merges, stats = (_train_compiled if _worth_compiling(size) else _train_plainly)(order)
+    merges, stats = _train(order)
     stats.seconds["total"] = time.perf_counter() - started
     return BPEResult(build_vocabulary(merges, appended), merges, stats)
 
@@ -157,22 +166,65 @@ class _Order:
     progress: bool
 
 
-def _worth_compiling(size: int) -> bool:
+def _train(order: _Order) -> tuple[list[Pair], TrainingStats]:
+    road = _road(order.size)
+    if road == "compiled" or (road == "both" and order.executor is not None):
+        return _train_compiled(order)
+    with suppress(_OvertakenError):
+        return _train_plainly(order, _ready if road == "both" else lambda: False)
+    return _train_compiled(order)
+
+
+def _road(size: int) -> Literal["plain", "compiled", "both"]:
+    """The road of a text of `size` bytes; see the module's table."""
     if size <= _ALWAYS_PLAIN_BYTES:
-        return False
-    if size >= PLAIN_BYTES:
-        return True
+        return "plain"
+    if _ready():
+        return "compiled"
+    if size < _WORTH_COMPILING_BYTES:
+        return "plain"
+    will_be_ready = [library.prepare() for library in _libraries()]
+    if size >= _NEVER_PLAIN_BYTES:
+        return "compiled"
+    return "both" if all(will_be_ready) else "plain"
+
+
+def _ready() -> bool:
+    return all(library.is_ready() for library in _libraries())
+
+
+def _libraries() -> tuple[Any, ...]:
+    """The compiled kernels of the two stages."""
     from cs336_lib.bpe.counting.word_table import COUNTING
     from cs336_lib.bpe.merging.merger import MERGING
 
-    return COUNTING.is_ready() and MERGING.is_ready()
+    return COUNTING, MERGING
 
 
-def _train_plainly(order: _Order) -> tuple[list[Pair], TrainingStats]:
-    from cs336_lib.bpe.plain.trainer import count_words_plainly, train_incrementally
+class _OvertakenError(Exception):
+    """The kernels are ready, and will finish sooner from the start than plain Python from here."""
+
+
+class _Lookout:
+    """Look every now and then whether the kernels are ready, and raise `_OvertakenError` if so."""
+
+    def __init__(self, ready: Callable[[], bool]) -> None:
+        self._ready = ready
+        self._next = time.monotonic() + _LOOK_SECONDS
+
+    def __call__(self) -> None:
+        if time.monotonic() >= self._next:
+            if self._ready():
+                raise _OvertakenError
+            self._next = time.monotonic() + _LOOK_SECONDS
+
+
+def _train_plainly(order: _Order, ready: Callable[[], bool]) -> tuple[list[Pair], TrainingStats]:
+    from cs336_lib.bpe.plain.trainer import train_incrementally
 
     started = time.perf_counter()
-    words = count_words_plainly(order.path.read_bytes(), order.specials)
+    look = _Lookout(ready)
+    words = _counted_plainly(order, look)
     kept = {word: count for word, count in words.items() if count >= order.min_count}
     counted = time.perf_counter()
     with _bar(order.progress, order.max_merges, "merging", "merges") as report:
@@ -180,8 +232,25 @@ def _train_plainly(order: _Order) -> tuple[list[Pair], TrainingStats]:
         for merge in train_incrementally(kept, order.max_merges):
             merges.append(merge)
             report(1)
+            look()
     seconds = {"count": counted - started, "merge": time.perf_counter() - counted}
     return merges, TrainingStats(order.size, sum(kept.values()), len(kept), 1, False, seconds, peak_memory())
+
+
+def _counted_plainly(order: _Order, look: Callable[[], object]) -> Counter[bytes]:
+    from cs336_lib.bpe.cutting.cuts import CutFile
+    from cs336_lib.bpe.plain.trainer import count_words_plainly
+
+    words: Counter[bytes] = Counter()
+    with order.path.open("rb", buffering=0) as file, _bar(order.progress, order.size, "counting", "B") as report:
+        pieces = CutFile(file, order.size, [token.encode() for token in order.specials])
+        for start in range(0, order.size, _PIECE_BYTES):
+            stop = min(start + _PIECE_BYTES, order.size)
+            text, size = pieces.read_piece(start, stop)
+            words.update(count_words_plainly(text[:size].tobytes(), order.specials))
+            report(stop - start)
+            look()
+    return words
 
 
 def _train_compiled(order: _Order) -> tuple[list[Pair], TrainingStats]:

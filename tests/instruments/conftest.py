@@ -18,6 +18,19 @@ PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><head><meta charse
 </head><body><main><h1 style="color: #808080">{title}</h1>{place}</main></body></html>"""
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Leave what Firefox repeats to `-m slow`: by default it opens each instrument and compares ids and figures.
+
+    Chromium does everything, every time; the two share all scripts, so that what only one of them gets wrong is in
+    starting up, in its regular expressions and in its arithmetic.
+    """
+    for item in items:
+        kind = getattr(getattr(item, "callspec", None), "params", {}).get("browser")
+        if kind == "firefox" and item.get_closest_marker("both_browsers") is None:
+            item.add_marker(pytest.mark.slow)
+
+
 def executable(setting, names):
     """Where a browser is, None if it is not installed."""
     named = os.environ.get(setting)

@@ -17,7 +17,7 @@ every_instrument = pytest.mark.parametrize("name", INSTRUMENTS)
 
 
 @every_instrument
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", [pytest.param("light", marks=pytest.mark.both_browsers), "dark"])
 def test_it_starts_with_something_to_see_and_fits_a_phone(open_page, name, theme):
     opened = open_page(name, theme, 1000)
     for width in (1000, 390, 320):
@@ -39,6 +39,7 @@ def test_without_javascript_the_place_says_what_it_is(browser, pages, name):
     context.close()
 
 
+@pytest.mark.both_browsers
 def test_unicode_bits_and_broken_bytes(open_page):
     opened = open_page("unicode")
     opened.fill("text", "你")
@@ -79,6 +80,7 @@ def test_bpe_steps_ties_and_the_trap(open_page):
     opened.says("no pair is left")
 
 
+@pytest.mark.both_browsers
 def test_tokenizer_gives_the_librarys_ids(open_page):
     opened = open_page("tokenizer")
     for text in ("The little bear's naïve \u0085 hat,  123 \n\n 你好 😀<|endoftext|>!", "<|endoftext|><|endoftext|>"):
@@ -117,6 +119,7 @@ def test_tokenizer_by_keyboard_alone(open_page):
     assert "merge " in opened.text(".ci-detail")
 
 
+@pytest.mark.both_browsers
 def test_tokenizer_tells_of_the_browsers_own_pattern(open_page):
     opened = open_page("tokenizer")
     opened.page.get_by_role("button", name="own pattern").click()
@@ -134,6 +137,7 @@ def test_rope_depends_on_the_distance_alone(open_page):
     assert not opened.status().split("inner product ")[1].startswith(before)
 
 
+@pytest.mark.both_browsers
 @pytest.mark.parametrize("preset", ["gpt2-xl", "tinystories-17m"])
 def test_accounting_shows_the_librarys_figures(open_page, preset):
     opened = open_page("accounting")

@@ -45,7 +45,7 @@ INSIDE: dict[str, dict[str, set[str]]] = {
         "merging": {"counting", "native", "plain"},
         "encoding": {"counting", "cutting", "native", "plain", "specials", "vocabulary"},
         "tokenizer": {"cutting", "encoding", "formats", "vocabulary"},
-        "training": {"counting", "merging", "plain", "specials"},
+        "training": {"counting", "cutting", "merging", "plain", "specials"},
     },
     "training": {
         "loss": set(),

@@ -21,3 +21,7 @@ not a second table, so they are left out.
 """
 
 PAT = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
+
+# PAT with its classes written out for ASCII, on which both find the same pre-tokens. `re`'s own \s won't do: it takes
+# 0x1c-0x1f for whitespace, `regex` does not.
+ASCII_PAT = r"'(?:[sdmt]|ll|ve|re)| ?[A-Za-z]++| ?[0-9]++| ?[^\t-\r A-Za-z0-9]++|[\t-\r ]+(?![^\t-\r ])|[\t-\r ]++"

@@ -3,10 +3,11 @@
     one text of      encoder
     < 40 characters  plain: a call of the compiled one costs some 5 us, more than it would save
     < 100,000        compiled if it is in memory; otherwise plain, until more text has come than loading it would cost
-    more             compiled; the first time on a machine this compiles for some seconds, and says so
+    more             compiled if it waits in the cache folder; otherwise plain, block by block, while another process
+                     compiles it, and compiled from the block on at which it is ready
 
-Both give the same ids, so the choice is only about time. A pattern other than GPT-2's has no compiled scanner and stays
-plain.
+Both give the same ids, so the choice is only about time, and no text waits for a compiler. A pattern other than GPT-2's
+has no compiled scanner and stays plain.
 """
 
 import threading
@@ -17,6 +18,7 @@ import numpy as np
 
 from cs336_lib.bpe.cutting.pattern import PAT
 from cs336_lib.bpe.encoding.compiled import CompiledEncoder
+from cs336_lib.bpe.encoding.jobs import jobs
 from cs336_lib.bpe.encoding.streaming import settled_blocks
 from cs336_lib.bpe.encoding.string_bytes import text_bytes
 from cs336_lib.bpe.encoding.workspace import KERNELS
@@ -26,9 +28,11 @@ from cs336_lib.bpe.vocabulary import Vocabulary
 ALWAYS_PLAIN = 40
 LONG = 100_000
 # Text of middling length after which the plain encoder (5 to 10 MB/s) has cost as much as loading the kernels from the
-# cache folder (0.1 to 0.2 s), or as compiling them (some 5 s).
+# cache folder (0.1 to 0.2 s), or as another process takes to compile them (some 10 s).
 WORTH_LOADING = 1_000_000
-WORTH_COMPILING = 50_000_000
+WORTH_COMPILING = 10_000_000
+# What is encoded plainly between two looks for the kernels: about a twentieth of a second.
+BLOCK = 400_000
 
 # A stream must stay below 1 MB of memory, and loading the kernels takes more: so it starts in plain Python, with a
 # memory of this many words, and turns to the compiled encoder only after a length at which loading no longer matters.
@@ -53,23 +57,23 @@ class Encoding:
         if not isinstance(text, str):
             raise _not_text(text, "str")
         compiled = self._compiled_for(len(text))
-        if compiled is None:
+        if compiled is not None:
+            return compiled.encode_to_list(text_bytes(text))
+        if len(text) < LONG or self._pattern != PAT:
             return self._plain.encode(text)
-        return compiled.encode_to_list(text_bytes(text))
+        return [token for ids in self._turning(text_bytes(text), BLOCK, 1) for token in ids.tolist()]
 
     def to_array(self, text: "str | bytes | memoryview", workers: int) -> np.ndarray:
         """The ids of a string or of bytes as int32."""
         _check_workers(workers)
-        if isinstance(text, str):
-            compiled = self._compiled_for(len(text))
-            if compiled is None:
-                return np.array(self._plain.encode(text), np.int32)
-            return compiled.encode(text_bytes(text), workers)
-        data = _as_bytes(text)
+        data = text if isinstance(text, str) else _as_bytes(text)
         compiled = self._compiled_for(len(data))
-        if compiled is None:
-            return np.array(self._plain.encode(str(data, "utf-8", "surrogateescape")), np.int32)
-        return compiled.encode(data, workers)
+        if compiled is None and (len(data) < LONG or self._pattern != PAT):
+            return self._encode_plainly(data)
+        data = text_bytes(data) if isinstance(data, str) else data
+        if compiled is not None:
+            return compiled.encode(data, workers)
+        return np.concatenate(list(self._turning(data, BLOCK, workers)))
 
     def to_lists(self, texts: Iterable[str], workers: int) -> list[list[int]]:
         """The ids of each of several strings."""
@@ -81,8 +85,18 @@ class Encoding:
             if not isinstance(text, str):
                 raise _not_text(text, "str")
         compiled = self._compiled_for(sum(map(len, texts)))
+        done: list[list[int]] = []
+        since = 0
+        while compiled is None and len(done) < len(texts):
+            done.append(self._plain.encode(texts[len(done)]))
+            since += len(texts[len(done) - 1])
+            if since >= BLOCK:
+                since, compiled = 0, self._compiled_for(LONG)
         if compiled is None:
-            return list(map(self._plain.encode, texts))
+            return done
+        return done + self._compiled_lists(compiled, texts[len(done) :], workers)
+
+    def _compiled_lists(self, compiled: CompiledEncoder, texts: list[str], workers: int) -> list[list[int]]:
         ids, ends = compiled.encode_texts([text_bytes(text) for text in texts], workers)
         flat = compiled.listed(ids)
         bounds = [0, *ends.tolist()]
@@ -97,6 +111,9 @@ class Encoding:
         compiled = self._compiled_for(len(data))
         if compiled is not None:
             yield from compiled.blocks(data, block_bytes, workers)
+            return
+        if self._pattern == PAT:
+            yield from self._turning(data, block_bytes, workers)
             return
         chunks = (bytes(data[i : i + block_bytes]) for i in range(0, len(data), block_bytes))
         for text in settled_blocks(chunks, self._vocabulary.specials, self._pattern, block_bytes):
@@ -114,19 +131,33 @@ class Encoding:
             else:
                 yield compiled.encode_to_list(text_bytes(block))
 
+    def _turning(self, data: "bytes | memoryview", size: int, workers: int) -> Iterator[np.ndarray]:
+        """The ids of a long text, a block at a time: plain until the kernels are ready."""
+        view = memoryview(data)
+        for start, end in jobs(data, 0, len(data), size, self._vocabulary.specials.encoded):
+            compiled = self._compiled_for(min(len(data), LONG))
+            if compiled is not None:
+                yield from compiled.blocks(view[start:], size, workers)
+                return
+            yield self._encode_plainly(view[start:end])
+
+    def _encode_plainly(self, data: "str | bytes | memoryview") -> np.ndarray:
+        text = data if isinstance(data, str) else str(data, "utf-8", "surrogateescape")
+        return np.array(self._plain.encode(text), np.int32)
+
     def _compiled_for(self, size: int) -> CompiledEncoder | None:
-        """The compiled encoder, if a text of this size is to be encoded by it."""
+        """The compiled encoder, if a text of this size is to be encoded by it and it is ready."""
         if size < ALWAYS_PLAIN or self._pattern != PAT:
             return None
         if self._compiled is not None:
             return self._compiled
-        if size < LONG:
-            self._plain_so_far += size
-            if self._plain_so_far < self._look_at:
-                return None
-            if self._plain_so_far < WORTH_COMPILING and not KERNELS.is_ready():
-                # It asks the disk: not before each text.
-                self._look_at = min(self._plain_so_far + WORTH_LOADING, WORTH_COMPILING)
+        self._plain_so_far += size
+        if size < LONG and self._plain_so_far < self._look_at:
+            return None
+        if not KERNELS.is_ready():
+            # It asks the disk: not before each text.
+            self._look_at = self._plain_so_far + WORTH_LOADING
+            if self._plain_so_far < WORTH_COMPILING or KERNELS.prepare():
                 return None
         with self._lock:
             if self._compiled is None:

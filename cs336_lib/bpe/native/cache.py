@@ -39,11 +39,8 @@ def cache_folder() -> Path:
 
 
 def has_cached(name: str) -> bool:
-    """Whether a file of that name waits in the cache; its content is only checked when it is read."""
-    try:
-        return (cache_folder() / name).is_file()
-    except OSError:
-        return False
+    """Whether a file of that name waits in the cache, whole."""
+    return read_cached(name) is not None
 
 
 def read_cached(name: str) -> bytes | None:

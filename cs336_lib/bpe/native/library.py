@@ -1,7 +1,10 @@
 """Compiled kernels on disk: numba is asked once, later starts load machine code without importing it.
 
-    first call      numba compiles the kernels (seconds)  -> LLVM text -> object code -> cache folder
-    later starts    cache folder -> object code -> llvmlite's linker (milliseconds) -> ctypes functions
+    prepare         another process: numba compiles the kernels (seconds) -> LLVM text -> object code -> cache folder
+    load            cache folder -> object code -> llvmlite's linker (milliseconds) -> ctypes functions
+
+Work that plain Python finishes sooner never waits for a compiler: it asks `is_ready`, and calls `prepare` when the
+kernels will be worth having. `load` waits for what is being prepared, and compiles by itself if nobody does.
 
 This is why a warm call takes a tenth of a second: importing numba and unpickling its own per-function caches would take
 half a second. ctypes calls release the GIL, so threads run kernels side by side.
@@ -20,13 +23,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import cs336_lib
 from cs336_lib.bpe.native.cache import cache_folder, has_cached, read_cached, write_cached
+
+if TYPE_CHECKING:
+    from cs336_lib.bpe.native.background import Compilation
 
 PADDING = 128
 """Bytes that must be readable behind the end of a text that a kernel gets: kernels load 64 at a time."""
@@ -47,6 +54,8 @@ class KernelLibrary:
         self._types: dict[str, tuple[int, list[str]]] = {}
         self._engine: Any = None
         self._lock = threading.Lock()
+        self._compilation: Compilation | None = None
+        self._starting = threading.Lock()
 
     def __getattr__(self, kernel_name: str) -> Callable[..., int]:
         """A kernel by its name, as a function of numpy arrays, addresses and integers."""
@@ -71,8 +80,33 @@ class KernelLibrary:
         """Whether the kernels can be used without compiling: they are loaded, or wait in the cache folder."""
         return self._functions is not None or has_cached(self._cache_name())
 
+    def prepare(self) -> bool:
+        """Have the kernels compiled by another process, unless they are ready or that was begun; returns at once.
+
+        Returns:
+            Whether waiting makes sense: False if they are not ready and the other process ended without them (the cache
+            folder can't be written, say); then only `load` will do.
+        """
+        from cs336_lib.bpe.native.background import Compilation
+
+        with self._starting:
+            if self._compilation is None and not self.is_ready():
+                self._compilation = Compilation(self.name, self.modules)
+        return self._compilation is None or not self._compilation.has_ended() or self.is_ready()
+
+    def compile_to_cache(self) -> bool:
+        """Compile the kernels into the cache folder, and tell whether they are there now.
+
+        Of several processes that are asked for the same at once, one does it.
+        """
+        from cs336_lib.locks import held
+
+        with suppress(OSError), held(cache_folder() / f"{self._cache_name()}.lock", "", wait=lambda line: None):
+            return self.is_ready() or write_cached(self._cache_name(), _compile_modules(self.modules))
+        return False
+
     def load(self) -> dict[str, Callable[..., int]]:
-        """Load the kernels, compiling them first if the cache folder has no copy.
+        """Load the kernels; if the cache folder has no copy, wait until they are prepared, or compile them.
 
         Returns:
             Functions by name. Thread-safe; the work is done once in a process.
@@ -80,6 +114,9 @@ class KernelLibrary:
         with self._lock:
             if self._functions is None:
                 stored = read_cached(self._cache_name())
+                if stored is None and self._compilation is not None:
+                    self._compilation.wait()
+                    stored = read_cached(self._cache_name())
                 if stored is None:
                     stored = self._compile()
                 self._functions = self._link(stored)

@@ -12,12 +12,8 @@ from itertools import chain, pairwise
 
 import regex
 
-from cs336_lib.bpe.cutting.pattern import PAT
+from cs336_lib.bpe.cutting.pattern import ASCII_PAT, PAT
 from cs336_lib.bpe.vocabulary import Vocabulary
-
-# PAT with its classes written out for ASCII, on which both find the same pre-tokens. `re`'s own \s won't do: it takes
-# 0x1c-0x1f for whitespace, `regex` does not.
-ASCII_PAT = r"'(?:[sdmt]|ll|ve|re)| ?[A-Za-z]++| ?[0-9]++| ?[^\t-\r A-Za-z0-9]++|[\t-\r ]+(?![^\t-\r ])|[\t-\r ]++"
 
 # Below this many bytes looking at every pair in each step beats keeping a heap (measured: even at about 40).
 LONG_WORD = 48

@@ -1,6 +1,6 @@
-"""The incremental trainer in plain Python: the reference's result without counting everything again at each step.
+"""The incremental trainer in plain Python: the definition's result without counting everything again at each step.
 
-It adds three pieces of bookkeeping to `reference.train_on_words`:
+It adds three pieces of bookkeeping to `definition.train_on_words`:
 
     pair_counts     pair -> how often it occurs now; changed only where a merge changes a word
     words_with      pair -> the words it occurs in (or once did), so that a merge visits no others
@@ -16,18 +16,31 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from cs336_lib.bpe.plain.definition import Pair, merge_word, pretokenize
+import regex
+
+from cs336_lib.bpe.cutting.pattern import ASCII_PAT, PAT
+from cs336_lib.bpe.plain.definition import Pair
+
+_FIND = regex.compile(PAT).findall
+_FIND_ASCII = re.compile(ASCII_PAT).findall
 
 
 def count_words_plainly(text: bytes, special_tokens: Sequence[str]) -> Counter[bytes]:
-    """How often each pre-token occurs in a text: `reference.count_words`, but special tokens are found by `re`.
+    """How often each pre-token occurs in a text: `definition.count_words`, and why it is some five times as fast.
+
+    Special tokens are found by `re`; ASCII stretches are cut by it, too; and words are counted as the strings that both
+    give, so that only the distinct ones are turned into bytes.
 
     >>> count_words_plainly(b"a<|x|>a", ["<|x|>"])
     Counter({b'a': 2})
     """
-    longest_first = sorted((token.encode() for token in special_tokens), key=len, reverse=True)
-    stretches = re.split(b"|".join(map(re.escape, longest_first)), text) if longest_first else [text]
-    return Counter(word for stretch in stretches for word in pretokenize(stretch))
+    symbols = text.decode("utf-8", errors="surrogateescape")
+    longest_first = sorted(special_tokens, key=len, reverse=True)
+    stretches = re.split("|".join(map(re.escape, longest_first)), symbols) if longest_first else [symbols]
+    words: Counter[str] = Counter()
+    for stretch in stretches:
+        words.update(_FIND_ASCII(stretch) if stretch.isascii() else _FIND(stretch))
+    return Counter({word.encode("utf-8", errors="surrogateescape"): count for word, count in words.items()})
 
 
 class _Candidate:
@@ -51,14 +64,14 @@ def train_incrementally(word_counts: Mapping[bytes, int], max_merges: int) -> It
         max_merges: stop after this many, or when no word has two tokens left.
 
     Yields:
-        The merges in the order they are made, the same as `reference.train_on_words`.
+        The merges in the order they are made, the same as `definition.train_on_words`.
 
     >>> list(train_incrementally({b"abababab": 1, b" abababab": 1, b" xyz": 1, b" ab": 1}, 3))
     [(b'a', b'b'), (b'ab', b'ab'), (b'abab', b'abab')]
     """
     words = [[bytes([byte]) for byte in word] for word in word_counts]
     counts = list(word_counts.values())
-    pair_counts: Counter[Pair] = Counter()
+    pair_counts: defaultdict[Pair, int] = defaultdict(int)
     words_with: defaultdict[Pair, set[int]] = defaultdict(set)
     for index, tokens in enumerate(words):
         for pair in pairwise(tokens):
@@ -75,16 +88,45 @@ def train_incrementally(word_counts: Mapping[bytes, int], max_merges: int) -> It
             continue
         yield best
         made += 1
-        changes: Counter[Pair] = Counter()
+        changed: set[Pair] = set()
         for index in words_with.pop(best):
-            before, after = words[index], merge_word(words[index], best)
-            for pair in pairwise(before):
-                changes[pair] -= counts[index]
-            for pair in pairwise(after):
-                changes[pair] += counts[index]
-                words_with[pair].add(index)
-            words[index] = after
-        for pair, change in changes.items():
-            if change:
-                pair_counts[pair] += change
-                heapq.heappush(heap, _Candidate(pair_counts[pair], pair))
+            for pair, change in _merge_within(words[index], best):
+                pair_counts[pair] += change * counts[index]
+                changed.add(pair)
+                if change > 0:
+                    words_with[pair].add(index)
+        del pair_counts[best]
+        changed.discard(best)
+        for pair in changed:
+            heapq.heappush(heap, _Candidate(pair_counts[pair], pair))
+
+
+def _merge_within(tokens: list[bytes], pair: Pair) -> Iterator[tuple[Pair, int]]:
+    """Replace a pair by its concatenation wherever it stands, left to right, in place.
+
+    Yields:
+        A pair with a neighbor, and +1 where it came to be or -1 where it ceased; the merged pair's own are left out.
+
+    >>> tokens = [b"x", b"a", b"b", b"y"]
+    >>> list(_merge_within(tokens, (b"a", b"b")))
+    [((b'x', b'a'), -1), ((b'x', b'ab'), 1), ((b'b', b'y'), -1), ((b'ab', b'y'), 1)]
+    >>> tokens
+    [b'x', b'ab', b'y']
+    """
+    left, right = pair
+    joined = left + right
+    at = -1
+    while True:
+        try:
+            at = tokens.index(left, at + 1)  # list.index is a loop in C
+        except ValueError:
+            return
+        if tokens[at + 1 : at + 2] != [right]:
+            continue
+        if at > 0:
+            yield (tokens[at - 1], left), -1
+            yield (tokens[at - 1], joined), 1
+        if at + 2 < len(tokens):
+            yield (right, tokens[at + 2]), -1
+            yield (joined, tokens[at + 2]), 1
+        tokens[at : at + 2] = [joined]

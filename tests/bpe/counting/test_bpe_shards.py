@@ -258,7 +258,7 @@ def test_rare_words_are_left_out_on_every_road(corpus, monkeypatch, min_count):
     assert count(path, Immediately(), min_count=min_count) == kept
     results = []
     for compiled, executor in ((False, None), (True, None), (True, Immediately())):
-        monkeypatch.setattr(training, "_worth_compiling", lambda size, compiled=compiled: compiled)
+        monkeypatch.setattr(training, "_road", lambda size, compiled=compiled: "compiled" if compiled else "plain")
         results.append(train_bpe(path, 600, [END], executor=executor, min_count=min_count))
     assert results[0].merges == results[1].merges == results[2].merges
     assert {result.stats.distinct_words for result in results} == {len(kept)}

@@ -58,6 +58,50 @@ def test_first_use_says_what_it_does_and_later_ones_are_silent(folder, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_another_process_prepares_them_and_nobody_waits(folder, capfd):
+    library = tiny()
+    assert library.prepare()
+    assert "numba" not in sys.modules or library._functions is None
+    library._compilation.wait()
+    assert library.is_ready() and library.prepare()
+    uses_of_tiny(library)
+    assert "compiling" not in capfd.readouterr().err
+    started = library._compilation
+    assert library.prepare() and library._compilation is started
+
+
+def test_who_needs_what_is_being_prepared_waits_for_it_and_says_so(folder, capfd, monkeypatch):
+    monkeypatch.setattr("cs336_lib.bpe.native.background.PATIENCE", 0.01)
+    library = tiny()
+    library.prepare()
+    uses_of_tiny(library)
+    assert re.fullmatch(r"cs336_lib: waiting for the tiny kernels, .* \d+ s\n", capfd.readouterr().err)
+
+
+def test_two_that_prepare_the_same_compile_it_once(folder):
+    first, second = tiny(), tiny()
+    first.prepare()
+    second.prepare()
+    for library in (first, second):
+        library._compilation.wait()
+        assert library.is_ready()
+    assert len(list(folder.glob("*.bin"))) == 1
+
+
+@pytest.mark.parametrize("reason", ["the folder", "the interpreter"])
+def test_preparing_that_fails_is_told_and_load_compiles(tmp_path, monkeypatch, reason, capfd):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("CS336_CACHE_DIR", str(tmp_path / ("file" if reason == "the folder" else "cache") / "cache"))
+    if reason == "the interpreter":
+        monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    library = tiny()
+    library.prepare()
+    library._compilation.wait()
+    assert not library.prepare() and not library.is_ready()
+    uses_of_tiny(library)
+    assert "compiling the tiny kernels" in capfd.readouterr().err
+
+
 def test_wrong_arrays_are_refused_before_they_do_harm(folder):
     library = tiny()
     with pytest.raises(Exception, match="wants a contiguous int64 array, got float64"):
