@@ -165,7 +165,8 @@ class Fuzz:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "text"
             path.write_bytes(text)
-            found, _ = training._train_compiled(path, len(text), merges, [SPECIAL], 2, None, False)
+            order = training._Order(path, len(text), merges, [SPECIAL], 2, None, None, 1, False)
+            found, _ = training._train_compiled(order)
         _, expected = reference.train(text, 257 + merges, [SPECIAL])
         if found != expected:
             raise AssertionError(f"training on {text!r} gives {found}, by the definition {expected}")

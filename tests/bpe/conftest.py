@@ -2,13 +2,10 @@
 
 import pytest
 
+from cs336_lib.bpe import compile_kernels
+
 
 @pytest.fixture(scope="session", autouse=True)
 def kernels():
     """All kernels, loaded."""
-    from cs336_lib.bpe.counting.word_table import COUNTING
-    from cs336_lib.bpe.encoding.workspace import KERNELS
-    from cs336_lib.bpe.merging.merger import MERGING
-
-    for library in (COUNTING, MERGING, KERNELS):
-        library.load()
+    compile_kernels()

@@ -46,6 +46,7 @@ INSIDE: dict[str, dict[str, set[str]]] = {
         "encoding": {"counting", "cutting", "native", "plain", "specials", "vocabulary"},
         "tokenizer": {"cutting", "encoding", "formats", "vocabulary"},
         "training": {"counting", "cutting", "merging", "plain", "specials"},
+        "warmup": {"counting", "encoding", "merging"},
     },
     "training": {
         "loss": set(),
