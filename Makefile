@@ -40,6 +40,7 @@ format: setup ## Let ruff mend what it can
 	@$(PY) -m ruff check --fix . ; $(PY) -m ruff format .
 
 test: unit nbval ## Unit tests, doctests and every notebook
+	@$(PY) tools/count.py "$(REPORTS)" --slowest 10
 
 unit: setup
 	@mkdir -p "$(REPORTS)"
