@@ -15,7 +15,7 @@ REPORTS := $(BUILD)/reports
 PYTEST  := OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(JOBS) -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test unit nbval book serve notebooks bench lock linkcheck clean distclean
+.PHONY: help setup lint format test unit nbval gpu book serve notebooks bench lock linkcheck clean distclean
 
 help: ## Show this list
 	@echo "make targets:"
@@ -45,6 +45,10 @@ test: unit nbval ## Unit tests, doctests and every notebook
 unit: setup
 	@mkdir -p "$(REPORTS)"
 	@$(PYTEST) --dist loadgroup --junitxml="$(REPORTS)/unit.xml"
+
+GPU_TESTS := $(shell grep -rl 'mark.gpu' tests)
+gpu: setup ## The tests that need a CUDA device
+	@$(PY) -m pytest -q -n 0 -m gpu $(GPU_TESTS)
 
 nbval: setup
 	@mkdir -p "$(REPORTS)"

@@ -34,7 +34,7 @@ class TrainConfig:
             validation set.
         valid_data: path of a validation text, if `data` is a path.
         data_bytes: use at most so many bytes of training text; 0 for all of it (of the built-in tales, which have no
-            end, 20 MB).
+            end, 20 MB, or as much as the run reads, if it would read those more than four times).
         tokenizer: folder of a tokenizer; without one it is trained on the training text.
         batch_size: sequences of a step, all devices together.
         accumulation: parts that a step's batch is computed in, one after the other, to save memory; must divide
@@ -68,7 +68,7 @@ class TrainConfig:
         device: "auto" (CUDA, else MPS, else CPU) or a device of torch.
         precision: "auto" (what fits the device), "fp32", "bf16" or "fp16".
         tf32: let CUDA compute float32 products with TF32.
-        compile: compile the model; None does so on CUDA only.
+        compile: compile the model; None does so on CUDA only, if Triton is there and the device is not too old.
         compile_mode: torch.compile's mode; "reduce-overhead" is CUDA graphs.
         resident: hold all tokens on the device; None does so on CUDA when they take a tenth of its memory at most.
         peak_flops: FLOP/s that MFU is measured against; 0 looks the device up.
@@ -153,6 +153,12 @@ class TrainConfig:
         if self.batch_size % self.accumulation:
             raise ValueError(
                 f"accumulation is {self.accumulation}, which does not divide batch_size = {self.batch_size}"
+            )
+        if self.accumulation > 1 and self.compile is not False and self.compile_mode in _GRAPH_MODES:
+            raise ValueError(
+                f"accumulation is {self.accumulation} and compile_mode {self.compile_mode!r}, which records CUDA "
+                "graphs: the second part of a step would overwrite the gradients of the first. Use compile_mode "
+                "'default' or 'max-autotune-no-cudagraphs', or accumulation 1"
             )
         if self.warmup_steps + self.decay_steps > self.steps:
             raise ValueError(
@@ -252,6 +258,7 @@ class TrainConfig:
         return {name: cls.preset(name) for name in PRESETS}
 
 
+_GRAPH_MODES = ("reduce-overhead", "max-autotune")
 _CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": get_args(OptimizerName),
     "schedule": get_args(ScheduleName),

@@ -51,8 +51,23 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         )
     shifted = logits.to(torch.promote_types(logits.dtype, torch.float32))
     shifted = shifted - shifted.detach().amax(dim=-1, keepdim=True)
-    of_target = shifted.gather(-1, targets.unsqueeze(-1)).squeeze(-1)  # ... V -> ...
-    return (shifted.exp().sum(dim=-1).log() - of_target).mean()
+    return (shifted.exp().sum(dim=-1).log() - _at(shifted, targets)).mean()
+
+
+def _at(values: Tensor, targets: Tensor) -> Tensor:
+    """Return the value of each row at its target, (...) of (..., V).
+
+    Compiled, the backward pass of `gather` is a float32 buffer of (..., V) zeros, atomic additions and a pass over it;
+    a comparison is fused into the kernels around it, both ways.
+    """
+    if torch.compiler.is_compiling():
+        return torch.where(_is_target(values, targets), values, 0.0).sum(dim=-1)
+    return values.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+
+
+def _is_target(values: Tensor, targets: Tensor) -> Tensor:
+    """Return which entries of (..., V) are the targets': a one-hot mask that a compiler never writes down."""
+    return torch.arange(values.shape[-1], device=values.device) == targets.unsqueeze(-1)
 
 
 def chunked_cross_entropy(hidden: Tensor, head_weight: Tensor, targets: Tensor, chunk_size: int = 4096) -> Tensor:
@@ -111,11 +126,14 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             product = rows @ weight.T  # under autocast in half precision
             logits = product.to(wide)
             norm = logits.logsumexp(dim=-1)
-            total += (norm - logits.gather(-1, answers[:, None])[:, 0]).sum()
+            total += (norm - _at(logits, answers)).sum()
             if d_hidden is None or d_weight is None:
                 continue
-            error = (logits - norm[:, None]).exp_()
-            error.scatter_add_(-1, answers[:, None], torch.full_like(norm, -1.0)[:, None])
+            error = (logits - norm[:, None]).exp()
+            if torch.compiler.is_compiling():
+                error = error - _is_target(error, answers).to(error.dtype)
+            else:
+                error.scatter_add_(-1, answers[:, None], torch.full_like(norm, -1.0)[:, None])
             error = error.to(product.dtype)
             d_hidden[chunk] = error @ weight
             d_weight += error.T @ rows

@@ -42,7 +42,7 @@ CONFIG, ENVIRONMENT, METRICS, SAMPLES, STATUS = (
     "status.json",
 )
 TOKENIZER, LOCK = "tokenizer", ".lock"
-TIMINGS = ("seconds", "tokens_per_second", "mfu")
+TIMINGS = ("seconds", "tokens_per_second", "mfu", "compile_seconds", "peak_memory")
 """Metrics that differ between two runs of the same config; all others repeat to the bit on a CPU."""
 
 _SAMPLE = re.compile(r"^=== step (\d+) .*===$", re.MULTILINE)

@@ -108,11 +108,6 @@ def set_learning_rates(config: TrainConfig, optimizer: Optimizer, step: int) -> 
     return factor * config.lr
 
 
-def wants_compile(config: TrainConfig, device: torch.device) -> bool:
-    """Return whether to compile: as the config says, otherwise on CUDA only."""
-    return device.type == "cuda" if config.compile is None else config.compile
-
-
 def wants_resident(config: TrainConfig, device: torch.device, nbytes: int) -> bool:
     """Return whether to hold all tokens on the device: as the config says, otherwise on CUDA if they fit easily."""
     if config.resident is not None:
@@ -160,17 +155,25 @@ def check_prompt(config: TrainConfig, tokenizer: Tokenizer | None) -> None:
 
 
 def about_choices(
-    config: TrainConfig, precision: Precision, compiled: bool, resident: bool, stated_peak: str
+    config: TrainConfig, precision: Precision, compiled: tuple[bool, str], resident: bool, stated_peak: str
 ) -> dict[str, Any]:
     """Return what was chosen by itself, and why, for a run's environment.json."""
     return {
         "precision": precision.reason,
         "tf32": precision.tf32,
-        "compile": config.compile_mode if compiled else False,
+        "compile": config.compile_mode if compiled[0] else False,
+        "compile_reason": compiled[1],
         "resident": resident,
         "mfu_peak": stated_peak,
         "evaluation": f"{config.eval_windows} windows" if config.eval_windows else "the whole validation set",
     }
+
+
+def costs(device: torch.device, compile_seconds: float) -> dict[str, float]:
+    """Return what a session took beside its steps: seconds of compiling, and on CUDA the most bytes of memory."""
+    compiling = {"compile_seconds": round(compile_seconds, 2)} if compile_seconds else {}
+    memory = {"peak_memory": torch.cuda.max_memory_allocated(device)} if device.type == "cuda" else {}
+    return compiling | memory
 
 
 def shown(loss: float, lr: float, rates: dict[str, float]) -> dict[str, str]:

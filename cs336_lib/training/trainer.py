@@ -7,7 +7,8 @@ In short::
         set the learning rate; for each part of the batch: loss, backward; clip; update     _train_step
         every so often: a line of metrics, an evaluation, a checkpoint, a sample            _report
 
-Between two reports nothing waits for the device: losses are added up there, and read when a line is due.
+Between two reports nothing waits for the device: losses are added up there, and read when a line is due. (With float16
+the scaler reads one flag a step, whether a gradient overflowed.)
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import torch
 from tqdm.auto import tqdm
 
 from cs336_lib.model import TransformerLM
-from cs336_lib.training import resuming, setup, stopping
+from cs336_lib.training import compiling, resuming, setup, stopping
 from cs336_lib.training.checkpoints.snapshot import Snapshot
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.corpus import PreparedCorpus, prepare
@@ -102,19 +103,19 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.model = TransformerLM(config.model)
         self._loss = self.engine.setup(setup.LossModule(self.model, config.loss_chunk))
-        self._compiled = setup.wants_compile(config, self.device)
-        self._fast_loss = torch.compile(self._loss, mode=config.compile_mode) if self._compiled else self._loss
+        self._compiled, why = compiling.choose_compile(config, self.device)
+        self._fast_loss = compiling.compiled(self._loss, config) if self._compiled else self._loss
         self.optimizer = setup.make_optimizer(config, self.model)
         ids, is_resident = setup.placed(config, self.corpus.train, self.device)
         self._sampler = setup.make_sampler(config, ids, ranks)
         peak, stated_peak = find_peak(self.device, precision, config.peak_flops)
         self._watch = Throughput(config.model, config.tokens // config.steps, peak and peak * ranks.world_size)
         self.step, self._best, self._norm = 0, math.inf, torch.zeros(())
-        self._window = Window(self.device)
+        self._window, self._compile_seconds = Window(self.device), 0.0
 
         with ranks.together():
             if _record is None and ranks.rank == 0:
-                chosen = setup.about_choices(config, precision, self._compiled, is_resident, stated_peak)
+                chosen = setup.about_choices(config, precision, (self._compiled, why), is_resident, stated_peak)
                 about = {"parameters": setup.size_of(self.model), **chosen}
                 about |= {"data": self.corpus.facts, **setup.about_ranks(parallel, ranks.world_size)}
                 _record = setup.begin_record(folder, config, self.device, self.corpus.tokenizer, about)
@@ -184,7 +185,8 @@ class Trainer:
             self.record.set_status("running", self.step)
             try:
                 self._run(stop)
-                self.record.finish(self.step, self._watch.seconds, self._watch.overall())
+                costs = setup.costs(self.device, self._compile_seconds)
+                self.record.finish(self.step, self._watch.seconds, self._watch.overall() | costs)
             except DivergedError as error:
                 self.record.set_status("diverged", self.step, str(error))
                 self._say(str(error))
@@ -212,6 +214,9 @@ class Trainer:
 
     def _run(self, stop: Stop) -> None:
         steps, about = self.config.steps, {"desc": self.config.name, "unit": "step", "disable": not self.progress}
+        if self._compiled and self.step < steps:
+            self._say("compiling the model: half a minute or more before the first step")
+            self._compile_seconds = compiling.compile_now(self._fast_loss, self.engine, self.config, self.model)
         with tqdm(total=steps, initial=self.step, **about) as bar:
             self._watch.start(at=self.step)
             while self.step < steps:
@@ -244,7 +249,7 @@ class Trainer:
                 self._save()
 
     def _train_step(self) -> float:
-        """Do one step and return its learning rate; nothing here waits for the device."""
+        """Do one step and return its learning rate."""
         config = self.config
         lr = setup.set_learning_rates(config, self.optimizer, self.step)
         self.optimizer.zero_grad(set_to_none=True)

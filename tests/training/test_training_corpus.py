@@ -5,7 +5,9 @@ import pytest
 from training_setup import BYTES, CONFIG, TEXT
 
 from cs336_lib.bpe import Tokenizer
+from cs336_lib.data.corpora import TALES_BYTES
 from cs336_lib.training import TrainConfig, prepare
+from cs336_lib.training import corpus as corpus_of
 
 
 @pytest.fixture(autouse=True)
@@ -95,3 +97,14 @@ def test_presets_name_data_that_exists():
     known = {corpus.name for corpus in corpora.available()}
     assert {preset.data for preset in TrainConfig.presets().values()} <= known
     assert TrainConfig.preset("tales-1m").tokens < 8_000_000 / 3.2, "no window is seen twice"
+
+
+@pytest.mark.parametrize(("preset", "epochs"), [("tales-1m", None), ("tinystories-17m", 1), ("owt-17m", 1)])
+def test_a_long_run_on_tales_gets_as_many_as_it_reads(preset, epochs):
+    """They have no end; 20 MB of them, the usual size, would be read 67 times by the assignment's run."""
+    run = TrainConfig.preset(preset).replace(data="tales", data_bytes=0)
+    made = corpus_of._bytes_of_tales(run)
+    if epochs is None:
+        assert made is None and run.tokens * 4.2 < 4 * TALES_BYTES
+    else:
+        assert made / 4.2 == pytest.approx(run.tokens / epochs)

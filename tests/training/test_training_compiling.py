@@ -1,0 +1,138 @@
+"""Each run gets a graph of its own, compiled before its clock starts, with a loss that never scatters.
+
+torch.compile is replaced by its front half (backend "eager" or "aot_eager"): graphs are what is looked at here.
+"""
+
+import pytest
+import torch
+from training_setup import CONFIG, corpus
+
+from cs336_lib.training import Trainer, compiling
+from cs336_lib.training.loss import chunked_cross_entropy, cross_entropy
+
+# All of them inside torch.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture
+def front_half(monkeypatch):
+    """Compile without making kernels; returns the options that torch.compile was given."""
+    compile_for_real, given = torch.compile, []
+
+    def compile_to_graphs(module, *, mode, dynamic):
+        given.append({"mode": mode, "dynamic": dynamic})
+        return compile_for_real(module, backend="eager", dynamic=dynamic)
+
+    monkeypatch.setattr(torch, "compile", compile_to_graphs)
+    return given
+
+
+class Squares(torch.nn.Module):
+    """A loss whose runs differ in size, as those of a suite do."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(size))
+
+    def forward(self, x):
+        return ((x * self.weight) ** 2).mean()
+
+
+def test_the_tenth_run_of_a_process_is_compiled_like_the_first(front_half):
+    """Without a fresh start torch makes graphs of unknown sizes from the second on, and after eight none at all."""
+    for run in range(10):
+        torch._dynamo.utils.counters.clear()
+        loss_of = compiling.compiled(Squares(1 + run % 5), CONFIG)
+        for size in (2 + run, 2 + run):
+            loss_of(torch.zeros(size, 1 + run % 5))
+        counters = torch._dynamo.utils.counters
+        assert counters["stats"]["unique_graphs"] == 1
+        assert not any("recompile_limit" in reason for reason in counters["unimplemented"])
+    assert front_half == [{"mode": "default", "dynamic": False}] * 10
+
+
+def test_a_run_says_what_compiling_took_and_the_steps_take_none_of_it(front_half, tmp_path):
+    config = CONFIG.replace(steps=2, warmup_steps=1, compile=True, eval_every=0)
+    torch._dynamo.utils.counters.clear()
+    record = Trainer(config, tmp_path / "run", corpus(), progress=False).fit()
+    assert record.status["compile_seconds"] > 0
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2, "one to train, one to evaluate, none in a step"
+    assert record.environment["compile_reason"] == "yes: asked for"
+
+
+def test_compiling_ahead_of_the_clock_changes_no_weight(front_half, tmp_path):
+    trainer = Trainer(CONFIG.replace(compile=True), tmp_path / "run", corpus(), progress=False)
+    before = {name: weight.clone() for name, weight in trainer.model.state_dict().items()}
+    assert compiling.compile_now(trainer._fast_loss, trainer.engine, trainer.config, trainer.model) > 0
+    assert all(torch.equal(weight, before[name]) for name, weight in trainer.model.state_dict().items())
+    assert all(parameter.grad is None for parameter in trainer.model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("capability", "has_triton", "expected"),
+    [
+        ((9, 0), True, "yes: compute capability 9.0"),
+        ((7, 5), True, "yes: compute capability 7.5"),
+        ((7, 0), True, "yes: compute capability 7.0"),
+        ((6, 1), True, "no: torch's compiler needs compute capability 7.0, this is 6.1"),
+        ((10, 0), False, "no: torch's compiler needs Triton, which is not installed"),
+    ],
+)
+def test_the_device_decides_and_the_reason_is_told(capability, has_triton, expected):
+    chosen, reason = compiling.decide(capability, has_triton)
+    assert reason.startswith(expected) and chosen == expected.startswith("yes")
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_who_asks_is_obeyed(wanted):
+    chosen, reason = compiling.choose_compile(CONFIG.replace(compile=wanted), torch.device("cpu"))
+    assert chosen == wanted and reason.endswith("asked for")
+
+
+@pytest.mark.parametrize("mode", ["reduce-overhead", "max-autotune"])
+def test_cuda_graphs_and_parts_of_a_step_are_refused_together(mode):
+    with pytest.raises(ValueError, match=f"accumulation is 2 and compile_mode '{mode}', which records CUDA graphs"):
+        CONFIG.replace(accumulation=2, compile_mode=mode)
+    CONFIG.replace(accumulation=2, compile_mode=mode, compile=False)
+    CONFIG.replace(accumulation=2, compile_mode="max-autotune-no-cudagraphs")
+
+
+def ops_of_a_step(loss_of, *inputs):
+    """The names of all operations of a compiled loss's forward and backward pass, and its loss and gradients."""
+    from functorch.compile import make_boxed_func
+    from torch._dynamo.backends.common import aot_autograd
+
+    seen = []
+
+    def look(graph, example):
+        seen.extend(str(node.target) for node in graph.graph.nodes if node.op == "call_function")
+        return make_boxed_func(graph.forward)
+
+    torch._dynamo.reset()
+    compiled = torch.compile(loss_of, backend=aot_autograd(fw_compiler=look, bw_compiler=look), dynamic=False)
+    leaves = [tensor.clone().requires_grad_() for tensor in inputs]
+    loss = compiled(*leaves)
+    loss.backward()
+    return seen, [loss, *(leaf.grad for leaf in leaves)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_compiled_loss_scatters_nothing_and_is_the_same(dtype, chunked):
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.randint(11, (2, 5), generator=generator)
+    hidden = torch.randn(2, 5, 4, generator=generator).to(dtype)
+    head = torch.randn(11, 4, generator=generator).to(dtype)
+
+    def loss_of(hidden, head):
+        if chunked:
+            return chunked_cross_entropy(hidden, head, targets, 3)
+        return cross_entropy(hidden @ head.T, targets)
+
+    ops, compiled = ops_of_a_step(loss_of, hidden, head)
+    leaves = [tensor.clone().requires_grad_() for tensor in (hidden, head)]
+    loss = loss_of(*leaves)
+    loss.backward()
+    rtol = 2e-2 if dtype == torch.bfloat16 else 1e-5
+    torch.testing.assert_close(compiled, [loss, *(leaf.grad for leaf in leaves)], rtol=rtol, atol=rtol)
+    assert len(ops) > 10 and not [op for op in ops if ".scatter" in op or "gather" in op]
