@@ -46,9 +46,8 @@ unit: setup
 	@mkdir -p "$(REPORTS)"
 	@$(PYTEST) --dist loadgroup --junitxml="$(REPORTS)/unit.xml"
 
-GPU_TESTS := $(shell grep -rl 'mark.gpu' tests)
 gpu: setup ## The tests that need a CUDA device
-	@$(PY) -m pytest -q -n 0 -m gpu $(GPU_TESTS)
+	@$(PY) -m pytest -q -n 0 -m gpu $$(grep -rl 'mark.gpu' tests)
 
 nbval: setup
 	@mkdir -p "$(REPORTS)"

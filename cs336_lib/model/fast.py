@@ -30,8 +30,8 @@ class FastLinear(Linear):
 class FastEmbedding(Embedding):
     """`Embedding` with torch's own backward, which adds up the rows of equal ids.
 
-    Eagerly it sorts them first; compiled for CUDA it adds with atomics, whose order differs from run to run, and with it
-    the last digits.
+    Eagerly it sorts them first; compiled for CUDA it adds with atomics, in an order that differs from run to run, and
+    so do the last digits.
     """
 
     def forward(self, token_ids: Int[Tensor, "..."]) -> Float[Tensor, "... D"]:
