@@ -58,6 +58,7 @@ def test_what_cannot_run_says_why(checkout, tmp_path):
     assert why_not(checkout, adapters, (3, 12)) == ""
 
 
+@pytest.mark.slow
 def test_without_a_checkout_it_is_skipped_with_the_way_to_name_one():
     environment = {name: value for name, value in os.environ.items() if name != "CS336_OFFICIAL"}
     command = [sys.executable, "-m", "pytest", "-m", "official", "-rs", "-p", "no:cacheprovider", "tests/official"]
