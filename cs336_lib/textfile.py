@@ -66,6 +66,6 @@ def check_is_text(path: Path) -> None:
 
 
 def _looks_like_utf16(head: bytes) -> bool:
-    """Every other byte is zero, as in UTF-16 of ASCII."""
+    """Every other byte is zero and those between are not, as in UTF-16 of ASCII."""
     even, odd = head[0::2], head[1::2]
-    return len(head) >= 8 and max(even.count(0) / len(even), odd.count(0) / len(odd)) > 0.9
+    return len(head) >= 8 and abs(even.count(0) / len(even) - odd.count(0) / len(odd)) > 0.9

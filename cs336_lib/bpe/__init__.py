@@ -3,6 +3,7 @@
     train_bpe    a text file -> vocabulary and merges
     Tokenizer    text <-> ids
     PAT          GPT-2's pre-token pattern
+    TextRules    what tokenizers of others do besides
 
 The names are imported on first use, so that `import cs336_lib.bpe` costs nothing; numba is imported only on a machine's
 first compile.
@@ -14,11 +15,18 @@ from cs336_lib.doors import door
 
 if TYPE_CHECKING:
     from cs336_lib.bpe.cutting.pattern import PAT
+    from cs336_lib.bpe.rules import TextRules
     from cs336_lib.bpe.tokenizer import Tokenizer
     from cs336_lib.bpe.training import BPEResult, train_bpe
 
-__all__ = ["train_bpe", "BPEResult", "Tokenizer", "PAT"]
+__all__ = ["train_bpe", "BPEResult", "Tokenizer", "TextRules", "PAT"]
 
-_HOMES = {"train_bpe": "training", "BPEResult": "training", "Tokenizer": "tokenizer", "PAT": "cutting.pattern"}
+_HOMES = {
+    "train_bpe": "training",
+    "BPEResult": "training",
+    "Tokenizer": "tokenizer",
+    "TextRules": "rules",
+    "PAT": "cutting.pattern",
+}
 
 __getattr__, __dir__ = door(__name__, _HOMES)

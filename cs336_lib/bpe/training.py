@@ -254,17 +254,19 @@ def _checked_specials(special_tokens: Sequence[str]) -> list[str]:
             "order of a list: pass list(special_tokens)"
         )
     specials = in_order(special_tokens)
+    seen: set[str] = set()
     for index, token in enumerate(specials):
         if not isinstance(token, str):
             raise TypeError(f"special_tokens[{index}] must be a string, got {token!r}")
         if not token:
             raise ValueError(f"special_tokens[{index}] is the empty string; leave it out")
-        if token in specials[:index]:
+        if token in seen:
             raise ValueError(f"special_tokens[{index}] {token!r} is given twice; give it once")
         try:
             token.encode()
         except UnicodeEncodeError:
             raise ValueError(f"special_tokens[{index}] {token!r} holds a lone surrogate, which UTF-8 can't") from None
+        seen.add(token)
     return specials
 
 

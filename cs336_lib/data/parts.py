@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from cs336_lib.atomic import replacing
 from cs336_lib.bpe.cutting.cuts import FileChangedError, fingerprint
+from cs336_lib.bpe.cutting.pattern import PAT
 from cs336_lib.data.pieces import bounds, cuts, read_fully
 from cs336_lib.data.token_format import Header, TokenFileError, check_ids, smallest_dtype, stream_token_file
 from cs336_lib.workshop import on_shared_storage
@@ -137,7 +138,8 @@ def encode_part(job: Job, index: int) -> Part:
     with on_shared_storage(job.text_path), job.text_path.open("rb", buffering=0) as file:
         job.check_unchanged(os.fstat(file.fileno()))
         # END_OF_TEXT in any case, so that no cut hides one that the tokenizer does not know.
-        found = cuts(file, size, [*tokenizer.special_tokens, END_OF_TEXT], getattr(tokenizer, "pattern", None))
+        at_words = getattr(tokenizer, "cuts_at_words", getattr(tokenizer, "pattern", None) == PAT)
+        found = cuts(file, size, [*tokenizer.special_tokens, END_OF_TEXT], at_words)
         start, stop = bounds(found, size, index * step, min((index + 1) * step, size))
         file.seek(start)
         text = read_fully(file, stop - start)

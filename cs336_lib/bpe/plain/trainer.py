@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from cs336_lib.bpe.plain.definition import Pair, merge_word, pretokenize
+from cs336_lib.bpe.specials import any_of
 
 
 def count_words_plainly(text: bytes, special_tokens: Sequence[str]) -> Counter[bytes]:
@@ -25,8 +26,8 @@ def count_words_plainly(text: bytes, special_tokens: Sequence[str]) -> Counter[b
     >>> count_words_plainly(b"a<|x|>a", ["<|x|>"])
     Counter({b'a': 2})
     """
-    longest_first = sorted((token.encode() for token in special_tokens), key=len, reverse=True)
-    stretches = re.split(b"|".join(map(re.escape, longest_first)), text) if longest_first else [text]
+    pattern = any_of(token.encode().decode("latin-1") for token in special_tokens).encode("latin-1")
+    stretches = re.split(pattern, text) if special_tokens else [text]
     return Counter(word for stretch in stretches for word in pretokenize(stretch))
 
 
