@@ -4,7 +4,6 @@ A text is cut at them before anything else happens to it. At each place, left to
 so with `<|x|>` and `<|x|><|x|>` in the list, two in a row are one token and three are two.
 """
 
-import os
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, KeysView, Sequence
@@ -72,12 +71,17 @@ def _fork(endings: Sequence[str], depth: int) -> str:
     branches = []
     for _, group in groupby(filter(None, endings), key=lambda ending: ending[0]):
         members = list(group)
-        start = os.path.commonprefix([members[0], members[-1]])
+        start = _common(members[0], members[-1])
         rest = [member[len(start) :] for member in members]
         branches.append(re.escape(start) + (_fork(rest, depth + 1) if len(rest) > 1 else ""))
     if len(branches) == 1 and endings[0]:
         return branches[0]
     return f"(?:{'|'.join(branches)}){'' if endings[0] else '?'}"
+
+
+def _common(one: str, other: str) -> str:
+    """What two strings begin with alike; of sorted strings, what all between the two begin with."""
+    return one[: next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))]
 
 
 class Spans:

@@ -31,6 +31,7 @@ from cs336_lib.data.parts import (
     encode_part,
     finished_part,
     join_parts,
+    kept_part,
     put_down,
 )
 from cs336_lib.data.tokens import Header, TokenFile, TokenFileError
@@ -150,7 +151,7 @@ def encode_file(
         if wait and resume and (done := _already_done(text_path, out_path, plan, progress)):  # by whom was waited for
             return Encoded(out_path, done.count, done.source_bytes, time.perf_counter() - began, 0)
         job = Job(tokenizer if executor is None else put_down(tokenizer, folder), text_path, folder, plan)
-        encoded = _encode_parts(job, workers, executor, progress)
+        encoded = _encode_parts(job, tokenizer, workers, executor, progress)
         header = join_parts(job, out_path, source_hash.result(), progress)
     return Encoded(out_path, header.count, plan.source_bytes, time.perf_counter() - began, encoded)
 
@@ -169,9 +170,9 @@ def _parts_folder(
     )
 
 
-def _encode_parts(job: Job, workers: int, executor: Executor | None, progress: bool) -> int:
+def _encode_parts(job: Job, tokenizer: Any, workers: int, executor: Executor | None, progress: bool) -> int:
     """Encode the parts that are not there yet; returns how many bytes of text that was."""
-    there = {i: part for i in range(job.parts) if (part := finished_part(job, i)) is not None}
+    there = {i: part for i in range(job.parts) if (part := kept_part(job, tokenizer, i)) is not None}
     todo = ((job, i) for i in range(job.parts) if i not in there)
     already, encoded = sum(part.stop - part.start for part in there.values()), 0
     with (

@@ -17,8 +17,10 @@ import numpy as np
 from cs336_lib.atomic import replacing
 from cs336_lib.bpe import Tokenizer, train_bpe
 from cs336_lib.bpe.cutting.cuts import FileChangedError
-from cs336_lib.bpe.native.cache import cache_folder
+from cs336_lib.bpe.native.cache import cache_subfolder
 from cs336_lib.data import TokenFile, corpora, encode_file
+from cs336_lib.data.downloads import content_hash
+from cs336_lib.data.tokens import TokenFileError
 from cs336_lib.locks import held
 from cs336_lib.training.config import TrainConfig
 
@@ -61,8 +63,7 @@ def prepare(config: TrainConfig, *, progress: bool = False, say: Say = lambda li
         FileNotFoundError: a text or tokenizer is missing.
         ValueError: the tokenizer has more ids than the model, or the text is too short for one window.
     """
-    home = cache_folder() / "prepared"
-    home.mkdir(parents=True, exist_ok=True)
+    home = cache_subfolder("prepared")
     text, valid_text, source = _texts(config, home, progress)
     tokenizer = _tokenizer(config, text, home, progress, say)
     if tokenizer.vocab_size > config.model.vocab_size:
@@ -167,9 +168,13 @@ def _kept_tokenizer(folder: Path) -> Tokenizer | None:
 
 def _encoded(tokenizer: Tokenizer, text: Path, home: Path, progress: bool, say: Say) -> TokenFile:
     path = home / f"{_name_of(text)}-{tokenizer.fingerprint[:12]}.tokens"
-    if not path.exists():
-        say(f"encoding {text.name}")
-        encode_file(tokenizer, text, path, progress=progress, wait=say)
+    if path.exists():
+        try:
+            return TokenFile.open(path, tokenizer=tokenizer)
+        except TokenFileError as error:
+            say(f"{error}; doing so")
+    say(f"encoding {text.name}")
+    encode_file(tokenizer, text, path, progress=progress, wait=say)
     return TokenFile.open(path, tokenizer=tokenizer)
 
 
@@ -185,10 +190,8 @@ def _split(ids: np.ndarray, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarra
 
 
 def _name_of(text: Path) -> str:
-    """Return a name that changes when the file does."""
-    status = text.stat()
-    identity = f"{text.resolve()} {status.st_size} {status.st_mtime_ns}"
-    return f"{text.stem[:40]}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+    """Return a name that says what the file holds."""
+    return f"{text.stem[:40]}-{content_hash(text)[:12]}"
 
 
 def _ids_hash(tokens: Any) -> str:
