@@ -53,6 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     >>> main(["trian"])
     2
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Not every terminal's encoding has every letter that a model writes.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help", "help"):
         print(HELP.format(commands="\n".join(f"  {name:<16} {about}" for name, about in COMMANDS.items())))

@@ -208,8 +208,10 @@ def _is_sound(head: bytes) -> bool:
     """Whether the first bytes of a part are a header as it was written."""
     said = len(_MAGIC) + 32 + _HASH_BYTES
     written = zlib.crc32(head[:said]).to_bytes(4, "little")
-    return len(head) >= _HEADER_BYTES and head.startswith(_MAGIC) and head[said:_HEADER_BYTES] == written.ljust(
-        _HEADER_BYTES - said, b"\0"
+    return (
+        len(head) >= _HEADER_BYTES
+        and head.startswith(_MAGIC)
+        and head[said:_HEADER_BYTES] == written.ljust(_HEADER_BYTES - said, b"\0")
     )
 
 

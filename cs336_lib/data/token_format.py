@@ -5,8 +5,8 @@
     bytes 12-4095   a JSON object, padded with spaces: what `Header` holds
     then            the ids, little-endian, nothing behind them
 
-The header is readable with `head -c 4096` and holds a hash of what it says. It is written last, when everything in it is known, so a file that was
-never finished has none. `tokens` opens such files; `encode` makes them from text (chapter 3).
+The header is readable with `head -c 4096` and holds a hash of what it says. It is written last, when everything in it
+is known, so a file that was never finished has none. `tokens` opens such files; `encode` makes them from text (chapter 3).
 """
 
 from __future__ import annotations

@@ -92,7 +92,9 @@ class TokenFile:
             raise FileNotFoundError(f"no file {str(path)!r}; `encode_file` makes token files")
         with path.open("rb") as file:
             start = file.read(512)
-        opened = cls._open_own(path, dtype) if start.startswith(MAGIC) else cls._open_plain(path, start, vocab_size, dtype)
+        opened = (
+            cls._open_own(path, dtype) if start.startswith(MAGIC) else cls._open_plain(path, start, vocab_size, dtype)
+        )
         opened._check_tokenizer(tokenizer)
         opened._check_vocabulary(vocab_size, check)
         return opened

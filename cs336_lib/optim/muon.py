@@ -116,9 +116,9 @@ class Muon(MomentOptimizer):
         """Give a model's hidden matrices to Muon, and its embeddings, head and vectors to AdamW.
 
         Args:
-            model: its parameters are told apart by shape; of the matrices, those of modules whose class is an
-                "...Embedding", or with a name that embeddings and heads usually have, are no hidden ones: "embed", "emb",
-                "wte", "wpe", "lm_head", "out_head", "head", "output", "unembed" between the dots.
+            model: its parameters are told apart by shape. Of the matrices, those of modules whose class is an
+                "...Embedding" are no hidden ones, nor are those with a name that embeddings and heads usually have:
+                "embed", "emb", "wte", "wpe", "lm_head", "out_head", "head", "output", "unembed" between the dots.
             lr: learning rate of the matrices.
             adamw_lr: learning rate of the rest.
             **options: anything else `Muon` takes.
@@ -129,7 +129,10 @@ class Muon(MomentOptimizer):
         matrices: list[Tensor] = []
         rest: list[Tensor] = []
         embeddings = {
-            id(p) for part in model.modules() if "Embedding" in type(part).__name__ for p in part.parameters(recurse=False)
+            id(p)
+            for part in model.modules()
+            if "Embedding" in type(part).__name__
+            for p in part.parameters(recurse=False)
         }
         for name, p in model.named_parameters():
             hidden = p.ndim == 2 and id(p) not in embeddings and not _OUTER.search(name)

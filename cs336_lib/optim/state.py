@@ -105,7 +105,9 @@ class MomentOptimizer(Optimizer, ABC):
                     self.state[p][key] = value.detach().to(p.device, wide(p.dtype), copy=True)
 
 
-def check_kind(optimizer: Optimizer, state_dict: dict[str, Any], moments_of: Callable[[dict[str, Any]], set[str]]) -> None:
+def check_kind(
+    optimizer: Optimizer, state_dict: dict[str, Any], moments_of: Callable[[dict[str, Any]], set[str]]
+) -> None:
     """Raise ValueError unless a state dict can be of this kind of optimizer.
 
     Args:
@@ -115,7 +117,9 @@ def check_kind(optimizer: Optimizer, state_dict: dict[str, Any], moments_of: Cal
     """
     own = type(optimizer).__name__
     if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= state_dict.keys():
-        raise ValueError(f"this is no optimizer's state dict: it must hold 'state' and 'param_groups'; {own} reads its own")
+        raise ValueError(
+            f"this is no optimizer's state dict: it must hold 'state' and 'param_groups'; {own} reads its own"
+        )
     for group in state_dict["param_groups"]:
         lacks = sorted(optimizer.defaults.keys() - group.keys() - {"decay_order"})
         if lacks:

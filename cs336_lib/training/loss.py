@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-
 _AT_A_TIME = 1 << 20
 """Ids that are looked at in one go."""
 

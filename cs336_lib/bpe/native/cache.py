@@ -37,7 +37,7 @@ def cache_folder() -> Path:
         base = "~/Library/Caches"
     else:
         xdg = os.environ.get("XDG_CACHE_HOME", "")
-        base = xdg if os.path.isabs(xdg) else "~/.cache"  # a relative one means nothing, says its standard
+        base = xdg if Path(xdg).is_absolute() else "~/.cache"  # a relative one means nothing, says its standard
     try:
         home = Path(base).expanduser()
     except RuntimeError:  # a user without a home folder

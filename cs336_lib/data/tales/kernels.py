@@ -89,7 +89,7 @@ def generate(
                 index = np.int64(slots[2 * (np.int64(choices[2 * row]) + slot)])
                 parity ^= index & 1
                 edge += index
-            elif kind == FILL or kind == FILL_OTHER:
+            elif kind in (FILL, FILL_OTHER):
                 if source >= 0:
                     row += np.int64(registers[source])
                 if kind == FILL:
