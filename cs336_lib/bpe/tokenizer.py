@@ -67,6 +67,8 @@ class Tokenizer:
         pattern: str = PAT,
         rules: TextRules | None = None,
     ) -> None:
+        if rules is not None and not isinstance(rules, TextRules):
+            raise TypeError(f"rules must be TextRules(...), got {rules!r}")
         self._rules = rules or TextRules()
         self._vocabulary = Vocabulary(vocab, merges, special_tokens, gaps=self._rules.gaps)
         self._pattern = pattern

@@ -235,10 +235,21 @@ def _bar(wanted: bool, total: int, task: str, unit: str) -> Iterator[Callable[[i
 
 
 def _checked_path(input_path: str | os.PathLike[str]) -> tuple[Path, int]:
+    if not isinstance(input_path, str | os.PathLike):
+        kind = type(input_path).__name__
+        raise TypeError(f"input_path must be a path, one text file, got {kind}; join several files to one first")
+    if len(str(input_path)) > 4_000 or "\n" in str(input_path):
+        raise ValueError(
+            f"input_path begins {str(input_path)[:30]!r}: this is the text itself; train_bpe takes the path of a file"
+        )
     path = Path(input_path)
     if path.is_dir():
         raise IsADirectoryError(f"input_path {str(path)!r} is a folder; train_bpe wants one text file")
-    if not path.exists():
+    if not path.is_file():
+        if path.exists():
+            raise ValueError(
+                f"input_path {str(path)!r} is a pipe or a device; its text is read in pieces and must be in a file"
+            )
         raise FileNotFoundError(f"input_path {str(path)!r} does not exist (looked from {Path.cwd()})")
     size = path.stat().st_size
     if size == 0:

@@ -35,6 +35,7 @@ from cs336_lib.data.parts import (
     put_down,
 )
 from cs336_lib.data.tokens import Header, TokenFile, TokenFileError
+from cs336_lib.naming import LARGEST, check_whole
 from cs336_lib.textfile import check_is_text
 from cs336_lib.workshop import IN_FLIGHT, carry_out, workshop
 
@@ -266,6 +267,9 @@ def _check_arguments(tokenizer: Any, text_path: Path, out_path: Path, workers: i
         raise FileNotFoundError(f"no folder {str(out_path.parent)!r} to write {out_path.name!r} into; create it first")
     if out_path.is_dir() or (out_path.exists() and out_path.samefile(text_path)):
         raise ValueError(f"out_path={str(out_path)!r} is a folder or the text itself; choose another name")
+    for name, number in (("workers", workers), ("part_bytes", part_bytes)):
+        if number is not None:
+            check_whole(name, number, least=-LARGEST)
     if workers is not None and workers < 1:
         raise ValueError(f"workers={workers} must be at least 1, or None for one a core")
     if part_bytes < 1:

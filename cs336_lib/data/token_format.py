@@ -6,7 +6,8 @@
     then            the ids, little-endian, nothing behind them
 
 The header is readable with `head -c 4096` and holds a hash of what it says. It is written last, when everything in it
-is known, so a file that was never finished has none. `tokens` opens such files; `encode` makes them from text (chapter 3).
+is known, so a file that was never finished has none. `tokens` opens such files; `encode` makes them from text
+(chapter 3).
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ def check_fits(config: TrainConfig, device: torch.device, ranks: int, parallel: 
         raise ValueError(
             f"this does not fit: {count:,} parameters take {fixed / 1e9:,.1f} GB with gradients and moments, and "
             f"{rows:,} sequences of {config.model.context_length:,} tokens at a time at least {rows * each / 1e9:,.1f} "
-            f"GB; the {what} is {have / 1e9:,.1f} GB. Use a smaller batch_size, a larger accumulation or a smaller model"
+            f"GB; the {what} is {have / 1e9:,.1f} GB. Use a smaller batch_size or model, or a larger accumulation"
         )
 
 

@@ -66,8 +66,9 @@ class Interrupted(KeyboardInterrupt):
 class Stop:
     """Turns the first Ctrl-C into a request that the loop answers after the step it is in.
 
-    SIGTERM and a terminal that is closed (SIGHUP) do the same. A step that is cut in two could not be gone on with to the bit. A second Ctrl-C stops at once; the last checkpoint
-    is there still. Outside of the main thread, which alone gets signals, this does nothing.
+    SIGTERM and a terminal that is closed (SIGHUP) do the same. A step that is cut in two could not be gone on with to
+    the bit. A second Ctrl-C stops at once; the last checkpoint is there still. Outside of the main thread, which alone
+    gets signals, this does nothing.
 
     Args:
         once: whether a second signal stops at once. Where torchrun passes on each signal that its processes got from

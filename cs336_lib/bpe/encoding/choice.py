@@ -82,6 +82,8 @@ class Encoding:
         _check_workers(workers)
         if isinstance(texts, str):
             raise TypeError(f"encode_batch takes a list of strings, got the single string {texts[:20]!r}; use encode")
+        if not isinstance(texts, Iterable):
+            raise TypeError(f"encode_batch takes a list of strings, got {type(texts).__name__}")
         texts = list(texts)  # an iterator is walked once
         for text in texts:
             if not isinstance(text, str):

@@ -121,6 +121,8 @@ def _decoded(chunks: Iterable[str] | Iterable[bytes]) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     for chunk in chunks:
         if kind is None:
+            if not isinstance(chunk, str | bytes):
+                raise TypeError(f"a chunk must be a string or bytes, got {type(chunk).__name__}")
             kind = str if isinstance(chunk, str) else bytes
         if not isinstance(chunk, kind):
             raise TypeError(f"a chunk must be {kind.__name__} like those before it, got {type(chunk).__name__}")

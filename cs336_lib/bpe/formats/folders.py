@@ -34,6 +34,8 @@ def write_together(folder: str | os.PathLike[str], contents: Mapping[str, str]) 
         OSError: the folder can't be made or written to.
     """
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file; name a folder to write to")
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     waiting: dict[Path, Path] = {}
     try:

@@ -110,7 +110,9 @@ def merges_from_lines(lines: Iterable[str], source: str, first_number: int = 1) 
         if parts == [""]:
             continue
         if len(parts) != 2 or not all(parts):
-            raise ValueError(f"{source}, line {number}: expected two parts with one space between them, got {line!r}")
+            raise ValueError(
+                f"{source}, line {number}: expected two parts with one space between them, got {line!r:.100}"
+            )
         merges.append((unspell(parts[0]), unspell(parts[1])))
     return merges
 

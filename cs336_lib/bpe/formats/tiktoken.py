@@ -161,7 +161,9 @@ def read_ranks(path: str | os.PathLike[str]) -> dict[bytes, int]:
             spelled, digits = line.split()
             token, rank = base64.b64decode(spelled, validate=True), int(digits)
         except (ValueError, binascii.Error):
-            raise ValueError(f"{path}, line {number}: expected a token in base64 and its rank, got {line!r}") from None
+            raise ValueError(
+                f"{path}, line {number}: expected a token in base64 and its rank, got {line!r:.100}"
+            ) from None
         if token in ranks or rank in seen:
             earlier = f"token {token!r}" if token in ranks else f"rank {rank}"
             raise ValueError(f"{path}, line {number}: {earlier} comes a second time")
