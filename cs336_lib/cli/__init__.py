@@ -88,9 +88,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if getattr(error, "__notes__", None) == ["rank 0 tells this error"]:
             return BAD_INPUT if isinstance(error, ValueError | FileNotFoundError | FileExistsError) else FAILED
         if isinstance(error, ValueError | TypeError | FileNotFoundError | FileExistsError | IsADirectoryError):
-            return _fail(str(error), BAD_INPUT)
+            return _fail(_words(error), BAD_INPUT)
         known = isinstance(error, OSError | RuntimeError | ImportError)
-        return _fail(str(error) if known else f"{type(error).__name__}: {error} (CS336_DEBUG=1 shows where)", FAILED)
+        return _fail(_words(error) if known else f"{type(error).__name__}: {error} (CS336_DEBUG=1 shows where)", FAILED)
+
+
+def _words(error: Exception) -> str:
+    """What an error says, without the number that Python puts before the system's."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def _fail(message: str, code: int) -> int:

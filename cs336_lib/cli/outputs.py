@@ -16,8 +16,9 @@ def check_folder(path: Path, option: str) -> None:
         path: of the folder; is left as it is.
         option: how the command line names it.
     """
-    if path.exists() and not path.is_dir():
-        raise FileExistsError(f"{option} {path} is a file; name a folder")
+    for folder in (path, *path.parents):
+        if folder.exists() and not folder.is_dir():
+            raise FileExistsError(f"{option} {folder} is a file; name a folder")
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
