@@ -47,25 +47,36 @@ def check_is_text(path: Path) -> None:
     """
     with path.open("rb") as file:
         head = file.read(512)
-    for mark, (name, tool) in _PACKED.items():
-        if head.startswith(mark):
-            raise ValueError(f"{path} is {name}, not text: unpack it first ({tool})")
-    for mark, what in _NO_TEXT.items():
-        if head.startswith(mark):
-            raise ValueError(f"{path} is {what}")
+    if what := foreign_kind(head):
+        raise ValueError(f"{path} is {what}")
     for mark, name in _OTHER_UTF.items():
         if head.startswith(mark) and b"\0" in head[len(mark) :]:  # the two bytes alone say little of odd bytes
             raise ValueError(f"{path} is in {name}: convert it to UTF-8 first (iconv -f {name} -t UTF-8)")
     if b"\0" in head and _looks_like_utf16(head):
         raise ValueError(f"{path} looks like UTF-16 without a mark: convert it to UTF-8 first (iconv -f UTF-16LE)")
-    if head.startswith(b"version https://git-lfs.github.com/"):
-        raise ValueError(f"{path} is a pointer of Git LFS, and the file itself is not here: git lfs pull")
     start = head.lstrip()[:15].lower()
     if start.startswith((b"<!doctype html", b"<html")) and path.stat().st_size < 100_000:
         warnings.warn(f"{path} is a short page of HTML: did a server send it in place of the file?", stacklevel=3)
 
 
+def foreign_kind(head: bytes) -> str:
+    r"""What a file is that begins with the mark of a packed one, a table or a pointer, and what to do; "" if with none.
+
+    >>> foreign_kind(b"PAR1"), foreign_kind(b"Once upon a time")
+    ('a Parquet table: write its text column to a .txt first', '')
+    """
+    for mark, (name, tool) in _PACKED.items():
+        if head.startswith(mark):
+            return f"{name}, not text: unpack it first ({tool})"
+    for mark, what in _NO_TEXT.items():
+        if head.startswith(mark):
+            return what
+    if head.startswith(b"version https://git-lfs.github.com/"):
+        return "a pointer of Git LFS, and the file itself is not here: git lfs pull"
+    return ""
+
+
 def _looks_like_utf16(head: bytes) -> bool:
-    """Every other byte is zero, as in UTF-16 of ASCII."""
+    """Every other byte is zero and those between are not, as in UTF-16 of ASCII."""
     even, odd = head[0::2], head[1::2]
-    return len(head) >= 8 and max(even.count(0) / len(even), odd.count(0) / len(odd)) > 0.9
+    return len(head) >= 8 and abs(even.count(0) / len(even) - odd.count(0) / len(odd)) > 0.9

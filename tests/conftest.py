@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
@@ -27,3 +28,72 @@ def pytest_addoption(parser):
 def root() -> Path:
     """The repository."""
     return ROOT
+
+
+class Killed(BaseException):
+    """The process is gone: nothing catches this, and nothing is tidied up behind it."""
+
+
+class Disk:
+    """Breaks the disk under a store: a kill before any of its changes, an error of the system in any of them.
+
+    After a kill every further change fails as well, for a dead process does not clean up.
+    """
+
+    CHANGES = ("fsync", "replace", "rename", "mkdir", "unlink", "remove", "rmdir")
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._patch, self.done = patch, 0
+
+    def changes(self, work) -> int:
+        """How many changes of the disk a piece of work makes."""
+        with self._broken(lambda name, number: None):
+            work()
+        return self.done
+
+    def killed_at(self, number: int, work) -> None:
+        """Do a piece of work and die before its change of this number."""
+
+        def die(name, now):
+            if now >= number:
+                raise Killed
+
+        with self._broken(die), pytest.raises(Killed):
+            work()
+
+    def failing_at(self, number: int, code: int, work) -> Exception | None:
+        """Do a piece of work in which one change fails with an error of the system; return the error that comes out."""
+
+        def fail(name, now):
+            if now == number:
+                raise OSError(code, os.strerror(code))
+
+        with self._broken(fail):
+            try:
+                work()
+            except Exception as error:
+                return error
+        return None
+
+    @contextmanager
+    def _broken(self, before):
+        self.done = 0
+        with self._patch.context() as patch:
+            for name in self.CHANGES:
+                patch.setattr(os, name, self._counted(name, getattr(os, name), before))
+            yield
+
+    def _counted(self, name, function, before):
+        def counted(*arguments, **options):
+            number = self.done
+            self.done += 1
+            before(name, number)
+            return function(*arguments, **options)
+
+        return counted
+
+
+@pytest.fixture
+def disk(monkeypatch) -> Disk:
+    """A disk that can be broken at will; see `Disk`."""
+    return Disk(monkeypatch)

@@ -71,6 +71,12 @@ def check_count(name: str, value: int, least: int = 1) -> int:
     return value
 
 
+def check_config(cfg: ModelConfig) -> None:
+    """Raise TypeError if something else is given for a model's config, such as a preset's name."""
+    if not isinstance(cfg, ModelConfig):
+        raise TypeError(f"cfg must be a ModelConfig, got {cfg!r:.60}; by its name it is ModelConfig.preset(NAME)")
+
+
 def check_sizes(cfg: ModelConfig, context_length: int | None, batch_size: int) -> tuple[int, int]:
     """Return the sequence length S, the model's own context length when None, and the batch size B.
 
@@ -82,5 +88,6 @@ def check_sizes(cfg: ModelConfig, context_length: int | None, batch_size: int) -
     >>> check_sizes(ModelConfig.preset("gpt2-xl"), None, 8)
     (1024, 8)
     """
+    check_config(cfg)
     seq_len = cfg.context_length if context_length is None else context_length
     return check_count("context_length", seq_len), check_count("batch_size", batch_size)

@@ -5,7 +5,7 @@ L layers, D d_model, K head dim, F d_ff, V vocab.
 
 from __future__ import annotations
 
-from cs336_lib.accounting.breakdown import Breakdown
+from cs336_lib.accounting.breakdown import Breakdown, check_config
 from cs336_lib.model.config import ModelConfig
 
 FFN_MATRICES = {"swiglu": 3, "silu": 2}
@@ -33,6 +33,7 @@ def parameter_count(cfg: ModelConfig) -> Breakdown:
     >>> parameter_count(ModelConfig.preset("gpt2-xl"))["ffn"], parameter_count(ModelConfig.preset("gpt2-xl")).total
     (1474560000, 2127057600)
     """
+    check_config(cfg)
     L, D, F, V = cfg.num_layers, cfg.d_model, cfg.d_ff, cfg.vocab_size
     norms = norm_count(cfg) * D + (2 * L * cfg.head_dim if cfg.qk_norm else 0)
     parts = {

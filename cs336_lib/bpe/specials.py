@@ -5,8 +5,14 @@ so with `<|x|>` and `<|x|><|x|>` in the list, two in a row are one token and thr
 """
 
 import re
-from collections.abc import Iterable, Iterator, KeysView
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, KeysView, Sequence
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
+from itertools import accumulate, groupby
+
+_DEEPEST = 40
+"""Forks of a pattern inside each other; Python compiles patterns by recursion."""
 
 
 class SpecialTokens:
@@ -26,9 +32,7 @@ class SpecialTokens:
 
     def __init__(self, tokens: Iterable[str] = ()) -> None:
         self.strings: tuple[str, ...] = tuple(dict.fromkeys(_checked(token) for token in in_order(tokens)))
-        longest_first = sorted(self.strings, key=len, reverse=True)
-        # (?!) matches nowhere.
-        self._in_str = re.compile(f"({'|'.join(map(re.escape, longest_first)) or '(?!)'})")
+        self._in_str = re.compile(f"({any_of(self.strings)})")
         #: as UTF-8, longest first
         self.encoded: tuple[bytes, ...] = tuple(sorted((s.encode() for s in self.strings), key=len, reverse=True))
         #: characters of the longest one; 0 when there are none
@@ -47,17 +51,67 @@ class SpecialTokens:
         """
         return (match.span() for match in self._in_str.finditer(text))
 
-    def may_cross(self, data: "bytes | memoryview", place: int) -> bool:
-        """Whether the bytes of some special token lie on both sides of a place in a buffer.
 
-        >>> [SpecialTokens(["<s>"]).may_cross(b"a<s>b", place) for place in range(6)]
-        [False, False, True, True, False, False]
-        """
-        for token in self.encoded:
-            reach = len(token) - 1
-            if token in bytes(data[max(place - reach, 0) : place + reach]):
-                return True
-        return False
+def any_of(tokens: Iterable[str]) -> str:
+    r"""A regular expression for the longest of some strings that begins at a place.
+
+    It forks where they differ, so that looking for thousands of them costs about what looking for one does.
+
+    >>> any_of(["<|end|>", "<|endoftext|>", "<|pad|>"])
+    '<\\|(?:end(?:oftext)?\\|>|pad\\|>)'
+    """
+    distinct = sorted(set(tokens))
+    return _fork(distinct, 0) if distinct else "(?!)"  # which matches nowhere
+
+
+def _fork(endings: Sequence[str], depth: int) -> str:
+    """Sorted, distinct strings as one expression; one of them may be empty."""
+    if depth > _DEEPEST:
+        return f"(?:{'|'.join(re.escape(ending) for ending in reversed(endings))})"  # longer ones first
+    branches = []
+    for _, group in groupby(filter(None, endings), key=lambda ending: ending[0]):
+        members = list(group)
+        start = _common(members[0], members[-1])
+        rest = [member[len(start) :] for member in members]
+        branches.append(re.escape(start) + (_fork(rest, depth + 1) if len(rest) > 1 else ""))
+    if len(branches) == 1 and endings[0]:
+        return branches[0]
+    return f"(?:{'|'.join(branches)}){'' if endings[0] else '?'}"
+
+
+def _common(one: str, other: str) -> str:
+    """What two strings begin with alike; of sorted strings, what all between the two begin with."""
+    return one[: next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))]
+
+
+class Spans:
+    """Where special tokens lie in a window of a text, those inside or across others included.
+
+    Args:
+        window: the bytes.
+        tokens: encoded.
+
+    >>> spans = Spans(b"a<s>b", [b"<s>"])
+    >>> spans.ends, [spans.cross(place) for place in range(6)]
+    ([4], [False, False, True, True, False, False])
+    """
+
+    def __init__(self, window: bytes, tokens: Sequence[bytes]) -> None:
+        found = [match.span(1) for match in _everywhere(tuple(tokens)).finditer(window)] if tokens else []
+        #: where the longest one at each place begins and ends, ascending
+        self.starts, self.ends = [start for start, _ in found], [end for _, end in found]
+        self._reach = list(accumulate(self.ends, max))
+
+    def cross(self, place: int) -> bool:
+        """Whether a special token lies on both sides of a place."""
+        before = bisect_left(self.starts, place)
+        return before > 0 and self._reach[before - 1] > place
+
+
+@lru_cache(maxsize=16)
+def _everywhere(tokens: tuple[bytes, ...]) -> "re.Pattern[bytes]":
+    pattern = any_of(token.decode("latin-1") for token in tokens)
+    return re.compile(f"(?=({pattern}))".encode("latin-1"))
 
 
 def in_order(tokens: Iterable[str]) -> list[str]:

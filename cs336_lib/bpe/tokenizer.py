@@ -7,6 +7,7 @@ chooses. Chapter 3 (notebooks/03_tokenizer) walks through it.
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,10 @@ import numpy as np
 
 from cs336_lib.bpe.cutting.pattern import PAT
 from cs336_lib.bpe.encoding.choice import Encoding
-from cs336_lib.bpe.formats import folders, gpt2, huggingface
+from cs336_lib.bpe.formats import folders, gpt2, hf_reading, huggingface
 from cs336_lib.bpe.formats import tiktoken as tiktoken_format
+from cs336_lib.bpe.rules import TextRules
+from cs336_lib.bpe.specials import in_order
 from cs336_lib.bpe.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ class Tokenizer:
             order; those that it has keep their ids. A mapping gives each its id.
         pattern: the pre-token pattern, for the `regex` package. Other patterns than GPT-2's are encoded in plain Python
             only.
+        rules: what tokenizers of others do besides, such as a space before each text or ids that are missing.
 
     Raises:
         TypeError: an argument, or something in it, is of the wrong type.
@@ -61,10 +65,14 @@ class Tokenizer:
         special_tokens: Iterable[str] | Mapping[str, int] | None = None,
         *,
         pattern: str = PAT,
+        rules: TextRules | None = None,
     ) -> None:
-        self._vocabulary = Vocabulary(vocab, merges, special_tokens)
+        if rules is not None and not isinstance(rules, TextRules):
+            raise TypeError(f"rules must be TextRules(...), got {rules!r}")
+        self._rules = rules or TextRules()
+        self._vocabulary = Vocabulary(vocab, merges, special_tokens, gaps=self._rules.gaps)
         self._pattern = pattern
-        self._encoding = Encoding(self._vocabulary, pattern)
+        self._encoding = Encoding(self._vocabulary, pattern, self._rules)
         self._fingerprint: str | None = None
 
     @classmethod
@@ -74,13 +82,19 @@ class Tokenizer:
         merges_path: str | os.PathLike[str],
         special_tokens: Iterable[str] | None = None,
     ) -> "Tokenizer":
-        """Read GPT-2's `vocab.json` and `merges.txt`.
+        """Read GPT-2's `vocab.json` and `merges.txt`, also where a special token stands in `vocab.json` as it is.
 
         Raises:
             FileNotFoundError: a file is missing.
             ValueError: a file is malformed, or the two don't fit together.
         """
-        return cls(gpt2.read_vocab(vocab_path), gpt2.read_merges(merges_path), special_tokens)
+        for path in (vocab_path, merges_path):
+            if not Path(path).is_file():
+                raise FileNotFoundError(f"there is no file {str(path)!r} (looked from {Path.cwd()})")
+        specials = in_order(special_tokens or ())
+        merges = gpt2.read_merges(merges_path)
+        with _naming(f"{vocab_path} and {Path(merges_path).name}"):
+            return cls(gpt2.read_vocab(vocab_path, merges, specials), merges, specials)
 
     @classmethod
     def from_folder(cls, folder: str | os.PathLike[str]) -> "Tokenizer":
@@ -91,12 +105,9 @@ class Tokenizer:
             ValueError: a file is malformed, or the files are from different tokenizers.
         """
         config = folders.read_config(folder)
-        tokenizer = cls(
-            gpt2.read_vocab(Path(folder) / folders.VOCAB),
-            gpt2.read_merges(Path(folder) / folders.MERGES),
-            config["special_tokens"],
-            pattern=config["pattern"],
-        )
+        vocab, merges = gpt2.read_vocab(Path(folder) / folders.VOCAB), gpt2.read_merges(Path(folder) / folders.MERGES)
+        with _naming(folder):
+            tokenizer = cls(vocab, merges, config["special_tokens"], pattern=config["pattern"], rules=config["rules"])
         if tokenizer.fingerprint != config["fingerprint"]:
             raise ValueError(
                 f"the files in {folder} don't belong together: {folders.CONFIG} says fingerprint "
@@ -105,14 +116,22 @@ class Tokenizer:
         return tokenizer
 
     @classmethod
-    def from_hf_json(cls, path: str | os.PathLike[str]) -> "Tokenizer":
-        """Read a Hugging Face `tokenizer.json` of the byte-level BPE kind (GPT-2's, or one that `to_hf_json` wrote).
+    def from_hf_json(cls, path: str | os.PathLike[str], *, text_only: bool = False) -> "Tokenizer":
+        """Read a Hugging Face `tokenizer.json` of the byte-level BPE kind: GPT-2's, Llama 3's, Qwen's, and their like.
+
+        Args:
+            path: of the file.
+            text_only: read a file that puts tokens around each text, cuts texts off or pads them: for the ids of the
+                text alone, those of `tokenizers` with `add_special_tokens=False`.
 
         Raises:
-            ValueError: the file holds another kind of tokenizer; the message names the setting.
+            FileNotFoundError: there is no such file.
+            ValueError: the file holds another kind of tokenizer, or a setting that would change the ids; the message
+                names it.
         """
-        vocab, merges, special_tokens, pattern = huggingface.read_hf_json(path)
-        return cls(vocab, merges, special_tokens, pattern=pattern)
+        found = hf_reading.read_hf_json(path, text_only)
+        with _naming(path):
+            return cls(found.vocab, found.merges, found.special_tokens, pattern=found.pattern, rules=found.rules)
 
     @classmethod
     def from_tiktoken_ranks(
@@ -134,7 +153,10 @@ class Tokenizer:
         """
         ranks = tiktoken_format.read_ranks(path)
         vocab, specials = tiktoken_format.vocab_with_specials(ranks, special_tokens)
-        return cls(vocab, tiktoken_format.merges_from_ranks(ranks), specials, pattern=pattern)
+        with _naming(path):
+            # Ranks are ids, and so are those that a mapping names: cl100k_base leaves some out between the two.
+            rules = TextRules(gaps=len(vocab) < max(vocab, default=0) + 1 and isinstance(special_tokens, Mapping))
+            return cls(vocab, tiktoken_format.merges_from_ranks(ranks), specials, pattern=pattern, rules=rules)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a string.
@@ -252,6 +274,7 @@ class Tokenizer:
             "special_tokens": self.special_tokens,
             "pattern": self._pattern,
             "fingerprint": self.fingerprint,
+            **({"rules": self._rules.to_dict()} if self._rules != TextRules() else {}),
         }
         folders.write_together(
             folder,
@@ -267,28 +290,30 @@ class Tokenizer:
 
         `tokenizers.Tokenizer.from_file(path)`, or `transformers.PreTrainedTokenizerFast(tokenizer_file=path)`.
 
+        Warns of special tokens that these would not decode to their own text, such as "<\u00e9>".
+
         Raises:
             ValueError: the format can't hold a special token that is also an ordinary token in another spelling.
         """
-        folders.write_together(
-            Path(path).parent, {Path(path).name: huggingface.hf_json(self._vocabulary, self._pattern)}
-        )
+        text = huggingface.hf_json(self._vocabulary, self._pattern, self._rules)
+        folders.write_together(Path(path).parent, {Path(path).name: text})
 
     def to_tiktoken(self, name: str = "cs336") -> "tiktoken.Encoding":
         """A real `tiktoken.Encoding` with the same ids (needs tiktoken; see `formats.tiktoken` on Unicode versions).
 
-        tiktoken refuses special tokens in a text unless told otherwise: `.encode(text, allowed_special="all")`.
+        tiktoken refuses special tokens in a text unless told otherwise: `.encode(text, allowed_special="all")`. Tokens
+        that no merge makes count as special ones there.
 
         Raises:
             ImportError: tiktoken is not installed.
             ValueError: tiktoken's rule can't express these merges; the message names the first it can't.
         """
-        return tiktoken_format.to_tiktoken(self._vocabulary, self._pattern, name)
+        return tiktoken_format.to_tiktoken(self._vocabulary, self._pattern, self._rules, name)
 
     @property
     def vocab(self) -> dict[int, bytes]:
         """Id -> bytes, a copy."""
-        return dict(enumerate(self._vocabulary.tokens))
+        return {i: token for i, token in enumerate(self._vocabulary.tokens) if token is not None}
 
     @property
     def merges(self) -> list[tuple[bytes, bytes]]:
@@ -306,15 +331,25 @@ class Tokenizer:
         return self._pattern
 
     @property
+    def rules(self) -> TextRules:
+        """What it does besides pattern, merges and special tokens."""
+        return self._rules
+
+    @property
+    def cuts_at_words(self) -> bool:
+        """Whether a text may be cut at ends of words, and its parts be encoded one by one; else at special tokens."""
+        return self._encoding.cuts_at_words
+
+    @property
     def vocab_size(self) -> int:
-        """Number of tokens, special ones included; ids are below it."""
+        """Number of tokens, special ones and gaps included; ids are below it."""
         return len(self._vocabulary.tokens)
 
     @property
     def fingerprint(self) -> str:
         """SHA-256, in hexadecimal, of all that decides the ids; it names the tokenizer in token files."""
         if self._fingerprint is None:
-            self._fingerprint = self._vocabulary.fingerprint(self._pattern)
+            self._fingerprint = self._vocabulary.fingerprint(self._pattern, self._rules.to_dict())
         return self._fingerprint
 
     def __len__(self) -> int:
@@ -325,9 +360,22 @@ class Tokenizer:
         return f"Tokenizer(vocab_size={self.vocab_size}, {merges=}, {special_tokens=})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickle, (self._vocabulary.packed(), self.special_tokens, self._pattern)
+        return _unpickle, (self._vocabulary.packed(), self.special_tokens, self._pattern, self._rules)
 
 
-def _unpickle(packed: tuple[bytes, bytes, bytes], special_tokens: list[str], pattern: str) -> Tokenizer:
+def _unpickle(
+    packed: tuple[bytes, bytes, bytes], special_tokens: list[str], pattern: str, rules: TextRules
+) -> Tokenizer:
     vocab, merges = Vocabulary.unpacked(packed)
-    return Tokenizer(vocab, merges, special_tokens, pattern=pattern)
+    return Tokenizer(vocab, merges, special_tokens, pattern=pattern, rules=rules)
+
+
+@contextmanager
+def _naming(path: object) -> Iterator[None]:
+    """Name the file in an error about what it holds."""
+    try:
+        yield
+    except ValueError as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"{path}: {error}") from None

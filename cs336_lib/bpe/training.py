@@ -304,10 +304,21 @@ def _bar(wanted: bool, total: int, task: str, unit: str) -> Iterator[Callable[[i
 
 
 def _checked_path(input_path: str | os.PathLike[str]) -> tuple[Path, int]:
+    if not isinstance(input_path, str | os.PathLike):
+        kind = type(input_path).__name__
+        raise TypeError(f"input_path must be a path, one text file, got {kind}; join several files to one first")
+    if len(str(input_path)) > 4_000 or "\n" in str(input_path):
+        raise ValueError(
+            f"input_path begins {str(input_path)[:30]!r}: this is the text itself; train_bpe takes the path of a file"
+        )
     path = Path(input_path)
     if path.is_dir():
         raise IsADirectoryError(f"input_path {str(path)!r} is a folder; train_bpe wants one text file")
-    if not path.exists():
+    if not path.is_file():
+        if path.exists():
+            raise ValueError(
+                f"input_path {str(path)!r} is a pipe or a device; its text is read in pieces and must be in a file"
+            )
         raise FileNotFoundError(f"input_path {str(path)!r} does not exist (looked from {Path.cwd()})")
     size = path.stat().st_size
     if size == 0:
@@ -323,17 +334,19 @@ def _checked_specials(special_tokens: Sequence[str]) -> list[str]:
             "order of a list: pass list(special_tokens)"
         )
     specials = in_order(special_tokens)
+    seen: set[str] = set()
     for index, token in enumerate(specials):
         if not isinstance(token, str):
             raise TypeError(f"special_tokens[{index}] must be a string, got {token!r}")
         if not token:
             raise ValueError(f"special_tokens[{index}] is the empty string; leave it out")
-        if token in specials[:index]:
+        if token in seen:
             raise ValueError(f"special_tokens[{index}] {token!r} is given twice; give it once")
         try:
             token.encode()
         except UnicodeEncodeError:
             raise ValueError(f"special_tokens[{index}] {token!r} holds a lone surrogate, which UTF-8 can't") from None
+        seen.add(token)
     return specials
 
 

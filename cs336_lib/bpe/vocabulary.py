@@ -14,6 +14,8 @@ import numpy as np
 
 from cs336_lib.bpe.specials import SpecialTokens
 
+_LARGEST = 1 << 24
+
 
 def with_ids(vocab: Mapping[int, bytes], special_tokens: Mapping[str, int]) -> dict[int, bytes]:
     """Return a vocabulary that has each special token at the id that a mapping names.
@@ -43,7 +45,7 @@ class Vocabulary:
     """Tokens, merges and special tokens, found to be consistent. Treat it as frozen.
 
     Attributes:
-        tokens: id -> bytes, as a list; special tokens that were missing stand at its end.
+        tokens: id -> bytes, as a list, None at a gap; special tokens that were missing stand at its end.
         ids: bytes -> id.
         merges: pairs of tokens, the first learned first.
         specials: the special tokens.
@@ -55,11 +57,14 @@ class Vocabulary:
         vocab: Mapping[int, bytes],
         merges: Iterable[tuple[bytes, bytes]],
         special_tokens: Iterable[str] | Mapping[str, int] | None = None,
+        *,
+        gaps: bool = False,
     ) -> None:
         if isinstance(special_tokens, Mapping):
             vocab = with_ids(vocab, special_tokens)
         self.specials = SpecialTokens(special_tokens or ())
-        self.tokens, self.ids = _checked_tokens(vocab)
+        self.tokens: list[bytes | None]
+        self.tokens, self.ids = _checked_tokens(vocab, gaps)
         self.merges = _checked_merges(merges, self.ids)
         self.special_ids: dict[str, int] = {}
         for special in self.specials.strings:
@@ -87,7 +92,7 @@ class Vocabulary:
             ids = _as_list(ids)
         try:
             if not ids or min(ids) >= 0:  # a list would take -1 for its last token
-                return b"".join(map(self.tokens.__getitem__, ids))
+                return b"".join(map(self.tokens.__getitem__, ids))  # type: ignore[arg-type] # None is a TypeError
         except (IndexError, TypeError):
             pass
         raise self._id_error(ids)
@@ -100,13 +105,15 @@ class Vocabulary:
                 return ValueError(
                     f"ids[{place}] = {i} is not in the vocabulary, whose ids are 0 to {len(self.tokens) - 1}"
                 )
+            if self.tokens[i] is None:
+                return ValueError(f"ids[{place}] = {i} is a gap: the vocabulary has no token of this id")
         raise AssertionError("every id is in the vocabulary")
 
     def packed(self) -> tuple[bytes, bytes, bytes]:
         """Tokens and merges as three byte strings, for pickling: 0.9 MB for GPT-2 where the objects would take 10."""
-        lengths = np.array([len(token) for token in self.tokens], np.uint32)
+        lengths = np.array([len(token or b"") for token in self.tokens], np.uint32)
         pairs = np.array([(self.ids[left], self.ids[right]) for left, right in self.merges], np.uint32)
-        return lengths.tobytes(), b"".join(self.tokens), pairs.tobytes()
+        return lengths.tobytes(), b"".join(token or b"" for token in self.tokens), pairs.tobytes()
 
     @staticmethod
     def unpacked(packed: tuple[bytes, bytes, bytes]) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]]]:
@@ -115,17 +122,19 @@ class Vocabulary:
         ends = np.cumsum(np.frombuffer(lengths, np.uint32), dtype=np.int64).tolist()
         tokens = [joined[start:end] for start, end in zip([0, *ends], ends, strict=False)]
         merges = [(tokens[a], tokens[b]) for a, b in np.frombuffer(pairs, np.uint32).reshape(-1, 2).tolist()]
-        return dict(enumerate(tokens)), merges
+        return {i: token for i, token in enumerate(tokens) if token}, merges
 
-    def fingerprint(self, pattern: str) -> str:
+    def fingerprint(self, pattern: str, rules: Mapping[str, bool]) -> str:
         """SHA-256, in hexadecimal, of all that decides which ids a text gets and what the ids mean.
 
         The order in which the special tokens were named does not matter. Two tokenizers with the same fingerprint give
         the same ids for every text.
         """
         digest = hashlib.sha256(b"cs336_lib.bpe 1\n")
-        digest.update(json.dumps([pattern, sorted(self.special_ids.items())]).encode())
-        for count, parts in ((len(self.tokens), self.tokens), (len(self.merges), [x for m in self.merges for x in m])):
+        more = [sorted(rules)] if rules else []  # nothing where there are none, as before there were any
+        digest.update(json.dumps([pattern, sorted(self.special_ids.items()), *more]).encode())
+        tokens = [token or b"" for token in self.tokens]
+        for count, parts in ((len(tokens), tokens), (len(self.merges), [x for m in self.merges for x in m])):
             digest.update(b"\n%d\n" % count)
             # lengths first: the bytes alone would not say where one token ends and the next begins
             digest.update(b",".join(b"%d" % len(part) for part in parts) + b"\n" + b"".join(parts))
@@ -144,27 +153,32 @@ def _as_list(ids: Any) -> list[Any]:
     return list(listed)
 
 
-def _checked_tokens(vocab: Mapping[int, bytes]) -> tuple[list[bytes], dict[bytes, int]]:
+def _checked_tokens(vocab: Mapping[int, bytes], gaps: bool) -> tuple[list[bytes | None], dict[bytes, int]]:
     if not isinstance(vocab, Mapping):
         raise TypeError(f"vocab must map ids to bytes (dict[int, bytes]), got {type(vocab).__name__}")
-    tokens: list[bytes] = []
-    for i in range(len(vocab)):
+    tokens: list[bytes | None] = []
+    size = max((key for key in vocab if isinstance(key, int)), default=-1) + 1 if gaps else len(vocab)
+    if size > _LARGEST:
+        raise ValueError(f"vocab has the id {size - 1}, which is too large: ids must be below {_LARGEST}")
+    for i in range(size):
         token = vocab.get(i)
-        if type(token) is not bytes or not token:
+        if (token is not None or not gaps) and (type(token) is not bytes or not token):
             raise _token_error(vocab, i)
         tokens.append(token)
-    ids = dict(zip(tokens, range(len(tokens)), strict=True))
-    if len(ids) < len(tokens):
-        again, token = next((i, token) for i, token in enumerate(tokens) if ids[token] != i)
+    if len(tokens) - tokens.count(None) < len(vocab):  # a key that is no id
+        raise _token_error(vocab, 0)
+    ids = {token: i for i, token in enumerate(tokens) if token is not None}
+    if len(ids) < len(vocab):
+        again, token = next((i, token) for i, token in enumerate(tokens) if token is not None and ids[token] != i)
         raise ValueError(
             f"vocab holds {token!r} twice, as ids {again} and {ids[token]}; each token needs bytes of its own"
         )
     missing = [byte for byte in range(256) if bytes([byte]) not in ids]
-    if missing:
+    if missing and not gaps:
         shown = ", ".join(f"0x{byte:02x}" for byte in missing[:8]) + (", ..." if len(missing) > 8 else "")
         raise ValueError(
             f"vocab lacks {len(missing)} of the 256 single bytes ({shown}); a byte-level tokenizer needs all of "
-            "them, or some texts can't be encoded"
+            "them, or some texts can't be encoded; if it is so meant, say rules=TextRules(gaps=True)"
         )
     return tokens, ids
 
@@ -178,10 +192,12 @@ def _token_error(vocab: Mapping[int, bytes], i: int) -> Exception:
             return TypeError(f"vocab[{key}] must be bytes, got {token!r} of type {type(token).__name__}")
         if not token:
             return ValueError(f"vocab[{key}] is empty; a token needs at least one byte")
+    if negative := [key for key in vocab if key < 0]:
+        return ValueError(f"vocab has the id {negative[0]}; ids are 0 or more")
     extra = [key for key in vocab if not 0 <= key < len(vocab)]
     return ValueError(
         f"vocab has a hole: {len(vocab)} tokens should have the ids 0 to {len(vocab) - 1}, but id {i} is missing and "
-        f"{min(extra)} is there instead; give the missing ids tokens of their own or number the tokens without gaps"
+        f"{min(extra)} is there instead; number the tokens without gaps, or say rules=TextRules(gaps=True)"
     )
 
 
@@ -199,8 +215,25 @@ def _checked_merges(merges: Iterable[tuple[bytes, bytes]], ids: Mapping[bytes, i
         first: dict[tuple[bytes, bytes], int] = {}
         for rank, pair in enumerate(checked):
             if first.setdefault(pair, rank) != rank:
-                raise ValueError(f"merges[{rank}] {pair!r} repeats merges[{first[pair]}]; remove the second")
+                raise ValueError(
+                    f"merges[{rank}] {pair!r} repeats merges[{first[pair]}], and readers differ on which of the two "
+                    "counts; remove the first to get the ids of tokenizers"
+                )
+    made = {left + right for left, right in checked}
+    for rank, pair in enumerate(checked):
+        for part in pair:
+            if len(part) > 1 and part not in made:
+                raise _unreachable(rank, pair, part)
     return checked
+
+
+def _unreachable(rank: int, pair: tuple[bytes, bytes], part: bytes) -> ValueError:
+    hint = ""
+    if part.endswith(b"</w>"):
+        hint = "; tokens that end with </w> are of CLIP or GPT-1, whose tokenizers are not of the byte-level kind"
+    return ValueError(
+        f"merges[{rank}] = {pair!r} can never apply: no merge makes its part {part!r}{hint or '; is a merge missing?'}"
+    )
 
 
 def _merge_error(rank: int, pair: Sequence[bytes], ids: Mapping[bytes, int]) -> Exception:

@@ -53,6 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     >>> main(["trian"])
     2
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Not every terminal's encoding has every letter that a model writes.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help", "help"):
         print(HELP.format(commands="\n".join(f"  {name:<16} {about}" for name, about in COMMANDS.items())))
@@ -84,9 +88,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if getattr(error, "__notes__", None) == ["rank 0 tells this error"]:
             return BAD_INPUT if isinstance(error, ValueError | FileNotFoundError | FileExistsError) else FAILED
         if isinstance(error, ValueError | TypeError | FileNotFoundError | FileExistsError | IsADirectoryError):
-            return _fail(str(error), BAD_INPUT)
+            return _fail(_words(error), BAD_INPUT)
         known = isinstance(error, OSError | RuntimeError | ImportError)
-        return _fail(str(error) if known else f"{type(error).__name__}: {error} (CS336_DEBUG=1 shows where)", FAILED)
+        return _fail(_words(error) if known else f"{type(error).__name__}: {error} (CS336_DEBUG=1 shows where)", FAILED)
+
+
+def _words(error: Exception) -> str:
+    """What an error says, without the number that Python puts before the system's."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def _fail(message: str, code: int) -> int:

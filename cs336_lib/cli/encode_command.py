@@ -36,8 +36,10 @@ def run(arguments: Sequence[str]) -> int:
     asked = tyro.cli(Encode, prog="cs336 encode", args=arguments)
     from cs336_lib.bpe import Tokenizer
     from cs336_lib.cli.cluster import executor_at
+    from cs336_lib.cli.outputs import check_file
     from cs336_lib.data import corpora, encode_file
 
+    check_file(asked.out, "OUT")
     tokenizer = Tokenizer.from_folder(asked.tokenizer)
     with executor_at(asked.dask) as executor:
         text = corpora.get(asked.text, progress=True).train

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+
+from cs336_lib.naming import check_whole
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,26 @@ def run(arguments: Sequence[str]) -> int:
 
     from cs336_lib.data import tales
     from cs336_lib.training import RunRecord, cross_entropy, evaluate, prepare
+    from cs336_lib.training.corpus import find_data, text_ids
     from cs336_lib.training.loading import load_run
 
+    for name, value, least in (("--windows", asked.windows, 0), ("--batch-size", asked.batch_size, 1)):
+        check_whole(name, value, least)
     loaded = load_run(asked.run, asked.checkpoint, asked.device)
     config, tokenizer = loaded.config, loaded.tokenizer
+    record = RunRecord(asked.run)
     if asked.text:
-        tokens = tokenizer.encode_to_array(asked.text.read_bytes())
+        tokens = text_ids(tokenizer, asked.text)
     else:
-        tokens = prepare(config.replace(tokenizer=str(RunRecord(asked.run).tokenizer_folder))).valid
+        config = find_data(config.replace(tokenizer=None), record.folder)
+        corpus = prepare(config.replace(tokenizer=str(record.tokenizer_folder)))
+        tokens = corpus.valid
+        then, now = record.environment.get("data", {}).get("valid_sha256"), corpus.facts["valid_sha256"]
+        if then not in (None, now):
+            print(
+                "note: the validation text is not the one that this run was judged by; losses don't compare",
+                file=sys.stderr,
+            )
     context = config.model.context_length
     total = asked.windows or -(-(len(tokens) - 1) // context)
     with tqdm(total=total, unit="window", leave=False) as bar:

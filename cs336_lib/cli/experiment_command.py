@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     Found = list[tuple[PlannedRun, RunRecord]]
 
 
-PICTURES = (".png", ".svg", ".pdf")
-
-
 @dataclass(frozen=True)
 class Experiment:
     """Run a comparison: several runs that differ in one thing. It ends with a table and a figure.
@@ -54,6 +51,7 @@ class Experiment:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = tyro.cli(Experiment, prog="cs336 experiment", args=arguments)
+    from cs336_lib.cli.outputs import PICTURES, check_file, check_folder
     from cs336_lib.experiments import SUITES
 
     if asked.suite == "list":
@@ -72,8 +70,9 @@ def run(arguments: Sequence[str]) -> int:
     for suite in suites if asked.suite == "all" else [SUITES[asked.suite]]:
         home = asked.folder / suite.folder(asked.scale, asked.data)
         picture = asked.plot or home / "curves.png"
-        if picture.suffix not in PICTURES:  # rather now than after the last run
-            raise ValueError(f"--plot {picture}: the file must end with {', '.join(PICTURES)}")
+        if asked.plot:  # rather now than after the last run
+            check_file(picture, "--plot", PICTURES)
+        check_folder(home, "--folder")
         _report(suite, _made(suite, asked), home, picture)
     return 0
 

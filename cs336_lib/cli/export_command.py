@@ -29,11 +29,13 @@ class Export:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = tyro.cli(Export, prog="cs336 export", args=arguments)
+    from cs336_lib.cli.outputs import check_folder
     from cs336_lib.model.llama import to_hf_llama
     from cs336_lib.training.loading import load_run
 
+    check_folder(asked.out, "OUT")
     loaded = load_run(asked.run, asked.checkpoint, "cpu")
     to_hf_llama(loaded.model, asked.out, loaded.tokenizer)
     print(f"step {loaded.step:,} is in {asked.out}")
-    print(f'in Python: transformers.AutoModelForCausalLM.from_pretrained("{asked.out}")')
+    print(f"in Python: transformers.AutoModelForCausalLM.from_pretrained({str(asked.out)!r})")
     return 0

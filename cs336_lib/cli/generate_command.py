@@ -9,6 +9,8 @@ from pathlib import Path
 
 import tyro
 
+from cs336_lib.cli.arguments import with_texts
+
 
 @dataclass(frozen=True)
 class Generate:
@@ -46,7 +48,7 @@ class Generate:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = tyro.cli(Generate, prog="cs336 generate", args=arguments)
+    asked = tyro.cli(Generate, prog="cs336 generate", args=with_texts(arguments, Generate, "--prompt"))
     from cs336_lib.generation import SamplingConfig, stream
     from cs336_lib.training.loading import load_run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 from cs336_lib.cli import DIVERGED, OK
@@ -23,5 +24,6 @@ def report(record: RunRecord, rank: int = 0) -> int:
     facts += [f"{bits:.4f} bits a byte"] if bits is not None else []
     facts += [f"{rate:,.0f} tokens/s"] if rate is not None else []
     print(f"{status['status']}: {', '.join(facts)}")
-    print(f'next: cs336 generate {record.folder} --prompt "{record.config.sample_prompt}"')
+    command = ["cs336", "generate", str(record.folder), "--prompt", record.config.sample_prompt]
+    print(f"next: {shlex.join(command)}")
     return OK

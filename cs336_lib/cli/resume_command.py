@@ -14,10 +14,17 @@ import tyro
 class Resume:
     """Go on with a run from its last good checkpoint. On a CPU the result is that of a run that never stopped.
 
-    Example: cs336 resume runs/tales-1m
+    Examples:
+      cs336 resume runs/tales-1m
+      cs336 resume runs/tales-1m --steps 5000 --device cuda
 
     Attributes:
         run: the run's folder.
+        device: go on with another device: "auto" or a device of torch.
+        data: where the training text lies now; it must be the same text.
+        valid_data: where the validation text lies now, likewise.
+        steps: train for so many steps in all, which may be more than before; from here on the learning rate follows the
+            schedule of the new length.
         quiet: no progress bar.
         parallel: how the processes that torchrun started share the work, as for `train`; neither it nor their number
             need be as before.
@@ -26,6 +33,10 @@ class Resume:
     """
 
     run: tyro.conf.Positional[Path]
+    device: str | None = None
+    data: str | None = None
+    valid_data: str | None = None
+    steps: int | None = None
     quiet: bool = False
     parallel: Literal["ddp", "fsdp"] | None = None
     anew: bool = False
@@ -39,10 +50,13 @@ def run(arguments: Sequence[str]) -> int:
     from cs336_lib.generation import training_sample
     from cs336_lib.training.ranks import started
     from cs336_lib.training.records import RunRecord
+    from cs336_lib.training.resuming import changed
     from cs336_lib.training.trainer import Trainer
 
-    device = RunRecord(asked.run).config.device
+    wanted = {"device": asked.device, "data": asked.data, "valid_data": asked.valid_data, "steps": asked.steps}
+    changes = {name: value for name, value in wanted.items() if value is not None}
+    device = changed(RunRecord(asked.run).config, changes).device
     with started(asked.parallel, device, asked.timeout) as ranks:
-        options: Any = {"write_sample": training_sample, "progress": not asked.quiet}
+        options: Any = {"write_sample": training_sample, "progress": not asked.quiet, "changes": changes}
         trainer = Trainer.resume(asked.run, **options, anew=asked.anew, parallel=asked.parallel, ranks=ranks)
         return report(trainer.fit(), ranks.rank)

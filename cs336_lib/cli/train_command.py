@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from cs336_lib.cli.arguments import with_texts
 from cs336_lib.training.config import TrainConfig
 
 FILE = "FILE.json"
@@ -55,12 +56,15 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = parse(arguments)
     from cs336_lib.cli.outcome import report
+    from cs336_lib.cli.outputs import check_folder
     from cs336_lib.generation import training_sample
+    from cs336_lib.training.corpus import absolute_places
     from cs336_lib.training.ranks import started
     from cs336_lib.training.setup import started_anew
     from cs336_lib.training.trainer import Trainer
 
-    config, folder = asked.config, asked.runs / asked.config.name
+    config, folder = absolute_places(asked.config), asked.runs / asked.config.name
+    check_folder(folder, "--runs")
     with started(asked.parallel, config.device, asked.timeout) as ranks:
         options: Any = {
             "write_sample": training_sample,
@@ -79,10 +83,10 @@ def parse(arguments: Sequence[str]) -> Train:
     >>> parse(["tales-1m", "--steps", "700", "--model.num-layers", "2"]).config.model.num_layers
     2
     """
-    given = list(arguments)
+    given = with_texts(arguments, TrainConfig, "--sample-prompt")
     presets = {name: (_about(config), Train(config)) for name, config in TrainConfig.presets().items()}
     if given and given[0].endswith(".json"):
-        config = TrainConfig.from_json(Path(given[0]).read_text(encoding="utf-8"))
+        config = TrainConfig.from_file(given[0])
         presets[FILE] = (f"as in {given[0]}", Train(config))
         given[0] = FILE
     asked: Train = tyro.extras.overridable_config_cli(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+
+from cs336_lib.cli.arguments import with_texts
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,14 @@ class TrainTokenizer:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = tyro.cli(TrainTokenizer, prog="cs336 train-tokenizer", args=arguments)
+    given = with_texts(arguments, TrainTokenizer, "--special-tokens")
+    asked = tyro.cli(TrainTokenizer, prog="cs336 train-tokenizer", args=given)
     from cs336_lib.bpe import Tokenizer, train_bpe
     from cs336_lib.cli.cluster import executor_at
+    from cs336_lib.cli.outputs import check_folder
     from cs336_lib.data import corpora
 
+    check_folder(asked.out, "--out")
     with executor_at(asked.dask) as executor:
         text = corpora.get(asked.text, progress=True).train
         result = train_bpe(
@@ -47,10 +53,11 @@ def run(arguments: Sequence[str]) -> int:
         )
     tokenizer = Tokenizer(result.vocab, result.merges, asked.special_tokens)
     tokenizer.save(asked.out)
-    longest = max((token for token in tokenizer.vocab.values()), key=len)
+    specials = {token.encode() for token in tokenizer.special_tokens}
+    longest = max((token for token in tokenizer.vocab.values() if token not in specials), key=len)
     print(
         f"{tokenizer.vocab_size:,} tokens from {result.stats.bytes / 1e6:,.1f} MB in "
         f"{result.stats.seconds['total']:.1f} s; the longest is {longest!r}"
     )
-    print(f"saved to {asked.out}; next: cs336 encode {asked.out} {asked.text} OUT.tokens")
+    print(f"saved to {asked.out}; next: {shlex.join(['cs336', 'encode', str(asked.out), asked.text, 'OUT.tokens'])}")
     return 0

@@ -21,6 +21,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from cs336_lib.data.tokens import TokenFile
+from cs336_lib.naming import LARGEST, check_whole
 
 Ids = TokenFile | np.ndarray | Tensor
 Device = str | torch.device
@@ -248,6 +249,7 @@ def _has_fractions(dtype: torch.dtype) -> bool:
 
 def _check(ids: np.ndarray | Tensor, batch_size: int, context_length: int, rank: int, world_size: int) -> None:
     for name, value in (("batch_size", batch_size), ("context_length", context_length), ("world_size", world_size)):
+        check_whole(name, value, least=-LARGEST)
         if value < 1:
             raise ValueError(f"{name}={value} must be at least 1")
     if not 0 <= rank < world_size:

@@ -21,7 +21,7 @@ from urllib.request import getproxies
 from tqdm import tqdm
 
 from cs336_lib.atomic import replacing
-from cs336_lib.bpe.native.cache import cache_folder
+from cs336_lib.bpe.native.cache import cache_subfolder
 
 _BLOCK = 1 << 20
 _INSTEAD = 'corpora.get("tales") needs no network, and corpora.get takes the path of any text file'
@@ -65,9 +65,7 @@ class HubFile:
 
 def corpora_folder() -> Path:
     """Where generated and unpacked corpora lie; made when missing."""
-    folder = cache_folder() / "corpora"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return cache_subfolder("corpora")
 
 
 def fetch(file: HubFile, progress: bool = False) -> Path:
@@ -129,22 +127,35 @@ def known_hash(path: Path) -> str | None:
     """The hash that was remembered for a file, if the file has kept its size and date since."""
     try:
         known = json.loads(_note(path).read_text())
-        status = path.stat()
-        fresh = (known["size"], known["mtime_ns"]) == (status.st_size, status.st_mtime_ns)
-        return known["sha256"] if fresh else None
+        return known["sha256"] if {**_identity(path), "sha256": known["sha256"]} == known else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def remember_hash(path: Path, sha256: str) -> None:
     """Note that a file was hashed, so that it need not be done again; a disk that can't take the note loses nothing."""
-    status = path.stat()
-    note = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256}
+    note = {**_identity(path), "sha256": sha256}
     try:
         with replacing(_note(path)) as file:
             file.write(json.dumps(note).encode())
     except OSError:
         return
+
+
+def content_hash(path: Path, progress: bool = False) -> str:
+    """SHA-256 of a file, read once and then remembered for as long as nobody touches the file."""
+    known = known_hash(path)
+    if known is None:
+        known = hash_file(path, progress)
+        remember_hash(path, known)
+    return known
+
+
+def _identity(path: Path) -> dict[str, int]:
+    """What changes when a file does: its date alone can be that of another one (cp -p, rsync -t, tar)."""
+    status = path.stat()
+    names = ("size", "mtime_ns", "ctime_ns", "ino")
+    return {name: getattr(status, f"st_{name}") for name in names}
 
 
 def _note(path: Path) -> Path:

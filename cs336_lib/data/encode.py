@@ -31,9 +31,11 @@ from cs336_lib.data.parts import (
     encode_part,
     finished_part,
     join_parts,
+    kept_part,
     put_down,
 )
 from cs336_lib.data.tokens import Header, TokenFile, TokenFileError
+from cs336_lib.naming import LARGEST, check_whole
 from cs336_lib.textfile import check_is_text
 from cs336_lib.workshop import IN_FLIGHT, carry_out, workshop
 
@@ -150,7 +152,7 @@ def encode_file(
         if wait and resume and (done := _already_done(text_path, out_path, plan, progress)):  # by whom was waited for
             return Encoded(out_path, done.count, done.source_bytes, time.perf_counter() - began, 0)
         job = Job(tokenizer if executor is None else put_down(tokenizer, folder), text_path, folder, plan)
-        encoded = _encode_parts(job, workers, executor, progress)
+        encoded = _encode_parts(job, tokenizer, workers, executor, progress)
         header = join_parts(job, out_path, source_hash.result(), progress)
     return Encoded(out_path, header.count, plan.source_bytes, time.perf_counter() - began, encoded)
 
@@ -169,9 +171,9 @@ def _parts_folder(
     )
 
 
-def _encode_parts(job: Job, workers: int, executor: Executor | None, progress: bool) -> int:
+def _encode_parts(job: Job, tokenizer: Any, workers: int, executor: Executor | None, progress: bool) -> int:
     """Encode the parts that are not there yet; returns how many bytes of text that was."""
-    there = {i: part for i in range(job.parts) if (part := finished_part(job, i)) is not None}
+    there = {i: part for i in range(job.parts) if (part := kept_part(job, tokenizer, i)) is not None}
     todo = ((job, i) for i in range(job.parts) if i not in there)
     already, encoded = sum(part.stop - part.start for part in there.values()), 0
     with (
@@ -265,6 +267,9 @@ def _check_arguments(tokenizer: Any, text_path: Path, out_path: Path, workers: i
         raise FileNotFoundError(f"no folder {str(out_path.parent)!r} to write {out_path.name!r} into; create it first")
     if out_path.is_dir() or (out_path.exists() and out_path.samefile(text_path)):
         raise ValueError(f"out_path={str(out_path)!r} is a folder or the text itself; choose another name")
+    for name, number in (("workers", workers), ("part_bytes", part_bytes)):
+        if number is not None:
+            check_whole(name, number, least=-LARGEST)
     if workers is not None and workers < 1:
         raise ValueError(f"workers={workers} must be at least 1, or None for one a core")
     if part_bytes < 1:

@@ -1,12 +1,13 @@
 """Parts: what `encode` cuts its work into, each a file of its own until all are there.
 
     corpus.tokens.parts/plan.json     which text and which tokenizer the parts belong to
-    corpus.tokens.parts/00000.ids     start, stop, count, check sum, ids
+    corpus.tokens.parts/00000.ids     start, stop, count, check sums, hash of the text, ids
     corpus.tokens.parts/00001.ids     and so on, one file a part
     corpus.tokens.parts/tokenizer     for workers outside of this process
-    corpus.tokens.parts/whole         the token file while the parts are put together
+    corpus.tokens.parts/.whole.*.part  the token file while the parts are put together
 
-Where parts lie follows from the text alone. A part takes its name only when it is complete, so whoever is killed at any
+Each part says of which text it is by the text's hash, since dates lie: a copy may keep that of an older file. Where
+parts lie follows from the text alone. A part takes its name only when it is complete, so whoever is killed at any
 moment loses at most the parts that were being worked on, and nothing that is half done passes for whole.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import secrets
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,14 +29,16 @@ from tqdm import tqdm
 
 from cs336_lib.atomic import replacing
 from cs336_lib.bpe.cutting.cuts import FileChangedError, fingerprint
+from cs336_lib.bpe.cutting.pattern import PAT
 from cs336_lib.data.pieces import bounds, cuts, read_fully
 from cs336_lib.data.token_format import Header, TokenFileError, check_ids, smallest_dtype, stream_token_file
 from cs336_lib.workshop import on_shared_storage
 
 END_OF_TEXT = "<|endoftext|>"
 TOKENIZER, WHOLE = "tokenizer", "whole"
-_MAGIC = b"CS336PRT"
+_MAGIC = b"CS336PT2"
 _HEADER_BYTES = 64
+_HASH_BYTES = 12
 
 
 class UnknownSpecialError(ValueError):
@@ -50,7 +54,7 @@ class Plan:
     tokenizer: str
     vocab_size: int
     part_bytes: int
-    version: int = 1
+    version: int = 2
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Part:
     start: int
     stop: int
     count: int
+    text_hash: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -129,19 +134,13 @@ def encode_part(job: Job, index: int) -> Part:
         FileChangedError: the text is not the one that was planned for.
         TokenFileError: the tokenizer gave an id outside its vocabulary.
     """
-    if (part := finished_part(job, index)) is not None:
-        return part
     elsewhere = isinstance(job.tokenizer, str)
     tokenizer = _taken_up(job.folder / TOKENIZER, job.tokenizer) if elsewhere else job.tokenizer
-    size, step = job.plan.source_bytes, job.plan.part_bytes
-    with on_shared_storage(job.text_path), job.text_path.open("rb", buffering=0) as file:
-        job.check_unchanged(os.fstat(file.fileno()))
-        # END_OF_TEXT in any case, so that no cut hides one that the tokenizer does not know.
-        found = cuts(file, size, [*tokenizer.special_tokens, END_OF_TEXT], getattr(tokenizer, "pattern", None))
-        start, stop = bounds(found, size, index * step, min((index + 1) * step, size))
-        file.seek(start)
-        text = read_fully(file, stop - start)
-        job.check_unchanged(os.fstat(file.fileno()))
+    start, stop, text = _piece(job, tokenizer, index)
+    text_hash = _text_hash(text)
+    part = finished_part(job, index)
+    if part is not None and (part.start, part.stop, part.text_hash) == (start, stop, text_hash):
+        return part
     if END_OF_TEXT not in tokenizer.special_tokens and END_OF_TEXT.encode() in text:
         raise UnknownSpecialError(
             f"{job.text_path} holds {END_OF_TEXT!r} (at byte {start + text.index(END_OF_TEXT.encode()):,}), but the "
@@ -151,10 +150,42 @@ def encode_part(job: Job, index: int) -> Part:
     check_ids(ids, job.plan.vocab_size, f"the encoding of {job.text_path}")
     stored = np.ascontiguousarray(ids, dtype=smallest_dtype(job.plan.vocab_size))
     numbers = np.array([start, stop, len(stored), zlib.crc32(stored.data)], dtype="<u8")
+    head = _MAGIC + numbers.tobytes() + text_hash
     with on_shared_storage(job.path(index), "write"), replacing(job.path(index)) as out:
-        out.write((_MAGIC + numbers.tobytes()).ljust(_HEADER_BYTES, b"\0"))
+        out.write((head + zlib.crc32(head).to_bytes(4, "little")).ljust(_HEADER_BYTES, b"\0"))
         out.write(stored.data)
-    return Part(start, stop, len(stored))
+    return Part(start, stop, len(stored), text_hash)
+
+
+def _text_hash(text: bytes) -> bytes:
+    return hashlib.sha256(text).digest()[:_HASH_BYTES]
+
+
+def _piece(job: Job, tokenizer: Any, index: int) -> tuple[int, int, bytes]:
+    """Where a part of the text begins and ends, and what it holds."""
+    size, step = job.plan.source_bytes, job.plan.part_bytes
+    with on_shared_storage(job.text_path), job.text_path.open("rb", buffering=0) as file:
+        job.check_unchanged(os.fstat(file.fileno()))
+        # END_OF_TEXT in any case, so that no cut hides one that the tokenizer does not know.
+        at_words = getattr(tokenizer, "cuts_at_words", getattr(tokenizer, "pattern", None) == PAT)
+        found = cuts(file, size, [*tokenizer.special_tokens, END_OF_TEXT], at_words)
+        start, stop = bounds(found, size, index * step, min((index + 1) * step, size))
+        file.seek(start)
+        text = read_fully(file, stop - start)
+        job.check_unchanged(os.fstat(file.fileno()))
+    return start, stop, text
+
+
+def kept_part(job: Job, tokenizer: Any, index: int) -> Part | None:
+    """The part on disk if it is of the text as it is now; one of an older text is removed."""
+    part = finished_part(job, index)
+    if part is None:
+        return None
+    start, stop, text = _piece(job, tokenizer, index)
+    if (part.start, part.stop, part.text_hash) == (start, stop, _text_hash(text)):
+        return part
+    job.path(index).unlink(missing_ok=True)
+    return None
 
 
 def finished_part(job: Job, index: int) -> Part | None:
@@ -165,11 +196,23 @@ def finished_part(job: Job, index: int) -> Part | None:
             size = os.fstat(file.fileno()).st_size
     except FileNotFoundError:
         return None
-    if len(head) < _HEADER_BYTES or not head.startswith(_MAGIC):
+    if not _is_sound(head):
         return None
     start, stop, count, _ = _numbers(head)
     whole = _HEADER_BYTES + count * smallest_dtype(job.plan.vocab_size).itemsize
-    return Part(start, stop, count) if size == whole else None
+    at = len(_MAGIC) + 32
+    return Part(start, stop, count, head[at : at + _HASH_BYTES]) if size == whole else None
+
+
+def _is_sound(head: bytes) -> bool:
+    """Whether the first bytes of a part are a header as it was written."""
+    said = len(_MAGIC) + 32 + _HASH_BYTES
+    written = zlib.crc32(head[:said]).to_bytes(4, "little")
+    return (
+        len(head) >= _HEADER_BYTES
+        and head.startswith(_MAGIC)
+        and head[said:_HEADER_BYTES] == written.ljust(_HEADER_BYTES - said, b"\0")
+    )
 
 
 def join_parts(job: Job, out_path: Path, source_sha256: str, progress: bool) -> Header:
@@ -179,7 +222,8 @@ def join_parts(job: Job, out_path: Path, source_sha256: str, progress: bool) -> 
         FileChangedError: the text changed meanwhile.
         TokenFileError: a part was damaged; it is removed and the others are kept.
     """
-    whole = job.folder / WHOLE
+    # A name of its own: where nothing can be locked, two processes may get here at once.
+    whole = job.folder / f".{WHOLE}.{secrets.token_hex(6)}.part"
     with whole.open("wb") as file:
         header = stream_token_file(
             file,
@@ -200,16 +244,20 @@ def _parts_in_order(job: Job) -> Iterator[np.ndarray]:
     at = 0
     for index in range(job.parts):
         raw = job.path(index).read_bytes()
-        start, stop, count, crc = _numbers(raw)
-        ids = np.frombuffer(raw, dtype=smallest_dtype(job.plan.vocab_size), offset=_HEADER_BYTES)
+        sound = _is_sound(raw[:_HEADER_BYTES])
+        start, stop, count, crc = _numbers(raw) if sound else (0, 0, -1, 0)
+        body = raw[_HEADER_BYTES:] if sound else b""
+        size = smallest_dtype(job.plan.vocab_size).itemsize
+        ids = np.frombuffer(body[: len(body) // size * size], dtype=smallest_dtype(job.plan.vocab_size))
         if len(ids) != count or zlib.crc32(ids.data) != crc or (stop > start and start != at):
-            job.path(index).unlink()
+            job.path(index).unlink(missing_ok=True)
             raise TokenFileError(
                 f"{job.path(index)} was damaged and is removed; run encode_file again, the other parts are kept"
             )
         at = stop if stop > start else at
         yield ids
-    assert at == job.plan.source_bytes
+    if at != job.plan.source_bytes:
+        raise TokenFileError(f"the parts in {job.folder} end at byte {at:,} of {job.plan.source_bytes:,}; delete them")
 
 
 def _numbers(head: bytes) -> tuple[int, int, int, int]:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import BinaryIO, Protocol
 
 from cs336_lib.bpe.cutting.cuts import CutFile
-from cs336_lib.bpe.cutting.pattern import PAT
+from cs336_lib.bpe.specials import Spans
 
 _WINDOW = 1 << 16
 
@@ -26,17 +26,17 @@ class Cuts(Protocol):
         """The first one in `start <= place < stop`, or None; the ends of the file are cuts."""
 
 
-def cuts(file: BinaryIO, size: int, special_tokens: Sequence[str], pattern: str | None) -> Cuts:
+def cuts(file: BinaryIO, size: int, special_tokens: Sequence[str], at_words: bool) -> Cuts:
     """The cuts of a file for one tokenizer.
 
     Args:
         file: the text, opened with `buffering=0`.
         size: its size in bytes.
         special_tokens: the tokenizer's, and any other strings that must stay whole.
-        pattern: its pre-token pattern, None if unknown.
+        at_words: whether it cuts words by GPT-2's pattern and looks no further.
     """
     encoded = sorted({token.encode() for token in special_tokens if token})
-    return CutFile(file, size, encoded) if pattern == PAT else SpecialEnds(file, size, encoded)
+    return CutFile(file, size, encoded) if at_words else SpecialEnds(file, size, encoded)
 
 
 def bounds(found: Cuts, size: int, start: int, stop: int) -> tuple[int, int]:
@@ -86,8 +86,9 @@ class SpecialEnds:
 
     def _ends(self, window: bytes) -> list[int]:
         """Sure ends in a window, ascending; those within the margin of its ends are sure only at the text's ends."""
-        spans = [(at, at + len(token)) for token in self._specials for at in _occurrences(window, token)]
-        return sorted({b for a, b in spans if not _crossed(a, spans) and not _crossed(b, spans)})
+        spans = Spans(window, self._specials)
+        sure = (b for a, b in zip(spans.starts, spans.ends, strict=True) if not spans.cross(a) and not spans.cross(b))
+        return sorted(set(sure))
 
 
 def read_fully(file: BinaryIO, count: int) -> bytes:
@@ -99,16 +100,3 @@ def read_fully(file: BinaryIO, count: int) -> bytes:
     while (missing := count - sum(map(len, parts))) and (part := file.read(missing)):
         parts.append(part)
     return b"".join(parts)
-
-
-def _occurrences(window: bytes, token: bytes) -> list[int]:
-    found, at = [], window.find(token)
-    while at >= 0:
-        found.append(at)
-        at = window.find(token, at + 1)
-    return found
-
-
-def _crossed(place: int, spans: list[tuple[int, int]]) -> bool:
-    """Whether a span reaches across a place."""
-    return any(a < place < b for a, b in spans)

@@ -5,8 +5,9 @@
     bytes 12-4095   a JSON object, padded with spaces: what `Header` holds
     then            the ids, little-endian, nothing behind them
 
-The header is readable with `head -c 4096`. It is written last, when everything in it is known, so a file that was
-never finished has none. `tokens` opens such files; `encode` makes them from text (chapter 3).
+The header is readable with `head -c 4096` and holds a hash of what it says. It is written last, when everything in it
+is known, so a file that was never finished has none. `tokens` opens such files; `encode` makes them from text
+(chapter 3).
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ import numpy as np
 from cs336_lib.atomic import replacing
 
 MAGIC = b"CS336TOK"
-VERSION = 1
+VERSION = 2
+_VERSIONS = (1, 2)  # the first had no hash of the header
 HEADER_BYTES = 4096
 DTYPES = ("uint16", "uint32")
+_OWN_HASH = "header_sha256"
 SCAN = 1 << 23  # ids looked at in one go
 
 
@@ -58,7 +61,12 @@ class Header:
     def to_bytes(self) -> bytes:
         """The first 4,096 bytes of the file."""
         start = MAGIC + VERSION.to_bytes(4, "little")
-        return (start + json.dumps(asdict(self), indent=1).encode()).ljust(HEADER_BYTES - 1) + b"\n"
+        said = {**asdict(self), _OWN_HASH: self.digest()}
+        return (start + json.dumps(said, indent=1).encode()).ljust(HEADER_BYTES - 1) + b"\n"
+
+    def digest(self) -> str:
+        """Hash of all that the header says."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
 def smallest_dtype(vocab_size: int) -> np.dtype:
@@ -81,15 +89,17 @@ def read_header(path: Path) -> Header:
     version = int.from_bytes(raw[8:12], "little")
     if len(raw) < HEADER_BYTES:
         raise TokenFileError(f"{path} is cut short inside its header; delete it and encode the text again")
-    if version != VERSION:
+    if version not in _VERSIONS:
         raise TokenFileError(
-            f"{path} has format version {version}, and this library reads {VERSION}; encode the text again"
+            f"{path} has format version {version}, and this library reads up to {VERSION}; encode the text again"
         )
     try:
         found = json.loads(raw[12:])
+        own = found.pop(_OWN_HASH, None)
         header = Header(**found)
         sound = header.dtype in DTYPES and all(type(found[f.name]).__name__ == f.type for f in fields(Header))
-    except (ValueError, TypeError):
+        sound = sound and own == (header.digest() if version > 1 else None)
+    except (ValueError, TypeError, AttributeError, RecursionError):
         sound = False
     if not sound or header.count < 0 or header.vocab_size < 0:
         raise TokenFileError(f"{path} has a damaged header; delete it and encode the text again")

@@ -9,11 +9,13 @@ Neither fails by itself.) `token_format` has the layout; chapter 3 tells the sto
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cs336_lib.bpe.native.cache import read_cached, write_cached
 from cs336_lib.data.token_format import (
     HEADER_BYTES,
     MAGIC,
@@ -24,10 +26,16 @@ from cs336_lib.data.token_format import (
     read_header,
     write_token_file,
 )
+from cs336_lib.textfile import foreign_kind
 
 __all__ = ["TokenFile", "TokenFileError", "Header", "write_token_file"]
 
-_NUMPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
+_NUMPY = b"\x93NUMPY"
+_LARGE = 1 << 26
+"""Bytes of ids from which on it is noted on disk that a file was found good; smaller ones are read in no time."""
+_VERIFIED: set[str] = set()
+_LLM_C = (20240520, 20240801)
+"""What the headers of llm.c's and modded-nanogpt's files of ids begin with: 256 numbers of 4 bytes."""
 
 
 class TokenFile:
@@ -60,8 +68,9 @@ class TokenFile:
             tokenizer: if given, the file must have been made by it (compared by `fingerprint`).
             vocab_size: if given (the model's, say), no id may reach it.
             dtype: of the ids in a file that doesn't say; if the file does say, it must agree.
-            check: look at every id once, at some GB/s, so that none outside the vocabulary turns up in the middle of a
-                training run. False trusts the file.
+            check: read the whole file once, at about a GB/s, and refuse ids that were altered or lie outside the
+                vocabulary: none shall turn up in the middle of a training run. A large file that was found good is not
+                read again until it changes. False trusts the file.
 
         Returns:
             The open file; its ids are read when they are used.
@@ -82,8 +91,10 @@ class TokenFile:
         if not path.is_file():
             raise FileNotFoundError(f"no file {str(path)!r}; `encode_file` makes token files")
         with path.open("rb") as file:
-            start = file.read(len(MAGIC))
-        opened = cls._open_own(path, dtype) if start == MAGIC else cls._open_plain(path, start, vocab_size, dtype)
+            start = file.read(512)
+        opened = (
+            cls._open_own(path, dtype) if start.startswith(MAGIC) else cls._open_plain(path, start, vocab_size, dtype)
+        )
         opened._check_tokenizer(tokenizer)
         opened._check_vocabulary(vocab_size, check)
         return opened
@@ -106,17 +117,18 @@ class TokenFile:
     @classmethod
     def _open_plain(cls, path: Path, start: bytes, vocab_size: int | None, dtype: Any) -> TokenFile:
         is_npy = start.startswith(_NUMPY)
-        if start.startswith(_ZIP):
-            raise TokenFileError(
-                f"{path} is a zip archive, as torch.save and numpy.savez write; save the array itself with numpy.save"
-            )
+        if not is_npy and (what := _foreign(start)):
+            raise TokenFileError(f"{path} is {what}")
         if dtype is None:
             kind = "a .npy array" if is_npy else f"no token file (it does not begin with {MAGIC.decode()})"
             raise TokenFileError(
                 f"{path} is {kind}: encode the text with `encode_file`, or, if it does hold plain ids, state their "
                 'type: TokenFile.open(path, dtype="uint16")'
             )
-        wanted = np.dtype(dtype)
+        try:
+            wanted = np.dtype(dtype)
+        except TypeError:
+            raise TokenFileError(f'dtype={dtype!r} is no type of numpy; write "uint16", "uint32" or another') from None
         if wanted.kind not in "ui":
             raise TokenFileError(f"dtype={wanted} for {path}: ids are integers, as uint16, uint32, int32 or int64")
         return cls(path, _map_npy(path, wanted) if is_npy else _map_raw(path, wanted), vocab_size, None)
@@ -140,13 +152,24 @@ class TokenFile:
             )
         if not check or self.vocab_size is None:
             return
+        note = _note(self.path, self.header)
+        if note in _VERIFIED or (note and read_cached(note) is not None):
+            return
         try:
             check_ids(self.ids, self.vocab_size, str(self.path))
+            if self.header is not None:
+                self.verify()
         except TokenFileError as error:
+            if "do not match" in str(error):
+                raise
             why = (
                 "is the dtype right?" if self.header is None else "it was altered: delete it and encode the text again"
             )
             raise TokenFileError(f"{error}; {why}") from None
+        if note:
+            _VERIFIED.add(note)
+            if len(self) * self.dtype.itemsize >= _LARGE:
+                write_cached(note, b"")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -173,6 +196,32 @@ class TokenFile:
     def __repr__(self) -> str:
         vocabulary = "unknown" if self.vocab_size is None else f"{self.vocab_size:,}"
         return f"TokenFile({str(self.path)!r}: {len(self):,} ids, {self.dtype}, vocabulary {vocabulary})"
+
+
+def _foreign(start: bytes) -> str:
+    """What a file is that begins so and can't be plain ids, and what to do; "" if it may be."""
+    if start.startswith(b"PK\x03\x04"):
+        return "a zip archive, as torch.save and numpy.savez write; save the array itself with numpy.save"
+    if start.startswith(b"MMIDIDX"):
+        return "the index of a Megatron dataset; the ids are in the .bin beside it"
+    if len(start) > 9 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 100_000_000:
+        return "a safetensors file; take the array out of it and save it with numpy.save"
+    if int.from_bytes(start[:4], "little") in _LLM_C:
+        return (
+            "a file of llm.c or modded-nanogpt, whose first 1,024 bytes are no ids; take them off: "
+            "numpy.save(OUT, numpy.fromfile(PATH, DTYPE, offset=1024)), with uint16, or uint32 for Llama 3"
+        )
+    return foreign_kind(start)
+
+
+def _note(path: Path, header: Header | None) -> str:
+    """The name under which it is noted that a file was found good: another one when the file changes."""
+    if header is None:
+        return ""
+    status = path.stat()
+    about = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, header.digest()]
+    identity = os.fsencode(path.resolve()) + repr(about).encode()
+    return f"verified-{hashlib.sha256(identity).hexdigest()[:24]}.bin"
 
 
 def _map(path: Path, dtype: np.dtype, offset: int) -> np.ndarray:

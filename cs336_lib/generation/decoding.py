@@ -14,7 +14,7 @@ place in the window it is, and above the first layer keys hold what their token 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from cs336_lib.generation.sampling import SamplingConfig, distribution, draw
 from cs336_lib.model import KVCache, TransformerLM
+from cs336_lib.naming import check_whole
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def window_start(length: int, context_length: int) -> int:
 @torch.no_grad()
 def decode(
     model: TransformerLM,
-    prompts: Sequence[Sequence[int]],
+    prompts: Iterable[Sequence[int]] | Tensor,
     config: SamplingConfig,
     *,
     end: int | None = None,
@@ -63,7 +64,8 @@ def decode(
 
     Args:
         model: the language model.
-        prompts: ids, one at least in each; they may be of any lengths, longer than the context as well.
+        prompts: ids, one at least in each; they may be of any lengths, longer than the context as well. Lists, arrays,
+            a tensor of shape (B, S), any iterable.
         config: how to draw, and how many tokens.
         end: id that ends a row; it is not yielded.
         vocab_size: ids from here on are never drawn; all of the model's are allowed when None.
@@ -73,11 +75,10 @@ def decode(
         For each step, the new token of every row that has not ended.
 
     Raises:
-        ValueError: there is no prompt, or one is empty.
+        TypeError: a prompt is text, or holds something else than ids.
+        ValueError: there is no prompt, one is empty, or an id is outside the model's vocabulary.
     """
-    if not prompts or not all(len(prompt) for prompt in prompts):
-        raise ValueError("each prompt needs one token at least, and there must be one prompt")
-    rows = [list(prompt) for prompt in prompts]
+    rows = _rows(prompts, model.config.vocab_size)
     generators = [_generator(config.seed, row) for row in range(len(rows))]
     active = list(range(len(rows)))
     score = _Cached(model) if use_cache else _whole_windows(model)
@@ -99,6 +100,24 @@ def decode(
         active = still
         if not active:
             return
+
+
+def _rows(prompts: Iterable[Sequence[int]] | Tensor, vocab_size: int) -> list[list[int]]:
+    """Prompts as lists of integers, walked once."""
+    listed = prompts.tolist() if hasattr(prompts, "tolist") else prompts
+    if isinstance(listed, str | bytes) or not isinstance(listed, Iterable):
+        raise TypeError(f"prompts must be several rows of ids, got {listed!r:.60}")
+    rows = []
+    for row, prompt in enumerate(listed):
+        ids = prompt.tolist() if hasattr(prompt, "tolist") else prompt
+        if isinstance(ids, str | bytes):
+            raise TypeError(f"prompts[{row}] is text ({ids[:20]!r}); encode it first, or use generate")
+        if not isinstance(ids, Iterable):
+            raise TypeError(f"prompts[{row}] is {ids!r}, and must be a row of ids; write [[...]] for one prompt")
+        rows.append([check_whole(f"prompts[{row}][{place}]", i, 0, vocab_size - 1) for place, i in enumerate(ids)])
+    if not rows or not all(rows):
+        raise ValueError("each prompt needs one token at least, and there must be one prompt")
+    return rows
 
 
 def _generator(seed: int | None, row: int) -> torch.Generator:

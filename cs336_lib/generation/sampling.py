@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cs336_lib.model.layers import at_least_float32
+from cs336_lib.naming import LARGEST, check_whole
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,11 @@ class SamplingConfig:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if self.max_tokens < 1:
-            raise ValueError(f"max_tokens is {self.max_tokens}; it must be 1 or more")
+        check_whole("max_tokens", self.max_tokens, least=1)
+        check_whole("top_k", self.top_k, least=-LARGEST)
+        for name in ("temperature", "top_p", "repetition_penalty"):
+            if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), int | float):
+                raise TypeError(f"{name} must be a number, got {getattr(self, name)!r}")
         if not 0 <= self.temperature < math.inf:
             raise ValueError(f"temperature is {self.temperature}; it must be 0 (always the likeliest token) or more")
         if self.top_k < 0:
@@ -59,8 +63,8 @@ class SamplingConfig:
             raise ValueError(f"top_p is {self.top_p}; it must be above 0 and at most 1 (1 draws from all tokens)")
         if not 0 < self.repetition_penalty < math.inf:
             raise ValueError(f"repetition_penalty is {self.repetition_penalty}; it must be positive (1 is off)")
-        if self.seed is not None and self.seed < 0:
-            raise ValueError(f"seed is {self.seed}; it must be 0 or more")
+        if self.seed is not None:
+            check_whole("seed", self.seed)
 
 
 def distribution(logits: Tensor, config: SamplingConfig, seen: Sequence[Sequence[int]] | None = None) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, overload
 
@@ -87,6 +87,8 @@ def generate(
     True
     """
     config = config or SamplingConfig()
+    if not isinstance(prompts, Iterable):
+        raise TypeError(f"prompts must be a string or several, got {type(prompts).__name__}")
     listed = [prompts] if isinstance(prompts, str) else list(prompts)
     start, end = encode_prompts(model, tokenizer, listed), end_of_text(tokenizer)
     ids: list[list[int]] = [[] for _ in listed]

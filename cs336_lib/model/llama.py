@@ -15,14 +15,19 @@ tokenizer `tokenizer.json` and `tokenizer_config.json`. transformers itself is n
 
 from __future__ import annotations
 
+import functools
 import json
+import secrets
+import warnings
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cs336_lib.jsonfile import read_json
 from cs336_lib.model.config import Backend, ModelConfig
 from cs336_lib.model.transformer import TransformerLM
 
@@ -44,6 +49,11 @@ _LAYER = {
     "ffn.w2.weight": "mlp.down_proj.weight",
     "ffn.w3.weight": "mlp.up_proj.weight",
 }
+_TYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+_SIZES = (
+    *("vocab_size", "max_position_embeddings", "hidden_size", "num_hidden_layers", "num_attention_heads"),
+    "intermediate_size",
+)
 _ROTATED = ("attn.q_proj.weight", "attn.k_proj.weight")
 
 
@@ -55,7 +65,10 @@ class WritesTokenizerJson(Protocol):
 
 
 def to_hf_llama(model: TransformerLM, folder: str | Path, tokenizer: WritesTokenizerJson | None = None) -> Path:
-    """Write a model as a checkpoint that transformers opens as `LlamaForCausalLM`, with the same logits.
+    """Write a model as a checkpoint that transformers opens as `LlamaForCausalLM`.
+
+    In float32 the logits are the same up to rounding; in bfloat16 the two round at different places of a norm, which
+    shows in the second or third digit.
 
     Every file is written under a temporary name first and all are renamed at the end, so that a full disk or a Ctrl-C
     leaves an earlier export as it was.
@@ -88,13 +101,15 @@ def to_hf_llama(model: TransformerLM, folder: str | Path, tokenizer: WritesToken
         theirs: _to_halves(model.state_dict()[ours], config) if ours.endswith(_ROTATED) else model.state_dict()[ours]
         for ours, theirs in _names(config).items()
     }
-    weights = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
+    weights = _apart({name: weight.detach().cpu().contiguous() for name, weight in weights.items()})
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file; name a folder to write the model to")
     folder.mkdir(parents=True, exist_ok=True)
     files = ["model.safetensors", *(["tokenizer.json", "tokenizer_config.json"] if tokenizer else []), "config.json"]
-    partial = {name: folder / f".{name}.partial" for name in files}
+    partial = {name: folder / f".{name}.{secrets.token_hex(4)}.partial" for name in files}
     try:
-        save_file(weights, partial["model.safetensors"], metadata={"format": "pt"})
+        _save(weights, partial["model.safetensors"])
         end_of_text = None
         if tokenizer is not None:
             tokenizer.to_hf_json(partial["tokenizer.json"])
@@ -121,18 +136,21 @@ def from_hf_llama(
         device: where to put it.
 
     Returns:
-        The model, with weights in the type they were saved in.
+        The model, with weights in the type they were saved in; where types are mixed, in the widest. Where the config
+        ties head and embeddings and the file has a head of its own that differs, the head is kept, as transformers does
+        since version 5.
 
     Raises:
         FileNotFoundError: a file is missing. Pickled weights (`pytorch_model.bin`) are not read: unpickling runs code.
-        ValueError: it is no Llama, or one with a part that ours has not, such as grouped-query attention.
+        ValueError: it is no Llama, or one with a part that ours has not, such as grouped-query attention; or a file is
+            damaged. The error names the file.
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{folder} has no config.json; is it the folder of a checkpoint?")
-    theirs = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config = _our_config(theirs, backend)
+    config = _our_config(read_json(folder / "config.json"), folder / "config.json", backend)
     weights = _read_weights(folder)
+    config = _with_own_head(config, weights, folder)
     names = _names(config)
     missing = sorted(name for name in names.values() if name not in weights)
     spare = {"lm_head.weight"} if config.tie_embeddings else set()
@@ -141,13 +159,62 @@ def from_hf_llama(
     )
     if missing or unknown:
         raise ValueError(f"{folder} is not the Llama its config.json describes: missing {missing}, unknown {unknown}")
-    state = {
-        ours: _to_pairs(weights[name], config) if ours.endswith(_ROTATED) else weights[name]
-        for ours, name in names.items()
-    }
-    model = TransformerLM(config, device=device, dtype=state["token_embeddings.weight"].dtype)
-    model.load_state_dict(state)
+    dtype = _widest({name: weights[name] for name in names.values()}, folder)
+    model = TransformerLM(config, device=device, dtype=dtype)
+    shapes = {ours: weight.shape for ours, weight in model.state_dict().items()}
+    for ours, name in names.items():
+        if weights[name].shape != shapes[ours]:
+            found, wanted = tuple(weights[name].shape), tuple(shapes[ours])
+            raise ValueError(f"{folder}: {name} has the shape {found}, and its config.json makes that {wanted}")
+    model.load_state_dict(
+        {
+            ours: _to_pairs(weights[name], config) if ours.endswith(_ROTATED) else weights[name]
+            for ours, name in names.items()
+        }
+    )
     return model
+
+
+def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors that share memory, such as weights that two layers share: safetensors refuses those."""
+    seen: set[int] = set()
+    for name, weight in weights.items():
+        if weight.untyped_storage().data_ptr() in seen:
+            weights[name] = weight.clone()
+        seen.add(weight.untyped_storage().data_ptr())
+    return weights
+
+
+def _save(weights: dict[str, Tensor], path: Path) -> None:
+    try:
+        save_file(weights, path, metadata={"format": "pt"})
+    except SafetensorError as error:  # its way to say that the disk is full
+        raise OSError(f"{path} could not be written: {error}") from None
+
+
+def _with_own_head(config: ModelConfig, weights: dict[str, Tensor], folder: Path) -> ModelConfig:
+    """Untie the head where the file has one that differs from the embeddings."""
+    head, embedding = weights.get("lm_head.weight"), weights.get("model.embed_tokens.weight")
+    if not config.tie_embeddings or head is None or embedding is None or torch.equal(head, embedding):
+        return config
+    warnings.warn(
+        f"{folder}: config.json ties the head to the embeddings, but lm_head.weight differs from them; it is kept, and "
+        "the model is not tied",
+        stacklevel=3,
+    )
+    return config.replace(tie_embeddings=False)
+
+
+def _widest(weights: dict[str, Tensor], folder: Path) -> torch.dtype:
+    """The type that holds all weights as they were saved."""
+    for name, weight in weights.items():
+        if weight.dtype not in _TYPES:
+            kind = str(weight.dtype).removeprefix("torch.")
+            raise ValueError(
+                f"{folder}: {name} is of type {kind}; quantized weights can't be read, only "
+                + ", ".join(str(dtype).removeprefix("torch.") for dtype in _TYPES)
+            )
+    return functools.reduce(torch.promote_types, (weight.dtype for weight in weights.values()))
 
 
 def _names(config: ModelConfig) -> dict[str, str]:
@@ -197,43 +264,87 @@ def _llama_config(config: ModelConfig, dtype: str, end_of_text: int | None) -> d
     }
 
 
-def _our_config(theirs: dict[str, Any], backend: Backend) -> ModelConfig:
-    rope = theirs.get("rope_parameters") or theirs.get("rope_scaling") or {}
+def _our_config(theirs: dict[str, Any], path: Path, backend: Backend) -> ModelConfig:
     if theirs.get("model_type") != "llama":
-        raise ValueError(f"config.json has model_type={theirs.get('model_type')!r}; only 'llama' can be read")
+        raise ValueError(f"{path} has model_type={theirs.get('model_type')!r}; only 'llama' can be read")
+    for key in _SIZES:
+        if key not in theirs:
+            raise ValueError(f"{path} has no {key}, without which the model's size is unknown")
+        if isinstance(theirs[key], bool) or not isinstance(theirs[key], int) or theirs[key] < 1:
+            raise ValueError(f"{path} has {key}={theirs[key]!r}; it must be a whole number, 1 or more")
     heads, width = theirs["num_attention_heads"], theirs["hidden_size"]
+    theta = _rope_theta(theirs, path)
     for key, ours, found in (
         ("num_key_value_heads", heads, theirs.get("num_key_value_heads") or heads),
         ("head_dim", width // heads, theirs.get("head_dim") or width // heads),
         ("hidden_act", "silu", theirs.get("hidden_act", "silu")),
         ("attention_bias", False, theirs.get("attention_bias", False)),
         ("mlp_bias", False, theirs.get("mlp_bias", False)),
-        ("rope_type", "default", rope.get("rope_type", rope.get("type", "default"))),
     ):
         if found != ours:
-            raise ValueError(f"config.json has {key}={found!r}; this model has {ours!r} and nothing else")
-    return ModelConfig(
-        vocab_size=theirs["vocab_size"],
-        context_length=theirs["max_position_embeddings"],
-        d_model=width,
-        num_layers=theirs["num_hidden_layers"],
-        num_heads=heads,
-        d_ff=theirs["intermediate_size"],
-        rope_theta=float(rope.get("rope_theta", theirs.get("rope_theta", 10_000.0))),
-        norm_eps=theirs["rms_norm_eps"],
-        tie_embeddings=theirs.get("tie_word_embeddings", False),
-        backend=backend,
-    )
+            raise ValueError(f"{path} has {key}={found!r}; this model has {ours!r} and nothing else")
+    try:
+        return ModelConfig(
+            vocab_size=theirs["vocab_size"],
+            context_length=theirs["max_position_embeddings"],
+            d_model=width,
+            num_layers=theirs["num_hidden_layers"],
+            num_heads=heads,
+            d_ff=theirs["intermediate_size"],
+            rope_theta=theta,
+            norm_eps=theirs.get("rms_norm_eps", 1e-6),  # Llama's own default
+            tie_embeddings=bool(theirs.get("tie_word_embeddings", False)),
+            backend=backend,
+        )
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _rope_theta(theirs: dict[str, Any], path: Path) -> float:
+    """The base of the rotations, after a look at whether they are the plain ones."""
+    given = {key: theirs[key] for key in ("rope_scaling", "rope_parameters") if theirs.get(key)}
+    for key, rope in given.items():
+        if not isinstance(rope, dict):
+            raise ValueError(f"{path} has {key}={rope!r}; it must be an object")
+        kind = rope.get("rope_type", rope.get("type", "default"))
+        if kind != "default":
+            raise ValueError(f"{path} has rope_type={kind!r} in {key}; this model has 'default' and nothing else")
+    bases = {key: rope["rope_theta"] for key, rope in given.items() if "rope_theta" in rope}
+    if len(set(bases.values())) > 1:
+        raise ValueError(f"{path} has two values of rope_theta, {bases}; remove one of the two objects")
+    theta = next(iter(bases.values()), theirs.get("rope_theta", 10_000.0))
+    if isinstance(theta, bool) or not isinstance(theta, int | float) or not theta > 0:
+        raise ValueError(f"{path} has rope_theta={theta!r}; it must be a number above 0")
+    return float(theta)
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:
     if (folder / "model.safetensors").is_file():
-        return load_file(folder / "model.safetensors")
+        return _load(folder / "model.safetensors")
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         raise FileNotFoundError(f"{folder} has no model.safetensors; save it with safe_serialization=True")
-    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    return {name: weight for shard in sorted(shards) for name, weight in load_file(folder / shard).items()}
+    places = read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
+        raise ValueError(f"{index} has no weight_map from names of weights to files")
+    shards = sorted({shard for shard in places.values()})
+    for shard in shards:
+        if Path(shard).name != shard:
+            raise ValueError(f"{index} names {shard!r}, which is no file of its folder")
+        if not (folder / shard).is_file():
+            raise FileNotFoundError(f"{folder} lacks {shard}, which {index.name} names; download it, too")
+    return {name: weight for shard in shards for name, weight in _load(folder / shard).items()}
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        with path.open("rb") as file:
+            start = file.read(64)
+        pointer = start.startswith(b"version https://git-lfs.github.com/")
+        hint = "it is a pointer of Git LFS: git lfs pull" if pointer else "it was cut off or altered: get it again"
+        raise ValueError(f"{path} holds no tensors that can be read ({error}); {hint}") from None
 
 
 def _end_of_text(tokenizer_json: Path, vocab_size: int) -> int | None:
@@ -248,7 +359,8 @@ def _end_of_text(tokenizer_json: Path, vocab_size: int) -> int | None:
 
 def _tokenizer_config(config: ModelConfig, end_of_text: int | None) -> dict[str, Any]:
     settings: dict[str, Any] = {
-        # The generic class: the one named after Llama would put its own pre-tokenizer in place of ours.
+        # The generic class takes tokenizer.json as it is, in every version of transformers; the one named after Llama
+        # put a pre-tokenizer of its own in place of the file's before version 5.
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": config.context_length,
         "clean_up_tokenization_spaces": False,

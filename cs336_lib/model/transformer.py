@@ -134,6 +134,8 @@ class TransformerLM(nn.Module):
             raise ValueError(
                 f"ids have shape {tuple(ids.shape)}; they must be (batch, sequence) with one token at least"
             )
+        if ids.dtype.is_floating_point or ids.dtype == torch.bool:
+            raise TypeError(f"ids must be integers, got {ids.dtype}; convert them with .long()")
         seen = 0 if cache is None else len(cache)
         if seen + ids.shape[1] > self.config.context_length:
             after = f" after {seen} in the cache" if seen else ""

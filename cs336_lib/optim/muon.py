@@ -8,19 +8,25 @@ output head and the gains of norms are no maps between hidden spaces and are lef
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from cs336_lib.optim.adamw import adamw_group, check_adamw
+from cs336_lib.optim.adamw import ADAMW_KEEPS, adamw_group, check_adamw
 from cs336_lib.optim.sharding import local, part_of, whole
 from cs336_lib.optim.state import DecayOrder, MomentOptimizer, wide, with_gradients
 
 # x <- a x + b x^3 + c x^5 on each singular value. A steep slope at 0 lifts small values quickly: five rounds bring all
 # from 0.002 to 1 between 0.68 and 1.21. Exactly 1 is not needed, and would take more rounds.
 A, B, C = 3.4445, -4.7750, 2.0315
+
+_OUTER = re.compile(
+    r"embedding|lm_head|(?:^|[._])(?:emb|embd|embed|unembed)(?:[._]|$)|(?:^|\.)(?:wte|wpe|head|out_head|output|classifier)\."
+)
+"""Names of matrices that are no maps between hidden spaces, here and in other people's models."""
 
 Scale = Literal["spectral", "adamw_rms"]
 
@@ -110,7 +116,9 @@ class Muon(MomentOptimizer):
         """Give a model's hidden matrices to Muon, and its embeddings, head and vectors to AdamW.
 
         Args:
-            model: its parameters are told apart by shape, and by "embedding" or "lm_head" in the name.
+            model: its parameters are told apart by shape. Of the matrices, those of modules whose class is an
+                "...Embedding" are no hidden ones, nor are those with a name that embeddings and heads usually have:
+                "embed", "emb", "wte", "wpe", "lm_head", "out_head", "head", "output", "unembed" between the dots.
             lr: learning rate of the matrices.
             adamw_lr: learning rate of the rest.
             **options: anything else `Muon` takes.
@@ -120,8 +128,14 @@ class Muon(MomentOptimizer):
         """
         matrices: list[Tensor] = []
         rest: list[Tensor] = []
+        embeddings = {
+            id(p)
+            for part in model.modules()
+            if "Embedding" in type(part).__name__
+            for p in part.parameters(recurse=False)
+        }
         for name, p in model.named_parameters():
-            hidden = p.ndim == 2 and "embedding" not in name and "lm_head" not in name
+            hidden = p.ndim == 2 and id(p) not in embeddings and not _OUTER.search(name)
             (matrices if hidden else rest).append(p)
         groups: list[dict[str, Any]] = [
             {"params": matrices, "algorithm": "muon"},
@@ -141,6 +155,10 @@ class Muon(MomentOptimizer):
                     f"a parameter of shape {tuple(p.shape)} is no matrix; put it in a group with algorithm='adamw', "
                     "or let Muon.for_model(model) make the groups"
                 )
+
+    def moments_of(self, group: dict[str, Any]) -> set[str]:
+        """Names of what is kept for each parameter of a group."""
+        return {"momentum_buffer"} if group["algorithm"] == "muon" else ADAMW_KEEPS
 
     def update_group(self, group: dict[str, Any]) -> None:
         """Update the parameters of one group that have gradients."""

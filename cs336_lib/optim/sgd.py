@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from cs336_lib.optim.sharding import local
+from cs336_lib.optim.state import check_kind
 
 
 class SGD(Optimizer):
@@ -42,6 +43,15 @@ class SGD(Optimizer):
         if lr < 0:
             raise ValueError(f"lr is {lr}; it must be 0 or more")
         super().__init__(params, {"lr": lr})
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a state dict of this class.
+
+        Raises:
+            ValueError: it was saved by an optimizer of another kind.
+        """
+        check_kind(self, state_dict, lambda group: {"t"})
+        super().load_state_dict(state_dict)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]

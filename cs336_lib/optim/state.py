@@ -67,6 +67,10 @@ class MomentOptimizer(Optimizer, ABC):
         return loss
 
     @abstractmethod
+    def moments_of(self, group: dict[str, Any]) -> set[str]:
+        """Names of what is kept for each parameter of a group."""
+
+    @abstractmethod
     def update_group(self, group: dict[str, Any]) -> None:
         """Update the parameters of one group that have gradients."""
 
@@ -76,8 +80,10 @@ class MomentOptimizer(Optimizer, ABC):
         torch's own loading rounds each moment to its parameter's type; here they are kept as they were saved.
 
         Raises:
-            ValueError: it was saved by an optimizer that decays weights in the other order, see `saved_order`.
+            ValueError: it was saved by an optimizer of another kind, or by one that decays weights in the other order,
+                see `saved_order`.
         """
+        check_kind(self, state_dict, lambda group: self.moments_of(group))
         groups = [{**group, "decay_order": saved_order(group)} for group in state_dict["param_groups"]]
         for saved, own in zip(groups, self.param_groups, strict=False):
             decays = saved.get("weight_decay", 0) and saved.get("algorithm") != "muon"  # Muon's matrices have one order
@@ -97,6 +103,40 @@ class MomentOptimizer(Optimizer, ABC):
                     self.state[p][key] = int(value)  # torch's own optimizers count with tensors
                 elif isinstance(value, Tensor):
                     self.state[p][key] = value.detach().to(p.device, wide(p.dtype), copy=True)
+
+
+def check_kind(
+    optimizer: Optimizer, state_dict: dict[str, Any], moments_of: Callable[[dict[str, Any]], set[str]]
+) -> None:
+    """Raise ValueError unless a state dict can be of this kind of optimizer.
+
+    Args:
+        optimizer: that is to load it.
+        state_dict: of whatever optimizer.
+        moments_of: a saved group -> names of what is kept for each of its parameters.
+    """
+    own = type(optimizer).__name__
+    if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= state_dict.keys():
+        raise ValueError(
+            f"this is no optimizer's state dict: it must hold 'state' and 'param_groups'; {own} reads its own"
+        )
+    for group in state_dict["param_groups"]:
+        lacks = sorted(optimizer.defaults.keys() - group.keys() - {"decay_order"})
+        if lacks:
+            known = ", ".join(sorted(group.keys() - {"params"}))
+            raise ValueError(
+                f"this state was saved by another optimizer than {own}: its groups lack {', '.join(lacks)}, and have "
+                f"{known}"
+            )
+        if "algorithm" in group and "algorithm" not in optimizer.defaults:
+            raise ValueError(f"this state was saved by Muon, and this is {own}; load it into Muon")
+        for index in group["params"]:
+            kept = state_dict["state"].get(index, {})
+            if kept and not moments_of(group) <= kept.keys():
+                raise ValueError(
+                    f"this state was saved by another optimizer than {own}, which keeps "
+                    f"{', '.join(sorted(moments_of(group)))}; it has {', '.join(sorted(map(str, kept)))}"
+                )
 
 
 def with_gradients(params: Iterable[Tensor]) -> list[Tensor]:

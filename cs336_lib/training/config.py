@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
+from cs336_lib.jsonfile import read_json
 from cs336_lib.model.config import ModelConfig
-from cs336_lib.naming import did_you_mean, reject_unknown
+from cs336_lib.naming import LARGEST, did_you_mean, reject_unknown
 from cs336_lib.training.presets import PRESETS
 
 OptimizerName = Literal["adamw", "muon", "sgd"]
@@ -140,13 +143,22 @@ class TrainConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name} is {value!r}; it must be a whole number, {least} or more")
+            if value > LARGEST:
+                raise ValueError(f"{name} is {value}; it must be less than 2**63")
         for name in _REAL:
             value = getattr(self, name)
             if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
                 raise ValueError(f"{name} is {value!r}; it must be a number, 0 or more")
+        for names, kind, what in _PLAIN:
+            for name in names:
+                value = getattr(self, name)
+                if not isinstance(value, kind) or value == "":
+                    raise ValueError(f"{name} is {value!r}; it must be {what}")
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be at least 0 and less than 1")
+        if not isinstance(self.sample_prompt, str):
+            raise ValueError(f"sample_prompt is {self.sample_prompt!r}; it must be text")
         self._check_together()
 
     def _check_together(self) -> None:
@@ -232,11 +244,29 @@ class TrainConfig:
         """
         try:
             values = json.loads(text)
+        except RecursionError:
+            raise ValueError("this is no config: it is nested too deeply") from None
         except json.JSONDecodeError as error:
             raise ValueError(f"this is no JSON: {error}") from None
         if not isinstance(values, dict):
             raise ValueError(f"a config is a JSON object, this is {type(values).__name__}")
         return cls.from_dict({"decay_order": "last", **values})
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> TrainConfig:
+        """Read a `config.json`, as `from_json` does.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is not JSON, or as `from_dict`; the error names the file.
+        """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"there is no file {str(path)!r} (looked from {Path.cwd()})")
+        values = read_json(path)
+        try:
+            return cls.from_dict({"decay_order": "last", **values})
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path}: {error}") from None
 
     @classmethod
     def preset(cls, name: str) -> TrainConfig:
@@ -271,5 +301,22 @@ _WHOLE = {
     **dict.fromkeys(("data_bytes", "warmup_steps", "decay_steps", "loss_chunk", "seed"), 0),
     **dict.fromkeys(("eval_every", "eval_windows", "sample_every", "checkpoint_every"), 0),
 }
-_REAL = ("lr", "min_lr", "muon_lr", "eps", "weight_decay", "grad_clip", "diverged_above", "peak_flops")
+_PLAIN: tuple[tuple[tuple[str, ...], Any, str], ...] = (
+    (("name", "data", "device"), str, "some text"),
+    (("valid_data", "tokenizer", "wandb"), str | None, "some text, or null (None)"),
+    (("tf32", "tensorboard"), bool, "true or false"),
+    (("compile", "resident"), bool | None, "true, false or null (None)"),
+)
+_REAL = (
+    "beta1",
+    "beta2",
+    "lr",
+    "min_lr",
+    "muon_lr",
+    "eps",
+    "weight_decay",
+    "grad_clip",
+    "diverged_above",
+    "peak_flops",
+)
 _FIELDS = [field.name for field in fields(TrainConfig)]

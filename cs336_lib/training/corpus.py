@@ -7,6 +7,7 @@ what it was made from; the next run with the same text and vocabulary starts at 
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,14 +18,20 @@ import numpy as np
 from cs336_lib.atomic import replacing
 from cs336_lib.bpe import Tokenizer, train_bpe
 from cs336_lib.bpe.cutting.cuts import FileChangedError
-from cs336_lib.bpe.native.cache import cache_folder
+from cs336_lib.bpe.native.cache import cache_subfolder
 from cs336_lib.data import TokenFile, corpora, encode_file
+from cs336_lib.data.downloads import content_hash
+from cs336_lib.data.token_format import smallest_dtype
+from cs336_lib.data.tokens import TokenFileError
 from cs336_lib.locks import held
+from cs336_lib.textfile import check_is_text
 from cs336_lib.training.config import TrainConfig
 
 END_OF_TEXT = "<|endoftext|>"
 _VALID_PART = 20  # of a text without validation set, one in so many tokens is held out
 _BLOCK = 1 << 24
+
+NAMED = ("tales", "tinystories", "owt")
 
 Say = Callable[[str], object]
 
@@ -61,8 +68,7 @@ def prepare(config: TrainConfig, *, progress: bool = False, say: Say = lambda li
         FileNotFoundError: a text or tokenizer is missing.
         ValueError: the tokenizer has more ids than the model, or the text is too short for one window.
     """
-    home = cache_folder() / "prepared"
-    home.mkdir(parents=True, exist_ok=True)
+    home = cache_subfolder("prepared")
     text, valid_text, source = _texts(config, home, progress)
     tokenizer = _tokenizer(config, text, home, progress, say)
     if tokenizer.vocab_size > config.model.vocab_size:
@@ -99,6 +105,50 @@ _BYTES_A_TALES_TOKEN = 4.2
 """A little more than a token of any vocabulary from 3,388 entries, where the trainer finds no pair left, takes."""
 _MOST_EPOCHS = 4
 """Passes over the same tales that cost a small model little; after that it learns them by heart."""
+
+
+def find_data(config: TrainConfig, folder: Path) -> TrainConfig:
+    """Return the config of a run with the places where its texts and its tokenizer lie now.
+
+    A path that is not there from here is looked for from the run's folder up; the tokenizer is that in the folder.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+
+    Raises:
+        FileNotFoundError: a text is nowhere; the error says how to name its place.
+    """
+    places = {name: _found(config, name, folder.resolve()) for name in ("data", "valid_data")}
+    own = folder / "tokenizer"
+    tokenizer = (
+        str(own) if config.tokenizer and not Path(config.tokenizer).is_dir() and own.is_dir() else config.tokenizer
+    )
+    return config.replace(**places, tokenizer=tokenizer)
+
+
+def _found(config: TrainConfig, name: str, folder: Path) -> str | None:
+    given: str | None = getattr(config, name)
+    if given is None or given in NAMED or Path(given).exists():
+        return given
+    for above in folder.parents:
+        if (above / given).exists():
+            return str(above / given)
+    option = f"--{name.replace('_', '-')}"
+    raise FileNotFoundError(
+        f"{folder.name} was trained with {name} = {given!r}, which is not there (looked from {Path.cwd()} and from the "
+        f"run's folder up): say where it lies now with {option} PATH"
+    )
+
+
+def absolute_places(config: TrainConfig) -> TrainConfig:
+    """Return a config whose texts and tokenizer are found from any folder."""
+    places = {
+        name: str(Path(given).absolute())
+        for name in ("data", "valid_data", "tokenizer")
+        if (given := getattr(config, name)) and given not in NAMED and Path(given).exists()
+    }
+    return config.replace(**places)
 
 
 def _texts(config: TrainConfig, home: Path, progress: bool) -> tuple[Path, Path | None, str]:
@@ -179,10 +229,40 @@ def _kept_tokenizer(folder: Path) -> Tokenizer | None:
 
 def _encoded(tokenizer: Tokenizer, text: Path, home: Path, progress: bool, say: Say) -> TokenFile:
     path = home / f"{_name_of(text)}-{tokenizer.fingerprint[:12]}.tokens"
-    if not path.exists():
-        say(f"encoding {text.name}")
-        encode_file(tokenizer, text, path, progress=progress, wait=say)
+    if path.exists():
+        try:
+            return TokenFile.open(path, tokenizer=tokenizer)
+        except TokenFileError as error:
+            say(f"{error}; doing so")
+    say(f"encoding {text.name}")
+    encode_file(tokenizer, text, path, progress=progress, wait=say)
     return TokenFile.open(path, tokenizer=tokenizer)
+
+
+def text_ids(tokenizer: Tokenizer, text: Path) -> np.ndarray:
+    """Return the ids of a text file, in the smallest type that holds them; the text itself is mapped, not read.
+
+    Args:
+        tokenizer: of the run.
+        text: the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is empty, or no text.
+    """
+    if not text.is_file():
+        what = "a folder" if text.is_dir() else "not there"
+        raise FileNotFoundError(f"{text} is {what}; name a text file")
+    check_is_text(text)
+    if not text.stat().st_size:
+        raise ValueError(f"{text} is empty: there is nothing to measure on")
+    dtype = smallest_dtype(tokenizer.vocab_size)
+    with text.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        view = memoryview(mapped)
+        try:
+            return np.concatenate([ids.astype(dtype) for ids in tokenizer.encode_blocks(view)])
+        finally:
+            view.release()
 
 
 def _split(ids: np.ndarray, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
@@ -197,10 +277,8 @@ def _split(ids: np.ndarray, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarra
 
 
 def _name_of(text: Path) -> str:
-    """Return a name that changes when the file does."""
-    status = text.stat()
-    identity = f"{text.resolve()} {status.st_size} {status.st_mtime_ns}"
-    return f"{text.stem[:40]}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+    """Return a name that says what the file holds."""
+    return f"{text.stem[:40]}-{content_hash(text)[:12]}"
 
 
 def _ids_hash(tokens: Any) -> str:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from cs336_lib.data import TokenFile
+from cs336_lib.naming import check_whole
 from cs336_lib.training.loss import byte_count, perplexity
 from cs336_lib.training.ranks import Ranks
 
@@ -99,7 +100,8 @@ def evaluate(
         The loss and what it was measured on.
 
     Raises:
-        ValueError: there are fewer than two tokens.
+        TypeError: a number is none, or the tokens are no flat row of integers.
+        ValueError: there are fewer than two tokens, or a number is out of its range.
 
     >>> always_one = lambda x, y: torch.tensor(1.0)
     >>> evaluate(always_one, np.arange(100), context_length=30)
@@ -110,7 +112,8 @@ def evaluate(
     ids = flat_ids(tokens)
     if len(ids) < 2:
         raise ValueError(f"the set has {len(ids)} tokens; a loss needs two at least")
-    S = context_length
+    S = check_whole("context_length", context_length, least=1)
+    batch_size, windows = check_whole("batch_size", batch_size, least=1), check_whole("windows", windows)
     full, rest = divmod(len(ids) - 1, S)
     whole = not windows or windows >= full + (rest > 0)
     full = full if whole else windows
@@ -135,4 +138,8 @@ def evaluate(
 def flat_ids(tokens: Tokens) -> np.ndarray:
     """Return the ids of a token file, an array or a tensor as an array."""
     ids: Any = tokens.ids if isinstance(tokens, TokenFile) else tokens
-    return ids.cpu().numpy() if isinstance(ids, Tensor) else ids
+    ids = ids.cpu().numpy() if isinstance(ids, Tensor) else ids
+    if not isinstance(ids, np.ndarray) or ids.ndim != 1 or ids.dtype.kind not in "ui":
+        what = f"{ids.dtype} of shape {ids.shape}" if isinstance(ids, np.ndarray) else type(ids).__name__
+        raise TypeError(f"tokens must be a TokenFile, or a flat array or tensor of integers, got {what}")
+    return ids

@@ -18,6 +18,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+_AT_A_TIME = 1 << 20
+"""Ids that are looked at in one go."""
+
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Return the mean of -log softmax(logits)[target], in nats.
@@ -196,7 +199,25 @@ def bits_per_byte(loss: float | Tensor, ids: Iterable[int] | np.ndarray, tokeniz
 
 
 def byte_count(ids: np.ndarray, tokenizer: Any) -> int:
-    """Return how many bytes of text the ids stand for, special tokens included."""
+    """Return how many bytes of text the ids stand for, special tokens included.
+
+    Args:
+        ids: integers of shape (any,); memory stays bounded if they are mapped from a file.
+        tokenizer: its `vocab` says how many bytes each token is.
+
+    Raises:
+        ValueError: an id is outside the vocabulary.
+    """
     vocab = tokenizer.vocab
-    lengths = np.array([len(vocab[index]) for index in range(len(vocab))], dtype=np.int64)
-    return int(np.bincount(ids, minlength=len(lengths)) @ lengths)
+    lengths = np.zeros(max(vocab, default=-1) + 1, dtype=np.int64)
+    lengths[list(vocab)] = [len(token) for token in vocab.values()]
+    total = 0
+    for at in range(0, len(ids), _AT_A_TIME):
+        some = ids[at : at + _AT_A_TIME]
+        if int(some.max()) >= len(lengths) or int(some.min()) < 0:
+            raise ValueError(
+                f"the ids go from {some.min()} to {some.max()}, and the tokenizer's from 0 to {len(lengths) - 1}: was "
+                "the text encoded by another one?"
+            )
+        total += int(lengths[some].sum())
+    return total

@@ -109,10 +109,7 @@ class RunRecord:
     @property
     def config(self) -> TrainConfig:
         """What was run."""
-        try:
-            return TrainConfig.from_json((self.folder / CONFIG).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{self.folder / CONFIG}: {error}") from None
+        return TrainConfig.from_file(self.folder / CONFIG)
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -227,6 +224,10 @@ class RunRecord:
         if late is not None:
             write_whole(path, text[:late])
 
+    def change_config(self, config: TrainConfig) -> None:
+        """Write what is run from here on; only what may change on the way differs from before."""
+        write_whole(self.folder / CONFIG, config.to_json())
+
     def note_resume(self, facts: Mapping[str, Any]) -> None:
         """Add to environment.json that the run goes on, and on what."""
         environment = self.environment
@@ -261,6 +262,9 @@ class Onlooker(RunRecord):
         """Leave it to rank 0."""
 
     def rewind(self, step: int) -> None:
+        """Leave it to rank 0."""
+
+    def change_config(self, config: TrainConfig) -> None:
         """Leave it to rank 0."""
 
     def note_resume(self, facts: Mapping[str, Any]) -> None:

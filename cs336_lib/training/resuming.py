@@ -7,14 +7,52 @@ second it must not, for that would cut off what it has recorded. Only the user's
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from cs336_lib.training.checkpoints.run import RunCheckpoints
 from cs336_lib.training.checkpoints.snapshot import NoCheckpointError, Snapshot
+from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.ranks import Ranks
 from cs336_lib.training.records import Onlooker, RunRecord
+
+CHANGEABLE = ("device", "data", "valid_data", "steps")
+"""Fields of a config that may change when a run is taken up again."""
+
+
+def changed(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
+    """Return a run's config with what is different from now on.
+
+    Raises:
+        ValueError: something is to be changed that can't be, or to something that it can't be.
+    """
+    for name in changes:
+        if name not in CHANGEABLE:
+            raise ValueError(
+                f"{name} can't change on the way, or the run would be another one; what can: {', '.join(CHANGEABLE)}"
+            )
+    return config.replace(**changes)
+
+
+def check_steps(config: TrainConfig, snapshot: Snapshot | None) -> None:
+    """Raise ValueError if a run has done more steps than it is to have."""
+    if snapshot is not None and config.steps < snapshot.step:
+        raise ValueError(
+            f"steps is {config.steps}, and the run has done {snapshot.step} already; say that many or more"
+        )
+
+
+def check_same_texts(record: RunRecord, facts: Mapping[str, Any]) -> None:
+    """Raise ValueError if a text is not the one that the run began with."""
+    for name, kind in (("train_sha256", "training"), ("valid_sha256", "validation")):
+        before, now = record.environment.get("data", {}).get(name), facts.get(name)
+        if before is not None and now is not None and before != now:
+            raise ValueError(
+                f"the {kind} text is not the one that {record.folder} began with (its ids have the hash {now}, and "
+                f"{before} then): put it back, say where it lies (--data, --valid-data), or train a run of its own"
+            )
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from cs336_lib.accounting import parameter_count
 from cs336_lib.bpe import Tokenizer
 from cs336_lib.data.batches import EpochSampler, resident
 from cs336_lib.environment import commit, environment
@@ -139,6 +140,43 @@ def check_batch(config: TrainConfig, world_size: int) -> None:
             f"batch_size is {config.batch_size}, which {world_size} processes with accumulation = "
             f"{config.accumulation} can't share evenly; use a multiple of {config.accumulation * world_size}"
         )
+
+
+def check_fits(config: TrainConfig, device: torch.device, ranks: int, parallel: str | None) -> None:
+    """Raise ValueError if a training step can't fit into memory, however little it kept.
+
+    Counted are weights, gradients and moments in float32 and, for each token of a part of a step, its two ids and one
+    activation a layer in half precision; what a step really keeps is several times as much.
+    """
+    have = memory_of(device)
+    if have is None:
+        return
+    count = parameter_count(config.model).total
+    copies = 2 + {"adamw": 2, "muon": 1, "sgd": 0}[config.optimizer]
+    fixed = 4 * copies * count // (ranks if parallel == "fsdp" else 1)
+    rows = config.batch_size // config.accumulation // ranks
+    each = config.model.context_length * (2 * config.model.d_model * config.model.num_layers + 16)
+    if fixed + rows * each > have:
+        what = "memory" if device.type == "cpu" else f"memory of {device}"
+        raise ValueError(
+            f"this does not fit: {count:,} parameters take {fixed / 1e9:,.1f} GB with gradients and moments, and "
+            f"{rows:,} sequences of {config.model.context_length:,} tokens at a time at least {rows * each / 1e9:,.1f} "
+            f"GB; the {what} is {have / 1e9:,.1f} GB. Use a smaller batch_size or model, or a larger accumulation"
+        )
+
+
+def memory_of(device: torch.device) -> int | None:
+    """Return the bytes of memory that a device has; None where the system does not tell."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    try:
+        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return None
+    try:  # of a container
+        return min(whole, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):
+        return whole
 
 
 def check_prompt(config: TrainConfig, tokenizer: Tokenizer | None) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import signal
+import stat
 import sys
 import threading
 from collections.abc import Mapping
@@ -62,10 +64,11 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Stop:
-    """Turns the first Ctrl-C (or SIGTERM) into a request that the loop answers after the step it is in.
+    """Turns the first Ctrl-C into a request that the loop answers after the step it is in.
 
-    A step that is cut in two could not be gone on with to the bit. A second Ctrl-C stops at once; the last checkpoint
-    is there still. Outside of the main thread, which alone gets signals, this does nothing.
+    SIGTERM and a terminal that is closed (SIGHUP) do the same. A step that is cut in two could not be gone on with to
+    the bit. A second Ctrl-C stops at once; the last checkpoint is there still. Outside of the main thread, which alone
+    gets signals, this does nothing.
 
     Args:
         once: whether a second signal stops at once. Where torchrun passes on each signal that its processes got from
@@ -87,7 +90,10 @@ class Stop:
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            asked = [signal.SIGINT, signal.SIGTERM]
+            if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
+                asked.append(signal.SIGHUP)
+            for number in asked:
                 self._before[number] = signal.signal(number, self._handle)
         return self
 
@@ -103,6 +109,8 @@ class Stop:
         if self.requested:
             raise Interrupted("stopped at once; the last checkpoint is as it was")
         self.requested = True
+        if number == getattr(signal, "SIGHUP", None):
+            _write_to_nobody()
         if number == signal.SIGINT:
             print("\nstopping after this step and a checkpoint; press Ctrl-C again to stop at once", file=sys.stderr)
 
@@ -116,3 +124,13 @@ class Stop:
             message = f"stopped at step {step}; go on with: cs336 resume {shlex.quote(str(record.folder))}"
             record.set_status("interrupted", step, message, saved=step)
             raise Interrupted(message)
+
+
+def _write_to_nobody() -> None:
+    """Let go of a terminal that is gone: a line written there would be an error, before the checkpoint is."""
+    for descriptor in (1, 2):
+        with suppress(OSError):
+            if stat.S_ISCHR(os.fstat(descriptor).st_mode):
+                nobody = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nobody, descriptor)
+                os.close(nobody)

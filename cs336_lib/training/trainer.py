@@ -14,7 +14,7 @@ the scaler reads one flag a step, whether a gradient overflowed.)
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from cs336_lib.model import TransformerLM
 from cs336_lib.training import compiling, resuming, setup, stopping
 from cs336_lib.training.checkpoints.snapshot import Snapshot
 from cs336_lib.training.config import TrainConfig
-from cs336_lib.training.corpus import PreparedCorpus, prepare
+from cs336_lib.training.corpus import PreparedCorpus, find_data, prepare
 from cs336_lib.training.engines.choice import make_engine
 from cs336_lib.training.evaluation import Evaluation, evaluate
 from cs336_lib.training.metrics import Lines, Window
@@ -94,6 +94,7 @@ class Trainer:
                 RunRecord.check_free(folder)
             setup.check_batch(config, ranks.world_size)
             self.engine = make_engine(parallel, ranks, config)
+            setup.check_fits(config, self.engine.device, ranks.world_size, parallel)
         self.device, precision = self.engine.device, self.engine.precision
         apply_tf32(precision, self.device)
         self.corpus = corpus or ranks.in_turn(lambda: prepare(config, progress=self.progress, say=self._say))
@@ -136,6 +137,7 @@ class Trainer:
         parallel: Parallel | None = None,
         ranks: Ranks | None = None,
         anew: bool = False,
+        changes: Mapping[str, Any] | None = None,
     ) -> Trainer:
         """Return a trainer that stands where the last good checkpoint of a run was written.
 
@@ -149,22 +151,33 @@ class Trainer:
             parallel: "ddp" or "fsdp"; it and the number of processes may differ from before.
             ranks: the processes.
             anew: begin at step 0, whatever is there, and cut off all that was recorded.
+            changes: fields of the config that are different from now on: `device`, `data` and `valid_data` (where the
+                same texts lie now), `steps` (the learning rate then follows the schedule of the new length).
 
         Raises:
-            FileNotFoundError: the folder is no run, or its checkpoints are gone.
-            ValueError: the checkpoint is of another model, or all checkpoints are damaged.
+            FileNotFoundError: the folder is no run, its checkpoints are gone, or its texts.
+            ValueError: the checkpoint is of another model, all checkpoints are damaged, a text is not the one that the
+                run began with, or something is to be changed that can't be.
             RuntimeError: another process is running it.
         """
         ranks = ranks or Ranks()
         shared: Any = {"write_sample": write_sample, "progress": progress, "parallel": parallel, "ranks": ranks}
         with resuming.taken_up(folder, ranks) as record:
-            trainer = cls(record.config, folder, corpus, **shared, _record=record)
+            with ranks.together():
+                config = resuming.changed(record.config, changes or {})
+                config = config if corpus else find_data(config, record.folder)
+            trainer = cls(config, folder, corpus, **shared, _record=record)
+            if not anew:
+                resuming.check_same_texts(record, trainer.corpus.facts)
             snapshot = resuming.last_snapshot(record, trainer.checkpoints, trainer._say, anew=anew)
-            if snapshot is not None:
-                with ranks.together():
+            with ranks.together():
+                resuming.check_steps(config, snapshot)
+                if snapshot is not None:
                     trainer._load(snapshot)
             record.rewind(trainer.step)
             record.note_resume({"step": trainer.step, **setup.facts(trainer.device)})
+            if config != record.config:
+                record.change_config(config)
         return trainer
 
     def fit(self) -> RunRecord:

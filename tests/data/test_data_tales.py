@@ -50,7 +50,7 @@ def test_the_kernel_writes_what_the_walk_writes(seed, first, split):
 def test_the_kernel_draws_what_the_stream_draws(n, start):
     stream = rng.Stream(0, 0, 0)
     stream.state = start
-    state, drawn = kernel._below(np.uint64(start), n)
+    state, drawn = kernel.draw_below(start, n)
     assert (stream.below(n), stream.state) == (drawn, state)
 
 

@@ -192,3 +192,106 @@ def test_config_of_transformers_4_is_read(tmp_path, ids):
         {**weights, "model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(6)}, tmp_path / "model.safetensors"
     )
     assert torch.equal(from_hf_llama(tmp_path)(ids), model(ids))
+
+
+def altered(folder, **changes):
+    """An export whose config differs; None takes a key away."""
+    to_hf_llama(model_of(), folder)
+    config = {**json.loads((folder / "config.json").read_text()), **changes}
+    (folder / "config.json").write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden_size": None}, "has no hidden_size"),
+        ({"vocab_size": "257"}, "vocab_size='257'; it must be a whole number"),
+        ({"num_attention_heads": 0}, "num_attention_heads=0; it must be a whole number, 1 or more"),
+        ({"hidden_size": 49}, "does not divide|head_dim"),
+        ({"rms_norm_eps": "small"}, "norm_eps is 'small'"),
+        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_type='linear' in rope_scaling"),
+        ({"rope_scaling": {"rope_type": "default", "rope_theta": 7.0}}, "two values of rope_theta"),
+        ({"rope_parameters": [1]}, r"rope_parameters=\[1\]; it must be an object"),
+        ({"rope_parameters": {"rope_theta": "big"}}, "rope_theta='big'"),
+        ({"intermediate_size": 7}, r"has the shape .* and its config.json makes that"),
+        ({"vocab_size": 301}, r"model.embed_tokens.weight has the shape"),
+    ],
+)
+def test_a_config_that_can_not_be_is_named_with_its_key(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message) as told:
+        from_hf_llama(altered(tmp_path, **changes))
+    assert str(tmp_path) in str(told.value)
+
+
+def test_a_config_with_a_mark_or_without_an_epsilon_is_read(tmp_path, ids):
+    altered(tmp_path, rms_norm_eps=None)
+    (tmp_path / "config.json").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "config.json").read_bytes())
+    assert from_hf_llama(tmp_path).config.norm_eps == 1e-6
+    theirs = transformers.LlamaForCausalLM.from_pretrained(altered(tmp_path, rms_norm_eps=None))
+    torch.testing.assert_close(from_hf_llama(tmp_path)(ids), theirs(ids).logits)
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"", "holds no tensors that can be read"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+        (b"\xff" * 100, "cut off or altered"),
+    ],
+)
+def test_weights_that_are_none_are_told_in_words(tmp_path, raw, message):
+    to_hf_llama(model_of(), tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(raw)
+    with pytest.raises(ValueError, match=rf"model.safetensors .*{message}"):
+        from_hf_llama(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("index", "error", "message"),
+    [
+        ({}, ValueError, "no weight_map"),
+        ({"weight_map": {"a": 1}}, ValueError, "no weight_map"),
+        ({"weight_map": {"a": "../x"}}, ValueError, "no file of its folder"),
+        ({"weight_map": {"a": "part.safetensors"}}, FileNotFoundError, "lacks part.safetensors"),
+    ],
+)
+def test_an_index_of_shards_is_checked(tmp_path, index, error, message):
+    to_hf_llama(model_of(), tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(error, match=message):
+        from_hf_llama(tmp_path)
+
+
+def test_mixed_types_are_read_in_the_widest(tmp_path):
+    to_hf_llama(model_of(), tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    half = {**weights, "model.embed_tokens.weight": weights["model.embed_tokens.weight"].bfloat16()}
+    save_file(half, tmp_path / "model.safetensors")
+    read = from_hf_llama(tmp_path)
+    assert torch.equal(read.lm_head.weight, weights["lm_head.weight"])
+    assert read.token_embeddings.weight.dtype == torch.float32
+    save_file({**weights, "lm_head.weight": weights["lm_head.weight"].to(torch.int8)}, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=r"lm_head.weight is of type int8; quantized weights can't be read"):
+        from_hf_llama(tmp_path)
+
+
+def test_a_tied_head_that_differs_is_kept_as_transformers_keeps_it(tmp_path, ids):
+    altered(tmp_path, tie_word_embeddings=True)
+    with pytest.warns(UserWarning, match="ties the head to the embeddings, but lm_head.weight differs"):
+        read = from_hf_llama(tmp_path)
+    theirs = transformers.LlamaForCausalLM.from_pretrained(tmp_path)
+    torch.testing.assert_close(read(ids), theirs(ids).logits)
+
+
+def test_layers_that_share_weights_are_exported(tmp_path, ids):
+    model = model_of()
+    model.layers[1].ffn.w1.weight = model.layers[0].ffn.w1.weight
+    assert torch.equal(from_hf_llama(to_hf_llama(model, tmp_path))(ids), model(ids))
+
+
+def test_an_export_onto_a_file_is_refused(tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(FileExistsError, match="is a file; name a folder"):
+        to_hf_llama(model_of(), tmp_path / "out")

@@ -8,7 +8,19 @@ import pytest
 from imports import ROOT, imported_modules, module_name
 
 # Top-level modules that any room may use; they know no room.
-BASE = {"scale", "environment", "peak_memory", "results", "atomic", "workshop", "doors", "naming", "locks", "textfile"}
+BASE = {
+    "scale",
+    "environment",
+    "peak_memory",
+    "results",
+    "atomic",
+    "workshop",
+    "doors",
+    "naming",
+    "locks",
+    "textfile",
+    "jsonfile",
+}
 
 # What each room may use besides itself and BASE. A room that is not listed here fails the test.
 ALLOWED: dict[str, set[str]] = {
@@ -35,16 +47,17 @@ ALLOWED: dict[str, set[str]] = {
 INSIDE: dict[str, dict[str, set[str]]] = {
     "bpe": {
         "native": set(),
-        "cutting": {"native"},
         "utf8": set(),
+        "rules": set(),
         "specials": set(),
+        "cutting": {"native", "specials"},
         "vocabulary": {"specials"},
-        "plain": {"cutting", "vocabulary"},
-        "formats": {"cutting", "specials", "vocabulary"},
+        "plain": {"cutting", "rules", "specials", "vocabulary"},
+        "formats": {"cutting", "rules", "specials", "vocabulary"},
         "counting": {"cutting", "native"},
         "merging": {"counting", "native", "plain"},
-        "encoding": {"counting", "cutting", "native", "plain", "specials", "vocabulary"},
-        "tokenizer": {"cutting", "encoding", "formats", "vocabulary"},
+        "encoding": {"counting", "cutting", "native", "plain", "rules", "specials", "vocabulary"},
+        "tokenizer": {"cutting", "encoding", "formats", "rules", "specials", "vocabulary"},
         "training": {"counting", "cutting", "merging", "plain", "specials"},
         "warmup": {"counting", "encoding", "merging"},
     },
@@ -64,7 +77,7 @@ INSIDE: dict[str, dict[str, set[str]]] = {
         "mirrors": {"config"},
         "metrics": {"config", "mirrors", "records", "throughput"},
         "stopping": {"config", "records"},
-        "resuming": {"checkpoints", "ranks", "records"},
+        "resuming": {"checkpoints", "config", "ranks", "records"},
         "loading": {"checkpoints", "config", "precision", "records"},
         "setup": {"config", "corpus", "evaluation", "loss", "precision", "ranks", "records"},
         "compiling": {"config", "engines"},

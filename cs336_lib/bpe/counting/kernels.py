@@ -32,7 +32,7 @@ from cs336_lib.bpe.cutting.scan_state import BATCH, BATCH_ROOM, POSITION
 from cs336_lib.bpe.cutting.scanner import reset_state, scan
 from cs336_lib.bpe.cutting.special_search import find_special
 from cs336_lib.bpe.native.intrinsics import prefetch
-from cs336_lib.bpe.native.types import Bytes, Int, Int64s, UInt64s, Word, inlined, kernel
+from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, UInt64s, Word, inlined, kernel
 from cs336_lib.bpe.native.word_rows import HIGH, LENGTH, LOW, PAYLOAD, ROW_WORDS, SHORT_WORD
 from cs336_lib.bpe.native.words import (
     copy_bytes,
@@ -135,8 +135,7 @@ def count_text(
     text: Bytes,
     end: Int,
     classes: Bytes,
-    special_bytes: Bytes,
-    special_ends: Int64s,
+    special_tree: Int32s,
     first_bytes: Bytes,
     special_sizes: Int64s,
     rows: UInt64s,
@@ -156,7 +155,7 @@ def count_text(
             at = progress[NEXT]
             if at >= end:
                 return FINISHED
-            place, length = find_special(text, at, end, special_bytes, special_ends, first_bytes, special_sizes)
+            place, length = find_special(text, at, end, special_tree, first_bytes, special_sizes)
             progress[STRETCH_END] = place
             progress[AFTER_SPECIAL] = place + length
             progress[PENDING] = -1

@@ -6,11 +6,12 @@ WordCounts    the finished counts as three flat arrays; small to pickle, added t
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from cs336_lib.bpe.counting.progress import ARENA_USED, COUNTING_WORDS, FINISHED, NEXT, STRETCH_END, USED
-from cs336_lib.bpe.cutting.scan_state import BATCH_ROOM, SCAN_WORDS, SCANNING_KERNELS
+from cs336_lib.bpe.cutting.scan_state import BATCH_ROOM, CHILD, SCAN_WORDS, SCANNING_KERNELS, TOKEN
 from cs336_lib.bpe.cutting.symbol_classes import symbol_classes
 from cs336_lib.bpe.native.library import PADDING, KernelLibrary
 from cs336_lib.bpe.native.word_rows import LENGTH, ROW_WORDS
@@ -129,14 +130,29 @@ class SpecialTable:
     """
 
     def __init__(self, tokens: Sequence[bytes]) -> None:
-        longest_first = sorted(tokens, key=len, reverse=True)
         first_bytes = bytes(sorted({token[0] for token in tokens}))
         self.arguments = (
-            padded(b"".join(longest_first)),
-            np.cumsum([len(token) for token in longest_first], dtype=np.int64),
+            _tree(tuple(tokens)),
             padded(first_bytes),
             np.array([len(tokens), len(first_bytes)], np.int64),
         )
+
+
+@lru_cache(maxsize=16)
+def _tree(tokens: tuple[bytes, ...]) -> np.ndarray:
+    """The tree of special tokens as int32 rows."""
+    rows, below = [[0, 0, 0, 0]], [dict[int, int]()]
+    for index, token in enumerate(tokens):
+        row = 0
+        for byte in token:
+            if byte not in below[row]:
+                below[row][byte] = len(rows)
+                rows.append([byte, 0, rows[row][CHILD], 0])  # before its siblings
+                rows[row][CHILD] = len(rows) - 1
+                below.append({})
+            row = below[row][byte]
+        rows[row][TOKEN] = index + 1
+    return np.array(rows, np.int32).reshape(-1)
 
 
 class WordTable:

@@ -24,6 +24,7 @@ import numpy as np
 import regex
 
 from cs336_lib.bpe.native.library import PADDING
+from cs336_lib.bpe.specials import Spans
 
 _CUT = regex.compile(
     r"(?<=\S)(?=\s)"
@@ -52,13 +53,12 @@ def cut_places(window: bytes, special_tokens: Sequence[bytes]) -> Iterator[int]:
     [b'It', b"It's", b"It's <|x|>"]
     """
     symbols = window.decode("utf-8", errors="surrogateescape")
+    spans = Spans(window, special_tokens)
     place, before = 0, 0
     for match in _CUT.finditer(symbols):
         place += len(symbols[before : match.start()].encode("utf-8", errors="surrogateescape"))
         before = match.start()
-        if not any(
-            window.find(token, max(0, place - len(token) + 1), place + len(token) - 1) >= 0 for token in special_tokens
-        ):
+        if not spans.cross(place):
             yield place
 
 

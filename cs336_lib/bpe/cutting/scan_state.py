@@ -8,6 +8,10 @@ BLOCK = 64
 STARTS_ROOM = 2 * BLOCK
 """Entries that `starts` must hold beyond those asked for: the scanner never splits a block, and writes 8 at a time."""
 
+# A row of the tree of special tokens, int32; see `special_search.py`.
+BYTE, CHILD, SIBLING, TOKEN = range(4)
+ROW = 4
+
 BATCH = 1024
 """Starts that are asked for at a time."""
 BATCH_ROOM = BATCH + STARTS_ROOM

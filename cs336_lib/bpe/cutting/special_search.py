@@ -1,18 +1,27 @@
-"""Where is the next special token? A compiled search for the longest one at the first place that has any.
+r"""Where is the next special token? A compiled search for the longest one at the first place that has any.
 
-Special tokens are rare, and so are their first bytes: 64 bytes are compared with a first byte at once, and only where
-one stands the tokens are tried, longest first.
+Special tokens are rare, and so are their first bytes: 64 bytes are compared with a first byte at once. Only where one
+stands, the text is followed through a tree of all tokens, byte by byte, so that thousands cost what ten do:
 
-    special_bytes    <|endoftext|><|pad|>        the tokens, longest first, joined
-    special_ends     13 20                       where each ends
-    first_bytes      <                           the bytes that a token can start with
-    special_sizes    2 1                         how many tokens, how many first bytes
+    tokens          <s> <p> <pad>                row  byte  child  sibling  token
+    first_bytes     <                              0    -     1       0       0        the root
+    special_sizes   3 1                            1    <     4       0       0
+                                                   2    s     3       0       0
+                <                                  3    >     0       0       1        index of the token + 1
+              /   \                                4    p     6       2       0
+             p     s                               5    >     0       0       2
+            / \    \                              6    a     7       5       0
+           a   >     >                             7    d     8       0       0
+           d>                                      8    >     0       0       3
+
+A row is four int32; no row has the root as its child or sibling, so 0 says that there is none.
 """
 
 import numpy as np
 
+from cs336_lib.bpe.cutting.scan_state import BYTE, CHILD, ROW, SIBLING, TOKEN
 from cs336_lib.bpe.native.intrinsics import match_byte, trailing_zeros
-from cs336_lib.bpe.native.types import Bytes, Int, Int64s, Word, inlined
+from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, Word, inlined
 
 _BLOCK = 64
 _NONE = np.uint64(0)
@@ -21,21 +30,31 @@ _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @inlined
-def special_length(
-    text: Bytes, at: Int, end: Int, special_bytes: Bytes, special_ends: Int64s, special_count: Int
-) -> Int:
+def special_length(text: Bytes, at: Int, end: Int, special_tree: Int32s) -> Int:
     """Bytes of the longest special token that starts at `text[at]`; 0 if none does."""
-    start = 0
-    for index in range(special_count):
-        length = special_ends[index] - start
-        if at + length <= end:
-            matched = 0
-            while matched < length and text[at + matched] == special_bytes[start + matched]:
-                matched += 1
-            if matched == length:
-                return length
-        start += length
-    return 0
+    longest = 0
+    depth = 0
+    row = np.int64(special_tree[CHILD])
+    while row > 0 and at + depth < end:
+        while row > 0 and special_tree[ROW * row + BYTE] != text[at + depth]:
+            row = np.int64(special_tree[ROW * row + SIBLING])
+        if row > 0:
+            depth += 1
+            if special_tree[ROW * row + TOKEN] > 0:
+                longest = depth
+            row = np.int64(special_tree[ROW * row + CHILD])
+    return longest
+
+
+@inlined
+def special_index(text: Bytes, at: Int, length: Int, special_tree: Int32s) -> Int:
+    """Index of the special token of this length that stands at `text[at]`."""
+    row = np.int64(0)
+    for depth in range(length):
+        row = np.int64(special_tree[ROW * row + CHILD])
+        while special_tree[ROW * row + BYTE] != text[at + depth]:
+            row = np.int64(special_tree[ROW * row + SIBLING])
+    return np.int64(special_tree[ROW * row + TOKEN]) - 1
 
 
 @inlined
@@ -54,8 +73,7 @@ def find_special(
     text: Bytes,
     at: Int,
     end: Int,
-    special_bytes: Bytes,
-    special_ends: Int64s,
+    special_tree: Int32s,
     first_bytes: Bytes,
     special_sizes: Int64s,
 ) -> tuple[Int, Int]:
@@ -67,7 +85,7 @@ def find_special(
         places = candidate_places(text, at, end, first_bytes, first_byte_count)
         while places != _NONE:
             place = at + trailing_zeros(places)
-            length = special_length(text, place, end, special_bytes, special_ends, special_count)
+            length = special_length(text, place, end, special_tree)
             if length > 0:
                 return place, length
             places &= places - _BIT

@@ -7,7 +7,8 @@
                      compiles it, and compiled from the block on at which it is ready
 
 Both give the same ids, so the choice is only about time, and no text waits for a compiler. A pattern other than GPT-2's
-has no compiled scanner and stays plain.
+has no compiled scanner and stays plain; so do the rules of other tokenizers, and vocabularies of more than two million
+tokens.
 """
 
 import threading
@@ -19,10 +20,12 @@ import numpy as np
 from cs336_lib.bpe.cutting.pattern import PAT
 from cs336_lib.bpe.encoding.compiled import CompiledEncoder
 from cs336_lib.bpe.encoding.jobs import jobs
+from cs336_lib.bpe.encoding.layout import ID_BITS, NO_RANK
 from cs336_lib.bpe.encoding.streaming import settled_blocks
 from cs336_lib.bpe.encoding.string_bytes import text_bytes
 from cs336_lib.bpe.encoding.workspace import KERNELS
 from cs336_lib.bpe.plain.encoder import PlainEncoder
+from cs336_lib.bpe.rules import TextRules
 from cs336_lib.bpe.vocabulary import Vocabulary
 
 ALWAYS_PLAIN = 40
@@ -43,10 +46,14 @@ STREAM_PLAIN = 8_000_000
 class Encoding:
     """Encode with whichever encoder is the faster; see the module's table."""
 
-    def __init__(self, vocabulary: Vocabulary, pattern: str) -> None:
+    def __init__(self, vocabulary: Vocabulary, pattern: str, rules: TextRules | None = None) -> None:
+        rules = rules or TextRules()
         self._vocabulary = vocabulary
-        self._pattern = pattern
-        self._plain = PlainEncoder(vocabulary, pattern)
+        self._plain = PlainEncoder(vocabulary, pattern, rules)
+        self.cuts_at_words = pattern == PAT and not rules.changes_text
+        fits = len(vocabulary.tokens) < 1 << ID_BITS and len(vocabulary.merges) < NO_RANK
+        whole = not rules.gaps or all(bytes([byte]) in vocabulary.ids for byte in range(256))
+        self._may_compile = self.cuts_at_words and fits and whole and not rules.whole_words
         self._compiled: CompiledEncoder | None = None
         self._lock = threading.Lock()
         self._plain_so_far = 0
@@ -59,7 +66,7 @@ class Encoding:
         compiled = self._compiled_for(len(text))
         if compiled is not None:
             return compiled.encode_to_list(text_bytes(text))
-        if len(text) < LONG or self._pattern != PAT:
+        if len(text) < LONG or not self._may_compile:
             return self._plain.encode(text)
         return [token for ids in self._turning(text_bytes(text), BLOCK, 1) for token in ids.tolist()]
 
@@ -68,7 +75,7 @@ class Encoding:
         _check_workers(workers)
         data = text if isinstance(text, str) else _as_bytes(text)
         compiled = self._compiled_for(len(data))
-        if compiled is None and (len(data) < LONG or self._pattern != PAT):
+        if compiled is None and (len(data) < LONG or not self._may_compile):
             return self._encode_plainly(data)
         data = text_bytes(data) if isinstance(data, str) else data
         if compiled is not None:
@@ -80,6 +87,8 @@ class Encoding:
         _check_workers(workers)
         if isinstance(texts, str):
             raise TypeError(f"encode_batch takes a list of strings, got the single string {texts[:20]!r}; use encode")
+        if not isinstance(texts, Iterable):
+            raise TypeError(f"encode_batch takes a list of strings, got {type(texts).__name__}")
         texts = list(texts)  # an iterator is walked once
         for text in texts:
             if not isinstance(text, str):
@@ -112,18 +121,18 @@ class Encoding:
         if compiled is not None:
             yield from compiled.blocks(data, block_bytes, workers)
             return
-        if self._pattern == PAT:
+        if self._may_compile:
             yield from self._turning(data, block_bytes, workers)
             return
         chunks = (bytes(data[i : i + block_bytes]) for i in range(0, len(data), block_bytes))
-        for text in settled_blocks(chunks, self._vocabulary.specials, self._pattern, block_bytes):
+        for text in settled_blocks(chunks, self._vocabulary.specials, self.cuts_at_words, block_bytes):
             yield np.array(self._plain.encode(text), np.int32)
 
     def stream(self, chunks: "Iterable[str] | Iterable[bytes]") -> Iterator[list[int]]:
         """The ids of a stream, a list for each block."""
         ids_of = self._plain.new_memory(STREAM_WORDS)
         seen = 0
-        for block in settled_blocks(chunks, self._vocabulary.specials, self._pattern):
+        for block in settled_blocks(chunks, self._vocabulary.specials, self.cuts_at_words):
             seen += len(block)
             compiled = self._compiled_for(LONG) if seen > STREAM_PLAIN else None
             if compiled is None:
@@ -147,7 +156,7 @@ class Encoding:
 
     def _compiled_for(self, size: int) -> CompiledEncoder | None:
         """The compiled encoder, if a text of this size is to be encoded by it and it is ready."""
-        if size < ALWAYS_PLAIN or self._pattern != PAT:
+        if size < ALWAYS_PLAIN or not self._may_compile:
             return None
         if self._compiled is not None:
             return self._compiled

@@ -13,7 +13,7 @@ import numpy as np
 
 from cs336_lib.bpe.cutting.scan_state import BATCH, POSITION
 from cs336_lib.bpe.cutting.scanner import reset_state, scan
-from cs336_lib.bpe.cutting.special_search import find_special
+from cs336_lib.bpe.cutting.special_search import find_special, special_index
 from cs336_lib.bpe.encoding.layout import (
     ANSWER,
     CAPACITY,
@@ -38,7 +38,7 @@ from cs336_lib.bpe.encoding.words import (
     remember,
     write_answer,
 )
-from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, UInt64s, inlined, kernel
+from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, UInt64s, kernel
 
 _ZERO = np.uint64(0)
 
@@ -49,8 +49,7 @@ def encode_parts(
     ends: Int64s,
     part_count: Int,
     classes: Bytes,
-    special_bytes: Bytes,
-    special_ends: Int64s,
+    special_tree: Int32s,
     first_bytes: Bytes,
     special_sizes: Int64s,
     special_ids: Int32s,
@@ -91,9 +90,7 @@ def encode_parts(
     for part in range(progress[PART], part_count):
         end = ends[part]
         while at < end:
-            stretch_end, special_length = find_special(
-                text, at, end, special_bytes, special_ends, first_bytes, special_sizes
-            )
+            stretch_end, special_length = find_special(text, at, end, special_tree, first_bytes, special_sizes)
             while at < stretch_end:
                 reset_state(scan_state, at)
                 count = scan(text, stretch_end, classes, scan_state, starts, 0, BATCH)
@@ -163,28 +160,9 @@ def encode_parts(
                         written += id_count
                 at = starts[count]
             if special_length > 0:
-                out[written] = special_id(
-                    text, at, special_length, special_bytes, special_ends, special_sizes[0], special_ids
-                )
+                out[written] = special_ids[special_index(text, at, special_length, special_tree)]
                 written += 1
                 at += special_length
         written_ends[part] = written
     progress[PART], progress[NEXT], progress[WRITTEN] = part_count, at, written
     return DONE
-
-
-@inlined
-def special_id(
-    text: Bytes, at: Int, length: Int, special_bytes: Bytes, special_ends: Int64s, count: Int, special_ids: Int32s
-) -> Int:
-    """Id of the special token of this length that stands at `text[at]`."""
-    first = 0
-    for index in range(count):
-        if special_ends[index] - first == length:
-            matched = 0
-            while matched < length and text[at + matched] == special_bytes[first + matched]:
-                matched += 1
-            if matched == length:
-                return np.int64(special_ids[index])
-        first = special_ends[index]
-    return -1

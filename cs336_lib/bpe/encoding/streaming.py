@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator
 
 import regex
 
-from cs336_lib.bpe.cutting.pattern import PAT
 from cs336_lib.bpe.plain.encoder import escaped_text
 from cs336_lib.bpe.specials import SpecialTokens
 
@@ -31,14 +30,18 @@ UNFINISHED = 4
 
 
 def settled_blocks(
-    chunks: Iterable[str] | Iterable[bytes], specials: SpecialTokens, pattern: str = PAT, block: int = BLOCK
+    chunks: Iterable[str] | Iterable[bytes],
+    specials: SpecialTokens,
+    cut_at_classes: bool = True,
+    block: int = BLOCK,
 ) -> Iterator[str]:
     """Regroup chunks into blocks whose ids, one after the other, are the ids of the whole.
 
     Args:
         chunks: strings, or bytes (not mixed), of any lengths.
         specials: the special tokens.
-        pattern: the pre-token pattern; for another than `PAT` only special tokens are known to be safe places.
+        cut_at_classes: whether GPT-2's pattern, and nothing else, cuts the text; where not, only special tokens are
+            known to be safe places.
         block: characters to gather before looking for a place to cut.
 
     Yields:
@@ -55,7 +58,7 @@ def settled_blocks(
         if length < wanted:
             continue
         text = escaped_text("".join(held))
-        cut = settled_length(text, specials, pattern == PAT)
+        cut = settled_length(text, specials, cut_at_classes)
         if cut:
             yield text[:cut]
         held = [text[cut:]]
@@ -118,6 +121,8 @@ def _decoded(chunks: Iterable[str] | Iterable[bytes]) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     for chunk in chunks:
         if kind is None:
+            if not isinstance(chunk, str | bytes):
+                raise TypeError(f"a chunk must be a string or bytes, got {type(chunk).__name__}")
             kind = str if isinstance(chunk, str) else bytes
         if not isinstance(chunk, kind):
             raise TypeError(f"a chunk must be {kind.__name__} like those before it, got {type(chunk).__name__}")

@@ -14,6 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cs336_lib.bpe.rules import TextRules
+from cs336_lib.jsonfile import read_json
+
 VOCAB, MERGES, CONFIG = "vocab.json", "merges.txt", "tokenizer_config.json"
 FORMAT = "cs336_lib.bpe 1"
 
@@ -31,6 +34,8 @@ def write_together(folder: str | os.PathLike[str], contents: Mapping[str, str]) 
         OSError: the folder can't be made or written to.
     """
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file; name a folder to write to")
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     waiting: dict[Path, Path] = {}
     try:
@@ -72,13 +77,20 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
             f"{path} does not exist: {folder} was not made by Tokenizer.save; for vocab.json and merges.txt alone use "
             "Tokenizer.from_files"
         )
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not JSON in UTF-8: {error}") from None
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        found = config.get("format") if isinstance(config, dict) else config
+    config = read_json(path)
+    if config.get("format") != FORMAT:
         raise ValueError(
-            f"{path} must have the format {FORMAT!r}, found {found!r}; it was not written by Tokenizer.save"
+            f"{path} must have the format {FORMAT!r}, found {config.get('format')!r}; it was not written by "
+            "Tokenizer.save"
         )
+    specials = config.get("special_tokens")
+    if not isinstance(specials, list) or not all(isinstance(token, str) for token in specials):
+        raise ValueError(f"{path}: special_tokens must be a list of strings, got {specials!r}")
+    for key in ("pattern", "fingerprint"):
+        if not isinstance(config.get(key), str):
+            raise ValueError(f"{path}: {key} must be a string, got {config.get(key)!r}")
+    try:
+        config["rules"] = TextRules.from_dict(config.get("rules", {}))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     return config

@@ -10,8 +10,9 @@ The 188 printable bytes of Latin-1 stand for themselves; the other 68, in order,
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+
+from cs336_lib.jsonfile import read_json, read_text
 
 HEADER = "#version: 0.2"
 
@@ -49,19 +50,33 @@ def _is_spelled(text: str) -> bool:
     return all(ord(char) in _TO_BYTES for char in text)
 
 
-def read_vocab(path: str | os.PathLike[str]) -> dict[int, bytes]:
+def read_vocab(
+    path: str | os.PathLike[str], merges: Iterable[tuple[bytes, bytes]] = (), special_tokens: Iterable[str] = ()
+) -> dict[int, bytes]:
     """Read a `vocab.json`.
+
+    Args:
+        path: of the file.
+        merges: of the same tokenizer.
+        special_tokens: of the same tokenizer. The file may hold them as they are: one with letters beyond ASCII would
+            otherwise be taken for spelled bytes.
 
     Raises:
         ValueError: the file is not a JSON object from tokens to ids, or gives one id twice.
     """
-    try:
-        spelled = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not JSON in UTF-8: {error}") from None
-    if not isinstance(spelled, dict):
-        raise ValueError(f"{path} must hold one JSON object, token -> id, not a {type(spelled).__name__}")
-    return vocab_from_spelling(spelled, str(path))
+    spelled = read_json(path)
+    vocab = vocab_from_spelling(spelled, str(path))
+    made = {left + right for left, right in merges}
+    for special in special_tokens:
+        as_bytes = vocab.get(spelled.get(special, -1)) if isinstance(special, str) else None
+        if (
+            as_bytes is not None
+            and len(as_bytes) > 1
+            and as_bytes not in made
+            and spell(special.encode()) not in spelled
+        ):
+            vocab[spelled[special]] = special.encode()
+    return vocab
 
 
 def vocab_from_spelling(spelled: Mapping[str, int], source: str) -> dict[int, bytes]:
@@ -82,11 +97,8 @@ def read_merges(path: str | os.PathLike[str]) -> list[tuple[bytes, bytes]]:
     Raises:
         ValueError: a line is not two parts with one space between them; the message names the line.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: {error}") from None
-    first = 1 if lines[0].startswith("#version") else 0
+    lines = read_text(path).split("\n")
+    first = 1 if lines[0].startswith("#version:") else 0
     return merges_from_lines(lines[first:], str(path), first + 1)
 
 
@@ -98,14 +110,17 @@ def merges_from_lines(lines: Iterable[str], source: str, first_number: int = 1) 
         if parts == [""]:
             continue
         if len(parts) != 2 or not all(parts):
-            raise ValueError(f"{source}, line {number}: expected two parts with one space between them, got {line!r}")
+            raise ValueError(
+                f"{source}, line {number}: expected two parts with one space between them, got {line!r:.100}"
+            )
         merges.append((unspell(parts[0]), unspell(parts[1])))
     return merges
 
 
-def vocab_text(tokens: Iterable[bytes]) -> str:
-    """The content of a `vocab.json`: tokens in the order of their ids."""
-    return json.dumps({spell(token): i for i, token in enumerate(tokens)}, ensure_ascii=False) + "\n"
+def vocab_text(tokens: Sequence[bytes | None]) -> str:
+    """The content of a `vocab.json`: tokens in the order of their ids; None where there is none."""
+    spelled = {spell(token): i for i, token in enumerate(tokens) if token is not None}
+    return json.dumps(spelled, ensure_ascii=False) + "\n"
 
 
 def merges_text(merges: Iterable[tuple[bytes, bytes]]) -> str:

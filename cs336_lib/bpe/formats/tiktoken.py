@@ -5,10 +5,10 @@ neighbours whose concatenation has the lowest rank. For merges in the order in w
 to the same; the functions here prove it token by token, by cutting each token into the two parts from which tiktoken's
 rule makes it last.
 
-One difference remains and can't be removed here: tiktoken is compiled with the Unicode tables of its day. For some code
-points that Unicode assigned later (about 17,480 between tiktoken 0.14 and regex 2026) the two disagree on whether they
-are letters, and texts with such characters may get other ids. The assignment defines the pattern by `regex`, and so
-does this library.
+One difference remains and can't be removed here: tiktoken is compiled with the Unicode tables of its day. The two
+disagree on some code points that Unicode assigned later (17,144 letters and 336 numbers between tiktoken 0.14 and regex
+2026), and texts with such characters may get other ids. The assignment defines the pattern by `regex`, and so does this
+library.
 """
 
 import base64
@@ -19,6 +19,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import regex
+
+from cs336_lib.bpe.cutting.pattern import PAT
+from cs336_lib.bpe.rules import TextRules
 from cs336_lib.bpe.specials import in_order
 from cs336_lib.bpe.vocabulary import Vocabulary, with_ids
 
@@ -26,8 +30,11 @@ if TYPE_CHECKING:
     import tiktoken
 
 
-def to_tiktoken(vocabulary: Vocabulary, pattern: str, name: str) -> "tiktoken.Encoding":
+def to_tiktoken(vocabulary: Vocabulary, pattern: str, rules: TextRules, name: str) -> "tiktoken.Encoding":
     """Build a `tiktoken.Encoding` with the same ids.
+
+    Tokens that no merge makes are special tokens there: tiktoken refuses a text that holds one as disallowed special
+    text, unless it is told that it may (`disallowed_special=()`).
 
     Raises:
         ImportError: tiktoken is not installed.
@@ -37,17 +44,39 @@ def to_tiktoken(vocabulary: Vocabulary, pattern: str, name: str) -> "tiktoken.En
         import tiktoken
     except ImportError:
         raise ImportError("to_tiktoken needs the tiktoken package; install it with: pip install tiktoken") from None
+    if rules.changes_text:
+        raise ValueError("tiktoken can't put a space before a text or normalize it; use tokenizers, with to_hf_json")
     merged = [left + right for left, right in vocabulary.merges]
+    if missing := [byte for byte in range(256) if bytes([byte]) not in vocabulary.ids]:
+        raise ValueError(
+            f"tiktoken needs all 256 single bytes; this vocabulary lacks {len(missing)} (0x{missing[0]:02x})"
+        )
     made = {*merged, *(bytes([byte]) for byte in range(256))}
-    ranks = {token: i for i, token in enumerate(vocabulary.tokens) if token in made}
+    ranks = {token: i for i, token in enumerate(vocabulary.tokens) if token is not None and token in made}
     special_ids = dict(vocabulary.special_ids)
     for i, token in enumerate(vocabulary.tokens):
-        if token not in made and i not in special_ids.values():
+        if token is not None and token not in made and i not in special_ids.values():
+            if rules.whole_words:
+                raise ValueError(
+                    f"tiktoken can't hold token {i}, {token!r}: no merge makes it, and a pre-token may be it "
+                    "(ignore_merges)"
+                )
             # Such a token never comes out of encoding, but it must decode: tiktoken keeps these among its special
             # tokens.
             special_ids[_unmade_token(token, i)] = i
     _check_expressible(vocabulary, ranks)
-    return tiktoken.Encoding(name=name, pat_str=pattern, mergeable_ranks=ranks, special_tokens=special_ids)
+    return tiktoken.Encoding(name=name, pat_str=_covering(pattern), mergeable_ranks=ranks, special_tokens=special_ids)
+
+
+def _covering(pattern: str) -> str:
+    """A pattern that also matches what lies between two matches: tiktoken would leave that out."""
+    if pattern == PAT:
+        return pattern
+    if regex.compile(pattern).match(""):
+        raise ValueError(
+            f"tiktoken can't take the pattern {pattern!r}: it can match nothing, where tiktoken leaves text out"
+        )
+    return rf"(?:{pattern})|(?:(?!{pattern})[\s\S])+"
 
 
 def _unmade_token(token: bytes, i: int) -> str:
@@ -132,7 +161,9 @@ def read_ranks(path: str | os.PathLike[str]) -> dict[bytes, int]:
             spelled, digits = line.split()
             token, rank = base64.b64decode(spelled, validate=True), int(digits)
         except (ValueError, binascii.Error):
-            raise ValueError(f"{path}, line {number}: expected a token in base64 and its rank, got {line!r}") from None
+            raise ValueError(
+                f"{path}, line {number}: expected a token in base64 and its rank, got {line!r:.100}"
+            ) from None
         if token in ranks or rank in seen:
             earlier = f"token {token!r}" if token in ranks else f"rank {rank}"
             raise ValueError(f"{path}, line {number}: {earlier} comes a second time")

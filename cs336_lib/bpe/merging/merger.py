@@ -59,7 +59,9 @@ class Merger:
 
     def __init__(self, words: WordCounts, max_merges: int) -> None:
         lengths = np.diff(words.bounds)
-        nodes = int(lengths[lengths > 1].sum())
+        lengths = lengths[lengths > 1]
+        nodes = int(lengths.sum())
+        max_merges = min(max_merges, nodes - len(lengths))  # each makes a word shorter; memory follows what can be made
         del lengths
         if nodes > _MOST_NODES:
             raise ValueError(

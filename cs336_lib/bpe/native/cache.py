@@ -7,10 +7,12 @@ no-op. `CS336_CACHE_DIR` names another folder.
 import contextlib
 import hashlib
 import os
+import secrets
 import sys
 import tempfile
 from pathlib import Path
 
+VARIABLE = "CS336_CACHE_DIR"
 _DIGEST_BYTES = 32
 
 
@@ -23,19 +25,60 @@ def cache_folder() -> Path:
     >>> cache_folder().name == "cs336_lib" or "CS336_CACHE_DIR" in os.environ
     True
     """
-    chosen = os.environ.get("CS336_CACHE_DIR")
+    chosen = os.environ.get(VARIABLE)
     if chosen:
-        return Path(chosen).expanduser()
+        try:
+            return Path(chosen).expanduser()
+        except RuntimeError:
+            raise ValueError(f"{VARIABLE} is {chosen!r}, and there is no such user; name a folder") from None
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
     elif sys.platform == "darwin":
         base = "~/Library/Caches"
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        xdg = os.environ.get("XDG_CACHE_HOME", "")
+        base = xdg if Path(xdg).is_absolute() else "~/.cache"  # a relative one means nothing, says its standard
     try:
-        return Path(base).expanduser() / "cs336_lib"
+        home = Path(base).expanduser()
     except RuntimeError:  # a user without a home folder
-        return Path(tempfile.gettempdir()) / "cs336_lib"
+        home = Path("/.cache")
+    if home == Path("/.cache"):  # HOME is empty
+        return _own_temporary()
+    return home / "cs336_lib"
+
+
+def _own_temporary() -> Path:
+    """A folder under the system's temporary one that nobody else can write to: code is loaded from it."""
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    folder = Path(tempfile.gettempdir()) / f"cs336_lib-{user}"
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700)
+    if folder.exists() and hasattr(os, "getuid"):
+        status = folder.lstat()
+        if status.st_uid != os.getuid() or status.st_mode & 0o022:
+            raise PermissionError(
+                f"{folder} can be written to by others, and code is loaded from it; set {VARIABLE} to a folder of yours"
+            )
+    return folder
+
+
+def cache_subfolder(name: str) -> Path:
+    """A folder in the cache for files that are needed, made when missing.
+
+    Raises:
+        OSError: it can't be made or written to; the error names the variable that moves the cache.
+    """
+    folder = cache_folder() / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"the cache folder {folder} can't be written to ({error.strerror or error}): set {VARIABLE} to a folder "
+            "that can",
+        ) from None
 
 
 def has_cached(name: str) -> bool:
@@ -63,14 +106,16 @@ def write_cached(name: str, content: bytes) -> bool:
     Returns:
         Whether it could be stored.
     """
-    folder = cache_folder()
-    temporary = folder / f"{name}.{os.getpid()}.tmp"
+    temporary = None
     try:
+        folder = cache_folder()
+        temporary = folder / f"{name}.{secrets.token_hex(6)}.tmp"  # two containers may both be process 1
         folder.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(hashlib.sha256(content).digest() + content)
         temporary.replace(folder / name)
     except OSError:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            if temporary is not None:
+                temporary.unlink()
         return False
     return True

@@ -22,8 +22,8 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -200,6 +200,31 @@ def _compile_modules(modules: tuple[str, ...]) -> bytes:
     Returns:
         One line of JSON, {name: [symbol, [argument type, ...]]}, then the object code.
     """
+    with _jit_enabled(modules):
+        return _compile_enabled(modules)
+
+
+@contextmanager
+def _jit_enabled(modules: tuple[str, ...]) -> Iterator[None]:
+    """Let numba compile although NUMBA_DISABLE_JIT is set: that is for debugging the user's own functions.
+
+    Raises:
+        RuntimeError: kernels were imported before as plain functions, which can't be undone.
+    """
+    import numba
+
+    config: Any = numba.config
+    disabled = config.DISABLE_JIT
+    config.DISABLE_JIT = False
+    try:
+        if disabled and any(module in sys.modules for module in modules if module.endswith(".kernels")):
+            raise RuntimeError("NUMBA_DISABLE_JIT is set, so kernels can't be compiled; unset it and start anew")
+        yield
+    finally:
+        config.DISABLE_JIT = disabled
+
+
+def _compile_enabled(modules: tuple[str, ...]) -> bytes:
     import llvmlite.binding as llvm
 
     kernel_class = importlib.import_module("cs336_lib.bpe.native.types").Kernel

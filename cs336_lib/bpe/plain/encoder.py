@@ -7,12 +7,14 @@ for long pre-tokens, so that a million of the same letter costs n log n.
 
 import heapq
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from itertools import chain, pairwise
 
 import regex
 
 from cs336_lib.bpe.cutting.pattern import ASCII_PAT, PAT
+from cs336_lib.bpe.rules import TextRules
 from cs336_lib.bpe.vocabulary import Vocabulary
 
 # Below this many bytes looking at every pair in each step beats keeping a heap (measured: even at about 40).
@@ -53,6 +55,7 @@ class PlainEncoder:
     Args:
         vocabulary: checked tokens, merges and special tokens.
         pattern: the pre-token pattern.
+        rules: of the tokenizer.
         remember: words to remember at most.
 
     Any number of threads may use one encoder: they share its memory, whose single steps are atomic in CPython.
@@ -62,7 +65,10 @@ class PlainEncoder:
     [256, 32, 116]
     """
 
-    def __init__(self, vocabulary: Vocabulary, pattern: str = PAT, remember: int = 1 << 16) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, pattern: str = PAT, rules: TextRules | None = None, remember: int = 1 << 16
+    ) -> None:
+        self._rules = rules or TextRules()
         self._ranks = vocabulary.ranks()
         self._ids = vocabulary.ids
         self._split = vocabulary.specials.split
@@ -94,6 +100,8 @@ class PlainEncoder:
         else:
             find, text = self._find, escaped_text(text)
         # chain and map keep the loop over words out of the interpreter: it is what makes this path worth having.
+        if self._rules.changes_text:
+            find = self._find_in_changed
         if not self._has_specials:
             return list(chain.from_iterable(map(ids_of, find(text))))
         parts = self._split(text)
@@ -103,11 +111,27 @@ class PlainEncoder:
             ids += chain.from_iterable(map(ids_of, find(parts[i + 1])))
         return ids
 
+    def _find_in_changed(self, text: str) -> list[str]:
+        """The pre-tokens of a stretch between special tokens, changed as the rules say."""
+        if self._rules.nfc:
+            text = unicodedata.normalize("NFC", text)
+        if self._rules.prefix_space and text and not text.startswith(" "):
+            text = " " + text
+        return self._find(text)
+
     def _merge(self, word: bytes) -> tuple[int, ...]:
+        if self._rules.whole_words and word in self._ids:
+            return (self._ids[word],)
         merge = merge_by_scanning if len(word) < LONG_WORD else merge_by_heap
         # Through a list, whose length is known: a tuple made of an iterator is allocated with ten places, and CPython
         # would keep 2,000 freed tuples of each length without ever using them again.
-        return tuple([self._ids[token] for token in merge(word, self._ranks)])
+        try:
+            return tuple([self._ids[token] for token in merge(word, self._ranks)])
+        except KeyError as missing:
+            raise ValueError(
+                f"the vocabulary has no token for the byte 0x{missing.args[0][0]:02x}, which is in the text to encode "
+                f"({word!r}); this library leaves no text out: add the byte to the vocabulary"
+            ) from None
 
 
 def pieces_of(pattern: str) -> Callable[[str], list[str]]:

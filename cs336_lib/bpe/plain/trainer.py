@@ -20,6 +20,7 @@ import regex
 
 from cs336_lib.bpe.cutting.pattern import ASCII_PAT, PAT
 from cs336_lib.bpe.plain.definition import Pair
+from cs336_lib.bpe.specials import any_of
 
 _FIND = regex.compile(PAT).findall
 _FIND_ASCII = re.compile(ASCII_PAT).findall
@@ -35,8 +36,7 @@ def count_words_plainly(text: bytes, special_tokens: Sequence[str]) -> Counter[b
     Counter({b'a': 2})
     """
     symbols = text.decode("utf-8", errors="surrogateescape")
-    longest_first = sorted(special_tokens, key=len, reverse=True)
-    stretches = re.split("|".join(map(re.escape, longest_first)), symbols) if longest_first else [symbols]
+    stretches = re.split(any_of(special_tokens), symbols) if special_tokens else [symbols]
     words: Counter[str] = Counter()
     for stretch in stretches:
         words.update(_FIND_ASCII(stretch) if stretch.isascii() else _FIND(stretch))

@@ -1,4 +1,4 @@
-"""The generator, compiled: the walk of `walk.derive` over flat integer tables, writing bytes into a buffer.
+"""The generator over flat integer tables: a program is packed here, and `kernels` walks it, compiled.
 
 Layout. All literal and form texts lie in one byte array. Step s has a kind and a few integers; edge e has a text and
 the step it leads to; a list has *slots*, one for each unit of weight, so that a uniform slot is a weighted choice:
@@ -16,16 +16,28 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from cs336_lib.data.tales import rng
+from cs336_lib.bpe.native.library import KernelLibrary
+from cs336_lib.data.tales.layout import (
+    BRANCH,
+    CLOSE,
+    END,
+    FILL,
+    FILL_OTHER,
+    MAX_REGISTERS,
+    WRITE,
+)
 from cs336_lib.data.tales.program import Branch, Edge, End, Fill, Program, Write
 
-END, WRITE, BRANCH, FILL, FILL_OTHER, CLOSE = range(6)
-GOLDEN, MIX_1, MIX_2 = np.uint64(rng.GOLDEN), np.uint64(rng.MIX_1), np.uint64(rng.MIX_2)
-U27, U30, U31, U32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)
-LOW = np.uint64(0xFFFFFFFF)
-MAX_REGISTERS = 128
+TALES = KernelLibrary(
+    "tales",
+    (
+        "cs336_lib.data.tales.kernels",
+        "cs336_lib.data.tales.layout",
+        "cs336_lib.data.tales.rng",
+        "cs336_lib.bpe.native.types",
+    ),
+)
 
 
 class Tables(NamedTuple):
@@ -130,48 +142,14 @@ class _Packer:
         return self.slot_start[key]
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _mix(z: np.uint64) -> np.uint64:
-    z = (z ^ (z >> U30)) * MIX_1
-    z = (z ^ (z >> U27)) * MIX_2
-    return z ^ (z >> U31)
-
-
-@njit(cache=True, nogil=True)
-def _below(state: np.uint64, n: np.int64) -> tuple[np.uint64, np.int64]:
-    """The next state and a uniform integer in [0, n): `rng.Stream.below`."""
-    bound = np.uint64(n)
-    while True:
-        state += GOLDEN
-        product = (_mix(state) >> U32) * bound
-        low = product & LOW
-        if low >= bound or low >= (np.uint64(1) << U32) % bound:
-            return state, np.int64(product >> U32)
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _copy(text: np.ndarray, start: int, length: int, out: np.ndarray, at: int) -> int:
-    for i in range(length):
-        out[at + i] = text[start + i]
-    return at + length
-
-
-@njit(cache=True, nogil=True)
 def generate(
-    tables: Tables,
-    seed: np.uint64,
-    split: int,
-    first: int,
-    count: int,
-    tail: np.ndarray,
-    out: np.ndarray,
-    ends: np.ndarray,
+    tables: Tables, seed: int, split: int, first: int, count: int, tail: np.ndarray, out: np.ndarray, ends: np.ndarray
 ) -> int:
     """Write stories first, ..., first + count - 1, each followed by `tail`, into `out`.
 
     Args:
         tables: the packed program.
-        seed: the seed, uint64.
+        seed: the seed, from 0 to 2**64 - 1.
         split: 0 for train, 1 for valid.
         first: index of the first story.
         count: number of stories.
@@ -182,48 +160,17 @@ def generate(
     Returns:
         The number of bytes written.
     """
-    text, steps, edges, forms = tables.text, tables.step, tables.edge, tables.form
-    choices, slots, left_out = tables.choice, tables.slot, tables.left_out
     registers = np.zeros(MAX_REGISTERS, dtype=np.int32)
-    at = 0
-    seed_key = _mix((_mix(seed + GOLDEN) ^ np.uint64(split)) + GOLDEN)
-    for story in range(count):
-        state = _mix((seed_key ^ np.uint64(first + story)) + GOLDEN)
-        parity = split
-        edge = 0
-        while True:
-            at = _copy(text, edges[edge, 0], edges[edge, 1], out, at)
-            number = edges[edge, 2]
-            kind, register, source = steps[number, 0], steps[number, 1], steps[number, 2]
-            row, form, edge = steps[number, 3], steps[number, 4], steps[number, 5]
-            if kind == WRITE:
-                form += registers[register]
-                at = _copy(text, forms[form, 0], forms[form, 1], out, at)
-            elif kind == BRANCH:
-                state, slot = _below(state, choices[row, 1])
-                index = slots[choices[row, 0] + slot, 0]
-                parity ^= index & 1
-                edge += index
-            elif kind in (FILL, FILL_OTHER):
-                if source >= 0:
-                    row += registers[source]
-                if kind == FILL:
-                    state, slot = _below(state, choices[row, 1])
-                else:
-                    state, slot = _below(state, choices[row, 1] - left_out[row, 1])
-                    if slot >= left_out[row, 0]:
-                        slot += left_out[row, 1]
-                slot += choices[row, 0]
-                parity ^= slots[slot, 0] & 1
-                registers[register] = slots[slot, 1]
-                form += slots[slot, 1]
-                at = _copy(text, forms[form, 0], forms[form, 1], out, at)
-            elif kind == CLOSE:
-                # The slots of the closing choice are its indices in order: the needed ones have the parity so far.
-                state, slot = _below(state, choices[row, 1] // 2)
-                edge += 2 * slot + (parity & 1)
-            else:
-                break
-        at = _copy(tail, 0, len(tail), out, at)
-        ends[story] = at
-    return at
+    seeds = np.array([seed], dtype=np.uint64)
+    return TALES.generate(*map(_flat, tables), registers, seeds, split, first, count, tail, len(tail), out, ends)
+
+
+def draw_below(state: int, n: int) -> tuple[int, int]:
+    """The next state and a uniform integer in [0, n): `rng.Stream.below`."""
+    states = np.array([state], dtype=np.uint64)
+    drawn = TALES.draw(states, n)
+    return int(states[0]), drawn
+
+
+def _flat(table: np.ndarray) -> np.ndarray:
+    return table.reshape(-1)

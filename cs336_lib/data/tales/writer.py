@@ -59,7 +59,7 @@ def block(seed: int, split: int, first: int, count: int) -> tuple[np.ndarray, np
     out = np.empty(count * _room(), dtype=np.uint8)
     ends = np.empty(count, dtype=np.int64)
     tail = np.frombuffer(SEPARATOR.encode(), dtype=np.uint8)
-    size = kernel.generate(packed(), np.uint64(seed), split, first, count, tail, out, ends)
+    size = kernel.generate(packed(), seed, split, first, count, tail, out, ends)
     return out[:size], ends
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import IO, BinaryIO
 
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from cs336_lib.atomic import replacing
+from cs336_lib.textfile import foreign_kind
 from cs336_lib.training.checkpoints.state_dicts import load_plain_state_dict, plain_state_dict
 
 
@@ -65,20 +67,34 @@ def load_checkpoint(
 
     Source: handout, problem (checkpointing).
     """
+    if isinstance(src, str | os.PathLike) and Path(src).is_file():
+        with Path(src).open("rb") as file:
+            head = file.read(512)
+        if not head.startswith(b"PK") and (what := foreign_kind(head)):
+            raise ValueError(f"{src} is {what}")
     try:
         content = torch.load(src, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise
-        raise ValueError(f"{_name(src)} is damaged or no checkpoint: {error}") from None
+        raise ValueError(f"{_name(src)} is damaged or no checkpoint: {_first_line(error)}") from None
     except Exception as error:  # torch raises pickle.UnpicklingError for anything that would run code
-        raise ValueError(f"{_name(src)} is no checkpoint that can be read safely: {error}") from None
+        raise ValueError(
+            f"{_name(src)} is no checkpoint that can be read without running code in it ({_first_line(error)}); "
+            "save_checkpoint did not write it"
+        ) from None
     if not isinstance(content, dict) or not {"model", "optimizer", "iteration"} <= content.keys():
         raise ValueError(f"{_name(src)} holds no model, optimizer and iteration; save_checkpoint did not write it")
     load_plain_state_dict(model, content["model"])
     if optimizer is not None:
         optimizer.load_state_dict(content["optimizer"])
     return int(content["iteration"])
+
+
+def _first_line(error: Exception) -> str:
+    """What an error of torch says first; the rest is advice to read files without a check."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[0].split(". In PyTorch")[0][:200] if lines else type(error).__name__
 
 
 def _name(src: object) -> str:

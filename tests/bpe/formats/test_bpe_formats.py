@@ -289,10 +289,7 @@ class TestHuggingFace:
         [
             (["model", "type"], "WordPiece", "model is 'WordPiece'"),
             (["model", "byte_fallback"], True, "byte_fallback=True"),
-            (["model", "ignore_merges"], True, "ignore_merges=True"),
-            (["normalizer"], {"type": "NFC"}, "it normalizes text"),
             (["pre_tokenizer"], {"type": "Whitespace"}, "pre-tokenizer is"),
-            (["pre_tokenizer", "add_prefix_space"], True, "add_prefix_space=true"),
             (["pre_tokenizer", "use_regex"], False, "pre-tokenizer is"),
             (["added_tokens", 0, "lstrip"], True, "lstrip=true"),
             (["added_tokens", 0, "id"], 97, "can't have the id 97"),

@@ -251,3 +251,13 @@ def test_the_folder_is_where_the_platform_keeps_caches(platform, environment, ex
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "platform", platform)
     assert cache_folder.cache_folder().as_posix() == expected
+
+
+def test_kernels_are_compiled_although_numba_is_told_not_to(folder, monkeypatch):
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    script = (
+        "from cs336_lib.bpe.native.library import KernelLibrary; "
+        "library = KernelLibrary('tiny', ('bpe_tiny_kernels',)); print(library.sum_bytes(b'abc', 3)); "
+        "import numba; print(bool(numba.config.DISABLE_JIT))"
+    )
+    assert run(script).split() == ["294", "True"]

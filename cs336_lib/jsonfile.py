@@ -1,0 +1,64 @@
+"""JSON files of others, read so that an error names the file and says what it holds instead."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+_BOM = b"\xef\xbb\xbf"
+_FOREIGN = (
+    (b"version https://git-lfs.github.com/", "is a pointer of Git LFS, and the file itself is not here: git lfs pull"),
+    (b"<!doctype html", "is a page of HTML, not JSON: did a server send it in place of the file?"),
+    (b"<html", "is a page of HTML, not JSON: did a server send it in place of the file?"),
+    (b"\x1f\x8b", "is gzip, not JSON: unpack it first (gunzip)"),
+)
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    r"""Read a text file in UTF-8; a byte-order mark, which editors on Windows put first, is read over.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it is not UTF-8; the error names it.
+    """
+    try:
+        return Path(path).read_bytes().removeprefix(_BOM).decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8: {error}") from None
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    r"""Read a file that holds one JSON object; a byte-order mark is read over.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it holds something else; the error names it, and what that is where it can be told.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "config.json"
+    ...     _ = path.write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    ...     print(read_json(path))
+    ...     _ = path.write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    ...     read_json(path)
+    Traceback (most recent call last):
+    ValueError: .../config.json is a pointer of Git LFS, and the file itself is not here: git lfs pull
+    """
+    raw = Path(path).read_bytes()
+    start = raw[:64].removeprefix(_BOM).lstrip().lower()
+    for mark, what in _FOREIGN:
+        if start.startswith(mark):
+            raise ValueError(f"{path} {what}")
+    if not raw.strip():
+        raise ValueError(f"{path} is empty, and should hold JSON: it was cut off, or never written; get it again")
+    try:
+        content = json.loads(raw.removeprefix(_BOM).decode())
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply to be read") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not JSON in UTF-8: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold one JSON object, and holds {type(content).__name__}")
+    return content

@@ -1,0 +1,204 @@
+"""The command line with wrong input, odd places and odd terminals: one clear line, and no work is lost."""
+
+import io
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from cli_setup import SMALL, cs336
+
+from cs336_lib.cli.outputs import check_folder
+from cs336_lib.training import RunRecord, Trainer
+
+TEXT = "The cat sat on the mat. The dog ran to the cat, and the cat ran home.\n<|endoftext|>\n" * 300
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with a text and a finished run; its name asks to be quoted."""
+    folder = tmp_path_factory.mktemp("my home")
+    (folder / "cats.txt").write_text(TEXT)
+    (folder / "empty.txt").write_text("")
+    (folder / "torn.json").write_text("{")
+    (folder / "packed.txt").write_bytes(b"\x1f\x8b\x08" + bytes(50))
+    (folder / "runs").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        code = cs336("train", "tales-1m", *SMALL, "--data", "cats.txt", "--name", "cats", "--quiet")
+    assert code == 0
+    return folder
+
+
+# (arguments, what the line says); HOME stands for the folder.
+WRONG = [
+    ("train HOME/torn.json", "torn.json is not JSON"),
+    ("train HOME/none.json", "there is no file"),
+    ("train tales-1m --batch-size 0", "batch_size is 0"),
+    ("train tales-1m --batch-size 1000000000000", "this does not fit"),
+    ("train tales-1m --seed 100000000000000000000000", "less than 2**63"),
+    ("train tales-1m --device gpu", "device"),
+    ("train tales-1m --data HOME/empty.txt", "empty"),
+    ("train tales-1m --data HOME/packed.txt", "is gzip"),
+    ("train tales-1m --runs HOME/cats.txt", "is a file"),
+    ("train tales-1m --data HOME/cats.txt --tokenizer HOME", "was not made by Tokenizer.save"),
+    ("resume HOME", "is no run"),
+    ("resume HOME/runs/cats --steps 3", "has done 12 already"),
+    ("resume HOME/runs/cats --data HOME/none.txt", "which is not there"),
+    ("resume HOME/runs/cats --data HOME/empty.txt", "empty"),
+    ("eval HOME/runs/cats --batch-size -3", "--batch-size is -3; it must be 1 or more"),
+    ("eval HOME/runs/cats --windows -1", "--windows is -1; it must be 0 or more"),
+    ("eval HOME/runs/cats --text HOME", "is a folder; name a text file"),
+    ("eval HOME/runs/cats --text HOME/empty.txt", "empty"),
+    ("eval HOME/runs/cats --text HOME/packed.txt", "is gzip"),
+    ("eval HOME/runs/cats --checkpoint foo", "it has: step-"),
+    ("generate HOME/runs/cats --checkpoint 99 --prompt a", "no checkpoint '99'; it has: step-"),
+    ("generate HOME/runs/cats --temperature -1 --prompt a", "temperature is -1"),
+    ("export HOME/runs/cats HOME/cats.txt", "is a file; name a folder"),
+    ("encode HOME/runs/cats/tokenizer HOME/cats.txt HOME/runs", "is a folder; name a file"),
+    ("encode HOME/runs/cats/tokenizer HOME/cats.txt HOME/no/x", "no folder"),
+    ("encode HOME HOME/cats.txt HOME/x", "was not made by Tokenizer.save"),
+    ("train-tokenizer HOME/cats.txt --out HOME/cats.txt", "--out .* is a file; name a folder"),
+    ("train-tokenizer HOME/cats.txt --out /proc/nope/x", "--out .* can't be written to"),
+    ("train-tokenizer HOME/cats.txt --out HOME/t --vocab-size 3", "vocab_size 3 is too small"),
+    ("train-tokenizer HOME/empty.txt --out HOME/t", "is empty"),
+    ("runs HOME/none", "there is no folder"),
+    ("runs HOME/runs --plot HOME/x.txt", "must end with .png"),
+    ("runs HOME/runs --plot HOME/no/x.png", "there is no folder"),
+    ("experiment no-such", "unknown suite"),
+    ("experiment lr-sweep --plot x.gif", "must end with .png"),
+    ("account gpt2-xl --device abacus", "abacus"),
+    ("account gpt2-xl --edition 2024", "2024"),
+    ("data get tales --size-bytes -5", "size_bytes"),
+    ("data peek HOME/none.txt", "no corpus"),
+    ("data peek tales --count 0", "count=0"),
+    ("check HOME", "adapters"),
+    ("check HOME --html HOME/no/x.html", "no folder"),
+]
+
+
+@pytest.mark.parametrize(("command", "says"), WRONG, ids=[command for command, _ in WRONG])
+def test_wrong_options_are_one_clear_line(command, says, home, capsys, monkeypatch):
+    monkeypatch.chdir(home)
+    before = sorted(home.rglob("*"))
+    assert cs336(*(word.replace("HOME", str(home)) for word in command.split())) in (1, 2)
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ") and len(error) < 700 and "Error(" not in error
+    import re
+
+    assert re.search(says if ".*" in says else re.escape(says), error), error
+    assert [path for path in sorted(home.rglob("*")) if "cache" not in str(path)] == before
+
+
+def test_outputs_are_tried_before_a_tokenizer_is_trained(home, monkeypatch):
+    monkeypatch.setattr("cs336_lib.bpe.train_bpe", lambda *rest, **options: pytest.fail("it was trained"))
+    assert cs336("train-tokenizer", home / "cats.txt", "--out", home / "cats.txt") == 2
+
+
+def test_trying_a_folder_leaves_nothing(tmp_path):
+    check_folder(tmp_path / "a" / "b", "--out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_next_commands_can_be_pasted(home, capsys, monkeypatch):
+    monkeypatch.chdir(home)
+    assert cs336("train-tokenizer", home / "cats.txt", "--out", home / "bpe", "--vocab-size", "270") == 0
+    line = capsys.readouterr().out.splitlines()[-1].partition("next: ")[2]
+    words = shlex.split(line.replace("OUT.tokens", "x.tokens"))
+    assert words[0] == "cs336" and cs336(*words[1:]) == 0
+    assert cs336("resume", home / "runs" / "cats", "--quiet") == 0
+    line = capsys.readouterr().out.splitlines()[-1].partition("next: ")[2]
+    assert shlex.split(line)[1:] == ["generate", str(home / "runs" / "cats"), "--prompt", "Once upon a time"]
+
+
+def test_prompts_and_special_tokens_may_begin_with_dashes(home, capsys):
+    options = ("--max-tokens", "2", "--seed", "1", "--device", "cpu")
+    for prompt in ("--bold", "-x", "-- ", "--seed-like"):
+        assert cs336("generate", home / "runs" / "cats", "--prompt", prompt, *options) == 0
+        assert capsys.readouterr().out.startswith(prompt)
+    words = ("train-tokenizer", home / "cats.txt", "--vocab-size", "270", "--out", home / "dashes")
+    assert cs336(*words, "--special-tokens", "--end--") == 0
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437"])
+def test_a_terminal_that_lacks_a_letter_gets_a_mark_for_it(encoding, home, monkeypatch):
+    shown = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", shown)
+    options = ("--prompt", "caf\u00e9 \U0001f600", "--max-tokens", "4", "--device", "cpu")
+    assert cs336("generate", home / "runs" / "cats", *options) == 0
+    assert cs336("generate", "--help") == 0
+    shown.flush()
+    assert b"caf" in shown.buffer.getvalue()
+
+
+def test_a_run_goes_on_from_another_folder_and_where_it_was_moved_to(home, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cs336("resume", home / "runs" / "cats", "--quiet") == 0  # its text is recorded with its whole path
+    (tmp_path / "moved" / "runs").mkdir(parents=True)
+    (home / "runs" / "cats").rename(tmp_path / "moved" / "runs" / "cats")
+    (home / "cats.txt").rename(tmp_path / "moved" / "dogs.txt")
+    run = tmp_path / "moved" / "runs" / "cats"
+    try:
+        assert cs336("resume", run, "--quiet") == 2
+        assert "--data PATH" in capsys.readouterr().err
+        assert cs336("resume", run, "--quiet", "--data", tmp_path / "moved" / "dogs.txt", "--steps", "14") == 0
+        record = RunRecord(run)
+        assert (record.status["step"], record.config.steps) == (14, 14)
+        assert record.config.data == str(tmp_path / "moved" / "dogs.txt")
+        assert len(record.series("train_loss")[0]) > 6
+        (tmp_path / "moved" / "dogs.txt").write_text(TEXT.replace("cat", "cow"))
+        assert cs336("resume", run, "--quiet", "--steps", "15") == 2
+        assert "text is not the one" in capsys.readouterr().err
+    finally:
+        (tmp_path / "moved" / "dogs.txt").write_text(TEXT)
+        (tmp_path / "moved" / "dogs.txt").rename(home / "cats.txt")
+        run.rename(home / "runs" / "cats")
+    assert cs336("resume", home / "runs" / "cats", "--quiet", "--data", home / "cats.txt", "--steps", "14") == 0
+
+
+def test_an_other_validation_text_is_said(home, tmp_path, capsys, monkeypatch):
+    record = RunRecord(home / "runs" / "cats")
+    import json
+
+    about = record.environment
+    (record.folder / "environment.json").write_text(
+        json.dumps({**about, "data": {**about["data"], "valid_sha256": "0" * 16}})
+    )
+    try:
+        assert cs336("eval", record.folder, "--device", "cpu", "--windows", "1") == 0
+        assert "losses don't compare" in capsys.readouterr().err
+        assert cs336("resume", record.folder, "--quiet") == 2
+        assert "the validation text is not the one" in capsys.readouterr().err
+    finally:
+        (record.folder / "environment.json").write_text(json.dumps(about))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no terminals that hang up")
+def test_a_closed_terminal_ends_a_run_with_a_checkpoint(home, monkeypatch, capsys):
+    step = Trainer._train_step
+
+    def closed(self):
+        if self.step == 5:
+            signal.raise_signal(signal.SIGHUP)
+        return step(self)
+
+    monkeypatch.setattr(Trainer, "_train_step", closed)
+    monkeypatch.setattr("cs336_lib.training.stopping._write_to_nobody", lambda: None)
+    before = signal.getsignal(signal.SIGHUP)
+    arguments = ("train", home / "runs/cats/config.json", "--runs", home / "runs", "--name", "hung-up", "--quiet")
+    assert cs336(*arguments, "--steps", "12") == 130
+    assert "go on with" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGHUP) == before
+    assert (home / "runs" / "hung-up" / "checkpoints" / "step-00000006").is_dir()
+
+
+def test_names_that_are_no_utf8_train(tmp_path, capsys):
+    odd = Path(str(tmp_path) + "/caf\udce9.txt")
+    try:
+        odd.write_text(TEXT)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    small = [word if word != "12" else "3" for word in SMALL]
+    assert cs336("train", "tales-1m", *small, "--data", odd, "--runs", tmp_path, "--quiet") == 0
+    assert cs336("resume", tmp_path / "tales-1m", "--quiet") == 0

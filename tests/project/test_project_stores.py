@@ -1,0 +1,251 @@
+"""Whatever is written is whole or not there: every store, killed before each of its changes, and on a disk that fails.
+
+A store is two functions: write a value (1 or 2) to a folder, and read which one is there. A new one is a new row.
+"""
+
+import errno
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cs336_lib import results
+from cs336_lib.atomic import write_whole
+from cs336_lib.bpe import Tokenizer
+from cs336_lib.bpe.counting.counts_file import read_group, write_counts
+from cs336_lib.bpe.counting.word_table import WordCounts
+from cs336_lib.bpe.native.cache import read_cached, write_cached
+from cs336_lib.data import TokenFile, encode_file, tales
+from cs336_lib.data.downloads import known_hash, remember_hash
+from cs336_lib.data.token_format import write_token_file
+from cs336_lib.model import ModelConfig, TransformerLM
+from cs336_lib.model.llama import from_hf_llama, to_hf_llama
+from cs336_lib.optim import AdamW
+from cs336_lib.training import RunRecord, TrainConfig, load_checkpoint, save_checkpoint
+from cs336_lib.training.checkpoints.run import RunCheckpoints
+from cs336_lib.training.checkpoints.snapshot import Snapshot
+
+ROOT = Path(results.__file__).parents[1]
+BYTES = {i: bytes([i]) for i in range(256)}
+KINDS = {value: Tokenizer(BYTES, [], [f"<{value}>"]) for value in (1, 2)}
+TINY = ModelConfig(vocab_size=11, context_length=8, d_model=16, num_layers=1, num_heads=2)
+RUN = TrainConfig(TINY, data="counting", steps=4, warmup_steps=1)
+MODELS = {}
+for value in (1, 2):
+    torch.manual_seed(value)
+    MODELS[value] = TransformerLM(TINY)
+
+
+def which_model(found):
+    same = [value for value, model in MODELS.items() if torch.equal(found.lm_head.weight, model.lm_head.weight)]
+    return same[0] if same else "a third one"
+
+
+def which_tokenizer(found):
+    same = [value for value, tokenizer in KINDS.items() if tokenizer.fingerprint == found.fingerprint]
+    return same[0] if same else "a third one"
+
+
+def encode(folder, value):
+    text = folder.with_name(folder.name + f"-{value}.txt")
+    text.write_text(f"text number {value} " * 20)
+    encode_file(KINDS[1], text, folder / "x", workers=1)
+
+
+def loaded_checkpoint(folder):
+    model = TransformerLM(TINY)
+    load_checkpoint(folder / "x", model)
+    return which_model(model)
+
+
+def status(folder, value):
+    record = RunRecord(folder / "r") if (folder / "r").exists() else RunRecord.create(folder / "r", RUN, {})
+    record.set_status("running", value)
+
+
+def rewound(folder, value):
+    record = RunRecord(folder / "r") if (folder / "r").exists() else RunRecord.create(folder / "r", RUN, {})
+    (record.folder / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2}\n')
+    if value == 2:
+        record.rewind(1)
+
+
+def note(folder, value):
+    (folder / "t").write_text("x")
+    remember_hash(folder / "t", str(value))
+
+
+def saved(folder, value):
+    RunCheckpoints(folder).save(Snapshot(value, {"w": torch.full((2,), float(value))}))
+
+
+def tales_file(folder, value):
+    tales.write(folder / "t", 3_000, value, workers=1)
+
+
+def tales_seed(folder):
+    text = (folder / "t").read_text()
+    return next((seed for seed in (1, 2) if text.startswith(tales.story(seed, 0).text)), "a third one")
+
+
+# name: (write a value to a folder, read it)
+STORES = {
+    "text": (lambda f, v: write_whole(f / "x", str(v)), lambda f: int((f / "x").read_text())),
+    "token file": (
+        lambda f, v: write_token_file(f / "x", [np.full(9, v)], vocab_size=9, tokenizer_sha256="a"),
+        lambda f: int(TokenFile.open(f / "x").ids[0]),
+    ),
+    "encoded text": (encode, lambda f: int(KINDS[1].decode(TokenFile.open(f / "x").ids).split()[2])),
+    "tokenizer": (lambda f, v: KINDS[v].save(f / "t"), lambda f: which_tokenizer(Tokenizer.from_folder(f / "t"))),
+    "tokenizer.json": (
+        lambda f, v: KINDS[v].to_hf_json(f / "t.json"),
+        lambda f: which_tokenizer(Tokenizer.from_hf_json(f / "t.json")),
+    ),
+    "run checkpoint": (saved, lambda f: int(RunCheckpoints(f).load().weights["w"][0])),
+    "best checkpoint": (
+        lambda f, v: RunCheckpoints(f).save_best(Snapshot(v, {"w": torch.full((2,), float(v))})),
+        lambda f: int(RunCheckpoints(f).load("best").weights["w"][0]),
+    ),
+    "one-file checkpoint": (
+        lambda f, v: save_checkpoint(MODELS[v], AdamW(MODELS[v].parameters()), v, f / "x"),
+        loaded_checkpoint,
+    ),
+    "status": (status, lambda f: RunRecord(f / "r").status["step"]),
+    "rewound record": (rewound, lambda f: 3 - len(RunRecord(f / "r").metrics())),
+    "Llama": (
+        lambda f, v: to_hf_llama(MODELS[v], f / "m"),
+        lambda f: which_model(from_hf_llama(f / "m")),
+    ),
+    "counts": (
+        lambda f, v: write_counts(f / "x", [WordCounts.from_mapping({b"a": v})]),
+        lambda f: dict(read_group(f / "x", 0).items())[b"a"],
+    ),
+    "tales": (tales_file, tales_seed),
+}  # fmt: skip
+FOLDERS = {"tokenizer", "Llama"}
+"""Several files, renamed one after the other: a kill in between is found out when they are read, and not before."""
+
+
+@pytest.fixture
+def places(tmp_path):
+    """Fresh folders, each with the first value in it."""
+    made = []
+
+    def place(write):
+        folder = tmp_path / f"place-{len(made)}"
+        folder.mkdir()
+        made.append(folder)
+        write(folder, 1)
+        return folder
+
+    return place
+
+
+def names(folder):
+    return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.name != ".lock")
+
+
+@pytest.mark.filterwarnings("ignore:skipping a checkpoint")
+@pytest.mark.parametrize("store", STORES)
+def test_a_kill_at_any_moment_leaves_the_old_or_the_new(store, disk, places):
+    write, read = STORES[store]
+    count = disk.changes(lambda: write(folder, 2)) if (folder := places(write)) else 0
+    assert count > 0 and read(folder) == 2
+    for number in range(count):
+        folder = places(write)
+        disk.killed_at(number, lambda: write(folder, 2))  # noqa: B023
+        try:
+            assert read(folder) in (1, 2), number
+        except ValueError as error:
+            assert store in FOLDERS, error
+        write(folder, 2)
+        assert read(folder) == 2, number
+        assert not [path for path in names(folder) if path.suffix == ".ids"]
+
+
+@pytest.mark.filterwarnings("ignore:skipping a checkpoint")
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("store", STORES)
+def test_a_disk_that_fails_leaves_the_old_and_says_so(store, code, disk, places):
+    write, read = STORES[store]
+    count = disk.changes(lambda: write(folder, 2)) if (folder := places(write)) else 0
+    for number in range(count):
+        folder = places(write)
+        before = names(folder)
+        error = disk.failing_at(number, code, lambda: write(folder, 2))  # noqa: B023
+        if error is None:  # it could be done without, or another way
+            assert read(folder) == 2
+            continue
+        assert isinstance(error, OSError), error
+        try:
+            assert read(folder) in (1, 2), number
+        except ValueError as found:
+            assert store in FOLDERS, found
+        left = [path for path in names(folder) if path not in before and re.search(r"\.(part|tmp|partial)$", path.name)]
+        assert store in ("encoded text", "run checkpoint", "best checkpoint") or not left, (number, left)
+        write(folder, 2)
+        assert read(folder) == 2
+
+
+def test_the_cache_and_the_notes_lose_nothing_that_is_needed(disk, tmp_path, monkeypatch):
+    monkeypatch.setenv("CS336_CACHE_DIR", str(tmp_path / "cache"))
+    for write, read in (
+        (lambda v: write_cached("x", str(v).encode()), lambda: read_cached("x")),
+        (lambda v: note(tmp_path, v), lambda: known_hash(tmp_path / "t")),
+    ):
+        write(1)
+        for number in range(disk.changes(lambda: write(2))):  # noqa: B023
+            write(1)
+            disk.killed_at(number, lambda: write(2))  # noqa: B023
+            assert str(read()) in ("1", "2", "b'1'", "b'2'", "None")
+            assert disk.failing_at(number, errno.ENOSPC, lambda: write(2)) is None  # noqa: B023
+
+
+WRITERS = {
+    "bpe/counting/counts_file.py": "counts",
+    "bpe/counting/shards.py": "counts",
+    "bpe/formats/folders.py": "tokenizer",
+    "bpe/tokenizer.py": "tokenizer.json",
+    "atomic.py": "text",
+    "data/downloads.py": "the notes; a download, which is verified",
+    "data/encode.py": "encoded text",
+    "data/parts.py": "encoded text",
+    "data/own_text.py": "text",
+    "data/tales/writer.py": "tales",
+    "data/token_format.py": "token file",
+    "data/tokens.py": "the cache",
+    "bpe/native/cache.py": "the cache",
+    "bpe/native/library.py": "the cache",
+    "bpe/cutting/symbol_classes.py": "the cache",
+    "model/llama.py": "Llama",
+    "training/checkpoints/files.py": "run checkpoint",
+    "training/checkpoints/one_file.py": "one-file checkpoint",
+    "training/checkpoints/sharded.py": "run checkpoint",
+    "training/corpus.py": "text",
+    "training/record_files.py": "a line, cut off again when it is half",
+    "training/records.py": "status",
+    "training/mirrors.py": "text",
+    "workshop.py": "encoded text",
+    "locks.py": "a lock, which holds nothing",
+}
+"""Modules that write files, and the store that tries them."""
+
+_WRITES = re.compile(
+    r"replacing\(|write_whole\(|write_text\(|write_bytes\(|\.open\(\"(?:w|a|x|r\+)|save_file\(|write_together\("
+    r"|write_cached\(|torch\.save\("
+)
+PAGES = ("figures/", "experiments/", "check/", "cli/", "editions/")  # pages and reports, written anew at any time
+
+
+def test_every_module_that_writes_is_tried():
+    code = ROOT / "cs336_lib"
+    found = {
+        path.relative_to(code).as_posix()
+        for path in code.rglob("*.py")
+        if any(
+            _WRITES.search(line) and ">>>" not in line and "..." not in line for line in path.read_text().splitlines()
+        )
+    }
+    assert {name for name in found if not name.startswith(PAGES)} - WRITERS.keys() == set()
