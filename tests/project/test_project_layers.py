@@ -76,7 +76,7 @@ INSIDE: dict[str, dict[str, set[str]]] = {
         "mirrors": {"config"},
         "metrics": {"config", "mirrors", "records", "throughput"},
         "stopping": {"config", "records"},
-        "resuming": {"checkpoints", "ranks", "records"},
+        "resuming": {"checkpoints", "config", "ranks", "records"},
         "loading": {"checkpoints", "config", "precision", "records"},
         "setup": {"config", "corpus", "evaluation", "loss", "precision", "ranks", "records"},
         "trainer": {
