@@ -58,7 +58,7 @@ def any_of(tokens: Iterable[str]) -> str:
     It forks where they differ, so that looking for thousands of them costs about what looking for one does.
 
     >>> any_of(["<|end|>", "<|endoftext|>", "<|pad|>"])
-    '<\\|(?:end(?:oftext)?\\|>|pad\\|>)'
+    '<\\|(?:end(?:oftext\\|>|\\|>)|pad\\|>)'
     """
     distinct = sorted(set(tokens))
     return _fork(distinct, 0) if distinct else "(?!)"  # which matches nowhere

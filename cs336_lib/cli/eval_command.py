@@ -74,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
             device=loaded.model.head_weight.device,
             progress=bar.update,
         )
-    part = "the whole set" if result.whole else f"the first {result.windows:,} windows"
+    part = "the whole set" if result.whole else f"the first {result.windows:,} window{'s' * (result.windows > 1)}"
     print(f"step {loaded.step:,} on {result.tokens:,} tokens ({part})")
     print(f"loss       {result.loss:.4f} nats a token")
     print(f"perplexity {result.perplexity:.3f}")

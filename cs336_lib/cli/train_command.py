@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -89,10 +93,29 @@ def parse(arguments: Sequence[str]) -> Train:
         config = TrainConfig.from_file(given[0])
         presets[FILE] = (f"as in {given[0]}", Train(config))
         given[0] = FILE
-    asked: Train = tyro.extras.overridable_config_cli(
-        presets, prog="cs336 train", description=ABOUT, args=given, config=(tyro.conf.AvoidSubcommands,)
-    )
+    with _plain_errors():
+        asked: Train = tyro.extras.overridable_config_cli(
+            presets, prog="cs336 train", description=ABOUT, args=given, config=(tyro.conf.AvoidSubcommands,)
+        )
     return replace(asked, config=_with_default_width(asked.config, given))
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Turn the parser's box around an error of the config into the error itself."""
+    told = io.StringIO()
+    try:
+        with redirect_stderr(told):
+            yield
+    except SystemExit:
+        words = " ".join(re.sub("[\u2500-\u257f]", " ", told.getvalue()).split())
+        found = re.search(r"Error parsing \S*config\S*: (.*?)(?: For full helptext|$)", words)
+        if found is None:
+            raise
+        told = io.StringIO()
+        raise ValueError(found[1]) from None
+    finally:
+        sys.stderr.write(told.getvalue())
 
 
 def _with_default_width(config: TrainConfig, given: list[str]) -> TrainConfig:

@@ -36,6 +36,7 @@ WRONG = [
     ("train HOME/torn.json", "torn.json is not JSON"),
     ("train HOME/none.json", "there is no file"),
     ("train tales-1m --batch-size 0", "batch_size is 0"),
+    ("train tales-1m --model.d-model 33", "error: num_heads is 4, which does not divide d_model = 33"),
     ("train tales-1m --batch-size 1000000000000", "this does not fit"),
     ("train tales-1m --seed 100000000000000000000000", "less than 2**63"),
     ("train tales-1m --device gpu", "device"),

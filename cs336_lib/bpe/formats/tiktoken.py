@@ -92,6 +92,11 @@ def _check_expressible(vocabulary: Vocabulary, ranks: Mapping[bytes, int]) -> No
     last = -1
     for rank, (left, right) in enumerate(vocabulary.merges):
         i = ranks[left + right]
+        if i == last:
+            raise ValueError(
+                f"merges[{rank}] = {(left, right)!r} is a second way to make id {i}, as in files that were converted "
+                "from tiktoken, and tiktoken has one; read the ranks themselves with from_tiktoken_ranks"
+            )
         if i <= last:
             raise ValueError(
                 f"tiktoken merges in the order of ids, but merges[{rank}] = {(left, right)!r} makes id {i} after id "

@@ -78,10 +78,10 @@ def load_checkpoint(
         if isinstance(error, FileNotFoundError):
             raise
         raise ValueError(f"{_name(src)} is damaged or no checkpoint: {_first_line(error)}") from None
-    except Exception as error:  # torch raises pickle.UnpicklingError for anything that would run code
+    except Exception:  # torch raises pickle.UnpicklingError for anything that would run code
         raise ValueError(
-            f"{_name(src)} is no checkpoint that can be read without running code in it ({_first_line(error)}); "
-            "save_checkpoint did not write it"
+            f"{_name(src)} is no checkpoint that can be read safely: it holds something else than tensors and plain "
+            "values, which save_checkpoint did not write"
         ) from None
     if not isinstance(content, dict) or not {"model", "optimizer", "iteration"} <= content.keys():
         raise ValueError(f"{_name(src)} holds no model, optimizer and iteration; save_checkpoint did not write it")

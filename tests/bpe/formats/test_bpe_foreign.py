@@ -6,7 +6,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from bpe_texts import SCRIPTS, small_tokenizer
+from bpe_texts import SCRIPTS, SPECIALS, small_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -371,6 +371,45 @@ def test_a_pattern_means_the_same_in_tokenizers(pattern, text):
 def test_a_pattern_of_tokenizers_means_the_same_here(pattern, text):
     regex = tokenizers.pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated")
     assert pieces_of(from_oniguruma(pattern))(text) == [piece for piece, _ in regex.pre_tokenize_str(text)]
+
+
+class TestLlama3:
+    """Such files are converted from ranks: each way to make a token is a merge, and pre-tokens are looked up."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def both(cls, tmp_path_factory):
+        tokens = {token: i for i, token in small_tokenizer().vocab.items() if token not in map(str.encode, SPECIALS)}
+        ranks = {token: n for n, token in enumerate(sorted(tokens, key=tokens.__getitem__))}
+        merges = []
+        for token in ranks:
+            ways = [(token[:at], token[at:]) for at in range(1, len(token))]
+            known = [(left, right) for left, right in ways if left in ranks and right in ranks]
+            merges += sorted(known, key=lambda way: (ranks[way[0]], ranks[way[1]]))
+        begin = {"SpecialToken": {"id": "<|begin|>", "type_id": 0}}
+        ids = {"<|begin|>": {"id": "<|begin|>", "ids": [len(ranks)], "tokens": ["<|begin|>"]}}
+        content = a_file(
+            {spell(token): n for token, n in ranks.items()},
+            [[spell(left), spell(right)] for left, right in merges],
+            {"ignore_merges": True},
+            pre_tokenizer=split(SPLIT),
+            added_tokens=added(*((text, len(ranks) + n) for n, text in enumerate(["<|begin|>", "<|end|>"]))),
+            post_processor={**TEMPLATE, "single": [begin, TEMPLATE["single"][1]], "special_tokens": ids},
+        )
+        path = written(tmp_path_factory.mktemp("llama"), content)
+        return tokenizers.Tokenizer.from_file(str(path)), Tokenizer.from_hf_json(path, text_only=True), ranks
+
+    @given(st.one_of(JOINED, st.sampled_from(SCRIPTS), st.text(alphabet="the a", max_size=30)))
+    def test_it_gives_the_ids_that_tokenizers_gives(self, both, text):
+        theirs, ours, _ = both
+        assert ours.encode(text + "<|end|>") == theirs.encode(text + "<|end|>", add_special_tokens=False).ids
+        assert theirs.encode(text).ids == [ours.encode("<|begin|>")[0], *ours.encode(text)]
+
+    def test_tiktoken_is_reached_by_the_ranks(self, both):
+        pytest.importorskip("tiktoken")
+        assert len(both[1].merges) > len(both[2]) - 256
+        with pytest.raises(ValueError, match=r"from_tiktoken_ranks|can't express"):
+            both[1].to_tiktoken()
 
 
 class TestTiktoken:
