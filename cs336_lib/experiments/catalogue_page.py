@@ -217,6 +217,8 @@ def _state(row: Coverage) -> str:
     said = [f"{row.recorded} of {row.planned}{made}{lacks}"]
     if row.diverged:
         said.append(f"{row.diverged} of them diverged, which is a result")
+    if row.thrown_out:
+        said.append(f"{row.thrown_out} of them thrown out early")
     if row.unfinished:
         said.append(f"{row.unfinished} begun and not over")
     if row.recorded < row.planned:
