@@ -30,7 +30,7 @@ from cs336_lib.experiments.outcome import Outcome, final_loss, outcome
 from cs336_lib.experiments.runner import run_suite
 from cs336_lib.experiments.suite import PlannedRun, Scale, Suite, Variation
 from cs336_lib.experiments.suites import SUITES
-from cs336_lib.experiments.summary import Row, devices, load_suite, loss_after, report, rows, table
+from cs336_lib.experiments.summary import Row, devices, load_suite, loss_after, report, rows, scale_spread, table
 
 __all__ = [
     "SUITES",
@@ -56,5 +56,6 @@ __all__ = [
     "rows",
     "table",
     "report",
+    "scale_spread",
     "loss_after",
 ]

@@ -28,7 +28,7 @@ from cs336_lib.training.config import TrainConfig
 ONE, TWO, THREE = (0,), (0, 1), (0, 1, 2)
 
 # Pre-norm with AdamW and a cosine is a side of most suites; its runs are made once and copied.
-PLAIN_QUICK = (0.005, 0.01, 0.02, 0.03, 0.05)
+PLAIN_QUICK = {0.01: ONE, 0.02: THREE, 0.03: THREE, 0.05: ONE}
 PLAIN_CPU = {0.0025: ONE, 0.005: TWO, 0.01: TWO, 0.02: TWO}
 
 _MUON = {"optimizer": "muon"}
@@ -121,14 +121,14 @@ def _leaderboard(base: TrainConfig, grids: Mapping[str, Rates]) -> tuple[Variati
 
 
 _QUICK_BOARD: dict[str, Rates] = {
-    "AdamW, cosine": (0.01, 0.02, 0.03, 0.05, 0.07),
-    "+ Muon": (0.01, 0.02, 0.04, 0.08, 0.16),
-    "+ QK-norm": (0.01, 0.02, 0.03, 0.05, 0.07),
-    "+ tied embeddings": (0.005, 0.01, 0.02, 0.03, 0.05),
-    "tied, rows as they are": (0.003, 0.01, 0.02, 0.03, 0.05),
-    "+ WSD": (0.005, 0.01, 0.02, 0.03, 0.05),
-    "Muon, QK-norm, WSD": (0.01, 0.02, 0.04, 0.08, 0.16),
-    "all four": (0.01, 0.02, 0.04, 0.08, 0.16),
+    "AdamW, cosine": {0.01: ONE, 0.02: ONE, 0.03: THREE, 0.05: ONE},
+    "+ Muon": {0.01: ONE, 0.02: THREE, 0.04: ONE, 0.08: ONE},
+    "+ QK-norm": {0.01: ONE, 0.02: ONE, 0.03: THREE, 0.05: ONE},
+    "+ tied embeddings": {0.01: ONE, 0.02: ONE, 0.03: THREE, 0.05: ONE},
+    "tied, rows as they are": {0.003: ONE, 0.01: ONE, 0.03: THREE, 0.05: ONE},
+    "+ WSD": {0.01: ONE, 0.02: ONE, 0.03: THREE, 0.05: ONE},
+    "Muon, QK-norm, WSD": {0.01: ONE, 0.02: THREE, 0.04: ONE, 0.08: ONE},
+    "all four": {0.01: ONE, 0.02: THREE, 0.04: ONE, 0.08: ONE},
 }
 _CPU_BOARD: dict[str, Rates] = {
     "AdamW, cosine": PLAIN_CPU,
@@ -161,8 +161,9 @@ def _entries(base: TrainConfig) -> tuple[Variation, ...]:
 
 
 _QUICK_SWEEP = (
-    *_sweep((1e-4, 1e-3, 3e-3, 1e-2, 2e-2, 3e-2, 5e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0)),
-    *tuned("no norm, no clipping", {"model.norm": "none", "grad_clip": 0.0}, (0.003, 0.01, 0.03, 0.1)),
+    *_sweep({1e-4: ONE, 1e-3: ONE, 3e-3: ONE, 1e-2: THREE, 2e-2: THREE, 3e-2: THREE, 5e-2: THREE, 1e-1: ONE}),
+    *_sweep({0.3: THREE, 1.0: ONE, 3.0: ONE, 10.0: THREE}),
+    *tuned("no norm, no clipping", {"model.norm": "none", "grad_clip": 0.0}, {0.01: ONE, 0.03: ONE, 0.1: THREE}),
 )
 _CPU_SWEEP = (
     *_sweep({5e-5: ONE, 1e-4: ONE, 5e-4: ONE, 2e-3: ONE, 5e-3: TWO, 1e-2: TWO, 2e-2: TWO, 5e-2: ONE, 1e-1: ONE}),
@@ -172,8 +173,14 @@ _CPU_SWEEP = (
         for lr in (1.0, 5.0)
     ),
 )
-_WIDE = (3e-3, 1e-2, 3e-2, 1e-1)
-_QUICK_BATCHES = batch_grid({1: (1e-3, *_WIDE[:3]), 4: _WIDE, 16: _WIDE, 64: (*_WIDE, 3e-1)})
+_QUICK_BATCHES = batch_grid(
+    {
+        1: {3e-3: ONE, 1e-2: THREE, 3e-2: THREE},
+        4: {3e-3: ONE, 1e-2: THREE, 3e-2: THREE, 1e-1: ONE},
+        16: {1e-2: THREE, 3e-2: THREE, 1e-1: ONE},
+        64: {1e-2: ONE, 3e-2: THREE, 1e-1: ONE},
+    }
+)
 _CPU_BATCHES = batch_grid(
     {
         1: {0.0013: ONE, 0.0025: ONE, 0.005: TWO, 0.01: TWO},
@@ -216,7 +223,7 @@ _ALL = [
         {
             "no norm": (
                 {"model.norm": "none"},
-                (0.003, 0.006, 0.01, 0.015, 0.02, 0.03),
+                {0.003: ONE, 0.006: ONE, 0.01: THREE, 0.015: ONE, 0.02: THREE, 0.03: THREE},
                 {0.0005: TWO, 0.0025: ONE, 0.005: TWO, 0.01: TWO, 0.02: ONE},
             )
         },
@@ -231,7 +238,7 @@ _ALL = [
         {
             "post-norm": (
                 {"model.norm": "post"},
-                (0.003, 0.006, 0.01, 0.015, 0.03),
+                {0.003: ONE, 0.006: ONE, 0.01: THREE, 0.015: ONE, 0.03: THREE},
                 {0.0005: TWO, 0.0025: ONE, 0.005: TWO, 0.01: TWO, 0.02: ONE},
             )
         },
@@ -252,7 +259,7 @@ _ALL = [
         "SwiGLU",
         {
             "SiLU": ({"model.ffn": "silu"}, PLAIN_QUICK, {0.005: TWO, 0.01: TWO, 0.02: ONE}),
-            "SiLU, wider": (_wider, PLAIN_QUICK, {0.01: ONE}),
+            "SiLU, wider": (_wider, {0.02: THREE}, {0.01: ONE}),
         },
     ),
     Suite(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cs336_lib.experiments.comparison import conclusions
+from cs336_lib.experiments.comparison import Side, Spread, conclusions, pooled, sides
 from cs336_lib.experiments.outcome import Outcome, final_loss, outcome
 from cs336_lib.experiments.suite import PlannedRun, Suite
 from cs336_lib.training.records import RunRecord
@@ -104,15 +104,35 @@ def table(runs: Runs, *, times: bool = True) -> str:
     return "\n".join(lines)
 
 
-def report(suite: Suite, runs: Runs, *, times: bool = True) -> str:
+def scale_spread(suites: Iterable[Suite], scale: str, folder: str | Path) -> Spread:
+    """Return the spread over seeds of all models of a scale at their best rates, each model once.
+
+    Where a scale is dear, a single suite has too few pairs of seeds to know its spread; models of one size and one
+    length of training scatter alike.
+
+    Args:
+        suites: the comparisons.
+        scale: which of their runs.
+        folder: as for `load_suite`.
+    """
+    found: dict[tuple[float, ...], Side] = {}
+    for suite in suites:
+        runs = load_suite(suite, scale, folder) if suite.compared and scale in suite.scales else []
+        for side in sides(runs, suite.quantity).values():
+            found[tuple(side.at_best.values())] = side  # suites share their plain runs
+    return pooled(found.values())
+
+
+def report(suite: Suite, runs: Runs, *, times: bool = True, spread: Spread | None = None) -> str:
     """Return the table of a suite, and under it what its comparisons show.
 
     Args:
         suite: what was asked.
         runs: as for `table`.
         times: as for `table`.
+        spread: over seeds, where it is known from more than this suite; as for `compare`.
     """
-    return "\n\n".join(part for part in (table(runs, times=times), conclusions(suite, runs)) if part)
+    return "\n\n".join(part for part in (table(runs, times=times), conclusions(suite, runs, spread)) if part)
 
 
 def _loss(row: Row) -> str:
