@@ -145,7 +145,7 @@ CLAIMS: tuple[Claim, ...] = (
         "leaderboard",
         "Muon ends below AdamW at equally many tokens, each at its best rate",
         "seeds at which the difference is within their spread, or the other way round",
-        (*_at("AdamW, cosine", 0.02, 0.03, 0.05), *_at("+ Muon", 0.01, 0.02, 0.04, what="Muon lr")),
+        (*_at("AdamW, cosine", 0.02, 0.03), *_at("+ Muon", 0.02, 0.04, 0.08, what="Muon lr")),
         _below("+ Muon", "AdamW, cosine"),
     ),
 )

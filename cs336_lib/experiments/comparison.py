@@ -132,6 +132,17 @@ def sides(runs: Runs, quantity: str = "valid_loss") -> dict[str, Side]:
     return {name: Side(name, dict(sorted(losses.items()))) for name, losses in found.items()}
 
 
+def best_runs(runs: Runs, quantity: str = "valid_loss") -> list[tuple[PlannedRun, RunRecord]]:
+    """Return the runs of each side at its best rate, in the order of the plan.
+
+    Args:
+        runs: as for `sides`.
+        quantity: as for `sides`.
+    """
+    best = {name: side.best for name, side in sides(runs, quantity).items()}
+    return [pair for pair in runs if best.get(pair[0].side or pair[0].variation) == rate_of(pair[0].config)]
+
+
 @dataclass(frozen=True)
 class Spread:
     """How far another seed moves a last loss.

@@ -121,14 +121,14 @@ def _leaderboard(base: TrainConfig, grids: Mapping[str, Rates]) -> tuple[Variati
 
 
 _QUICK_BOARD: dict[str, Rates] = {
-    "AdamW, cosine": {0.01: ONE, 0.02: ONE, 0.03: THREE, 0.05: ONE},
-    "+ Muon": {0.01: ONE, 0.02: THREE, 0.04: ONE, 0.08: ONE},
-    "+ QK-norm": {0.01: ONE, 0.02: ONE, 0.03: THREE, 0.05: ONE},
-    "+ tied embeddings": {0.01: ONE, 0.02: ONE, 0.03: THREE, 0.05: ONE},
-    "tied, rows as they are": {0.003: ONE, 0.01: ONE, 0.03: THREE, 0.05: ONE},
-    "+ WSD": {0.01: ONE, 0.02: ONE, 0.03: THREE, 0.05: ONE},
-    "Muon, QK-norm, WSD": {0.01: ONE, 0.02: THREE, 0.04: ONE, 0.08: ONE},
-    "all four": {0.01: ONE, 0.02: THREE, 0.04: ONE, 0.08: ONE},
+    "AdamW, cosine": {0.01: ONE, 0.02: THREE, 0.03: THREE, 0.05: ONE},
+    "+ Muon": {0.01: ONE, 0.02: ONE, 0.04: THREE, 0.08: THREE, 0.16: ONE},
+    "+ QK-norm": {0.01: ONE, 0.02: THREE, 0.03: THREE, 0.05: ONE},
+    "+ tied embeddings": {0.01: ONE, 0.02: THREE, 0.03: THREE, 0.05: ONE},
+    "tied, rows as they are": {0.003: ONE, 0.01: THREE, 0.03: THREE, 0.05: ONE},
+    "+ WSD": {0.003: ONE, 0.006: THREE, 0.01: THREE, 0.02: ONE, 0.03: ONE, 0.05: ONE},
+    "Muon, QK-norm, WSD": {0.01: ONE, 0.02: THREE, 0.04: THREE, 0.08: ONE},
+    "all four": {0.01: ONE, 0.02: ONE, 0.04: ONE, 0.08: THREE, 0.16: THREE, 0.3: ONE},
 }
 _CPU_BOARD: dict[str, Rates] = {
     "AdamW, cosine": PLAIN_CPU,
@@ -238,7 +238,7 @@ _ALL = [
         {
             "post-norm": (
                 {"model.norm": "post"},
-                {0.003: ONE, 0.006: ONE, 0.01: THREE, 0.015: ONE, 0.03: THREE},
+                {0.003: ONE, 0.006: THREE, 0.01: THREE, 0.015: ONE, 0.03: THREE},
                 {0.0005: TWO, 0.0025: ONE, 0.005: TWO, 0.01: TWO, 0.02: ONE},
             )
         },

@@ -153,6 +153,14 @@ def last_losses(found: Runs) -> list[tuple[float, float]]:
     return [(rate_of(run.config), final_loss(record)) for run, record in found]
 
 
+def by_side(found: Runs) -> dict[str, list[tuple[float, float]]]:
+    """Return rate and last validation loss of each run, for each side of a suite, as `sweep` takes them."""
+    points: dict[str, list[tuple[float, float]]] = {}
+    for pair in found:
+        points.setdefault(pair[0].side or pair[0].variation, []).extend(last_losses([pair]))
+    return points
+
+
 def sweep(
     points: Mapping[str, Sequence[tuple[float, float]]],
     xlabel: str,
