@@ -112,7 +112,7 @@ def test_where_nothing_is_recorded_the_table_says_so_and_gives_the_command(tmp_p
     for name in SUITES:
         assert f"<code>cs336 experiment {name} --scale full</code>" in status
     assert "<code>cs336 train tinystories-17m</code>" in named
-    assert status.count("no record yet") == sum(len({"cpu", "full"} & set(suite.scales)) for suite in SUITES.values())
+    assert status.count("none on record") == sum(len(suite.scales) for suite in SUITES.values())
     assert status.count("wants a GPU") == len(SUITES)
 
 
