@@ -226,16 +226,17 @@ def measurements(folder: Path | None = None) -> list[Measurement]:
 def strays(folder: Path | None = None) -> list[str]:
     """Return the files that belong to no record and are no README, as paths inside the folder."""
     home = folder or results.folder()
-    records = [home / run.path for run in training_runs(home)] + [home / found.path for found in tokenizers(home)]
+    runs = training_runs(home)
+    records = {home / found.path for found in (*runs, *tokenizers(home))}
     listed = {home / found.path for found in measurements(home)}
-    of_runs = {RunRecord(home / run.path).tokenizer_folder.name for run in training_runs(home)}
+    of_runs = {RunRecord(home / run.path).tokenizer_folder.name for run in runs}
     return [
         path.relative_to(home).as_posix()
         for path in sorted(home.rglob("*"))
         if path.is_file()
         and path not in listed
         and path != home / "README.md"
-        and not any(record in path.parents for record in records)
+        and not any(parent in records for parent in path.parents)
         and not (path.parent.parent == home / SHARED and path.parent.name in of_runs)
     ]
 
@@ -274,12 +275,13 @@ def asked_by(run: TrainingRun) -> Question | None:
 
 def unplanned(folder: Path | None = None) -> list[str]:
     """Return the runs in folders of suites that their plans do not ask for, or ask for with another config."""
-    found = []
+    found, plans = [], {}
     for run in training_runs(folder):
-        question = asked_by(run)
-        asked = [] if question is None else SUITES[question.suite].plan(question.scale, question.data)
-        plans = {planned.config.name: planned.config for planned in asked}
-        if run.group and plans.get(run.path.rpartition("/")[2]) != run.config:
+        if run.group and run.group not in plans:
+            question = asked_by(run)
+            asked = [] if question is None else SUITES[question.suite].plan(question.scale, question.data)
+            plans[run.group] = {planned.config.name: planned.config for planned in asked}
+        if run.group and plans[run.group].get(run.path.rpartition("/")[2]) != run.config:
             found.append(run.path)
     return found
 
@@ -295,11 +297,15 @@ def _run(folder: Path, home: Path) -> TrainingRun:
         step=max(int(status["step"]), int(last.get("step", 0))),
         tokens=int(last.get("tokens", 0)),
         seconds=float(status.get("seconds") or last.get("seconds", 0.0)),
-        tokens_per_second=status.get("tokens_per_second") or record.last("tokens_per_second"),
-        valid_loss=record.last("valid_loss"),
-        bits_per_byte=record.last("valid_bits_per_byte"),
+        tokens_per_second=status.get("tokens_per_second") or _last(lines, "tokens_per_second"),
+        valid_loss=_last(lines, "valid_loss"),
+        bits_per_byte=_last(lines, "valid_bits_per_byte"),
         provenance=Provenance.of(record.environment),
     )
+
+
+def _last(lines: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    return next((line[name] for line in reversed(lines) if name in line), None)
 
 
 def _tokenizer(path: Path, home: Path) -> TrainedTokenizer:

@@ -61,20 +61,20 @@ def outcome(record: RunRecord) -> Outcome:
     b diverged
     c finished
     """
-    status = record.status["status"]
-    if status not in ("finished", "diverged"):
+    says = record.status
+    if says["status"] not in ("finished", "diverged"):
         return Outcome.UNFINISHED
-    guessing = math.log(record.config.model.vocab_size)
-    warmup, steps = record.config.warmup_steps, record.config.steps
+    config = record.config
+    guessing, warmup, steps = math.log(config.model.vocab_size), config.warmup_steps, config.steps
     names = ("train_loss", "valid_loss")
     losses = [(int(line["step"]), float(line[name])) for line in record.metrics() for name in names if name in line]
     if any(not math.isfinite(loss) for _, loss in losses):
         return Outcome.DIVERGED
     if any(loss > GROWN * guessing for step, loss in losses if step > warmup):
         return Outcome.DIVERGED
-    if status == "diverged":
+    if says["status"] == "diverged":
         # A weight that is no number stops a run as well, and only the status says so.
-        by_limit = record.status.get("thrown_out", bool(losses) and losses[-1][1] > record.config.loss_limit)
+        by_limit = says.get("thrown_out", bool(losses) and losses[-1][1] > config.loss_limit)
         return Outcome.THROWN_OUT if by_limit else Outcome.DIVERGED
     late = [loss for step, loss in losses if step > (1 - FOR_GOOD) * steps]
     return Outcome.DIVERGED if late and min(late) > guessing else Outcome.FINISHED
