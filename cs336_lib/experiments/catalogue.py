@@ -227,7 +227,7 @@ def strays(folder: Path | None = None) -> list[str]:
     """Return the files that belong to no record and are no README, as paths inside the folder."""
     home = folder or results.folder()
     runs = training_runs(home)
-    records = {home / found.path for found in (*runs, *tokenizers(home))}
+    records = {home / run.path for run in runs} | {home / found.path for found in tokenizers(home)}
     listed = {home / found.path for found in measurements(home)}
     of_runs = {RunRecord(home / run.path).tokenizer_folder.name for run in runs}
     return [

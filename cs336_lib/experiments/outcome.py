@@ -4,11 +4,12 @@ A run has **diverged** if its loss
 
 - is no number at a step, or
 - has grown past any bound: above 100 ln V, which a model with a last norm never reaches, or
-- stays above ln V, the loss of guessing, through the last quarter of its steps: it does not come back.
+- stays above 2 ln V, twice the loss of guessing, through the last quarter of its steps: it does not come back.
 
-A run that its limit (`TrainConfig.diverged_above`) stopped before one of these was to be seen was **thrown out**: what
-would have become of it is not on record. A warm-up is not judged. The unigram loss of a text lies below ln V, that of
-the built-in tales at five sixths of it; a run that ends between the two has learnt less than how frequent tokens are.
+A run that is only too slow to fall below ln V has not diverged. One that its limit (`TrainConfig.diverged_above`) stopped
+before one of these was to be seen was **thrown out**: what would have become of it is not on record. A warm-up is not
+judged. The unigram loss of a text lies below ln V, that of the built-in tales at five sixths of it; a run that ends
+between the two has learned less than how frequent tokens are.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ from cs336_lib.training.records import RunRecord
 GROWN = 100
 """Loss over ln V above which a run has grown past any bound."""
 
+HIGH = 2
+"""Loss over ln V above which a run has not come back if it stays there to its end."""
+
 FOR_GOOD = 0.25
-"""Share of the steps, at the end of a run, through which the loss stays above ln V for good."""
+"""Share of the steps that counts as the end of a run."""
 
 
 class Outcome(StrEnum):
@@ -77,7 +81,7 @@ def outcome(record: RunRecord) -> Outcome:
         by_limit = says.get("thrown_out", bool(losses) and losses[-1][1] > config.loss_limit)
         return Outcome.THROWN_OUT if by_limit else Outcome.DIVERGED
     late = [loss for step, loss in losses if step > (1 - FOR_GOOD) * steps]
-    return Outcome.DIVERGED if late and min(late) > guessing else Outcome.FINISHED
+    return Outcome.DIVERGED if late and min(late) > HIGH * guessing else Outcome.FINISHED
 
 
 def final_loss(record: RunRecord, quantity: str = "valid_loss") -> float:

@@ -125,7 +125,7 @@ _QUICK_BOARD: dict[str, Rates] = {
     "+ Muon": {0.01: ONE, 0.02: ONE, 0.04: THREE, 0.08: THREE, 0.16: ONE},
     "+ QK-norm": {0.01: ONE, 0.02: THREE, 0.03: THREE, 0.05: ONE},
     "+ tied embeddings": {0.01: ONE, 0.02: THREE, 0.03: THREE, 0.05: ONE},
-    "tied, rows as they are": {0.003: ONE, 0.01: THREE, 0.03: THREE, 0.05: ONE},
+    "tied, rows as they are": {0.003: ONE, 0.01: THREE, 0.03: THREE, 0.05: THREE, 0.1: ONE},
     "+ WSD": {0.003: ONE, 0.006: THREE, 0.01: THREE, 0.02: ONE, 0.03: ONE, 0.05: ONE},
     "Muon, QK-norm, WSD": {0.01: ONE, 0.02: THREE, 0.04: THREE, 0.08: ONE},
     "all four": {0.01: ONE, 0.02: ONE, 0.04: ONE, 0.08: THREE, 0.16: THREE, 0.3: ONE},

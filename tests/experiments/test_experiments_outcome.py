@@ -12,7 +12,6 @@ from cs336_lib.training import RunRecord, TrainConfig
 
 MODEL = ModelConfig(vocab_size=300, context_length=16, d_model=16, num_layers=1, num_heads=2, d_ff=32)
 CONFIG = TrainConfig(MODEL, data_bytes=1, steps=100, warmup_steps=10)
-GUESSING = math.log(300)
 
 
 def record_of(folder, losses, status="finished", **facts):
@@ -32,8 +31,9 @@ def record_of(folder, losses, status="finished", **facts):
         ({50: 5.0, 100: 4.0}, "finished", {}, "finished"),
         ({5: 1e5, 50: 5.0, 100: 4.0}, "finished", {}, "finished"),  # a warm-up is not judged
         ({15: 30.0, 80: 6.0, 90: 5.0}, "finished", {}, "finished"),  # it came back
-        ({15: 30.0, 80: 5.0, 90: 6.0, 100: 6.0}, "finished", {}, "finished"),  # below guessing within the last quarter
-        ({15: 30.0, 70: 5.0, 80: 6.0, 100: 6.0}, "finished", {}, "diverged"),  # above guessing to the end
+        ({15: 6.5, 80: 6.4, 100: 6.3}, "finished", {}, "finished"),  # above guessing still, for it is slow
+        ({15: 30.0, 80: 11.0, 90: 12.0, 100: 12.0}, "finished", {}, "finished"),  # below twice guessing near its end
+        ({15: 30.0, 70: 5.0, 80: 12.0, 100: 12.0}, "finished", {}, "diverged"),  # far above guessing to the end
         ({20: 1e3, 80: 5.0, 100: 4.0}, "finished", {}, "diverged"),  # grown past any bound
         ({20: 18.0}, "diverged", {"thrown_out": True}, "thrown out"),
         ({20: math.nan}, "diverged", {"thrown_out": False}, "diverged"),
