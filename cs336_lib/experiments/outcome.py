@@ -6,10 +6,10 @@ A run has **diverged** if its loss
 - has grown past any bound: above 100 ln V, which a model with a last norm never reaches, or
 - stays above 2 ln V, twice the loss of guessing, through the last quarter of its steps: it does not come back.
 
-A run that is only too slow to fall below ln V has not diverged. One that its limit (`TrainConfig.diverged_above`) stopped
-before one of these was to be seen was **thrown out**: what would have become of it is not on record. A warm-up is not
-judged. The unigram loss of a text lies below ln V, that of the built-in tales at five sixths of it; a run that ends
-between the two has learned less than how frequent tokens are.
+A run that is only too slow to fall below ln V has not diverged. One that its limit (`TrainConfig.diverged_above`)
+stopped before one of these was to be seen was **thrown out**: what would have become of it is not on record. A warm-up
+is not judged. The unigram loss of a text lies below ln V, that of the built-in tales at five sixths of it; a run that
+ends between the two has learned less than how frequent tokens are.
 """
 
 from __future__ import annotations
