@@ -2,7 +2,7 @@
 
 Each names its question, its sides with a grid of rates of its own for each, and which side is compared with which;
 `comparison` says what the runs show. A grid is extended until the best rate has a worse one on either side. Where a
-scale is dear, the best rate and what a sentence rests on get two seeds, other rates one. One suite is for a GPU only:
+scale is expensive, the best rate and what a sentence rests on get two seeds, other rates one. One suite is for a GPU:
 `leaderboard-124m`, of the size that entries of the leaderboard have.
 """
 

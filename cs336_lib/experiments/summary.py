@@ -107,7 +107,7 @@ def table(runs: Runs, *, times: bool = True) -> str:
 def scale_spread(suites: Iterable[Suite], scale: str, folder: str | Path) -> Spread:
     """Return the spread over seeds of all models of a scale at their best rates, each model once.
 
-    Where a scale is dear, a single suite has too few pairs of seeds to know its spread; models of one size and one
+    Where a scale is expensive, a single suite has too few pairs of seeds to know its spread; models of one size and one
     length of training scatter alike.
 
     Args:
