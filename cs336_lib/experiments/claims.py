@@ -72,7 +72,7 @@ def _slower_without_norms(found: Sides) -> bool:
     return found["no norm"].best < found["pre-norm"].best
 
 
-_PRE, _BARE = _at("pre-norm", 0.01, 0.02, 0.03), _at("no norm", 0.006, 0.01, 0.015, 0.03)
+_PRE, _BARE = _at("pre-norm", 0.01, 0.02, 0.03), _at("no norm", 0.006, 0.01, 0.015)
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
@@ -102,10 +102,10 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "9.1",
         "layer-norm",
-        "Without norms every run at a rate of 0.03 diverges",
-        "a seed whose run without norms finishes there",
-        _at("no norm", 0.03),
-        _fails("no norm", 0.03),
+        "At 0.02, the best rate of the model with norms, every run without norms diverges",
+        "a seed whose run without norms finishes there, or another best rate with norms",
+        (*_PRE, *_at("no norm", 0.02)),
+        lambda found: found["pre-norm"].best == 0.02 and _fails("no norm", 0.02)(found),
     ),
     Claim(
         "9.1",

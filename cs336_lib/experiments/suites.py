@@ -259,7 +259,7 @@ _ALL = [
         "SwiGLU",
         {
             "SiLU": ({"model.ffn": "silu"}, PLAIN_QUICK, {0.005: TWO, 0.01: TWO, 0.02: ONE}),
-            "SiLU, wider": (_wider, {0.02: ONE, 0.03: THREE, 0.05: ONE}, {0.01: ONE}),
+            "SiLU, wider": (_wider, {0.01: ONE, 0.02: THREE, 0.03: THREE, 0.05: ONE}, {0.01: ONE}),
         },
     ),
     Suite(
