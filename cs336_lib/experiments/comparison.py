@@ -4,7 +4,7 @@ A **side** is one of the models that a suite compares, at every rate that it was
 rate has a worse one on either side, so that no rate beyond the grid is likely to be better. Two sides are compared at
 their own best rates. How large a difference the runs can show follows from how far another seed moves a loss:
 
-    spread s     standard deviation over seeds, pooled over the sides' best rates, n - 1 degrees of freedom each
+    spread s     standard deviation over seeds, pooled over both best rates, n - 1 degrees of freedom each
     smallest     t s sqrt(1/n + 1/m), t the two-sided 95 % point of Student's t at those degrees of freedom
 
 A difference below it is "no difference that this evidence shows", whatever its sign. The best of several rates is a
@@ -217,12 +217,13 @@ def compare(found: dict[str, Side], other: str, base: str, spread: Spread | None
         found: the sides, from `sides`.
         other: name of one of them.
         base: name of the one that it is compared with.
-        spread: over seeds; by default pooled over all sides found.
+        spread: over seeds; by default pooled over the two sides alone, for models need not scatter alike.
 
     Raises:
         KeyError: there is no such side.
     """
-    return Difference(found[other], found[base], pooled(found.values()) if spread is None else spread)
+    both = found[other], found[base]
+    return Difference(*both, pooled(both) if spread is None else spread)
 
 
 def differences(suite: Suite, runs: Runs, spread: Spread | None = None) -> list[Difference]:

@@ -3,7 +3,7 @@
 A run has **diverged** if its loss
 
 - is no number at a step, or
-- has grown past any bound: above 100 ln V, which a model with a last norm never reaches, or
+- has grown past any bound: above 100 ln V, which no run with norms on record comes near, or
 - stays above 2 ln V, twice the loss of guessing, through the last quarter of its steps: it does not come back.
 
 A run that is only too slow to fall below ln V has not diverged. One that its limit (`TrainConfig.diverged_above`)
