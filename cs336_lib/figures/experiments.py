@@ -39,6 +39,7 @@ def of_suite(
     *,
     floor: tuple[str, float] | None = None,
     top: float | None = None,
+    times: bool = True,
     title: str = "",
 ) -> Figure:
     """Draw the training losses of a suite's runs with `runs`; the title says what they were made on.
@@ -47,6 +48,7 @@ def of_suite(
         found: what `run_suite` or `load_suite` returned.
         floor: as for `runs`.
         top: as for `runs`.
+        times: as for `runs`.
         title: comes before the device.
     """
     failed = {f"{run.variation}#{run.seed}": end for run, record in found if (end := outcome(record)) in FAILED}
@@ -56,6 +58,7 @@ def of_suite(
         floor=floor,
         top=top,
         failed=failed,
+        times=times,
         title=f"{title}{', ' if title else ''}on {devices(found)}",
     )
 
@@ -67,9 +70,10 @@ def runs(
     floor: tuple[str, float] | None = None,
     top: float | None = None,
     failed: Mapping[str, Outcome] = MappingProxyType({}),
+    times: bool = True,
     title: str | None = None,
 ) -> Figure:
-    """Draw runs twice: against steps, and against the time they took.
+    """Draw runs against steps, and beside that against the time they took.
 
     Args:
         curves: run -> (steps, seconds, values). Runs of the same name before a "#" share colour and legend entry.
@@ -78,36 +82,40 @@ def runs(
         top: upper end of the axis, so that a run that diverges does not flatten the others.
         failed: runs that diverged or were thrown out -> which of the two. A mark stands where they end, at the upper
             edge if that is above it.
+        times: draw the panel against time; runs made side by side with other work have times that compare nothing.
         title: of the figure.
     """
     names = list(dict.fromkeys(name.partition("#")[0] for name in curves))
     palette = dict(zip(names, [*COLORS.values(), *COLORS.values()], strict=False))
     with style():
         entries = len(names) + (floor is not None) + len(set(failed.values()))
-        figure, (by_step, by_time) = new_figure(7.2, 3.2 + 0.22 * math.ceil(entries / 3), columns=2)
+        figure, panels = new_figure(7.2, 3.2 + 0.22 * math.ceil(entries / 3), columns=1 + times)
+        by_step = panels[0]
         for name, (steps, seconds, values) in curves.items():
             group = name.partition("#")[0]
             label = group if group in names else None
             if label:
                 names.remove(group)
             dashed = "--" if list(palette).index(group) >= len(COLORS) else "-"
-            by_step.plot(steps, values, dashed, lw=1.4, color=palette[group], label=label)
-            by_time.plot(seconds, values, dashed, lw=1.4, color=palette[group])
+            for axes, places in zip(panels, (steps, seconds), strict=False):
+                named = label if axes is by_step else None
+                axes.plot(places, values, dashed, lw=1.4, color=palette[group], label=named)
             if name in failed and len(values):
                 mark = MARKS[failed[name]]
                 height = values[-1] if top is None else min(values[-1], top)
-                for axes, place in ((by_step, steps[-1]), (by_time, seconds[-1])):
+                for axes, place in zip(panels, (steps[-1], seconds[-1]), strict=False):
                     axes.plot([place], [height], mark, ms=8, mew=2, color=palette[group], clip_on=False)
         for end in sorted(set(failed.values())):
             by_step.plot([], [], MARKS[end], ms=8, mew=2, color=INK, label=str(end))
-        for axes, what in ((by_step, "step"), (by_time, "seconds")):
+        for axes, what in zip(panels, ("step", "seconds"), strict=False):
             axes.set_xlabel(what)
             if floor is not None:
                 axes.axhline(floor[1], color=INK, ls=":", lw=1.2, label=floor[0] if axes is by_step else None)
             if top is not None:
                 axes.set_ylim(_below(top, [value for _, _, values in curves.values() for value in values]), top)
         by_step.set_ylabel(ylabel)
-        by_time.tick_params(labelleft=False)
+        for axes in panels[1:]:
+            axes.tick_params(labelleft=False)
         if title is not None:
             by_step.set_title(title, fontsize=10.5)
         figure.legend(loc="outside upper center", ncols=3)

@@ -85,6 +85,11 @@ def test_a_suite_is_drawn_with_its_device_and_a_mark_where_a_run_diverged_or_was
         assert (list(cross.get_xdata()), list(cross.get_ydata())) == ([end], [10.0])
 
 
+def test_without_times_a_suite_is_drawn_against_steps_alone(tmp_path):
+    (axes,) = experiments.of_suite([made(tmp_path, "a", [5.0, 4.0])], times=False).axes
+    assert axes.get_xlabel() == "step" and list(axes.lines[0].get_ydata()) == [5.0, 4.0]
+
+
 def test_a_suite_made_on_two_devices_says_so(tmp_path):
     found = [made(tmp_path, "a", [5.0]), made(tmp_path, "b", [5.0], device="GPU")]
     assert experiments.of_suite(found).axes[0].get_title(loc="left") == "on CPU and GPU"
