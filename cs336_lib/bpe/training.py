@@ -1,5 +1,7 @@
 """`train_bpe`: a text file in, a vocabulary and merges out.
 
+::
+
     bad input?  ->  count pre-tokens (counting/)  ->  merge (merging/)  ->  vocabulary
 
 A text of under 100 kB takes the same road in plain Python (`plain.trainer`) unless the compiled kernels are at hand

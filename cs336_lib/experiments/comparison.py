@@ -2,7 +2,7 @@
 
 A **side** is one of the models that a suite compares, at every rate that it was run at. It is **tuned** if its best
 rate has a worse one on either side, so that no rate beyond the grid is likely to be better. Two sides are compared at
-their own best rates. How large a difference the runs can show follows from how far another seed moves a loss:
+their own best rates. How large a difference the runs can show follows from how far another seed moves a loss::
 
     spread s     standard deviation over seeds, pooled over both best rates, n - 1 degrees of freedom each
     smallest     t s sqrt(1/n + 1/m), t the two-sided 95 % point of Student's t at those degrees of freedom

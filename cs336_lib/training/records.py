@@ -1,5 +1,7 @@
 """Run records: what a run was, what it ran on, and how it went, as files that can be read while it runs (chapter 6).
 
+::
+
     config.json         the `TrainConfig`
     environment.json    device, versions, commit, data, and what was chosen automatically and why
     metrics.jsonl       a line every `log_every` steps, and one for each evaluation

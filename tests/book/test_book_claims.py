@@ -72,7 +72,7 @@ def rows():
             found.append(Row(chapter, line.removeprefix("- ").strip(), [], []))
         elif line.startswith("  - refuted by: "):
             found[-1].refuted_by.append(line.removeprefix("  - refuted by: ").strip())
-        elif line.startswith("  - "):
+        elif line.startswith("  - ") and not line.startswith("  - in ["):
             found[-1].holders.append(line.removeprefix("  - ").strip().strip("`"))
     return found
 
