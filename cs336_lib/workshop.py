@@ -1,5 +1,7 @@
 """One job in many parts, by threads, processes or a cluster: a folder for what is finished, and who does what next.
 
+::
+
     corpus.tokens.parts/plan.json     what the parts belong to
     corpus.tokens.parts/00000.ids     a finished part: that it has its name is the mark that it is done
     corpus.tokens.parts/lock          held by the process that hands out the work

@@ -1,7 +1,7 @@
 """Time and cost on a cluster, on paper: from a rate measured on one worker to many (chapter 11).
 
 A model of two terms. A step computes for what was measured on one worker, and communicates for bytes over bandwidth;
-a part of the computing can hide communication:
+a part of the computing can hide communication::
 
     step = compute + max(0, communication - overlap * compute)
 

@@ -1,5 +1,7 @@
 """`train_bpe`: a text file in, a vocabulary and merges out.
 
+::
+
     bad input?  ->  count pre-tokens (counting/)  ->  merge (merging/)  ->  vocabulary
 
 Both stages have a road in plain Python, too (`plain.trainer`), with the same result. Which is taken:

@@ -4,6 +4,8 @@ What this module adds to Python's own codec is the *reason*. `bytes.decode` says
 says whether more bytes could still mend it and, if not, which rule of the encoding is broken. Chapter 1 explains the
 rules and draws them. The standard is RFC 3629; the table of well-formed sequences is table 3-7 of the Unicode Standard.
 
+::
+
     code point          bits  bytes
     U+0000   - U+007F      7  0xxxxxxx
     U+0080   - U+07FF     11  110xxxxx 10xxxxxx

@@ -1,5 +1,7 @@
 """Batches of windows from one long row of ids: drawn at random, or each once an epoch (chapter 3).
 
+::
+
     ids      t0 t1 t2 t3 t4 t5 t6 ...          a window at place p is the S + 1 ids from p on:
     x[b]     tp  tp+1 ... tp+S-1               what the model sees
     y[b]     tp+1 tp+2 ... tp+S                what it is to say, one place further

@@ -1,5 +1,7 @@
 """Texts to train on, behind one function: `corpora.get(name | path)` (chapter 3).
 
+::
+
     tales          made here, at any size, without a network; its exact entropy is known
     tinystories    TinyStoriesV2-GPT4: 2.2 GB of small stories by GPT-4 (Eldan and Li, 2023)
     owt            the assignment's sample of OpenWebText: 11.9 GB of web pages

@@ -1,5 +1,7 @@
 """How ids lie on disk, and how they get there.
 
+::
+
     bytes 0-7       b"CS336TOK"
     bytes 8-11      version of this format, little-endian
     bytes 12-4095   a JSON object, padded with spaces: what `Header` holds

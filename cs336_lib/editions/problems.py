@@ -218,7 +218,7 @@ PROBLEMS: tuple[Problem, ...] = (
         (42, 42),
         "",
         "9.1",
-        "without norms: the loss, and the activations that grow",
+        "without norms: each model tuned, and the stream that grows",
         hours=(1, 0.5),
     ),
     _problem(

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cs336_lib import results
+from cs336_lib.experiments.outcome import outcome
 from cs336_lib.experiments.suites import SUITES
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.records import CONFIG, RunRecord
@@ -32,7 +33,7 @@ MEASURED = ("benchmarks", "tokenizers")
 """Folders whose other JSON files are measurements."""
 
 VERSION = re.compile(r"\d+\.\d")
-DONE = ("finished", "diverged")
+DONE = ("finished", "diverged", "thrown out")
 SAME_RUN = ("model", "data", "batch_size", "accumulation", "steps", "optimizer", "lr", "min_lr", "schedule")
 
 
@@ -84,7 +85,7 @@ class TrainingRun:
     Attributes:
         path: its folder inside `results/`.
         config: what was run.
-        status: "finished", "diverged", "interrupted" or "running".
+        status: "finished", "diverged", "thrown out" (by its limit), "interrupted" or "running".
         step: the last one of which there is a line.
         tokens: seen by then.
         seconds: of training, evaluations not counted.
@@ -161,7 +162,8 @@ class Coverage:
         scale: "quick", "cpu" or "full"; empty for a preset.
         planned: number of runs.
         finished: those that reached their last step.
-        diverged: those that stopped because the loss grew without bounds, which is a result.
+        diverged: those whose loss grew past any bound, was no number, or stayed above guessing; a result.
+        thrown_out: those that their limit stopped before it was to be seen whether they diverge; a result as well.
         unfinished: those that were begun and are not over.
         devices: what they ran on.
         missing: names of the planned runs that have no record.
@@ -172,6 +174,7 @@ class Coverage:
     planned: int
     finished: int
     diverged: int
+    thrown_out: int
     unfinished: int
     devices: tuple[str, ...]
     missing: tuple[str, ...]
@@ -179,7 +182,7 @@ class Coverage:
     @property
     def recorded(self) -> int:
         """Number of planned runs that are over and on record."""
-        return self.finished + self.diverged
+        return self.finished + self.diverged + self.thrown_out
 
     @property
     def command(self) -> str:
@@ -223,16 +226,17 @@ def measurements(folder: Path | None = None) -> list[Measurement]:
 def strays(folder: Path | None = None) -> list[str]:
     """Return the files that belong to no record and are no README, as paths inside the folder."""
     home = folder or results.folder()
-    records = [home / run.path for run in training_runs(home)] + [home / found.path for found in tokenizers(home)]
+    runs = training_runs(home)
+    records = {home / run.path for run in runs} | {home / found.path for found in tokenizers(home)}
     listed = {home / found.path for found in measurements(home)}
-    of_runs = {RunRecord(home / run.path).tokenizer_folder.name for run in training_runs(home)}
+    of_runs = {RunRecord(home / run.path).tokenizer_folder.name for run in runs}
     return [
         path.relative_to(home).as_posix()
         for path in sorted(home.rglob("*"))
         if path.is_file()
         and path not in listed
         and path != home / "README.md"
-        and not any(record in path.parents for record in records)
+        and not any(parent in records for parent in path.parents)
         and not (path.parent.parent == home / SHARED and path.parent.name in of_runs)
     ]
 
@@ -271,12 +275,13 @@ def asked_by(run: TrainingRun) -> Question | None:
 
 def unplanned(folder: Path | None = None) -> list[str]:
     """Return the runs in folders of suites that their plans do not ask for, or ask for with another config."""
-    found = []
+    found, plans = [], {}
     for run in training_runs(folder):
-        question = asked_by(run)
-        asked = [] if question is None else SUITES[question.suite].plan(question.scale, question.data)
-        plans = {planned.config.name: planned.config for planned in asked}
-        if run.group and plans.get(run.path.rpartition("/")[2]) != run.config:
+        if run.group and run.group not in plans:
+            question = asked_by(run)
+            asked = [] if question is None else SUITES[question.suite].plan(question.scale, question.data)
+            plans[run.group] = {planned.config.name: planned.config for planned in asked}
+        if run.group and plans[run.group].get(run.path.rpartition("/")[2]) != run.config:
             found.append(run.path)
     return found
 
@@ -288,15 +293,19 @@ def _run(folder: Path, home: Path) -> TrainingRun:
     return TrainingRun(
         path=folder.relative_to(home).as_posix(),
         config=config,
-        status=status["status"],
+        status=str(end) if (end := outcome(record)).is_over else status["status"],
         step=max(int(status["step"]), int(last.get("step", 0))),
         tokens=int(last.get("tokens", 0)),
         seconds=float(status.get("seconds") or last.get("seconds", 0.0)),
-        tokens_per_second=status.get("tokens_per_second") or record.last("tokens_per_second"),
-        valid_loss=record.last("valid_loss"),
-        bits_per_byte=record.last("valid_bits_per_byte"),
+        tokens_per_second=status.get("tokens_per_second") or _last(lines, "tokens_per_second"),
+        valid_loss=_last(lines, "valid_loss"),
+        bits_per_byte=_last(lines, "valid_bits_per_byte"),
         provenance=Provenance.of(record.environment),
     )
+
+
+def _last(lines: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    return next((line[name] for line in reversed(lines) if name in line), None)
 
 
 def _tokenizer(path: Path, home: Path) -> TrainedTokenizer:
@@ -335,4 +344,5 @@ def _coverage(name: str, scale: str, planned: int, found: Sequence[TrainingRun],
     count = [run.status for run in found].count
     devices = tuple(dict.fromkeys(run.provenance.device for run in found))
     unfinished = sum(run.status not in DONE for run in found)
-    return Coverage(name, scale, planned, count("finished"), count("diverged"), unfinished, devices, missing)
+    ends = count("finished"), count("diverged"), count("thrown out")
+    return Coverage(name, scale, planned, *ends, unfinished, devices, missing)

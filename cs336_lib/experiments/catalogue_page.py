@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from cs336_lib import results
 from cs336_lib.experiments.catalogue import (
     Coverage,
     Provenance,
@@ -20,7 +21,10 @@ from cs336_lib.experiments.catalogue import (
     tokenizers,
     training_runs,
 )
+from cs336_lib.experiments.comparison import differences
+from cs336_lib.experiments.suite import Suite
 from cs336_lib.experiments.suites import SUITES
+from cs336_lib.experiments.summary import load_suite
 
 CHAPTERS = {
     "lr-sweep": ("8.2", "08_learning_rate"),
@@ -36,7 +40,7 @@ CHAPTERS = {
 """Suite -> section and page that ask its question."""
 
 ABSENT = "–"  # noqa: RUF001, it is what a reader sees
-WANTS = {"full": "no record yet: it wants a GPU"}
+WANTS = {"full": "none on record: it needs a GPU"}
 
 
 def table(
@@ -86,8 +90,11 @@ def status_table(folder: Path | None = None) -> str:
     """
     found = {(row.name, row.scale): _state(row) for row in coverage(folder) if row.scale}
     scales = list(dict.fromkeys(scale for _, scale in found))
-    rows = [[_chapter(name), *(found.get((name, scale), ABSENT) for scale in scales)] for name in SUITES]
-    return table(["suite", *scales], rows)
+    rows = [
+        [_chapter(name), escape(suite.question), *(found.get((name, scale), ABSENT) for scale in scales)]
+        for name, suite in SUITES.items()
+    ]
+    return table(["suite", "what it answers", *scales], rows, texts=["what it answers", *scales])
 
 
 def preset_table(folder: Path | None = None) -> str:
@@ -103,8 +110,9 @@ def suite_tables(folder: Path | None = None) -> str:
     for row in coverage(folder):
         here = _in_order(row, runs) if row.scale else []
         if here:
-            lacking = f"<p>Not on record yet: {', '.join(map(escape, row.missing))}.</p>" if row.missing else ""
-            parts.append(_box(f"{row.name}, scale {row.scale}", SUITES[row.name].question, here, lacking))
+            lacking = f"<p>Not on record: {', '.join(map(escape, row.missing))}.</p>" if row.missing else ""
+            shown = _shown(SUITES[row.name], row.scale, folder or results.folder())
+            parts.append(_box(f"{row.name}, scale {row.scale}", SUITES[row.name].question, here, shown + lacking))
     known = {f"{name}-{scale}" for name, suite in SUITES.items() for scale in suite.scales}
     for group in dict.fromkeys(run.group for run in runs if run.group and run.group not in known):
         here = [run for run in runs if run.group == group]
@@ -113,6 +121,13 @@ def suite_tables(folder: Path | None = None) -> str:
         says = SUITES[asked.suite].question if asked else "No suite of the library asks this."
         parts.append(_box(name, says, here, ""))
     return "\n".join(parts)
+
+
+def _shown(suite: Suite, scale: str, home: Path) -> str:
+    """Return what the comparisons of a suite show, as a list; nothing for one that compares no sides."""
+    found = differences(suite, load_suite(suite, scale, home / "experiments"))
+    lines = "".join(f"<li>{escape(difference.sentence())}</li>" for difference in found)
+    return f"<p>What the runs show, each side at its own best rate:</p><ul>{lines}</ul>" if lines else ""
 
 
 def single_runs(folder: Path | None = None) -> str:
@@ -165,7 +180,7 @@ def _box(name: str, question: str, runs: Sequence[TrainingRun], after: str) -> s
     states = [run.status for run in runs]
     said = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     summary = f"<summary><b>{escape(name)}</b>: {said}</summary>"
-    return f"<details>\n{summary}\n<p>{escape(question)}</p>\n{_runs(runs)}\n{after}</details>"
+    return f"<details>\n{summary}\n<p>{escape(question)}</p>\n{after}\n{_runs(runs)}\n</details>"
 
 
 def _runs(runs: Sequence[TrainingRun]) -> str:
@@ -211,12 +226,14 @@ def _chapter(suite: str) -> str:
 def _state(row: Coverage) -> str:
     """Return in words how much of a plan is there, and the command that makes the rest."""
     if row.scale == "quick" and not row.recorded + row.unfinished:
-        return f"{row.planned} runs, live"
+        return f"{row.planned} runs, none on record<br><code>{escape(row.command)}</code>"
     made = f", made on {escape(' and '.join(row.devices))}" if row.recorded else ""
-    lacks = f", {WANTS.get(row.scale, 'no record yet')}" if len(row.missing) == row.planned else ""
+    lacks = f", {WANTS.get(row.scale, 'none on record')}" if len(row.missing) == row.planned else ""
     said = [f"{row.recorded} of {row.planned}{made}{lacks}"]
     if row.diverged:
         said.append(f"{row.diverged} of them diverged, which is a result")
+    if row.thrown_out:
+        said.append(f"{row.thrown_out} of them thrown out early")
     if row.unfinished:
         said.append(f"{row.unfinished} begun and not over")
     if row.recorded < row.planned:

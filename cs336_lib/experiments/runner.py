@@ -9,6 +9,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from cs336_lib.atomic import write_whole
+from cs336_lib.experiments.outcome import Outcome, outcome
 from cs336_lib.experiments.suite import PlannedRun, Suite
 from cs336_lib.training import PreparedCorpus, RunRecord, TrainConfig, Trainer, prepare
 from cs336_lib.training.records import CONFIG
@@ -82,12 +83,23 @@ def _made(
 
 
 def _twin(config: TrainConfig, folder: Path) -> RunRecord | None:
-    """Return the record of a run of another suite that is done and differs in its name alone, None without one."""
+    """Return the record of a run of another suite that is done and would have gone the same way, None without one."""
     for path in sorted(folder.parent.parent.glob(f"*/*/{CONFIG}")):
         record = RunRecord(path.parent)
-        if record.status["status"] in DONE and record.config.replace(name=config.name) == config:
+        if record.status["status"] in DONE and _is_same(record, config):
             return record
     return None
+
+
+def _is_same(record: RunRecord, config: TrainConfig) -> bool:
+    """Return whether a run and a planned one differ in their name alone, or in a limit that neither has come near."""
+    found = record.config.replace(name=config.name)
+    if found == config:
+        return True
+    if found.replace(diverged_above=config.diverged_above) != config or outcome(record) is not Outcome.FINISHED:
+        return False
+    highest = max(record.series("train_loss")[1], default=0.0)
+    return highest <= min(found.loss_limit, config.loss_limit)
 
 
 def _copied(twin: RunRecord, config: TrainConfig, folder: Path) -> RunRecord:

@@ -28,10 +28,14 @@ class Variation:
     Attributes:
         name: what is different, as a legend says it; letters, digits, spaces, '+', '-', '.', '_', '='.
         changes: fields of `TrainConfig`, or of its model with "model." in front -> values.
+        side: the model that this is a tuning of, if it is one of several; `comparison` puts them together.
+        seeds: its own; those of the scale when empty.
     """
 
     name: str
     changes: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    side: str = ""
+    seeds: tuple[int, ...] = ()
 
     @property
     def slug(self) -> str:
@@ -45,7 +49,7 @@ class Scale:
 
     Attributes:
         base: the run that variations change.
-        seeds: each variation is run once with each of them.
+        seeds: each variation is run once with each of them, unless it has its own.
         variations: those of this scale; the suite's own when empty.
     """
 
@@ -62,11 +66,13 @@ class PlannedRun:
         variation: name of the variation.
         seed: of weights and order of the data.
         config: all of it; its `name` is the run's folder inside that of the suite.
+        side: the model that the variation is a tuning of; empty if it is one by itself.
     """
 
     variation: str
     seed: int
     config: TrainConfig
+    side: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,8 @@ class Suite:
         question: what it asks, in a sentence.
         variations: the first one is what the others are compared with.
         scales: name ("quick", "cpu", "full") -> how large.
+        compared: sides, each with the one that it is compared with; `comparison` answers them.
+        quantity: the metric that is compared.
     """
 
     name: str
@@ -86,6 +94,8 @@ class Suite:
     question: str
     variations: tuple[Variation, ...]
     scales: Mapping[str, Scale]
+    compared: tuple[tuple[str, str], ...] = ()
+    quantity: str = "valid_loss"
 
     def plan(self, scale: str, data: str | None = None) -> list[PlannedRun]:
         """Return the runs of a scale, in the order in which they are made.
@@ -104,10 +114,12 @@ class Suite:
             if any(key in variation.changes for variation in variations for key in ("data", "valid_data")):
                 raise ValueError(f"suite {self.name!r} compares texts at scale {scale!r}: it takes no other text")
             base = base.replace(data=data)
+        seeds = {variation.name: variation.seeds or size.seeds for variation in variations}
         return [
-            PlannedRun(variation.name, seed, self._config(base, variation, seed))
-            for seed in size.seeds
+            PlannedRun(variation.name, seed, self._config(base, variation, seed), variation.side)
+            for seed in dict.fromkeys(seed for own in seeds.values() for seed in own)
             for variation in variations
+            if seed in seeds[variation.name]
         ]
 
     def folder(self, scale: str, data: str | None = None) -> str:

@@ -1,196 +1,206 @@
 """The comparisons of chapters 8 to 10, as data.
 
-Three scales: "quick" trains in seconds a run and is what the notebook does live; "cpu" takes minutes a run on two
-cores; "full" is the assignment's model and budget, for a GPU. What a suite asks is the same at each. One suite is for a
-GPU only: `leaderboard-124m`, of the size that entries of the leaderboard have.
+Each names its question, its sides with a grid of rates of its own for each, and which side is compared with which;
+`comparison` says what the runs show. A grid is extended until the best rate has a worse one on either side. Where a
+scale is expensive, the best rate and what a sentence rests on get two seeds, other rates one. One suite is for a GPU:
+`leaderboard-124m`, of the size that entries of the leaderboard have.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from cs336_lib.experiments.bases import ABLATED, CPU, FULL, QUICK_RATES, SHALLOW
 from cs336_lib.experiments.suite import Scale, Suite, Variation
-from cs336_lib.model.config import ModelConfig
+from cs336_lib.experiments.tunings import (
+    Rates,
+    around,
+    batch_grid,
+    batches,
+    learning_rate,
+    tuned,
+    tuned_muon,
+    wsd,
+)
 from cs336_lib.training.config import TrainConfig
 
-QUICK = TrainConfig(
-    model=ModelConfig(
-        vocab_size=512, context_length=64, d_model=64, num_layers=4, num_heads=4, d_ff=192, backend="fast"
-    ),
-    data="tales",
-    data_bytes=2_000_000,
-    batch_size=8,
-    steps=120,
-    lr=1e-2,
-    min_lr=1e-4,
-    warmup_steps=12,
-    log_every=4,
-    eval_every=0,
-    eval_windows=128,
-    sample_tokens=1,
-    device="cpu",
-)
-CPU = TrainConfig.preset("tales-1m").replace(
-    steps=800,  # half of the preset's: two minutes a run on two cores
-    warmup_steps=50,
-    sample_every=0,
-    sample_tokens=1,
-    checkpoint_every=0,
-    device="cpu",
-    decay_order="last",  # as the runs on record have it
-)
-FULL = TrainConfig.preset("tinystories-17m")
-BASES = {"quick": QUICK, "cpu": CPU, "full": FULL}
-QUICK_RATES = QUICK.replace(
-    model=QUICK.model.replace(num_layers=2, d_ff=128),
-    data_bytes=1_000_000,
-    steps=80,
-    warmup_steps=8,
-    lr=3e-2,
-    min_lr=3e-4,
-    eval_windows=64,
-)
-"""Base of the quick sweeps: they need many runs, so each is small. Its rate is the sweep's best."""
+ONE, TWO, THREE = (0,), (0, 1), (0, 1, 2)
 
-BOLD = QUICK.replace(lr=3e-2, min_lr=3e-4)  # best for the plain model at so few steps, and past the edge of others
-LEVEL = 1_000.0  # a model without norms starts at a loss of 20 or more: that is a bad start, and no divergence
-ABLATED = {
-    "quick": BOLD.replace(diverged_above=LEVEL),
-    "cpu": CPU.replace(diverged_above=LEVEL),
-    "full": FULL.replace(diverged_above=LEVEL),
-}
-SHALLOW = BOLD.replace(model=QUICK.model.replace(num_layers=2))
+# Pre-norm with AdamW and a cosine is a side of most suites; its runs are made once and copied.
+PLAIN_QUICK = {0.01: ONE, 0.02: THREE, 0.03: THREE, 0.05: ONE}
+PLAIN_CPU = {0.0025: ONE, 0.005: TWO, 0.01: TWO, 0.02: TWO}
+
+_MUON = {"optimizer": "muon"}
+_QK = {"model.qk_norm": True}
+_TIED = {"model.tie_embeddings": True}
+_ROWS_AS_THEY_ARE = {**_TIED, "model.tied_lookup": "plain"}
 
 
-def learning_rate(lr: float, **changes: object) -> Variation:
-    """Return the variation that only changes the learning rate; the ends of the schedule keep their ratio."""
-    return Variation(f"lr {lr:g}", {"lr": lr, "min_lr": lr / 100, **changes})
+Changes = dict[str, Any] | Callable[[TrainConfig], dict[str, Any]]
+"""What makes a side of the base: fields -> values, or a function of the scale's base that returns them."""
 
 
-def _rates(base: TrainConfig, factors: Sequence[float]) -> tuple[Variation, ...]:
-    return tuple(learning_rate(float(f"{base.lr * factor:.1g}")) for factor in factors)
+def _at(scale: str, changes: Changes) -> dict[str, Any]:
+    return changes(ABLATED[scale]) if callable(changes) else changes
 
 
-def _batches(base: TrainConfig, sizes: Sequence[int]) -> tuple[Variation, ...]:
-    """Each batch size at three learning rates around the square-root rule."""
-    found = []
-    for size in sizes:
-        for factor in (0.5, 1.0, 2.0):
-            lr = float(f"{base.lr * math.sqrt(size / base.batch_size) * factor:.2g}")
-            found.append(Variation(f"batch {size}, lr {lr:g}", {"batch_size": size, "lr": lr, "min_lr": lr / 100}))
-    return tuple(found)
-
-
-def _grid(rates: Mapping[int, Sequence[float]]) -> tuple[Variation, ...]:
-    """Each batch size at rates of its own; sizes share most of them, so that they also compare at one rate."""
-    return tuple(
-        Variation(f"batch {size}, lr {lr:g}", {"batch_size": size, "lr": lr, "min_lr": lr / 100})
-        for size, tried in rates.items()
-        for lr in tried
-    )
-
-
-def _lower(changes: dict[str, object], name: str, base: TrainConfig) -> Variation:
-    """Return a variation at a tenth of the base's learning rate."""
-    lr = base.lr / 10
-    return Variation(f"{name}, lr {lr:g}", {**changes, "lr": lr, "min_lr": lr / 100})
+def _wider(base: TrainConfig) -> dict[str, Any]:
+    """SiLU as much wider as the handouts' 4 d_model = 2,048 is than the 2,016 that give exactly as many weights."""
+    return {"model.ffn": "silu", "model.d_ff": round(base.model.replace(ffn="silu").d_ff * 2_048 / 2_016)}
 
 
 def _ablation(
     name: str,
     problem: str,
     question: str,
-    sides: tuple[str, str],
-    changes: dict[str, object],
+    base: str,
+    sides: Mapping[str, tuple[Changes, Rates, Rates]],
     *,
-    seeds: int,
-    lower: bool = False,
-    at_full: tuple[Variation, ...] = (),
+    plain_cpu: Rates = PLAIN_CPU,
+    at_full: Mapping[str, tuple[float, ...]] | None = None,
 ) -> Suite:
-    """Return the suite that compares the base model with a changed one.
+    """Return the suite that compares the base model with changed ones.
 
     Args:
         name: of the suite.
         problem: the official one.
         question: what it asks.
-        sides: names of the base and of the changed model.
-        changes: what makes the one the other.
-        seeds: runs of each at the quick scale; the scale "cpu" takes two, "full" one.
-        lower: compare them at a tenth of the learning rate as well.
-        at_full: further variations of the scale "full".
+        base: name of the plain side.
+        sides: name of each changed side -> what makes it, its rates at quick and at cpu.
+        plain_cpu: rates of the plain side at cpu.
+        at_full: side -> its rates at full; by default around the preset's.
     """
-    base, other = Variation(sides[0]), Variation(sides[1], changes)
-    scales = {}
-    for scale, config in ABLATED.items():
-        low = (_lower({}, base.name, config), _lower(changes, other.name, config)) if lower else ()
-        count = {"quick": seeds, "cpu": 2, "full": 1}[scale]
-        scales[scale] = Scale(
-            config, seeds=tuple(range(count)), variations=(base, other, *low, *(at_full if scale == "full" else ()))
+    rates_at_full: Mapping[str, Rates] = {side: around(FULL) for side in (base, *sides)} | dict(at_full or {})
+    makes: dict[str, Changes] = {base: {}, **{side: changes for side, (changes, _, _) in sides.items()}}
+    at: dict[str, Mapping[str, Rates]] = {
+        "quick": {base: PLAIN_QUICK, **{side: quick for side, (_, quick, _) in sides.items()}},
+        "cpu": {base: plain_cpu, **{side: cpu for side, (_, _, cpu) in sides.items()}},
+        "full": rates_at_full,
+    }
+    scales = {
+        scale: Scale(
+            ABLATED[scale],
+            seeds=THREE if scale == "quick" else ONE,
+            variations=tuple(v for side, rates in grids.items() for v in tuned(side, _at(scale, makes[side]), rates)),
         )
-    return Suite(name, problem, question, (base, other), scales)
-
-
-_PLAIN = Variation("AdamW, cosine")
-_MUON = {"optimizer": "muon"}
-_QK = {"model.qk_norm": True}
-_TIED = {"model.tie_embeddings": True}
-
-
-def _wsd(base: TrainConfig) -> dict[str, object]:
-    return {"schedule": "wsd", "decay_steps": base.steps // 3}
-
-
-def _leaderboard(base: TrainConfig) -> tuple[Variation, ...]:
-    wsd = _wsd(base)
-    return (
-        _PLAIN,
-        Variation("+ Muon", _MUON),
-        Variation("+ QK-norm", _QK),
-        Variation("+ tied embeddings", _TIED),
-        Variation("+ WSD", wsd),
-        Variation("all four", {**_MUON, **_QK, **_TIED, **wsd}),
-        Variation("all but tied", {**_MUON, **_QK, **wsd}),
+        for scale, grids in at.items()
+    }
+    return Suite(
+        name, problem, question, scales["quick"].variations, scales, compared=tuple((side, base) for side in sides)
     )
+
+
+def _sweep(rates: Rates, side: str = "AdamW") -> tuple[Variation, ...]:
+    with_seeds = rates.items() if isinstance(rates, Mapping) else [(lr, ()) for lr in rates]
+    return tuple(learning_rate(lr, seeds, side) for lr, seeds in with_seeds)
+
+
+def _leaderboard(base: TrainConfig, grids: Mapping[str, Rates]) -> tuple[Variation, ...]:
+    """Return each change alone and all together, each at its own rates.
+
+    Args:
+        base: of the scale.
+        grids: side -> rates; Muon's own where Muon is part of it.
+    """
+    changes: dict[str, dict[str, Any]] = {
+        "AdamW, cosine": {},
+        "+ Muon": _MUON,
+        "+ QK-norm": _QK,
+        "+ tied embeddings": _TIED,
+        "tied, rows as they are": _ROWS_AS_THEY_ARE,
+        "+ WSD": wsd(base),
+        "Muon, QK-norm, WSD": {**_MUON, **_QK, **wsd(base)},
+        "all four": {**_MUON, **_QK, **_TIED, **wsd(base)},
+    }
+    return tuple(
+        variation
+        for side, rates in grids.items()
+        for variation in (tuned_muon if "optimizer" in changes[side] else tuned)(side, changes[side], rates)
+    )
+
+
+_QUICK_BOARD: dict[str, Rates] = {
+    "AdamW, cosine": {0.01: ONE, 0.02: THREE, 0.03: THREE, 0.05: ONE},
+    "+ Muon": {0.01: ONE, 0.02: ONE, 0.04: THREE, 0.08: THREE, 0.16: ONE},
+    "+ QK-norm": {0.01: ONE, 0.02: THREE, 0.03: THREE, 0.05: ONE},
+    "+ tied embeddings": {0.01: ONE, 0.02: THREE, 0.03: THREE, 0.05: ONE},
+    "tied, rows as they are": {0.003: ONE, 0.01: THREE, 0.03: THREE, 0.05: THREE, 0.1: ONE},
+    "+ WSD": {0.003: ONE, 0.006: THREE, 0.01: THREE, 0.02: ONE, 0.03: ONE, 0.05: ONE},
+    "Muon, QK-norm, WSD": {0.01: ONE, 0.02: THREE, 0.04: THREE, 0.08: ONE},
+    "all four": {0.01: ONE, 0.02: ONE, 0.04: ONE, 0.08: THREE, 0.16: THREE, 0.3: ONE},
+}
+_CPU_BOARD: dict[str, Rates] = {
+    "AdamW, cosine": PLAIN_CPU,
+    "+ Muon": {0.01: ONE, 0.02: TWO, 0.04: ONE},
+    "+ QK-norm": {0.005: TWO, 0.01: TWO, 0.02: ONE},
+    "+ tied embeddings": {0.005: ONE, 0.01: TWO, 0.02: ONE},
+    "tied, rows as they are": {0.0025: ONE, 0.005: TWO, 0.01: ONE},
+    "+ WSD": {0.0025: ONE, 0.005: TWO, 0.01: ONE},
+    "Muon, QK-norm, WSD": {0.01: ONE, 0.02: TWO, 0.04: ONE},
+    "all four": {0.01: ONE, 0.02: TWO, 0.04: ONE},
+}
+_OWT = TrainConfig.preset("owt-17m")
+_MUON_RATES = (0.01, 0.02, 0.04)
+_FULL_BOARD: dict[str, Rates] = {
+    side: _MUON_RATES if "Muon" in side or side == "all four" else around(_OWT, (0.4, 1.0, 2.0))
+    for side in _QUICK_BOARD
+}
 
 
 def _entries(base: TrainConfig) -> tuple[Variation, ...]:
     """Return what an entry of the leaderboard may be made of; the base is tied already, as the entries' models are."""
-    wsd = _wsd(base)
     return (
-        _PLAIN,
+        Variation("AdamW, cosine"),
         Variation("+ Muon", _MUON),
         Variation("+ QK-norm", _QK),
-        Variation("+ WSD", wsd),
-        Variation("all three", {**_MUON, **_QK, **wsd}),
+        Variation("+ WSD", wsd(base)),
+        Variation("all three", {**_MUON, **_QK, **wsd(base)}),
         Variation("untied", {"model.tie_embeddings": False}),
     )
 
 
-_SWEEP = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
-_QUICK_LR = tuple(learning_rate(lr) for lr in (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 10.0))
-_WIDE = (3e-3, 1e-2, 3e-2, 1e-1)
-_QUICK_BATCHES = _grid({1: _WIDE[:3], 4: _WIDE, 16: _WIDE, 64: _WIDE})
-# Each size up to a rate that is worse than one before it, and down to one likewise: the square-root rule misses both.
-_CPU_BATCHES = _grid(
+_QUICK_SWEEP = (
+    *_sweep({1e-4: ONE, 1e-3: ONE, 3e-3: ONE, 1e-2: THREE, 2e-2: THREE, 3e-2: THREE, 5e-2: THREE, 1e-1: ONE}),
+    *_sweep({0.3: THREE, 1.0: ONE, 3.0: ONE, 10.0: THREE}),
+    *tuned("no norm, no clipping", {"model.norm": "none", "grad_clip": 0.0}, {0.01: ONE, 0.03: ONE, 0.1: THREE}),
+)
+_CPU_SWEEP = (
+    *_sweep({5e-5: ONE, 1e-4: ONE, 5e-4: ONE, 2e-3: ONE, 5e-3: TWO, 1e-2: TWO, 2e-2: TWO, 5e-2: ONE, 1e-1: ONE}),
+    *_sweep({0.5: ONE, 5.0: ONE}),
+    *(
+        Variation(f"lr {lr:g}, limit lifted", {"lr": lr, "min_lr": lr / 100, "diverged_above": 1_000.0}, "AdamW")
+        for lr in (1.0, 5.0)
+    ),
+)
+_QUICK_BATCHES = batch_grid(
     {
-        1: (0.0013, 0.0025, 0.005, 0.01),
-        4: (0.0025, 0.005, 0.01, 0.02),
-        16: (0.005, 0.01, 0.02),
-        64: (0.005, 0.01, 0.02, 0.04),
+        1: {3e-3: ONE, 1e-2: THREE, 3e-2: THREE},
+        4: {3e-3: ONE, 1e-2: THREE, 3e-2: THREE, 1e-1: ONE},
+        16: {1e-2: THREE, 3e-2: THREE, 1e-1: ONE},
+        64: {1e-2: ONE, 3e-2: THREE, 1e-1: ONE},
     }
 )
+_CPU_BATCHES = batch_grid(
+    {
+        1: {0.0013: ONE, 0.0025: ONE, 0.005: TWO, 0.01: TWO},
+        4: {0.0025: ONE, 0.005: TWO, 0.01: TWO, 0.02: TWO},
+        16: {0.005: ONE, 0.01: ONE, 0.02: ONE},
+        64: {0.005: ONE, 0.01: ONE, 0.02: ONE, 0.04: ONE},
+    }
+)
+_OTHERS = ("+ Muon", "+ QK-norm", "+ tied embeddings", "+ WSD", "Muon, QK-norm, WSD", "all four")
 
 _ALL = [
     Suite(
         "lr-sweep",
         "learning_rate",
-        "Which learning rate is best, and where does training diverge?",
-        _QUICK_LR,
+        "Which learning rate is best, and where does training fail?",
+        _QUICK_SWEEP,
         {
-            "quick": Scale(QUICK_RATES, variations=_QUICK_LR),
-            "cpu": Scale(CPU, variations=_rates(CPU, _SWEEP)),
-            "full": Scale(FULL, variations=_rates(FULL, _SWEEP)),
+            "quick": Scale(QUICK_RATES, seeds=THREE, variations=_QUICK_SWEEP),
+            "cpu": Scale(CPU, variations=_CPU_SWEEP),
+            "full": Scale(FULL, variations=_sweep(around(FULL, (0.01, 0.03, 0.1, 0.3, 1, 2, 3, 10, 30, 100, 1000)))),
         },
     ),
     Suite(
@@ -199,44 +209,63 @@ _ALL = [
         "At equally many tokens, which batch size is best once its learning rate is tuned?",
         _QUICK_BATCHES,
         {
-            "quick": Scale(QUICK_RATES, variations=_QUICK_BATCHES),
+            "quick": Scale(QUICK_RATES, seeds=THREE, variations=_QUICK_BATCHES),
             "cpu": Scale(CPU, variations=_CPU_BATCHES),
-            "full": Scale(FULL, variations=_batches(FULL, (1, 16, 64, 128, 256, 1024))),
+            "full": Scale(FULL, variations=batches(FULL, (1, 16, 64, 128, 256, 1024))),
         },
+        compared=(("batch 1", "batch 4"), ("batch 16", "batch 4"), ("batch 64", "batch 4")),
     ),
     _ablation(
         "layer-norm",
         "layer_norm_ablation",
-        "What happens without any normalisation?",
-        ("pre-norm", "no norm"),
-        {"model.norm": "none"},
-        seeds=1,
-        lower=True,
+        "What is lost without any normalization, each model at its own best rate?",
+        "pre-norm",
+        {
+            "no norm": (
+                {"model.norm": "none"},
+                {0.003: ONE, 0.006: ONE, 0.01: THREE, 0.015: ONE, 0.02: THREE, 0.03: THREE},
+                {0.0005: TWO, 0.0025: ONE, 0.005: TWO, 0.01: TWO, 0.02: ONE},
+            )
+        },
+        plain_cpu={0.0005: TWO, **PLAIN_CPU},
+        at_full={"no norm": (1e-3, 3e-3, 1e-2)},
     ),
     _ablation(
         "post-norm",
         "pre_norm_ablation",
-        "Is it better to normalise before a layer or after the sum?",
-        ("pre-norm", "post-norm"),
-        {"model.norm": "post"},
-        seeds=1,
-        lower=True,
+        "Is it better to normalize before a layer or after the sum, each at its own best rate?",
+        "pre-norm",
+        {
+            "post-norm": (
+                {"model.norm": "post"},
+                {0.003: ONE, 0.006: THREE, 0.01: THREE, 0.015: ONE, 0.03: THREE},
+                {0.0005: TWO, 0.0025: ONE, 0.005: TWO, 0.01: TWO, 0.02: ONE},
+            )
+        },
+        plain_cpu={0.0005: TWO, **PLAIN_CPU},
+        at_full={"post-norm": (1e-3, 3e-3, 1e-2)},
     ),
-    _ablation("nope", "no_pos_emb", "What do positions add?", ("RoPE", "NoPE"), {"model.position": "none"}, seeds=3),
+    _ablation(
+        "nope",
+        "no_pos_emb",
+        "What do positions add, each model at its own best rate?",
+        "RoPE",
+        {"NoPE": ({"model.position": "none"}, PLAIN_QUICK, {0.0025: ONE, 0.005: TWO, 0.01: TWO, 0.02: ONE})},
+    ),
     _ablation(
         "swiglu",
         "swiglu_ablation",
-        "Does the gate help, at equally many parameters?",
-        ("SwiGLU", "SiLU"),
-        {"model.ffn": "silu"},
-        seeds=2,
-        # The handouts' own width, 4 d_model: 1.6 % more weights than SwiGLU's, where ours are exactly as many.
-        at_full=(Variation("SiLU 2048", {"model.ffn": "silu", "model.d_ff": 4 * FULL.model.d_model}),),
+        "Does the gate help, at equally many parameters and each model at its own best rate?",
+        "SwiGLU",
+        {
+            "SiLU": ({"model.ffn": "silu"}, PLAIN_QUICK, {0.005: TWO, 0.01: TWO, 0.02: ONE}),
+            "SiLU, wider": (_wider, {0.01: ONE, 0.02: THREE, 0.03: THREE, 0.05: ONE}, {0.01: ONE}),
+        },
     ),
     Suite(
         "main",
         "main_experiment",
-        "The same model, another vocabulary or another text: which losses can be compared?",
+        "The same architecture, another vocabulary or another text: which losses can be compared?",
         tuple(Variation(f"vocabulary {size}", {"model.vocab_size": size}) for size in (300, 512, 1_024)),
         {
             "quick": Scale(SHALLOW),
@@ -253,18 +282,19 @@ _ALL = [
     Suite(
         "leaderboard",
         "leaderboard",
-        "What does a modified model win, each change alone and all together?",
-        _leaderboard(SHALLOW),
+        "How much does each change to the model gain, alone and all together, each at its own best rate?",
+        _leaderboard(SHALLOW, _QUICK_BOARD),
         {
-            "quick": Scale(SHALLOW, seeds=(0, 1), variations=_leaderboard(SHALLOW)),
-            "cpu": Scale(CPU, seeds=(0, 1), variations=_leaderboard(CPU)),
-            "full": Scale(TrainConfig.preset("owt-17m"), variations=_leaderboard(TrainConfig.preset("owt-17m"))),
+            "quick": Scale(SHALLOW, seeds=THREE, variations=_leaderboard(SHALLOW, _QUICK_BOARD)),
+            "cpu": Scale(CPU, variations=_leaderboard(CPU, _CPU_BOARD)),
+            "full": Scale(_OWT, variations=_leaderboard(_OWT, _FULL_BOARD)),
         },
+        compared=(*((side, "AdamW, cosine") for side in _OTHERS), ("+ tied embeddings", "tied, rows as they are")),
     ),
     Suite(
         "leaderboard-124m",
         "leaderboard",
-        "The same at the size and the context of a leaderboard's entry: what does each change win?",
+        "The same at the size and the context of a leaderboard's entry: how much does each change gain?",
         _entries(TrainConfig.preset("owt-124m")),
         {"full": Scale(TrainConfig.preset("owt-124m"))},
     ),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cs336_lib.experiments.comparison import Side, Spread, conclusions, pooled, sides
+from cs336_lib.experiments.outcome import Outcome, final_loss, outcome
 from cs336_lib.experiments.suite import PlannedRun, Suite
 from cs336_lib.training.records import RunRecord
 
@@ -21,8 +23,9 @@ class Row:
     Attributes:
         variation: its name.
         seeds: how many runs.
-        diverged: how many of them stopped because the loss grew without bounds.
-        valid_loss: last validation loss in nats a token, mean over the runs that did not diverge; nan if all did.
+        diverged: how many of them diverged, as `outcome` defines it.
+        thrown_out: how many of them their limit stopped before that could be seen.
+        valid_loss: last validation loss in nats a token, mean over the runs that finished; nan if none did.
         spread: standard deviation of it over seeds; nan for a single one.
         steps: optimizer steps of a run.
         seconds: training time of a run, evaluations not counted; mean.
@@ -31,6 +34,7 @@ class Row:
     variation: str
     seeds: int
     diverged: int
+    thrown_out: int
     valid_loss: float
     spread: float
     steps: int
@@ -66,13 +70,14 @@ def rows(runs: Runs) -> list[Row]:
 
 
 def _row(name: str, records: list[RunRecord]) -> Row:
-    whole = [record for record in records if record.status["status"] != "diverged"]
-    losses = [loss for record in whole if (loss := record.last("valid_loss")) is not None]
+    ends = [outcome(record) for record in records]
+    losses = [loss for record in records if not math.isnan(loss := final_loss(record))]
     seconds = [record.last("seconds") or 0.0 for record in records]
     return Row(
         variation=name,
         seeds=len(records),
-        diverged=len(records) - len(whole),
+        diverged=ends.count(Outcome.DIVERGED),
+        thrown_out=ends.count(Outcome.THROWN_OUT),
         valid_loss=statistics.mean(losses) if losses else math.nan,
         spread=statistics.stdev(losses) if len(losses) > 1 else math.nan,
         steps=records[0].config.steps,
@@ -80,22 +85,65 @@ def _row(name: str, records: list[RunRecord]) -> Row:
     )
 
 
-def table(runs: Runs) -> str:
-    """Return the rows as text, the best loss marked."""
+def table(runs: Runs, *, times: bool = True) -> str:
+    """Return the rows as text, the lowest loss marked.
+
+    Args:
+        runs: what `run_suite` or `load_suite` returned.
+        times: show how long a run took; runs made side by side with other work say little about time.
+    """
     found = rows(runs)
     best = min((row.valid_loss for row in found if not math.isnan(row.valid_loss)), default=math.nan)
     width = max(len("variation"), *(len(row.variation) for row in found)) if found else 9
-    lines = [f"{'variation':{width}}  {'valid loss':>18}  {'steps':>6}  {'time':>8}"]
+    title = f"{'variation':{width}}  {'valid loss':>18}  {'seeds':>5}  {'steps':>6}"
+    lines = [title + (f"  {'time':>8}" if times else "")]
     for row in found:
-        none = "diverged" if row.diverged == row.seeds else "none yet"
-        loss = none if math.isnan(row.valid_loss) else f"{row.valid_loss:.4f}"
-        if not math.isnan(row.spread):
-            loss += f" +- {row.spread:.4f}"
-        elif row.diverged and not math.isnan(row.valid_loss):
-            loss += f" ({row.diverged} diverged)"
-        mark = "  <- lowest" if row.valid_loss == best else ""
-        lines.append(f"{row.variation:{width}}  {loss:>18}  {row.steps:>6,}  {row.seconds:>6.1f} s{mark}")
+        line = f"{row.variation:{width}}  {_loss(row):>18}  {row.seeds:>5}  {row.steps:>6,}"
+        line += f"  {row.seconds:>6.1f} s" if times else ""
+        lines.append(line + ("  <- lowest" if row.valid_loss == best else ""))
     return "\n".join(lines)
+
+
+def scale_spread(suites: Iterable[Suite], scale: str, folder: str | Path) -> Spread:
+    """Return the spread over seeds of all models of a scale at their best rates, each model once.
+
+    Where a scale is expensive, a single suite has too few pairs of seeds to know its spread; models of one size and one
+    length of training scatter alike.
+
+    Args:
+        suites: the comparisons.
+        scale: which of their runs.
+        folder: as for `load_suite`.
+    """
+    found: dict[tuple[float, ...], Side] = {}
+    for suite in suites:
+        runs = load_suite(suite, scale, folder) if suite.compared and scale in suite.scales else []
+        for side in sides(runs, suite.quantity).values():
+            found[tuple(side.at_best.values())] = side  # suites share their plain runs
+    return pooled(found.values())
+
+
+def report(suite: Suite, runs: Runs, *, times: bool = True, spread: Spread | None = None) -> str:
+    """Return the table of a suite, and under it what its comparisons show.
+
+    Args:
+        suite: what was asked.
+        runs: as for `table`.
+        times: as for `table`.
+        spread: over seeds, where it is known from more than this suite; as for `compare`.
+    """
+    return "\n\n".join(part for part in (table(runs, times=times), conclusions(suite, runs, spread)) if part)
+
+
+def _loss(row: Row) -> str:
+    """Return a row's mean loss with its spread, and how many runs failed."""
+    failed = [
+        f"{count} {what}" for count, what in ((row.diverged, "diverged"), (row.thrown_out, "thrown out")) if count
+    ]
+    if math.isnan(row.valid_loss):
+        return failed[0].partition(" ")[2] if len(failed) == 1 else " + ".join(failed) or "none yet"
+    spread = "" if math.isnan(row.spread) else f" +- {row.spread:.4f}"
+    return f"{row.valid_loss:.4f}{spread}" + (f" ({', '.join(failed)})" if failed else "")
 
 
 def loss_after(record: RunRecord, seconds: float, name: str = "train_loss") -> float:

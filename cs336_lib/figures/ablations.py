@@ -1,13 +1,73 @@
-"""The figures of chapter 9: gradients of runs with and without norms, and pairs of runs that share a seed."""
+"""The figures of chapter 9: blocks, the residual stream by depth, gradients, and pairs of runs that share a seed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
 
 from cs336_lib.figures.experiments import Curve
 from cs336_lib.figures.style import COLORS, INK, new_figure, style
+
+BLOCKS = {
+    "pre-norm": ("norm", "attention", "+", "norm", "feed-forward", "+"),
+    "post-norm": ("attention", "+", "norm", "feed-forward", "+", "norm"),
+    "no norm": ("attention", "+", "feed-forward", "+"),
+}
+"""What a block is made of, from below; a "+" adds what is under it, from where the stream was last untouched."""
+
+
+def blocks() -> Figure:
+    """Draw a block with the norm before the layers, after the sums, and without one, side by side."""
+    with style():
+        figure, panels = new_figure(7.2, 4.4, columns=len(BLOCKS))
+        for axes, (title, parts) in zip(panels, BLOCKS.items(), strict=True):
+            _block(axes, parts)
+            axes.set_title(title, fontsize=10.5, loc="center")
+        return figure
+
+
+def _block(axes: Axes, parts: Sequence[str]) -> None:
+    """Draw the parts of a block from below, the stream in the middle, and each path around a layer at its right."""
+    left_at, top = 0.0, len(parts) + 0.6
+    axes.plot([0, 0], [0, top], color=INK, lw=1.4, zorder=1)
+    for place, part in enumerate(parts, start=1):
+        if part == "+":
+            axes.plot([0, 0.85, 0.85, 0], [left_at + 0.3, left_at + 0.3, place, place], color=COLORS["blue"], lw=2)
+            axes.plot([0], [place], "o", ms=17, color="white", mec=INK, zorder=3)
+            axes.text(0, place, "+", ha="center", va="center", zorder=4, fontsize=12)
+            left_at = place
+            continue
+        if part == "norm" and parts[0] != "norm":  # it stands in the stream itself
+            left_at = place + 0.3
+        color = COLORS["orange"] if part == "norm" else "white"
+        box = FancyBboxPatch((-0.55, place - 0.28), 1.1, 0.56, boxstyle="round,pad=0.02", fc=color, ec=INK, zorder=3)
+        axes.add_patch(box)
+        axes.text(0, place, part, ha="center", va="center", zorder=4, fontsize=9)
+    axes.annotate("", (0, top + 0.2), (0, top - 0.2), arrowprops={"arrowstyle": "->", "color": INK})
+    axes.set_xlim(-1.0, 1.2)
+    axes.set_ylim(-0.2, 7.0)
+    axes.axis("off")
+
+
+def by_depth(sizes: Mapping[str, Sequence[float]]) -> Figure:
+    """Draw the size of the residual stream after the embedding and after each block, on a logarithmic axis.
+
+    Args:
+        sizes: name -> root mean square of the stream, from the embedding on.
+    """
+    with style():
+        figure, (axes,) = new_figure(7.2, 3.4)
+        for color, (name, values) in zip(COLORS.values(), sizes.items(), strict=False):
+            axes.plot(range(len(values)), values, "o-", ms=4, lw=1.4, color=color, label=name)
+        depth = max(len(values) for values in sizes.values())
+        axes.set_xticks(range(depth), ["embedding", *(f"block {n}" for n in range(1, depth))])
+        axes.set_yscale("log")
+        axes.set_ylabel("root mean square of the stream")
+        axes.legend()
+        return figure
 
 
 def gradient_norms(curves: Mapping[str, Curve], clip: float) -> Figure:

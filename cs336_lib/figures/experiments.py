@@ -1,13 +1,20 @@
 """The figures of chapter 8: runs side by side, and what a swept value does to the last loss."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+import statistics
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from cs336_lib.experiments.comparison import rate_of
+from cs336_lib.experiments.outcome import Outcome, final_loss, outcome
 from cs336_lib.experiments.summary import Runs, devices
 from cs336_lib.figures.style import COLORS, INK, new_figure, style
+
+MARKS = {Outcome.DIVERGED: "x", Outcome.THROWN_OUT: "+"}
+FAILED = tuple(MARKS)
 
 Curve = tuple[Sequence[float], Sequence[float], Sequence[float]]
 
@@ -32,6 +39,7 @@ def of_suite(
     *,
     floor: tuple[str, float] | None = None,
     top: float | None = None,
+    times: bool = True,
     title: str = "",
 ) -> Figure:
     """Draw the training losses of a suite's runs with `runs`; the title says what they were made on.
@@ -40,15 +48,17 @@ def of_suite(
         found: what `run_suite` or `load_suite` returned.
         floor: as for `runs`.
         top: as for `runs`.
+        times: as for `runs`.
         title: comes before the device.
     """
-    diverged = {f"{run.variation}#{run.seed}" for run, record in found if record.status["status"] == "diverged"}
+    failed = {f"{run.variation}#{run.seed}": end for run, record in found if (end := outcome(record)) in FAILED}
     return runs(
         curves_of(found),
         "training loss (nats a token)",
         floor=floor,
         top=top,
-        diverged=diverged,
+        failed=failed,
+        times=times,
         title=f"{title}{', ' if title else ''}on {devices(found)}",
     )
 
@@ -59,46 +69,53 @@ def runs(
     *,
     floor: tuple[str, float] | None = None,
     top: float | None = None,
-    diverged: Collection[str] = (),
+    failed: Mapping[str, Outcome] = MappingProxyType({}),
+    times: bool = True,
     title: str | None = None,
 ) -> Figure:
-    """Draw runs twice: against steps, and against the time they took.
+    """Draw runs against steps, and beside that against the time they took.
 
     Args:
         curves: run -> (steps, seconds, values). Runs of the same name before a "#" share colour and legend entry.
         ylabel: what the values are, with their unit.
         floor: name and height of a dashed line that no run can go below.
         top: upper end of the axis, so that a run that diverges does not flatten the others.
-        diverged: runs that were stopped; a cross marks where they end, at the upper edge if that is above it.
+        failed: runs that diverged or were thrown out -> which of the two. A mark stands where they end, at the upper
+            edge if that is above it.
+        times: draw the panel against time; runs made side by side with other work have times that compare nothing.
         title: of the figure.
     """
     names = list(dict.fromkeys(name.partition("#")[0] for name in curves))
     palette = dict(zip(names, [*COLORS.values(), *COLORS.values()], strict=False))
     with style():
-        entries = len(names) + (floor is not None) + bool(diverged)
-        figure, (by_step, by_time) = new_figure(7.2, 3.2 + 0.22 * math.ceil(entries / 3), columns=2)
+        entries = len(names) + (floor is not None) + len(set(failed.values()))
+        figure, panels = new_figure(7.2, 3.2 + 0.22 * math.ceil(entries / 3), columns=1 + times)
+        by_step = panels[0]
         for name, (steps, seconds, values) in curves.items():
             group = name.partition("#")[0]
             label = group if group in names else None
             if label:
                 names.remove(group)
             dashed = "--" if list(palette).index(group) >= len(COLORS) else "-"
-            by_step.plot(steps, values, dashed, lw=1.4, color=palette[group], label=label)
-            by_time.plot(seconds, values, dashed, lw=1.4, color=palette[group])
-            if name in diverged and values:
+            for axes, places in zip(panels, (steps, seconds), strict=False):
+                named = label if axes is by_step else None
+                axes.plot(places, values, dashed, lw=1.4, color=palette[group], label=named)
+            if name in failed and len(values):
+                mark = MARKS[failed[name]]
                 height = values[-1] if top is None else min(values[-1], top)
-                for axes, place in ((by_step, steps[-1]), (by_time, seconds[-1])):
-                    axes.plot([place], [height], "x", ms=8, mew=2, color=palette[group], clip_on=False)
-        if diverged:
-            by_step.plot([], [], "x", ms=8, mew=2, color=INK, label="diverged")
-        for axes, what in ((by_step, "step"), (by_time, "seconds")):
+                for axes, place in zip(panels, (steps[-1], seconds[-1]), strict=False):
+                    axes.plot([place], [height], mark, ms=8, mew=2, color=palette[group], clip_on=False)
+        for end in sorted(set(failed.values())):
+            by_step.plot([], [], MARKS[end], ms=8, mew=2, color=INK, label=str(end))
+        for axes, what in zip(panels, ("step", "seconds"), strict=False):
             axes.set_xlabel(what)
             if floor is not None:
                 axes.axhline(floor[1], color=INK, ls=":", lw=1.2, label=floor[0] if axes is by_step else None)
             if top is not None:
                 axes.set_ylim(_below(top, [value for _, _, values in curves.values() for value in values]), top)
         by_step.set_ylabel(ylabel)
-        by_time.tick_params(labelleft=False)
+        for axes in panels[1:]:
+            axes.tick_params(labelleft=False)
         if title is not None:
             by_step.set_title(title, fontsize=10.5)
         figure.legend(loc="outside upper center", ncols=3)
@@ -140,11 +157,15 @@ def steps(
 
 
 def last_losses(found: Runs) -> list[tuple[float, float]]:
-    """Return learning rate and last validation loss of each run, as `sweep` takes them; nan where it diverged."""
-    points = []
-    for run, record in found:
-        loss = record.last("valid_loss") if record.status["status"] != "diverged" else None
-        points.append((run.config.lr, math.nan if loss is None else loss))
+    """Return rate and last validation loss of each run, as `sweep` takes them; nan where it failed."""
+    return [(rate_of(run.config), final_loss(record)) for run, record in found]
+
+
+def by_side(found: Runs) -> dict[str, list[tuple[float, float]]]:
+    """Return rate and last validation loss of each run, for each side of a suite, as `sweep` takes them."""
+    points: dict[str, list[tuple[float, float]]] = {}
+    for pair in found:
+        points.setdefault(pair[0].side or pair[0].variation, []).extend(last_losses([pair]))
     return points
 
 
@@ -154,15 +175,20 @@ def sweep(
     ylabel: str,
     *,
     top: float | None = None,
+    floor: tuple[str, float] | None = None,
+    failed: str = "diverged",
     title: str | None = None,
 ) -> Figure:
-    """Draw a last loss against a swept value; runs that diverged stand as crosses at the upper edge.
+    """Draw a last loss against a swept value: a dot a run, a line through the means over seeds.
 
     Args:
-        points: series -> (value, loss), the loss nan where the run diverged.
+        points: series -> (value, loss), the loss nan where the run diverged or was thrown out; such a run stands as a
+            cross at the upper edge.
         xlabel: what is swept.
         ylabel: what the loss is, with its unit.
         top: upper end of the axis; by default above the largest loss.
+        floor: name and height of a dotted line, such as the unigram loss.
+        failed: what a cross stands for.
         title: of the figure.
     """
     finite = [loss for series in points.values() for _, loss in series if math.isfinite(loss)]
@@ -171,11 +197,16 @@ def sweep(
         figure, (axes,) = new_figure(7.2, 3.6)
         for color, (name, series) in zip(COLORS.values(), points.items(), strict=False):
             good = sorted((x, y) for x, y in series if math.isfinite(y))
-            axes.plot([x for x, _ in good], [y for _, y in good], "o-", ms=5, color=color, label=name)
+            means = {x: statistics.mean(y for other, y in good if other == x) for x, _ in good}
+            axes.plot(list(means), list(means.values()), "-", lw=1.4, color=color)
+            axes.plot([x for x, _ in good], [y for _, y in good], "o", ms=4, color=color)
+            axes.plot([], [], "o-", ms=4, lw=1.4, color=color, label=name)
             bad = [x for x, y in series if not math.isfinite(y)]
             axes.plot(bad, [edge * 0.98] * len(bad), "x", ms=8, mew=2, color=color)
         if any(not math.isfinite(y) for series in points.values() for _, y in series):
-            axes.plot([], [], "x", ms=8, mew=2, color=INK, label="diverged")
+            axes.plot([], [], "x", ms=8, mew=2, color=INK, label=failed)
+        if floor is not None:
+            axes.axhline(floor[1], color=INK, ls=":", lw=1.2, label=floor[0])
         axes.set_xscale("log")
         swept = [x for series in points.values() for x, _ in series]
         if max(swept) < 100 * min(swept):  # powers of ten alone would leave the axis without numbers

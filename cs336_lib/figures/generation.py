@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from cs336_lib.figures.style import COLORS, new_figure, style
 from cs336_lib.figures.tokens import visible
@@ -48,6 +49,9 @@ def nucleus_sizes(tokens: Sequence[bytes], sizes: Sequence[int]) -> Figure:
         figure, (axes,) = new_figure(7.2, 3.0)
         axes.bar(range(len(sizes)), sizes, color=COLORS["blue"])
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 5.0)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xticks(range(len(tokens)), [visible(token) for token in tokens], rotation=90, fontsize=6.5)
         axes.set_xlim(-1, len(tokens))
         axes.set_ylabel("tokens in the nucleus")

@@ -1,4 +1,4 @@
-"""The figures of chapter 10: losses in two units, singular values, and what each change wins."""
+"""The figures of chapter 10: losses in two units, singular values, what each change gains, schedules."""
 
 from __future__ import annotations
 
@@ -51,34 +51,52 @@ def singular_values(spectra: Mapping[str, Sequence[float]]) -> Figure:
         return figure
 
 
-def gains(found: Mapping[str, tuple[float, float]], seconds: Mapping[str, float], limit: float) -> Figure:
-    """Draw what each change wins over the plain run, with its error, and what it costs in time.
+def gains(found: Mapping[str, tuple[float, float]], limit: float) -> Figure:
+    """Draw how much lower each change ends than the plain run, with the smallest difference that the runs can show.
 
     Args:
-        found: change -> (how much lower the loss is, standard error of that).
-        seconds: change -> training time over that of the plain run.
+        found: change -> (how much lower the loss is, smallest difference that can be shown).
         limit: end of the axis on either side; longer bars are cut and their value written beside.
     """
-    names = list(found)
     with style():
-        figure, (left, right) = new_figure(7.2, 0.9 + 0.42 * len(names), columns=2)
-        for place, name in enumerate(names):
-            gain, error = found[name]
+        figure, (axes,) = new_figure(7.2, 1.0 + 0.42 * len(found))
+        for place, (gain, smallest) in enumerate(found.values()):
             shown = max(-limit, min(limit, gain))
-            color = COLORS["green"] if gain > 0 else COLORS["red"]
-            drawn = error if math.isfinite(error) and shown == gain else 0.0
-            left.barh(place, shown, xerr=drawn, color=color, ecolor=INK, capsize=3, height=0.6)
+            color = COLORS["grey"] if not abs(gain) > smallest else COLORS["green"] if gain > 0 else COLORS["red"]
+            axes.barh(place, shown, color=color, height=0.6)
+            if math.isfinite(smallest):
+                axes.plot([-smallest, smallest], [place, place], "|", color=INK, ms=14, mew=1.2)
             if shown != gain:
-                left.text(shown * 0.96, place, f"{gain:+.2f}", color="white", va="center", ha="left", fontsize=9)
-            right.barh(place, seconds[name], color=COLORS["blue"], height=0.6)
-        left.axvline(0, color=INK, lw=1)
-        right.axvline(1, color=INK, ls=":", lw=1.2)
-        left.set_xlim(-1.05 * limit, 1.05 * limit)
-        left.set_xlabel("lower loss (nats a token)")
-        right.set_xlabel("time over that of the plain run")
-        for axes in (left, right):
-            axes.set_yticks(range(len(names)), names)
-            axes.invert_yaxis()
-            axes.grid(axis="y", visible=False)
-        right.tick_params(labelleft=False)
+                axes.text(shown * 0.96, place, f"{gain:+.2f}", color="white", va="center", ha="left", fontsize=9)
+        axes.plot([], [], "|", color=INK, ms=14, mew=1.2, label="smallest difference that the seeds can show")
+        axes.axvline(0, color=INK, lw=1)
+        axes.set_xlim(-1.05 * limit, 1.05 * limit)
+        axes.set_xlabel("lower loss than the plain run (nats a token)")
+        axes.set_yticks(range(len(found)), list(found))
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        figure.legend(loc="outside upper center")
+        return figure
+
+
+def loss_and_rate(runs: Mapping[str, Sequence[Mapping[str, float]]], top: float) -> Figure:
+    """Draw training losses, and under them the learning rates that the runs had.
+
+    Args:
+        runs: name -> lines of metrics with "step", "train_loss" and "lr".
+        top: upper end of the axis of losses.
+    """
+    with style():
+        figure, (above, below) = new_figure(7.2, 4.8, rows=2)
+        for color, (name, lines) in zip(COLORS.values(), runs.items(), strict=False):
+            kept = [line for line in lines if "train_loss" in line]
+            steps = [line["step"] for line in kept]
+            above.plot(steps, [line["train_loss"] for line in kept], lw=1.4, color=color, label=name)
+            below.plot(steps, [line["lr"] for line in kept], lw=1.4, color=color)
+        above.set_ylim(top=top)
+        above.set_ylabel("training loss (nats a token)")
+        above.tick_params(labelbottom=False)
+        below.set_ylabel("learning rate")
+        below.set_xlabel("step")
+        above.legend()
         return figure

@@ -133,11 +133,11 @@ def memory_parts(bars: Mapping[str, RankMemory], limit: int) -> Figure:
         return figure
 
 
-def shards(moments: Mapping[str, Sequence[bool]], size: int) -> Figure:
+def shards(moments: Mapping[str, Sequence[int]], size: int) -> Figure:
     """Draw a text as a row of shards, once for each moment, with those that are marked done filled.
 
     Args:
-        moments: label -> whether each shard is done.
+        moments: label -> for each shard 0 if it is not done, 1 or 2 for the color of one that is.
         size: bytes of the text.
     """
     with style():
@@ -145,7 +145,7 @@ def shards(moments: Mapping[str, Sequence[bool]], size: int) -> Figure:
         for y, done in enumerate(moments.values()):
             width = size / 1e6 / len(done)
             for index, is_done in enumerate(done):
-                color = COLORS["green"] if is_done else PAPER
+                color = (PAPER, COLORS["blue"], COLORS["orange"])[is_done]
                 axes.barh(y, width, 0.6, index * width, color=color, edgecolor=INK if is_done else FAINT, lw=0.8)
         axes.set_yticks(range(len(moments)), list(moments))
         axes.invert_yaxis()

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
@@ -31,18 +32,28 @@ def _in_hex(data: bytes) -> str:
     return "".join(f"<{byte:02X}>" for byte in data)
 
 
-def token_rows(rows: Mapping[str, Sequence[bytes]], width: int = 78) -> Figure:
+def token_rows(
+    rows: Mapping[str, Sequence[bytes]],
+    width: int = 78,
+    *,
+    offset: Mapping[str, bytes] = MappingProxyType({}),
+    by_token: bool = False,
+) -> Figure:
     """Draw each row's tokens as boxes; rows longer than the page go on in the next line.
 
     Args:
         rows: label -> the tokens of a text.
         width: characters in a line.
+        offset: label -> a token whose width is left free before the row.
+        by_token: give equal tokens equal colors; otherwise colors alternate along a row.
     """
+    colors: dict[bytes, int] = {}
     lines: list[tuple[str, list[tuple[int, str, int]]]] = []
     for label, tokens in rows.items():
         line: list[tuple[int, str, int]] = []
-        at = 0
-        for number, token in enumerate(tokens):
+        at = len(visible(offset[label])) if label in offset else 0
+        for place, token in enumerate(tokens):
+            number = colors.setdefault(token, len(colors)) if by_token else place
             text = visible(token)
             if at + len(text) > width and line:
                 lines.append((label, line))

@@ -50,8 +50,8 @@ def moments(
 
     Args:
         gradients: of one parameter, step by step.
-        first: the first moment m after each step.
-        second: the second moment v after each step.
+        first: the first moment m after each step, corrected for its start at zero.
+        second: the second moment v after each step, likewise.
         updates: how far the parameter moved in each step, in units of the learning rate.
     """
     steps = range(1, len(gradients) + 1)

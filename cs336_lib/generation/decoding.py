@@ -2,7 +2,7 @@
 
 B batch, S sequence, V vocab.
 
-Past the context length the window slides, by half a context at a time:
+Past the context length the window slides, by half a context at a time::
 
     tokens so far      0 ........ S                   the model sees all of them
     one more               S/2 ........ S             it sees the last half, then up to a whole context again

@@ -16,6 +16,7 @@ from cs336_lib.naming import did_you_mean, reject_unknown
 Norm = Literal["pre", "post", "none"]
 Position = Literal["rope", "none"]
 FeedForward = Literal["swiglu", "silu"]
+TiedLookup = Literal["scaled", "plain"]
 Backend = Literal["reference", "fast"]
 
 _SIZES = ("vocab_size", "context_length", "d_model", "num_layers", "num_heads")
@@ -62,6 +63,8 @@ class ModelConfig:
         position: "rope" rotates queries and keys; "none" leaves order to the causal mask alone (NoPE).
         ffn: "swiglu" has three matrices, "silu" two.
         tie_embeddings: the output head is the embedding matrix; there is then no `lm_head`.
+        tied_lookup: how a tied table is read: "scaled" multiplies each row by sqrt(D) (Vaswani et al., 2017, section
+            3.4), "plain" takes it as it is. Without tied embeddings it means nothing.
         qk_norm: RMSNorm on each head's queries and keys before they are rotated.
         norm_eps: epsilon inside every RMSNorm.
         backend: "reference" reads like the paper, "fast" runs the same parameters on fused kernels.
@@ -89,6 +92,7 @@ class ModelConfig:
     position: Position = "rope"
     ffn: FeedForward = "swiglu"
     tie_embeddings: bool = False
+    tied_lookup: TiedLookup = "scaled"
     qk_norm: bool = False
     norm_eps: float = 1e-5
     backend: Backend = "reference"
@@ -123,6 +127,15 @@ class ModelConfig:
         """K, the width of one attention head."""
         return self.d_model // self.num_heads
 
+    @property
+    def lookup_scale(self) -> float:
+        """What a looked-up row is multiplied by: sqrt(D) for a tied table that is read scaled, else 1.
+
+        >>> ModelConfig(10, 8, d_model=64, num_layers=1, num_heads=2, tie_embeddings=True).lookup_scale
+        8.0
+        """
+        return math.sqrt(self.d_model) if self.tie_embeddings and self.tied_lookup == "scaled" else 1.0
+
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as plain JSON values; `from_dict` is the inverse."""
         return asdict(self)
@@ -131,6 +144,9 @@ class ModelConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
         """Build a config from a mapping, such as a parsed JSON file.
 
+        A mapping with tied embeddings that does not name `tied_lookup` is from before there was a choice and stands for
+        "plain", so that an old checkpoint computes what it computed.
+
         Raises:
             ValueError: a key is unknown (the nearest one and all allowed ones are named) or a required one is missing.
         """
@@ -138,6 +154,8 @@ class ModelConfig:
         required = [field.name for field in fields(cls) if field.default is MISSING]
         if missing := [name for name in required if name not in values]:
             raise ValueError(f"missing {', '.join(missing)}; required: {', '.join(required)}")
+        if values.get("tie_embeddings") and "tied_lookup" not in values:
+            values = {**values, "tied_lookup": "plain"}
         return cls(**values)
 
     def replace(self, **changes: Any) -> ModelConfig:
@@ -191,6 +209,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "norm": get_args(Norm),
     "position": get_args(Position),
     "ffn": get_args(FeedForward),
+    "tied_lookup": get_args(TiedLookup),
     "backend": get_args(Backend),
 }
 _FIELDS = [field.name for field in fields(ModelConfig)]

@@ -9,6 +9,9 @@ was::
     ours          0 1 2 3 4 5        pairs (0 1) (2 3) (4 5)
     transformers  0 2 4 1 3 5        pairs (0 3) (1 4) (2 5), which hold the same channels
 
+Llama reads its table as it is. A tied one whose rows we multiply by sqrt(D) is written as two matrices, the rows as
+they are looked up and the head, which gives the same logits; `config.json` notes it, and reading puts them together.
+
 The folder is what `AutoModelForCausalLM.from_pretrained` reads: `model.safetensors`, `config.json`, and with a
 tokenizer `tokenizer.json` and `tokenizer_config.json`. transformers itself is needed for neither direction.
 """
@@ -19,6 +22,7 @@ import functools
 import json
 import secrets
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,6 +58,8 @@ _SIZES = (
     *("vocab_size", "max_position_embeddings", "hidden_size", "num_hidden_layers", "num_attention_heads"),
     "intermediate_size",
 )
+_TIED_LOOKUP = "cs336_tied_lookup"
+"""Key of config.json that says that the two matrices are one, the looked-up rows multiplied; others ignore it."""
 _ROTATED = ("attn.q_proj.weight", "attn.k_proj.weight")
 
 
@@ -101,6 +107,9 @@ def to_hf_llama(model: TransformerLM, folder: str | Path, tokenizer: WritesToken
         theirs: _to_halves(model.state_dict()[ours], config) if ours.endswith(_ROTATED) else model.state_dict()[ours]
         for ours, theirs in _names(config).items()
     }
+    if config.lookup_scale != 1:
+        table = model.token_embeddings.weight
+        weights |= {"model.embed_tokens.weight": table * config.lookup_scale, "lm_head.weight": table}
     weights = _apart({name: weight.detach().cpu().contiguous() for name, weight in weights.items()})
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -148,9 +157,12 @@ def from_hf_llama(
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{folder} has no config.json; is it the folder of a checkpoint?")
-    config = _our_config(read_json(folder / "config.json"), folder / "config.json", backend)
+    theirs = read_json(folder / "config.json")
+    config = _our_config(theirs, folder / "config.json", backend)
     weights = _read_weights(folder)
     config = _with_own_head(config, weights, folder)
+    if theirs.get(_TIED_LOOKUP) == "scaled":
+        config, weights = _tied_again(config, weights)
     names = _names(config)
     missing = sorted(name for name in names.values() if name not in weights)
     spare = {"lm_head.weight"} if config.tie_embeddings else set()
@@ -202,7 +214,7 @@ def _with_own_head(config: ModelConfig, weights: dict[str, Tensor], folder: Path
         "the model is not tied",
         stacklevel=3,
     )
-    return config.replace(tie_embeddings=False)
+    return config.replace(tie_embeddings=False, tied_lookup="scaled")
 
 
 def _widest(weights: dict[str, Tensor], folder: Path) -> torch.dtype:
@@ -223,6 +235,15 @@ def _names(config: ModelConfig) -> dict[str, str]:
     for n in range(config.num_layers):
         names.update({f"layers.{n}.{ours}": f"model.layers.{n}.{theirs}" for ours, theirs in _LAYER.items()})
     return names
+
+
+def _tied_again(config: ModelConfig, weights: dict[str, Tensor]) -> tuple[ModelConfig, dict[str, Tensor]]:
+    """Put the two matrices of a scaled tied table together, unless training has moved them apart since."""
+    tied = replace(config, tie_embeddings=True, tied_lookup="scaled")
+    rows, head = weights.get("model.embed_tokens.weight"), weights.get("lm_head.weight")
+    if rows is None or head is None or not torch.equal(rows, head * tied.lookup_scale):
+        return config, weights
+    return tied, {**weights, "model.embed_tokens.weight": head}
 
 
 def _to_halves(weight: Tensor, config: ModelConfig) -> Tensor:
@@ -254,7 +275,8 @@ def _llama_config(config: ModelConfig, dtype: str, end_of_text: int | None) -> d
         "rms_norm_eps": config.norm_eps,
         "rope_theta": config.rope_theta,  # where transformers 4 looks
         "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},  # where transformers 5 looks
-        "tie_word_embeddings": config.tie_embeddings,
+        "tie_word_embeddings": config.tie_embeddings and config.lookup_scale == 1,
+        **({_TIED_LOOKUP: "scaled"} if config.lookup_scale != 1 else {}),
         "dtype": dtype,
         # Left out, they would be Llama's 1 and 2, and generation would stop at an ordinary token.
         "bos_token_id": end_of_text,
@@ -283,6 +305,7 @@ def _our_config(theirs: dict[str, Any], path: Path, backend: Backend) -> ModelCo
     ):
         if found != ours:
             raise ValueError(f"{path} has {key}={found!r}; this model has {ours!r} and nothing else")
+    tied = bool(theirs.get("tie_word_embeddings", False))
     try:
         return ModelConfig(
             vocab_size=theirs["vocab_size"],
@@ -293,7 +316,8 @@ def _our_config(theirs: dict[str, Any], path: Path, backend: Backend) -> ModelCo
             d_ff=theirs["intermediate_size"],
             rope_theta=theta,
             norm_eps=theirs.get("rms_norm_eps", 1e-6),  # Llama's own default
-            tie_embeddings=bool(theirs.get("tie_word_embeddings", False)),
+            tie_embeddings=tied,
+            tied_lookup="plain" if tied else "scaled",
             backend=backend,
         )
     except (ValueError, TypeError) as error:

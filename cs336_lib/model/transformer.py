@@ -27,7 +27,9 @@ class TransformerLM(nn.Module):
 
     With tied embeddings the head is the embedding matrix, and the state dict has no `lm_head.weight`. The matrix then
     starts as a head does, N(0, 2 / (V + D)): an embedding of unit variance would give logits of standard deviation
-    sqrt(D), and a first loss several times ln V, while the first RMSNorm makes up for small embeddings.
+    sqrt(D), and a first loss several times ln V. Rows as small as a head's would drown in what the blocks add to the
+    residual stream (a norm repairs only what the next sub-layer reads), so a looked-up row is multiplied by sqrt(D), as
+    in Vaswani et al., 2017, section 3.4, unless the config asks for `tied_lookup="plain"`.
 
     Args:
         config: sizes and ablations.
@@ -114,6 +116,8 @@ class TransformerLM(nn.Module):
         if cache is not None and token_positions is None:
             token_positions = torch.arange(len(cache), len(cache) + ids.shape[1], device=ids.device)
         x = self.token_embeddings(ids)
+        if self.config.lookup_scale != 1:
+            x = x * self.config.lookup_scale
         for index, layer in enumerate(self.layers):
             x = layer(x, token_positions, None if cache is None else cache.layer(index))
         if cache is not None:

@@ -66,7 +66,8 @@ class TrainConfig:
         sample_prompt: what samples begin with.
         checkpoint_every: steps between checkpoints; 0 for one at the end.
         keep_checkpoints: how many of the last ones stay; the best by validation loss always does.
-        diverged_above: a training loss above so many nats stops the run; 0 stands for 3 ln V. NaN and inf always do.
+        diverged_above: after the warm-up a training loss above so many nats stops the run; 0 stands for 3 ln V. NaN and
+            inf always do.
         seed: decides weights and order of the data.
         device: "auto" (CUDA, else MPS, else CPU) or a device of torch.
         precision: "auto" (what fits the device), "fp32", "bf16" or "fp16".
@@ -191,7 +192,7 @@ class TrainConfig:
 
     @property
     def loss_limit(self) -> float:
-        """The training loss in nats above which a run counts as diverged."""
+        """The training loss in nats above which a run is stopped once its warm-up is over."""
         return self.diverged_above or 3 * math.log(self.model.vocab_size)
 
     def replace(self, **changes: Any) -> TrainConfig:

@@ -25,6 +25,8 @@ _AT_A_TIME = 1 << 20
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Return the mean of -log softmax(logits)[target], in nats.
 
+    ::
+
         -log (exp(x_y) / sum_v exp(x_v)) = log sum_v exp(x_v - m) - (x_y - m)        m = max_v x_v
 
     With the maximum taken out, no exponential overflows, whatever the size of the logits, and the logarithm is never
@@ -173,6 +175,8 @@ def perplexity(loss: float | Tensor) -> float:
 
 def bits_per_byte(loss: float | Tensor, ids: Iterable[int] | np.ndarray, tokenizer: Any) -> float:
     """Return a loss in a unit that does not depend on the tokenizer: bits for each byte of the text.
+
+    ::
 
         loss * tokens / (ln 2 * bytes)
 

@@ -1,5 +1,7 @@
 """Which numbers to compute with: the type that fits the device, and why (chapter 6).
 
+::
+
     float32    1 sign, 8 exponent, 23 mantissa bits       weights and moments, always
     bfloat16   1, 8, 7      float32's range, coarser      products, where the device has it
     float16    1, 5, 10     finer, but 6e-8 ... 65504     products, elsewhere; gradients are scaled up to stay in range

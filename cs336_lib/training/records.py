@@ -1,10 +1,12 @@
 """Run records: what a run was, what it ran on, and how it went, as files that can be read while it runs (chapter 6).
 
+::
+
     config.json         the `TrainConfig`
     environment.json    device, versions, commit, data, and what was chosen automatically and why
     metrics.jsonl       a line every `log_every` steps, and one for each evaluation
     samples.txt         what the model wrote on the way
-    status.json         running, finished, diverged or interrupted; at which step; why
+    status.json         running, finished, diverged (thrown_out: by the limit alone) or interrupted; at which step; why
     tokenizer/          what turns its ids into text
     checkpoints/        see `checkpoints.run`
 

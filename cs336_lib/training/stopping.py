@@ -22,16 +22,32 @@ from cs336_lib.training.records import RunRecord
 
 
 class DivergedError(RuntimeError):
-    """The loss is no number any more, or far above where it began."""
+    """The loss is no number any more, or is above the config's limit.
+
+    Attributes:
+        thrown_out: the loss was a number still, and the run was stopped by the limit alone. Such a run might have come
+            down again; `cs336_lib.experiments.outcome` tells the two apart.
+    """
+
+    def __init__(self, message: str, *, thrown_out: bool = False) -> None:
+        super().__init__(message)
+        self.thrown_out = thrown_out
 
 
 def check_loss(config: TrainConfig, step: int, loss: float, lr: float, norm: float) -> None:
-    """Raise DivergedError if the training loss is no number or above the config's limit."""
-    if not loss <= config.loss_limit:
-        why = f"above {config.loss_limit:.1f}" if math.isfinite(loss) else "no number any more"
+    """Raise DivergedError if the training loss is no number, or after the warm-up above the config's limit.
+
+    A model without norms begins far above any limit, and a warm-up is there to lead out of such a start; so until it is
+    over only a loss that is no number stops a run.
+    """
+    is_number = math.isfinite(loss)
+    if not is_number or (step > config.warmup_steps and loss > config.loss_limit):
+        what = "thrown out" if is_number else "diverged"
+        why = f"above the limit of {config.loss_limit:.1f}" if is_number else "no number any more"
         raise DivergedError(
-            f"diverged at step {step}: the training loss is {loss:.4g}, {why} (learning rate {lr:.3g}, "
-            f"gradient norm {norm:.3g}); try a lower lr or a longer warm-up"
+            f"{what} at step {step}: the training loss is {loss:.4g}, {why} (learning rate {lr:.3g}, "
+            f"gradient norm {norm:.3g}); try a lower lr or a longer warm-up",
+            thrown_out=is_number,
         )
 
 

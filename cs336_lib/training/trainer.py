@@ -201,7 +201,7 @@ class Trainer:
                 costs = setup.costs(self.device, self._compile_seconds)
                 self.record.finish(self.step, self._watch.seconds, self._watch.overall() | costs)
             except DivergedError as error:
-                self.record.set_status("diverged", self.step, str(error))
+                self.record.set_status("diverged", self.step, str(error), thrown_out=error.thrown_out)
                 self._say(str(error))
             except OSError as error:
                 raise stopping.could_not_write(self.record, self.step, self.checkpoints.steps(), error) from error

@@ -14,15 +14,19 @@ PAGE = "book/claims.md"
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.md"))
 CELL = re.compile(r"^```\{code-cell\}.*?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 REFERENCE = re.compile(r" \(\d+\.\d+[^()]*\)\.?$|\.$")
+REFUTED = " *Refuted by* "
+SAY_WHAT_REFUTES_THEM = range(6, 12)
+"""Chapters whose bullets name the observation that would refute them."""
 SKIPPED_IN_CI = {"gpu", "network", "slow", "bench", "built"}
 
 
 class Row(NamedTuple):
-    """An entry of the page: the chapter's number, what it claims, and what holds it."""
+    """An entry of the page: the chapter's number, what it claims, what holds it, and what would refute it."""
 
     chapter: int
     claim: str
     holders: list[str]
+    refuted_by: list[str]
 
 
 def claims_of(path):
@@ -31,7 +35,7 @@ def claims_of(path):
     (measured,) = [part for part in section if part.startswith("What we measured")]
     prose = CELL.sub("", measured).partition("\n")[2]
     bullets = re.findall(r"^- (.+?)(?=\n- |\n\n|\Z)", prose.strip(), re.MULTILINE | re.DOTALL)
-    return [bare(bullet) for bullet in bullets] + [
+    return [bare(bullet.partition(REFUTED)[0]) for bullet in bullets] + [
         label for cell in CELL.findall(measured) for label in labels(python(cell))
     ]
 
@@ -65,8 +69,10 @@ def rows():
             number = re.match(r"## (\d+)\. ", line)
             chapter = int(number[1]) if number else 0
         elif line.startswith("- "):
-            found.append(Row(chapter, line.removeprefix("- ").strip(), []))
-        elif line.startswith("  - "):
+            found.append(Row(chapter, line.removeprefix("- ").strip(), [], []))
+        elif line.startswith("  - refuted by: "):
+            found[-1].refuted_by.append(line.removeprefix("  - refuted by: ").strip())
+        elif line.startswith("  - ") and not line.startswith("  - in ["):
             found[-1].holders.append(line.removeprefix("  - ").strip().strip("`"))
     return found
 
@@ -121,6 +127,16 @@ def test_the_page_lists_each_claim_of_the_chapter_and_no_other(path):
     advice += [f"{PAGE}: {path.name} claims this no longer; delete it or change it:\n    {c}" for c in left]
     assert not advice, "\n".join(advice)
     assert len(there) == len(set(there)), "a claim stands there twice"
+
+
+@pytest.mark.parametrize("number", SAY_WHAT_REFUTES_THEM)
+def test_each_claim_of_a_chapter_and_its_entry_name_the_same_observation_that_would_refute_it(number):
+    prose = CELL.sub("", chapter_file(number).read_text(encoding="utf-8").partition("## What we measured\n")[2])
+    section = prose.partition("\n## ")[0]
+    bullets = re.findall(r"^- (.+?)(?=\n- |\n\n|\Z)", section.strip(), re.MULTILINE | re.DOTALL)
+    said = {bare(claim): bare(refuted) for claim, _, refuted in (bullet.partition(REFUTED) for bullet in bullets)}
+    assert said and all(said.values()), "a claim that nothing could refute"
+    assert said == {row.claim: "; ".join(row.refuted_by) for row in ROWS if row.chapter == number}
 
 
 @each_row

@@ -1,34 +1,26 @@
 """What the chapters claim about committed records is what the records say, whatever is added to them."""
 
 import math
-import statistics
-
-import pytest
 
 from cs336_lib import results
 from cs336_lib.bpe import Tokenizer
 from cs336_lib.data import tales
-from cs336_lib.experiments import SUITES, load_suite
+from cs336_lib.experiments import SUITES, compare, load_suite, scale_spread, sides
 from cs336_lib.experiments.catalogue import training_runs
 from cs336_lib.training import RunRecord
 
 EXPERIMENTS = results.folder() / "experiments"
 
 
+def found_in(name, scale="cpu"):
+    """Return the sides of a suite's runs on record, without those whose limit was lifted."""
+    runs = load_suite(SUITES[name], scale, EXPERIMENTS)
+    return sides([pair for pair in runs if "limit" not in pair[0].variation])
+
+
 def losses(name, field="valid_loss"):
-    """Return variation -> seed -> last loss of a suite at the scale cpu; nan where the run diverged."""
-    found = {}
-    for run, record in load_suite(SUITES[name], "cpu", EXPERIMENTS):
-        loss = record.last(field) if record.status["status"] == "finished" else math.nan
-        found.setdefault(run.variation, {})[run.seed] = loss
-    return found
-
-
-def gaps(found, other, base):
-    """Return the last loss of one variation minus that of another, for each seed that both have."""
-    shared = found[other].keys() & found[base].keys()
-    assert shared, f"no seed has a record of both {other} and {base}"
-    return [found[other][seed] - found[base][seed] for seed in sorted(shared)]
+    """Return variation -> last loss of seed 0 of a suite at the scale cpu."""
+    return {run.variation: record.last(field) for run, record in load_suite(SUITES[name], "cpu", EXPERIMENTS)}
 
 
 def test_the_longest_token_of_the_web_sample_is_sixty_four_dashes():
@@ -73,58 +65,77 @@ def test_no_recorded_run_on_tales_is_below_the_entropy_of_its_text():
 
 
 def test_at_the_middle_scale_the_loss_against_the_rate_is_a_valley_too():
-    by_rate = {
-        run.config.lr: record.last("valid_loss") if record.status["status"] == "finished" else math.nan
-        for run, record in load_suite(SUITES["lr-sweep"], "cpu", EXPERIMENTS)
-    }
-    finite = {rate: loss for rate, loss in sorted(by_rate.items()) if not math.isnan(loss)}
-    best = min(finite, key=finite.get)
-    left = [loss for rate, loss in finite.items() if rate <= best]
-    right = [loss for rate, loss in finite.items() if rate >= best]
+    means = found_in("lr-sweep")["AdamW"].means
+    best = min(means, key=means.get)
+    left = [loss for rate, loss in means.items() if rate <= best]
+    right = [loss for rate, loss in means.items() if rate >= best]
     assert left == sorted(left, reverse=True) and right == sorted(right)
-    assert left[0] > finite[best] + 1 and right[-1] > finite[best] + 1
-    diverged = [rate for rate in by_rate if rate not in finite]
-    assert diverged and min(diverged) > best
+    assert left[0] > means[best] + 1 and means[0.5] > means[best] + 1
+    assert 10 * best <= 0.5 and means[5 * best] < means[best] + 1, "the edge is a factor of ten or more away"
 
 
-def test_with_more_steps_and_a_lower_rate_neither_post_norm_nor_a_model_without_norms_fails():
-    for name, other in (("layer-norm", "no norm"), ("post-norm", "post-norm")):
-        found = losses(name)
-        assert not any(math.isnan(loss) for seeds in found.values() for loss in seeds.values())
-        assert all(abs(gap) < 0.2 for gap in gaps(found, other, "pre-norm"))
+def test_without_norms_the_middle_scale_diverges_at_the_best_rate_of_pre_norm():
+    found = found_in("layer-norm")
+    best = found["pre-norm"].best
+    assert found["pre-norm"].is_tuned
+    bare = found["no norm"].losses
+    assert len(bare[best]) == 2 and all(math.isnan(loss) for loss in bare[best].values())
+    assert all(math.isnan(loss) for rate, seeds in bare.items() if rate >= best for loss in seeds.values())
+    assert found["no norm"].loss < found["pre-norm"].loss + 0.1, "and at a lower one it does about as well"
 
 
-def test_positions_are_worth_more_with_more_steps():
-    assert min(gaps(losses("nope"), "NoPE", "RoPE")) > 0.5
+def test_with_more_steps_post_norm_is_nearly_level():
+    few, many = found_in("post-norm", "quick"), found_in("post-norm")
+    gaps = [found["post-norm"].loss - found["pre-norm"].loss for found in (few, many)]
+    assert gaps[0] > 0.1 > gaps[1] > -0.1
 
 
-def test_the_gate_wins_for_every_seed_at_the_middle_scale_too():
-    assert min(gaps(losses("swiglu"), "SiLU", "SwiGLU")) > 0
+def test_positions_are_worth_more_with_more_steps_whatever_the_rate():
+    few, many = found_in("nope", "quick"), found_in("nope")
+    assert few["NoPE"].loss - few["RoPE"].loss < 0.3
+    assert len(many["NoPE"].losses) >= 2
+    assert all(loss - many["RoPE"].loss > 0.5 for loss in many["NoPE"].means.values())
 
 
 def test_the_order_of_three_vocabularies_turns_round_with_the_unit():
     nats, bits = losses("main"), losses("main", "valid_bits_per_byte")
     order = [f"vocabulary {size}" for size in (300, 512, 1024)]
-    assert sorted(order, key=lambda name: statistics.mean(nats[name].values())) == order
-    assert sorted(order, key=lambda name: statistics.mean(bits[name].values())) == order[::-1]
+    assert sorted(order, key=nats.get) == order
+    assert sorted(order, key=bits.get) == order[::-1]
 
 
-@pytest.mark.parametrize(("name", "sign"), [("+ Muon", -1), ("+ tied embeddings", 1), ("all but tied", -1)])
-def test_what_wins_and_loses_at_few_steps_does_so_at_the_middle_scale(name, sign):
-    found = losses("leaderboard")
-    assert all(sign * gap > 0 for gap in gaps(found, name, "AdamW, cosine"))
-    if name == "all but tied":
-        assert all(gap < 0 for gap in gaps(found, name, "+ Muon"))
+def test_web_text_comes_in_shorter_tokens_and_nats_a_token_hide_a_part_of_its_gap():
+    stories, web = (RunRecord(results.folder() / f"{name}-sample-cpu") for name in ("tinystories", "owt"))
+    assert stories.config.model == web.config.model
+    data = [record.environment["data"] for record in (stories, web)]
+    assert data[0]["train_bytes"] / data[0]["train_tokens"] > data[1]["train_bytes"] / data[1]["train_tokens"]
+    ratios = [web.last(name) / stories.last(name) for name in ("valid_loss", "valid_bits_per_byte")]
+    assert 1.5 < ratios[0] < ratios[1]
 
 
-def test_at_the_middle_scale_a_batch_of_one_wants_a_lower_rate_and_large_ones_make_too_few_steps():
-    by_size = {}
-    for run, record in load_suite(SUITES["batch-size"], "cpu", EXPERIMENTS):
-        loss = record.last("valid_loss") if record.status["status"] == "finished" else math.inf
-        by_size.setdefault(run.config.batch_size, {})[run.config.lr] = loss
-    best = {size: min(found, key=found.get) for size, found in by_size.items()}
-    for size, found in by_size.items():
-        assert min(found) < best[size] < max(found), f"the best rate of {size} has a worse one on either side"
-    assert best[1] < min(best[size] for size in by_size if size > 1)
-    assert by_size[1][best[1]] < by_size[4][best[4]] < by_size[16][best[16]] - 0.3
-    assert by_size[16][best[16]] < by_size[64][best[64]] - 0.3
+def test_muon_is_ahead_of_tuned_adamw_at_the_middle_scale():
+    found = found_in("leaderboard")
+    plain = found["AdamW, cosine"]
+    assert plain.is_tuned and len(plain.at_best) == 2
+    spread = scale_spread(SUITES.values(), "cpu", EXPERIMENTS)
+    for side in ("+ Muon", "Muon, QK-norm, WSD"):
+        difference = compare(found, side, "AdamW, cosine", spread)
+        assert difference.is_shown and difference.value > 0.1, difference.sentence()
+    assert found["Muon, QK-norm, WSD"].loss < found["+ Muon"].loss
+
+
+def test_scaling_a_tied_table_takes_back_its_loss_at_the_middle_scale():
+    found = found_in("leaderboard")
+    plain, scaled, bare = (
+        found[name].loss for name in ("AdamW, cosine", "+ tied embeddings", "tied, rows as they are")
+    )
+    assert bare - plain > 0.1
+    assert (bare - scaled) / (bare - plain) > 0.7
+
+
+def test_at_the_middle_scale_large_batches_make_too_few_steps_whatever_their_rate():
+    found = found_in("batch-size")
+    assert all(side.is_tuned for side in found.values())
+    small, medium, large = (found[f"batch {size}"].loss for size in (4, 16, 64))
+    assert small < medium - 0.3 and medium < large - 0.3
+    assert abs(found["batch 1"].loss - small) < 0.1

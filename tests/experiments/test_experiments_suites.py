@@ -4,6 +4,7 @@ import pytest
 
 from cs336_lib import results
 from cs336_lib.experiments import SUITES, Scale, Suite, Variation, load_suite
+from cs336_lib.experiments.comparison import rate_of
 from cs336_lib.experiments.suite import changed
 from cs336_lib.model import ModelConfig
 from cs336_lib.training import TrainConfig
@@ -50,23 +51,26 @@ def test_a_variation_changes_what_it_says_and_nothing_else(name, scale):
         assert differs <= set(variation.changes) | follows
 
 
-@pytest.mark.parametrize("name", ["layer-norm", "post-norm"])
-def test_ablations_whose_base_rate_diverges_are_also_run_at_a_lower_rate(name):
-    for scale in SUITES[name].scales:
-        rates = sorted({run.config.lr for run in SUITES[name].plan(scale)})
-        assert len(rates) == 2
-        assert rates[0] == pytest.approx(rates[1] / 10)
+@pytest.mark.parametrize(("name", "scale"), [(n, s) for n, s in EVERY if SUITES[n].compared])
+def test_each_side_of_a_comparison_has_a_grid_of_rates_of_its_own(name, scale):
+    grids = {}
+    for run in SUITES[name].plan(scale):
+        grids.setdefault(run.side, {}).setdefault(rate_of(run.config), set()).add(run.seed)
+    assert {side for pair in SUITES[name].compared for side in pair} <= set(grids) | {"batch 4"}
+    spare = {"SiLU, wider"} if scale != "full" else set()  # at the best rate of SiLU, beside it
+    assert all(len(rates) >= 3 for side, rates in grids.items() if side not in spare)
 
 
 def test_the_ablation_of_the_gate_keeps_the_number_of_parameters():
     from cs336_lib.accounting import parameter_count
 
     for scale in SUITES["swiglu"].scales:
-        plan = {run.variation: parameter_count(run.config.model) for run in SUITES["swiglu"].plan(scale)}
+        plan = {run.side: parameter_count(run.config.model) for run in SUITES["swiglu"].plan(scale)}
         assert plan["SwiGLU"].total == plan["SiLU"].total
-    assert SUITES["swiglu"].plan("full")[2].config.model.d_ff == 2_048
-    assert round(100 * (plan["SiLU 2048"]["ffn"] / plan["SwiGLU"]["ffn"] - 1), 1) == 1.6
-    assert {run.variation for run in SUITES["swiglu"].plan("cpu")} == {"SwiGLU", "SiLU"}
+        assert round(100 * (plan["SiLU, wider"]["ffn"] / plan["SwiGLU"]["ffn"] - 1), 1) in (1.6, 1.7), (
+            "as 2,048 to 2,016"
+        )
+    assert {run.config.model.d_ff for run in SUITES["swiglu"].plan("full")} == {1_344, 2_016, 2_048}
 
 
 def test_the_suite_of_an_entrys_size():

@@ -14,3 +14,16 @@ def test_runs_of_a_seed_are_joined_and_means_marked():
     axes = ablations.pairs({"gate": {"SwiGLU": [1.0, 2.0], "SiLU": [3.0, 5.0]}}, "loss").axes[0]
     assert [list(line.get_ydata()) for line in axes.lines] == [[1.0, 3.0], [2.0, 5.0], [1.5, 1.5], [4.0, 4.0]]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["SwiGLU", "SiLU"]
+
+
+def test_blocks_show_each_kind_with_its_norms():
+    for axes in ablations.blocks().axes:
+        written = [text.get_text() for text in axes.texts]
+        assert written.count("+") == 2
+        assert written.count("norm") == (0 if axes.get_title() == "no norm" else 2)
+
+
+def test_the_stream_is_drawn_from_the_embedding_on():
+    axes = ablations.by_depth({"pre-norm": [1.0, 2.0], "no norm": [1.0, 50.0]}).axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["embedding", "block 1"]
+    assert list(axes.lines[1].get_ydata()) == [1.0, 50.0]

@@ -3,12 +3,14 @@
 import math
 from itertools import pairwise
 
+import pytest
+
 from cs336_lib.experiments import PlannedRun
 from cs336_lib.figures import experiments
 from cs336_lib.model import ModelConfig
 from cs336_lib.training import RunRecord, TrainConfig
 
-CONFIG = TrainConfig(ModelConfig.preset("tales-1m"), data_bytes=1, steps=200)
+CONFIG = TrainConfig(ModelConfig.preset("tales-1m"), data_bytes=1, steps=200, warmup_steps=1)
 
 
 def made(folder, name, losses, *, status="finished", device="CPU", lr=3e-3):
@@ -40,8 +42,16 @@ def test_seeds_of_one_run_share_colour_and_legend():
 def test_a_sweep_marks_what_diverged_at_the_upper_edge():
     axes = experiments.sweep({"a": [(0.1, 2.0), (0.01, 3.0), (1.0, math.nan)]}, "lr", "loss", top=5.0).axes[0]
     assert list(axes.lines[0].get_xdata()) == [0.01, 0.1]
-    assert list(axes.lines[1].get_xdata()) == [1.0]
+    (cross,) = [line for line in axes.lines if line.get_marker() == "x" and len(line.get_xdata())]
+    assert list(cross.get_xdata()) == [1.0]
     assert "diverged" in [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_a_sweep_with_seeds_has_a_dot_for_each_run_and_a_line_through_their_means():
+    axes = experiments.sweep({"a": [(0.1, 2.0), (0.1, 3.0), (0.01, 4.0)]}, "lr", "loss", floor=("unigram", 5.2)).axes[0]
+    line, dots, *_, floor = axes.lines
+    assert (list(line.get_xdata()), list(line.get_ydata())) == ([0.01, 0.1], [4.0, 2.5])
+    assert sorted(dots.get_ydata()) == [2.0, 3.0, 4.0] and floor.get_ydata()[0] == 5.2
 
 
 def test_a_run_that_diverges_leaves_the_axis_of_the_others_alone():
@@ -65,13 +75,19 @@ def test_predictions_are_dotted_and_a_level_is_dashed():
     assert level.get_ydata()[0] == 1.0
 
 
-def test_a_suite_is_drawn_with_its_device_and_a_cross_where_a_run_was_stopped(tmp_path):
-    found = [made(tmp_path, "fine", [5.0, 4.0]), made(tmp_path, "wild", [6.0, 90.0], status="diverged")]
+@pytest.mark.parametrize(("last", "mark"), [(90.0, "+"), (1e6, "x"), (math.nan, "x")])
+def test_a_suite_is_drawn_with_its_device_and_a_mark_where_a_run_diverged_or_was_thrown_out(tmp_path, last, mark):
+    found = [made(tmp_path, "fine", [5.0, 4.0]), made(tmp_path, "wild", [6.0, 90.0, last], status="diverged")]
     by_step, by_time = experiments.of_suite(found, top=10.0, title="scale cpu").axes
     assert by_step.get_title(loc="left") == "scale cpu, on CPU"
-    for axes, end in ((by_step, 2), (by_time, 1.0)):
-        (cross,) = [line for line in axes.lines if line.get_marker() == "x" and len(line.get_xdata())]
+    for axes, end in ((by_step, 3 - math.isnan(last)), (by_time, 1.5 - 0.5 * math.isnan(last))):
+        (cross,) = [line for line in axes.lines if line.get_marker() == mark and len(line.get_xdata())]
         assert (list(cross.get_xdata()), list(cross.get_ydata())) == ([end], [10.0])
+
+
+def test_without_times_a_suite_is_drawn_against_steps_alone(tmp_path):
+    (axes,) = experiments.of_suite([made(tmp_path, "a", [5.0, 4.0])], times=False).axes
+    assert axes.get_xlabel() == "step" and list(axes.lines[0].get_ydata()) == [5.0, 4.0]
 
 
 def test_a_suite_made_on_two_devices_says_so(tmp_path):

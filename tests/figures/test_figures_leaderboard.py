@@ -2,7 +2,10 @@
 
 import math
 
+from matplotlib.colors import to_hex
+
 from cs336_lib.figures import leaderboard
+from cs336_lib.figures.style import COLORS
 
 
 def test_each_unit_has_a_panel_with_losses_and_floors():
@@ -17,8 +20,17 @@ def test_spectra_are_ordered_and_scaled_to_their_largest():
     assert list(axes.lines[0].get_ydata()) == [1.0, 0.5, 0.25]
 
 
-def test_a_gain_past_the_limit_is_cut_and_written():
-    left, right = leaderboard.gains({"a": (0.1, 0.01), "b": (-3.0, math.nan)}, {"a": 1.0, "b": 2.0}, limit=0.5).axes
-    assert [bar.get_width() for bar in left.patches] == [0.1, -0.5]
-    assert [text.get_text() for text in left.texts] == ["-3.00"]
-    assert [bar.get_width() for bar in right.patches] == [1.0, 2.0]
+def test_a_gain_past_the_limit_is_cut_and_written_and_one_within_the_noise_is_grey():
+    found = {"a": (0.1, 0.01), "b": (-3.0, 0.1), "c": (0.05, 0.2), "d": (0.05, math.inf)}
+    axes = leaderboard.gains(found, limit=0.5).axes[0]
+    assert [bar.get_width() for bar in axes.patches] == [0.1, -0.5, 0.05, 0.05]
+    assert [text.get_text() for text in axes.texts] == ["-3.00"]
+    colors = [to_hex(bar.get_facecolor()) for bar in axes.patches]
+    assert colors == [COLORS[name] for name in ("green", "red", "grey", "grey")]
+
+
+def test_rates_stand_under_the_losses_of_the_same_steps():
+    lines = [{"step": 4, "train_loss": 5.0, "lr": 0.1}, {"step": 8, "train_loss": 4.0, "lr": 0.05}, {"step": 8}]
+    above, below = leaderboard.loss_and_rate({"cosine": lines}, top=6.0).axes
+    assert list(above.lines[0].get_ydata()) == [5.0, 4.0] and above.get_ylim()[1] == 6.0
+    assert list(below.lines[0].get_xdata()) == [4, 8] and list(below.lines[0].get_ydata()) == [0.1, 0.05]

@@ -57,9 +57,11 @@ def test_parts_of_a_bar_add_up_to_the_rank():
 
 
 def test_shards_cover_the_text_and_only_those_done_are_full():
-    axes = drawn(figures.shards({"killed": [True, False, True], "after": [True] * 3}, 6_000_000)).axes[0]
-    full = [to_hex(patch.get_facecolor()) == COLORS["green"] for patch in axes.patches]
-    assert full == [True, False, True, True, True, True]
+    axes = drawn(figures.shards({"killed": [1, 0, 1], "after": [1, 2, 1]}, 6_000_000)).axes[0]
+    colors = [to_hex(patch.get_facecolor()) for patch in axes.patches]
+    first, later = COLORS["blue"], COLORS["orange"]
+    assert [color in (first, later) for color in colors] == [True, False, True, True, True, True]
+    assert colors[3:] == [first, later, first]
     assert [(p.get_x(), p.get_width()) for p in axes.patches[:3]] == [(0, 2), (2, 2), (4, 2)]
 
 

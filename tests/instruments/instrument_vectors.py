@@ -419,7 +419,8 @@ def model_vectors():
 
 def run_vectors():
     home = folder()
-    records = [RunRecord(path.parent) for path in sorted(home.glob("**/config.json"))]
+    places = [path.parent for path in sorted(home.glob("**/config.json"))]
+    records = [RunRecord(place) for place in places if not place.parent.name.endswith("-quick")]
     return [
         {
             "lr": record.config.lr,

@@ -28,6 +28,7 @@ def pytest_generate_tests(metafunc):
             {"position": "none"},
             {"ffn": "silu"},
             {"tie_embeddings": True},
+            {"tie_embeddings": True, "tied_lookup": "plain"},
             {"qk_norm": True},
             {"norm": "post", "position": "none", "ffn": "silu", "tie_embeddings": True, "qk_norm": True},
         ]

@@ -28,6 +28,8 @@ def logits(config, weights, ids):
         return norm(x, name) if config.norm == when else x
 
     x = F.embedding(ids, weights["token_embeddings.weight"])
+    if config.tie_embeddings and config.tied_lookup == "scaled":
+        x = x * config.d_model**0.5
     positions = torch.arange(ids.shape[1])
     for n in range(config.num_layers):
         at = f"layers.{n}."

@@ -88,6 +88,7 @@ def test_config_is_frozen():
         ({"position": "alibi"}, "position is 'alibi'; allowed: 'rope', 'none'"),
         ({"ffn": "relu"}, "ffn is 'relu'; allowed: 'swiglu', 'silu'"),
         ({"backend": "cuda"}, "backend is 'cuda'; allowed: 'reference', 'fast'"),
+        ({"tied_lookup": "big"}, "tied_lookup is 'big'; allowed: 'scaled', 'plain'"),
         ({"tie_embeddings": 1}, "tie_embeddings is 1; it must be true or false"),
         ({"rope_theta": float("inf")}, "rope_theta is inf; it must be a positive number"),
         ({"norm_eps": "1e-5"}, "norm_eps is '1e-5'"),
@@ -120,3 +121,10 @@ def test_changing_the_ffn_keeps_its_parameters_unless_d_ff_is_given():
         config.replace(d_ff=65).replace(ffn="silu")
     with pytest.raises(ValueError, match="ffn is 'relu'"):
         config.replace(ffn="relu")
+
+
+def test_an_old_config_with_tied_embeddings_means_rows_as_they_are():
+    old = {key: value for key, value in ModelConfig(**SIZES).to_dict().items() if key != "tied_lookup"}
+    assert ModelConfig.from_dict({**old, "tie_embeddings": True}).tied_lookup == "plain"
+    assert ModelConfig.from_dict(old) == ModelConfig(**SIZES), "an untied one is the same model as ever"
+    assert ModelConfig(**SIZES, tie_embeddings=True).lookup_scale == SIZES["d_model"] ** 0.5

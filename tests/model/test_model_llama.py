@@ -25,29 +25,47 @@ def ids():
     return torch.randint(300, (2, 40))
 
 
-@pytest.mark.parametrize("tied", [False, True])
+TIED = {
+    "untied": {},
+    "scaled": {"tie_embeddings": True},
+    "plain": {"tie_embeddings": True, "tied_lookup": "plain"},
+}
+
+
+@pytest.mark.parametrize("tied", TIED)
 @pytest.mark.parametrize("backend", ["reference", "fast"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-5), (torch.float64, 1e-6), (torch.bfloat16, 0.03)])
 def test_transformers_opens_an_export_and_computes_the_same_logits(tmp_path, ids, tied, backend, dtype, tolerance):
-    model = model_of(dtype, tie_embeddings=tied, backend=backend)
+    model = model_of(dtype, backend=backend, **TIED[tied])
     to_hf_llama(model, tmp_path / "new" / "folder")
     llama = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "new" / "folder")
     assert type(llama) is transformers.LlamaForCausalLM
     assert llama.dtype == dtype
-    assert (llama.lm_head.weight is llama.model.embed_tokens.weight) == tied
+    assert (llama.lm_head.weight is llama.model.embed_tokens.weight) == (tied == "plain")
     with torch.no_grad():
         ours, theirs = model(ids).double(), llama(ids).logits.double()
     assert (ours - theirs).abs().max() <= tolerance * ours.abs().max()
 
 
-@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("tied", TIED)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_round_trip_gives_every_bit_back(tmp_path, ids, tied, dtype):
-    model = model_of(dtype, tie_embeddings=tied)
+    model = model_of(dtype, **TIED[tied])
     copy = from_hf_llama(to_hf_llama(model, tmp_path))
     assert copy.config == model.config
     assert {k: v.dtype for k, v in copy.state_dict().items()} == {k: v.dtype for k, v in model.state_dict().items()}
     assert torch.equal(copy(ids), model(ids))
+
+
+def test_a_scaled_tied_table_that_others_trained_on_comes_back_as_two_matrices(tmp_path, ids):
+    llama = transformers.AutoModelForCausalLM.from_pretrained(to_hf_llama(model_of(tie_embeddings=True), tmp_path))
+    with torch.no_grad():
+        llama.model.embed_tokens.weight[3] += 1.0  # as a step of training would, which knows nothing of one table
+    llama.save_pretrained(tmp_path)
+    model = from_hf_llama(tmp_path)
+    assert not model.config.tie_embeddings
+    with torch.no_grad():
+        torch.testing.assert_close(model(ids), llama(ids).logits, rtol=1e-4, atol=2e-6)
 
 
 @pytest.mark.parametrize("tied", [False, True])

@@ -1,5 +1,7 @@
 """Counting the pre-tokens of a file by anybody's executor: processes, or the machines of a cluster (chapter 11).
 
+::
+
     text          |----shard 0----|----shard 1----|----shard 2----|--       cut where the pattern provably cuts
     count         00000.counts    00001.counts    00002.counts              in each, words in groups by their hash
                    0 1 2 3         0 1 2 3         0 1 2 3

@@ -1,6 +1,6 @@
 """The incremental trainer in plain Python: the definition's result without counting everything again at each step.
 
-It adds three pieces of bookkeeping to `definition.train_on_words`:
+It adds three pieces of bookkeeping to `definition.train_on_words`::
 
     pair_counts     pair -> how often it occurs now; changed only where a merge changes a word
     words_with      pair -> the words it occurs in (or once did), so that a merge visits no others

@@ -5,6 +5,8 @@ grown-up; an object, a place, a problem, an attempt, a resolution; feelings that
 a hat, a count of steps, a hiding place - comes back later, so a model has long-distance agreement to learn. And
 because every story's probability is known exactly, so is the lowest loss that any model can reach: its entropy.
 
+::
+
     lexicon, grammar   the text formats of tables and rules; `world/` holds the built-in ones
     program            rules flattened to a graph of steps
     walk, parser       one walk, three drivers: generate, enumerate, parse

@@ -137,9 +137,10 @@ def accounting() -> dict[str, Any]:
 
 
 def runs() -> dict[str, Any]:
-    """Every run on record: what it was, and its losses."""
+    """Every run on record but the many of the quick scale, which take seconds: what it was, and its losses."""
     folder = results.folder()
-    found = [RunRecord(path.parent) for path in sorted(folder.glob("**/config.json"))]
+    places = [path.parent for path in sorted(folder.glob("**/config.json"))]
+    found = [RunRecord(place) for place in places if not place.parent.name.endswith("-quick")]
     return {"runs": [_run(record, folder) for record in found]}
 
 

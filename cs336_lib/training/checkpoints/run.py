@@ -1,5 +1,7 @@
 """Run checkpoints: all that a bit-exact resume needs, in folders that are whole or not there (chapter 6).
 
+::
+
     checkpoints/step-00000400/    after a step: everything
     checkpoints/best-00000300/    weights of the smallest validation loss
 

@@ -1,5 +1,7 @@
 """Checkpoints that all ranks write at once, each its part, and that any number of ranks can read (chapter 11).
 
+::
+
     step-00000400/shards/    the files of torch.distributed.checkpoint: tensors by name, in pieces
     step-00000400/state.json as in `files`, with the hash of each of those files
 

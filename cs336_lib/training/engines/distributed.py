@@ -1,5 +1,7 @@
 """Engines of several processes: DDP, where each holds the whole model, and FSDP2, where each holds a part (chapter 11).
 
+::
+
     ddp     each rank holds all weights, gradients and moments; gradients are averaged between backward and update
     fsdp    each rank holds 1 / world_size of all three; a block's weights are gathered before it runs and dropped after
 

@@ -1,0 +1,156 @@
+"""What chapters 8 to 10 say of the quick scale, each as a rule that other seeds can refute.
+
+The chapters print these sentences' figures from the records; tests ask the records; `tools/claims_again.py` trains the
+same runs with seeds that nobody has looked at, and asks them. A claim names the runs that it rests on: both models at
+their best rates and at the rates beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from cs336_lib.experiments.comparison import Side, compare
+
+Sides = Mapping[str, Side]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of the book about a suite at the quick scale.
+
+    Attributes:
+        section: that makes it.
+        suite: whose runs it is about.
+        says: the sentence.
+        refuted_by: what would make it false.
+        rests_on: names of the variations that must be run.
+        holds: whether the sides of such runs bear it out.
+    """
+
+    section: str
+    suite: str
+    says: str
+    refuted_by: str
+    rests_on: tuple[str, ...]
+    holds: Callable[[Sides], bool]
+
+
+def _at(side: str, *rates: float, what: str = "lr") -> tuple[str, ...]:
+    start = f"{side}, " if side else ""
+    return tuple(f"{start}{what} {rate:g}" for rate in rates)
+
+
+def _below(lower: str, higher: str, by: float = 0.0) -> Callable[[Sides], bool]:
+    """Return the rule that one side ends below another by more than the seeds allow, and by more than `by`."""
+
+    def holds(found: Sides) -> bool:
+        two = {name: found[name] for name in (lower, higher)}
+        difference = compare(two, lower, higher)
+        return difference.is_shown and difference.value > by
+
+    return holds
+
+
+def _near(one: str, other: str, within: float) -> Callable[[Sides], bool]:
+    """Return the rule that two sides end less than so many nats apart, each at its best rate."""
+    return lambda found: abs(found[one].loss - found[other].loss) < within
+
+
+def _fails(side: str, rate: float) -> Callable[[Sides], bool]:
+    """Return the rule that every run of a side diverges at a rate."""
+    return lambda found: all(loss != loss for loss in found[side].losses[rate].values())
+
+
+def _far_from_the_edge(found: Sides) -> bool:
+    means = found["AdamW"].means
+    best = min(means.values())
+    return means[0.3] > best + 1 and means[10.0] < float("inf")
+
+
+def _slower_without_norms(found: Sides) -> bool:
+    return found["no norm"].best < found["pre-norm"].best
+
+
+_PRE, _BARE = _at("pre-norm", 0.01, 0.02, 0.03), _at("no norm", 0.006, 0.01, 0.015)
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "8.2",
+        "lr-sweep",
+        "AdamW at ten times its best rate ends more than a nat higher, and at 300 times it still does not diverge",
+        "a seed whose run at 0.3 ends within a nat of the best, or whose run at 10 diverges",
+        _at("", 0.02, 0.03, 0.05, 0.3, 10.0),
+        _far_from_the_edge,
+    ),
+    Claim(
+        "8.2",
+        "lr-sweep",
+        "Without norms and without clipping every run at a rate of 0.1 diverges",
+        "a seed whose run comes back below twice the loss of guessing",
+        _at("no norm, no clipping", 0.1),
+        _fails("no norm, no clipping", 0.1),
+    ),
+    Claim(
+        "8.4",
+        "batch-size",
+        "At equally many tokens and each at its best rate, a batch of 64 ends more than half a nat above a batch of 4",
+        "seeds at which a better rate for 64 closes that gap",
+        (*_at("batch 4", 0.01, 0.03), *_at("batch 64", 0.03, 0.1)),
+        _below("batch 4", "batch 64", 0.5),
+    ),
+    Claim(
+        "9.1",
+        "layer-norm",
+        "At 0.02, the best rate of the model with norms, every run without norms diverges",
+        "a seed whose run without norms finishes there, or another best rate with norms",
+        (*_PRE, *_at("no norm", 0.02)),
+        lambda found: found["pre-norm"].best == 0.02 and _fails("no norm", 0.02)(found),
+    ),
+    Claim(
+        "9.1",
+        "layer-norm",
+        "The best rate without norms is lower than with them, and at its own best rate the model without norms ends "
+        "within 0.1 nats of the model with norms",
+        "seeds at which the best rates are the other way round, or tuned losses more than 0.1 apart",
+        (*_PRE, *_BARE),
+        lambda found: _slower_without_norms(found) and _near("no norm", "pre-norm", 0.1)(found),
+    ),
+    Claim(
+        "9.2",
+        "post-norm",
+        "Each at its best rate, post-norm ends more than 0.1 nats above pre-norm",
+        "seeds at which another rate of post-norm closes that gap",
+        (*_PRE, *_at("post-norm", 0.006, 0.01, 0.015)),
+        _below("pre-norm", "post-norm", 0.1),
+    ),
+    Claim(
+        "9.4",
+        "swiglu",
+        "Each at its best rate and at equally many parameters, SwiGLU ends below SiLU",
+        "seeds at which the difference is within their spread, or the other way round",
+        (*_at("SwiGLU", 0.01, 0.02, 0.03), *_at("SiLU", 0.01, 0.02, 0.03)),
+        _below("SwiGLU", "SiLU"),
+    ),
+    Claim(
+        "10.2",
+        "leaderboard",
+        "A tied table whose rows are scaled ends more than 0.3 nats below one whose rows are taken as they are",
+        "seeds at which a rate of its own brings the table with rows as they are to within 0.3 nats",
+        (*_at("+ tied embeddings", 0.02, 0.03), *_at("tied, rows as they are", 0.01, 0.03, 0.05)),
+        _below("+ tied embeddings", "tied, rows as they are", 0.3),
+    ),
+    Claim(
+        "10.2",
+        "leaderboard",
+        "In 120 steps Muon, QK-norm and WSD each end within 0.1 nats of AdamW with a cosine, each at its best rate",
+        "seeds, or a better rate, with which one of them is further away",
+        (
+            *_at("AdamW, cosine", 0.01, 0.02, 0.03),
+            *_at("+ Muon", 0.02, 0.04, 0.08, what="Muon lr"),
+            *_at("+ QK-norm", 0.02, 0.03),
+            *_at("+ WSD", 0.006, 0.01, 0.02),
+        ),
+        lambda found: all(_near(side, "AdamW, cosine", 0.1)(found) for side in ("+ Muon", "+ QK-norm", "+ WSD")),
+    ),
+)
