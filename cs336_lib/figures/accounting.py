@@ -139,7 +139,7 @@ def memory_of_a_step(bars: Mapping[str, Mapping[str, int]], memory_gb: int) -> F
                     axes.text(left + width / 2, row, f"{width:.1f}", ha="center", va="center", fontsize=8)
             lefts = [left + width for left, width in zip(lefts, widths, strict=True)]
         axes.axvline(memory_gb, color=INK, lw=1.2)
-        axes.text(memory_gb + 0.4, len(bars) - 0.45, f"{memory_gb} GB", fontsize=9, va="top")
+        axes.text(memory_gb + 0.6, 0, f"{memory_gb} GB", fontsize=9, va="center")
         axes.set_yticks(range(len(bars)), list(bars))
         axes.invert_yaxis()
         axes.set_xlim(0, 1.12 * max(*lefts, memory_gb))
@@ -186,14 +186,14 @@ def roofline(situations: Mapping[str, Sequence[RooflinePoint]], device: Device, 
             axes.axhline(row - 0.25, color=FAINT, lw=0.8)
             row += 0.5
         axes.set_yticks([place for place, _ in ticks], [label.replace(", ", ",\n") for _, label in ticks], fontsize=8.5)
-        axes.set_ylim(row - 0.5, -0.9)
-        axes.text(ridge / 1.1, -0.6, "waits for memory", ha="right", fontsize=8.5, va="center")
-        axes.text(ridge * 1.1, -0.6, "computes", ha="left", fontsize=8.5, va="center")
-        axes.set_xlabel("arithmetic intensity, FLOPs per byte; beside each component the TFLOP/s that it can reach")
+        axes.set_ylim(row - 0.5, -1.7)
+        axes.text(ridge / 1.1, -1.1, "waits for memory", ha="right", fontsize=8.5, va="center", style="italic")
+        axes.text(ridge * 1.1, -1.1, "computes", ha="left", fontsize=8.5, va="center", style="italic")
+        axes.set_xlabel("arithmetic intensity, FLOPs per byte")
         axes.grid(axis="y", visible=False)
         for each in (roof, axes):
             each.axvline(ridge, color=INK, ls=":", lw=1)
             each.set_xscale("log")
             each.set_xlim(left, right)
-        roof.text(ridge * 1.05, peak * left / ridge * 1.5, f"ridge: {ridge:.0f} FLOPs per byte", fontsize=9)
+        roof.text(ridge / 1.1, peak * left / ridge * 1.5, f"ridge: {ridge:.0f} FLOPs per byte", fontsize=9, ha="right")
         return figure
