@@ -34,7 +34,7 @@ def section_anchors() -> dict[str, tuple[str, str]]:
     """Return the chapters' sections: number -> name of the page, anchor on it.
 
     >>> section_anchors()["2.5"]
-    ('02_bpe_training', 'the-trap-which-neighbours-does-a-new-token-have')
+    ('02_bpe_training', 'the-trap-which-neighbors-does-a-new-token-have')
     """
     found = {}
     for path in sorted((ROOT / "notebooks").glob("[0-9]*.md")):
