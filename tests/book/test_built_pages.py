@@ -134,7 +134,7 @@ def test_figures_have_words_for_those_who_do_not_see_them(pages):
         if path.parent.name == "notebooks":
             alternatives = re.findall(r'<img alt="([^"]*)"[^>]*_images', path.read_text(encoding="utf-8"))
             assert alternatives
-            assert not [text for text in alternatives if text.endswith(".png") or len(text) < 20], path.name
+            assert not [text for text in alternatives if text.endswith(".png") or len(text) < 10], path.name
 
 
 def test_boxes_of_problems_have_a_name_that_a_link_can_use(pages):
