@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bpe_encoders import ENCODERS, SPECIAL, Encoder, find_files
+from bpe_encoders import ENCODERS, SPECIAL, Encoder, find_files, installed
 from bpe_text import read_bandwidth, text_or_tales
 from harness import device_name, write
 
@@ -163,7 +163,7 @@ class Runs:
             done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, check=True, timeout=limit)
         except subprocess.TimeoutExpired:
             return None
-        return json.loads(done.stdout)
+        return json.loads(done.stdout.splitlines()[-1])
 
 
 def check_agreement(runs: Runs, names: list[str]) -> None:
@@ -266,7 +266,7 @@ def main() -> None:
         print(json.dumps(child(options)))
         return
 
-    names = ["ours"] + [name for name in options.only.split(",") if name != "ours"]
+    names = installed(["ours"] + [name for name in options.only.split(",") if name != "ours"])
     with text_or_tales(options.path, options.bytes) as path:
         size = min(options.bytes, Path(path).stat().st_size)
         print(f"{Path(path).name}, the first {size:,} bytes, GPT-2's vocabulary, {device_name()}")

@@ -1,7 +1,7 @@
 """GPT-2's tokenizer in several libraries, behind the same four calls; what `bpe_encode.py` measures.
 
-Every call takes strings, finds special tokens, and uses a given number of threads. gigabpe and rustbpe are not among
-them: neither can load a vocabulary that it has not trained itself.
+Every call takes strings, finds special tokens, and uses a given number of threads. gigabpe, rustbpe and minibperust are
+not among them: none can load a vocabulary that it has not trained itself.
 """
 
 import os
@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
@@ -91,6 +92,29 @@ def fastokens(vocab: Path, merges: Path, threads: int) -> Encoder:
     return Encoder(lambda text: tokenizer.encode(text).ids, to_array, to_list, whole_text=threads == 1)
 
 
+def gigatoken(vocab: Path, merges: Path, threads: int) -> Encoder:
+    import gigatoken as library
+
+    from cs336_lib.bpe import Tokenizer
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tokenizer.json"
+        Tokenizer.from_files(vocab, merges, [SPECIAL]).to_hf_json(path)
+        tokenizer = library.Tokenizer(path)
+
+    def to_array(texts: Sequence[str]) -> np.ndarray:
+        if threads == 1:
+            return tokenizer.encode(texts[0])
+        return np.asarray(tokenizer.encode_batch(list(texts), parallel=True).layout.content.data)
+
+    def to_list(texts: Sequence[str]) -> list:
+        if threads == 1:
+            return tokenizer.encode(texts[0]).tolist()
+        return tokenizer.encode_batch_list(list(texts), parallel=True)
+
+    return Encoder(lambda text: tokenizer.encode(text).tolist(), to_array, to_list, whole_text=threads == 1)
+
+
 def tiktoken(vocab: Path, merges: Path, threads: int) -> Encoder:
     import tiktoken
     from tiktoken.load import data_gym_to_mergeable_bpe_ranks
@@ -141,4 +165,18 @@ def _hugging_face(vocab: Path, merges: Path):
     return tokenizer
 
 
-ENCODERS = {"ours": ours, "fastokens": fastokens, "tiktoken": tiktoken, "tokenizers": tokenizers}
+ENCODERS = {
+    "ours": ours,
+    "fastokens": fastokens,
+    "gigatoken": gigatoken,
+    "tiktoken": tiktoken,
+    "tokenizers": tokenizers,
+}
+
+
+def installed(names: Sequence[str]) -> list[str]:
+    """Return the libraries that are there, and say which are not."""
+    there = [name for name in names if name == "ours" or find_spec(name)]
+    if missing := sorted(set(names) - set(there)):
+        print(f"not installed, so not measured: {', '.join(missing)}")
+    return there

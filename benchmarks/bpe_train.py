@@ -29,6 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,32 @@ def train_hugging_face(path: str, vocab_size: int, threads: int) -> Callable[[],
     return lambda: from_letters(json.loads(tokenizer.to_str())["model"]["merges"])
 
 
+def train_gigatoken(path: str, vocab_size: int, threads: int) -> Callable[[], Merges]:
+    import gigatoken
+
+    # Its rule for ties is an argument; "assembled_bytes", the nearest to ours, takes it about three times as long.
+    _, merges = gigatoken.train_bpe(Path(path), vocab_size, [SPECIAL], tie_breaking="huggingface")
+    return lambda: merges
+
+
+def train_minibperust(path: str, vocab_size: int, threads: int) -> Callable[[], Merges]:
+    from MiniBpeRust import FastRegexTokenizer
+
+    from cs336_lib.bpe import PAT
+
+    tokenizer = FastRegexTokenizer(PAT)
+    # It has no special tokens in training: for it they are text, so it gets a text without them.
+    tokenizer.train(Path(path).read_text(encoding="utf-8").replace(SPECIAL, ""), vocab_size - 1)
+
+    def merges() -> Merges:
+        tokens = {byte: bytes([byte]) for byte in range(256)}
+        for (left, right), token in tokenizer.merges.items():
+            tokens[token] = tokens[left] + tokens[right]
+        return [(tokens[left], tokens[right]) for left, right in tokenizer.merges]
+
+    return merges
+
+
 def train_rustbpe(path: str, vocab_size: int, threads: int) -> Callable[[], Merges]:
     import rustbpe
 
@@ -133,6 +160,8 @@ def split_by_rank(ranks: dict[bytes, int]) -> Merges:
 CONTENDERS = {
     "ours": train_ours,
     "gigabpe": train_gigabpe,
+    "gigatoken": train_gigatoken,
+    "minibperust": train_minibperust,
     "rustbpe": train_rustbpe,
     "tokenizers": train_hugging_face,
     "bpeasy": train_bpeasy,
@@ -141,6 +170,16 @@ CONTENDERS = {
 
 
 READ_LINES = {"gigabpe", "tokenizers"}
+MODULES = {"ours": "cs336_lib", "minibperust": "MiniBpeRust", "minbpe-like": "cs336_lib"}
+"""What to import for a contender, where that is not its name."""
+
+
+def installed(names: list[str]) -> list[str]:
+    """Return the contenders that are there, and say which are not."""
+    there = [name for name in names if find_spec(MODULES.get(name, name))]
+    if missing := sorted(set(names) - set(there)):
+        print(f"not installed, so not measured: {', '.join(missing)}")
+    return there
 
 
 def child(name: str, path: str, vocab_size: int, threads: int, times: int, merges_path: str | None) -> None:
@@ -165,7 +204,8 @@ def run(name: str, path: str, vocab_size: int, threads: int, times: int, merges_
     environment = {**os.environ, "RAYON_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "true"}
     started = time.perf_counter()
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-    return {"whole": time.perf_counter() - started, **json.loads(done.stdout)}
+    # gigatoken tells what it does, on the same pipe
+    return {"whole": time.perf_counter() - started, **json.loads(done.stdout.splitlines()[-1])}
 
 
 def agreement(name: str, path: str, vocab_size: int, threads: int) -> tuple[str, dict[str, float]]:
@@ -209,7 +249,7 @@ def count_after(path: str, special: str, merges: Merges, pair: tuple[bytes, byte
     """How often a pair of tokens occurs after the given merges of ours."""
     from cs336_lib.bpe.counting.threads import count_file
     from cs336_lib.bpe.merging.merger import Merger
-    from cs336_lib.bpe.native.layout import LEFT, PAIRS, RIGHT, ROW
+    from cs336_lib.bpe.merging.rows import LEFT, PAIRS, RIGHT, ROW
 
     merger = Merger(count_file(path, [special], 1), len(merges))
     assert merger.run() == merges
@@ -310,6 +350,7 @@ def main() -> None:
         return
 
     names = ["ours"] + [name for name in options.only.split(",") if name != "ours"]
+    names = installed(names)
     records = json.loads(options.output.read_text()) if options.output.exists() else {}
     with text_or_tales(options.path, options.bytes) as path, tempfile.TemporaryDirectory() as folder:
         if Path(path).stat().st_size > options.bytes:

@@ -30,7 +30,7 @@ def kv_cache_bytes(
     Raises:
         ValueError: a size is not a positive whole number.
 
-    >>> kv_cache_bytes(ModelConfig.preset("gpt2-xl"))                              # 307,200 bytes a token
+    >>> kv_cache_bytes(ModelConfig.preset("gpt2-xl"))                              # 307,200 bytes per token
     314572800
     """
     S, B = check_sizes(cfg, context_length, batch_size)

@@ -40,7 +40,7 @@ class RooflinePoint:
 
     @property
     def intensity(self) -> float:
-        """FLOPs a byte."""
+        """FLOPs per byte."""
         return self.flops / self.bytes
 
     @property
@@ -78,11 +78,11 @@ def roofline(
 
     >>> xl = ModelConfig.preset("gpt2-xl")
     >>> for point in roofline(xl, "h100-sxm"):
-    ...     print(f"{point.component:<22} {point.intensity:>6.1f} FLOPs a byte, {point.bound}")
-    attention_projections   449.1 FLOPs a byte, compute
-    attention_scores         56.9 FLOPs a byte, memory
-    ffn                     568.9 FLOPs a byte, compute
-    lm_head                 616.7 FLOPs a byte, compute
+    ...     print(f"{point.component:<22} {point.intensity:>6.1f} FLOPs per byte, {point.bound}")
+    attention_projections   449.1 FLOPs per byte, compute
+    attention_scores         56.9 FLOPs per byte, memory
+    ffn                     568.9 FLOPs per byte, compute
+    lm_head                 616.7 FLOPs per byte, compute
     >>> round(roofline(xl.replace(backend="fast"), "h100-sxm")[1].intensity)
     512
     """

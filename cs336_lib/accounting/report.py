@@ -33,7 +33,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Lay out rows as aligned columns, those with numbers to the right; whole numbers get thousands separators.
 
     Args:
-        header: one title a column; an empty one is fine.
+        header: one title per column; an empty one is fine.
         rows: cells; format floats beforehand.
 
     Raises:
@@ -65,17 +65,17 @@ def breakdown_table(title: str, counts: Breakdown, unit: str, tokens: int = 0) -
         unit: title of the column of counts.
         tokens: when given, one more column shares the counts out among that many tokens.
 
-    >>> print(breakdown_table("component", Breakdown({"ffn": 6, "lm_head": 2}), "a sequence", tokens=2))
-    component  a sequence  a token    share
-    ffn                 6        3  75.00 %
-    lm_head             2        1  25.00 %
-    total               8        4
+    >>> print(breakdown_table("component", Breakdown({"ffn": 6, "lm_head": 2}), "per sequence", tokens=2))
+    component  per sequence  per token    share
+    ffn                   6          3  75.00 %
+    lm_head               2          1  25.00 %
+    total                 8          4
     """
     rows = [[name, count, f"{100 * counts.share(name):.2f} %"] for name, count in counts.items()]
     rows.append(["total", counts.total, ""])
     header = [title, unit, "share"]
     if tokens:
-        header.insert(2, "a token")
+        header.insert(2, "per token")
         for row, count in zip(rows, [*counts.values(), counts.total], strict=True):
             row.insert(2, count // tokens)
     return table(header, rows)
@@ -122,7 +122,7 @@ def text(
         device: a name of `DEVICES`, or a `Device`.
         dtype: type of the products; "bfloat16" when None, or "float16" on a device without it.
         mfu: the part of the peak that training reaches.
-        steps: optimizer steps of the training that is timed; when None, as many as make 20 tokens a parameter.
+        steps: optimizer steps of the training that is timed; when None, as many as make 20 tokens per parameter.
         edition: "2025" or "2026": whose list of activations is counted, and one more section answers that edition's
             accounting problem for this model. When None, the list is that of 2025.
 
@@ -176,11 +176,11 @@ def _flops(cfg: ModelConfig, S: int, B: int) -> str:
             f"Matrix products of one sequence of {S:,} tokens, full attention",
             table(["product", "left", "right", "times", "FLOPs"], products),
             "",
-            breakdown_table("Forward FLOPs", forward, "a sequence", tokens=S),
-            f"Training (forward and backward): {training:,} a sequence, {training // S:,} a token,",
-            f"{training * B:,} a batch of {B:,}.",
-            f"AdamW: {adamw_flops(cfg):,} a step, 14 a parameter.",
-            f"With causal attention: {forward_flops(cfg, S, attention='causal').total:,} forward FLOPs a sequence.",
+            breakdown_table("Forward FLOPs", forward, "per sequence", tokens=S),
+            f"Training (forward and backward): {training:,} per sequence, {training // S:,} per token,",
+            f"{training * B:,} per batch of {B:,}.",
+            f"AdamW: {adamw_flops(cfg):,} per step, 14 per parameter.",
+            f"With causal attention: {forward_flops(cfg, S, attention='causal').total:,} forward FLOPs per sequence.",
             f"Attention scores overtake the feed-forward network at {crossing_context(cfg):,} tokens.",
         ]
     )
@@ -223,8 +223,8 @@ def _time(cfg: ModelConfig, S: int, B: int, where: Device, dtype: str, mfu: floa
     seconds = training_time(cfg, count, B, where, mfu=mfu, dtype=dtype, context_length=S)
     return (
         f"Time of {count:,} steps of {B:,} x {S:,} = {count * B * S:,} tokens\n"
-        f"{duration(seconds)} on one {where.name} at {100 * mfu:g} % of {where.peak(dtype) / 1e12:g} TFLOP/s "
-        f"({dtype}; {where.source}),\n{count * B * S / seconds:,.0f} tokens a second."
+        f"{duration(seconds)} on one {where.name} at {100 * mfu:g} % of {where.peak(dtype) / 1e12:g} TFLOP/s\n"
+        f"({dtype}; {where.source}),\n{count * B * S / seconds:,.0f} tokens per second."
     )
 
 
@@ -234,8 +234,10 @@ def _roofline(cfg: ModelConfig, S: int, B: int, where: Device, dtype: str) -> st
         for p in roofline(cfg, where, S, B, dtype=dtype)
     ]
     ridge = where.peak(dtype) / where.bandwidth
-    head = ["component", "FLOPs a byte", "TFLOP/s at most", "bound by", "least time"]
-    return f"Roofline of a forward pass, {where.name}, {dtype}: ridge at {ridge:.1f} FLOPs a byte\n{table(head, rows)}"
+    head = ["component", "FLOPs per byte", "TFLOP/s at most", "bound by", "least time"]
+    return (
+        f"Roofline of a forward pass, {where.name}, {dtype}: ridge at {ridge:.1f} FLOPs per byte\n{table(head, rows)}"
+    )
 
 
 def _decoding(cfg: ModelConfig, S: int, B: int, where: Device, dtype: str) -> str:
@@ -244,7 +246,7 @@ def _decoding(cfg: ModelConfig, S: int, B: int, where: Device, dtype: str) -> st
         step = decode_time(cfg, where, S - 1, batch, dtype=dtype)
         cache = kv_cache_bytes(cfg, S, batch, bytes_per_value=BYTES[dtype])
         rows.append([batch, size(cache), duration(step.seconds), f"{step.tokens_per_second:,.0f}"])
-    head = ["batch", "KV cache", "a step, at least", "tokens/s, at most"]
+    head = ["batch", "KV cache", "step, at least", "tokens/s, at most"]
     return f"Decoding with {S:,} tokens in the cache, {where.name}, {dtype}\n{table(head, rows)}"
 
 
@@ -260,7 +262,7 @@ def _handout(cfg: ModelConfig, asked: Edition) -> str:
         seconds = training_time(model, ACCOUNTING_STEPS, ACCOUNTING_BATCH, asked.accounting_peak, mfu=ACCOUNTING_MFU)
         times = f"{seconds / HOUR:,.2f}", f"{seconds / DAY:,.2f}"
         rows.append([name, memory.activations.total, memory.fixed, *fits, adamw_flops(model), *times])
-    head = ["", "bytes a sequence", "bytes fixed", f"{ACCOUNTING_GB} GB", f"{ACCOUNTING_GB} GiB", "AdamW's FLOPs"]
+    head = ["", "bytes per sequence", "bytes fixed", f"{ACCOUNTING_GB} GB", f"{ACCOUNTING_GB} GiB", "AdamW's FLOPs"]
     problem = find_problem("adamw_accounting").name(asked.name)
     return (
         f"Edition {asked.label}, problem {problem}\n"

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cs336_lib.accounting import GB, GIB, Breakdown, Device, RooflinePoint, crossing_context, forward_flops
-from cs336_lib.figures.style import COLORS, INK, PAPER, new_figure, style
+from cs336_lib.figures.style import COLORS, FAINT, INK, PAPER, new_figure, style
 from cs336_lib.model.config import ModelConfig
 
 COMPONENT_COLORS = {
@@ -40,19 +40,22 @@ def component_shares(bars: Mapping[str, Breakdown], totals: Mapping[str, str]) -
         return figure
 
 
-def shares_by_context(cfg: ModelConfig, context_lengths: Sequence[int]) -> Figure:
+def shares_by_context(cfg: ModelConfig, context_lengths: Sequence[int], marked: Sequence[int] = ()) -> Figure:
     """Draw the shares of a forward pass at several context lengths, and where scores overtake the FFN.
 
     Args:
         cfg: the model.
         context_lengths: S of each bar, in tokens.
+        marked: those whose label stands out.
     """
     with style():
         figure, (axes,) = new_figure(7.2, 4.2)
         flops = [forward_flops(cfg, context_length) for context_length in context_lengths]
-        _stack(axes, [math.log2(length) for length in context_lengths], flops, width=0.44)
+        _stack(axes, [math.log2(length) for length in context_lengths], flops, width=0.4, fontsize=7.5)
         axes.set_xticks([math.log2(length) for length in context_lengths], [f"{s:,}" for s in context_lengths])
         axes.tick_params(axis="x", labelsize=8.5)
+        for length, tick in zip(context_lengths, axes.get_xticklabels(), strict=True):
+            tick.set_fontweight("bold" if length in marked else "normal")
         crossing = crossing_context(cfg)
         axes.axvline(math.log2(crossing), color=INK, ls="--", lw=1.3)
         axes.text(math.log2(crossing) + 0.08, 1.02, f"scores overtake the FFN at {crossing:,}", fontsize=9.5)
@@ -61,14 +64,16 @@ def shares_by_context(cfg: ModelConfig, context_lengths: Sequence[int]) -> Figur
         return figure
 
 
-def _stack(axes: Axes, positions: Sequence[float], bars: Sequence[Breakdown], width: float) -> None:
+def _stack(
+    axes: Axes, positions: Sequence[float], bars: Sequence[Breakdown], width: float, fontsize: float = 8
+) -> None:
     bottoms = [0.0] * len(bars)
     for component, color in COMPONENT_COLORS.items():
         shares = [bar.share(component) for bar in bars]
         axes.bar(positions, shares, width, bottoms, color=color, edgecolor=PAPER, lw=0.8)
         for x, share, bottom in zip(positions, shares, bottoms, strict=True):
             if share >= SMALLEST_LABEL:
-                axes.text(x, bottom + share / 2, f"{100 * share:.1f}", ha="center", va="center", fontsize=8)
+                axes.text(x, bottom + share / 2, f"{100 * share:.1f}", ha="center", va="center", fontsize=fontsize)
         bottoms = [bottom + share for bottom, share in zip(bottoms, shares, strict=True)]
     axes.set_ylim(0, 1.08)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
@@ -114,14 +119,41 @@ def memory_by_batch(curves: Mapping[str, Sequence[int]], memory_gb: int) -> Figu
         return figure
 
 
-MARKERS = "osD^v"
+def memory_of_a_step(bars: Mapping[str, Mapping[str, int]], memory_gb: int) -> Figure:
+    """Draw what fills a device's memory in a training step, as stacked bars.
+
+    Args:
+        bars: label -> what is kept -> bytes.
+        memory_gb: the number on the device's label, such as 80.
+    """
+    parts = list(dict.fromkeys(part for bar in bars.values() for part in bar))
+    colors = [COLORS[name] for name in ("blue", "sky", "green", "orange", "red", "purple", "yellow", "grey")]
+    with style():
+        figure, (axes,) = new_figure(7.2, 0.7 * len(bars) + 1.9)
+        lefts = [0.0] * len(bars)
+        for part, color in zip(parts, colors, strict=False):
+            widths = [bar.get(part, 0) / GB for bar in bars.values()]
+            axes.barh(range(len(bars)), widths, 0.6, lefts, color=color, edgecolor=PAPER, lw=0.8, label=part)
+            for row, (left, width) in enumerate(zip(lefts, widths, strict=True)):
+                if width > 3.5:
+                    axes.text(left + width / 2, row, f"{width:.1f}", ha="center", va="center", fontsize=8)
+            lefts = [left + width for left, width in zip(lefts, widths, strict=True)]
+        axes.axvline(memory_gb, color=INK, lw=1.2)
+        axes.text(memory_gb + 0.6, 0, f"{memory_gb} GB", fontsize=9, va="center")
+        axes.set_yticks(range(len(bars)), list(bars))
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1.12 * max(*lefts, memory_gb))
+        axes.set_xlabel("GB")
+        axes.grid(axis="y", visible=False)
+        figure.legend(loc="outside lower center", ncols=4, fontsize=9)
+        return figure
 
 
 def roofline(situations: Mapping[str, Sequence[RooflinePoint]], device: Device, dtype: str = "bfloat16") -> Figure:
-    """Draw a device's roof, and each component of each situation at its intensity.
+    """Draw a device's roof, and below it where each component of each situation stands: left of the ridge it waits.
 
     Args:
-        situations: label -> points; each label gets a marker, each component its colour.
+        situations: label -> points; each label is a lane, each component has its color.
         device: the one that the points were made for.
         dtype: theirs.
     """
@@ -129,25 +161,39 @@ def roofline(situations: Mapping[str, Sequence[RooflinePoint]], device: Device, 
     points = [point for several in situations.values() for point in several]
     left = min(0.5, *(point.intensity / 2 for point in points))
     right = max(4 * ridge, *(2 * point.intensity for point in points))
+    lanes = [(label, point) for label, several in situations.items() for point in several]
     with style():
-        figure, (axes,) = new_figure(7.2, 4.2)
-        axes.plot([left, ridge, right], [peak * left / ridge, peak, peak], color=INK)
-        axes.axvline(ridge, color=INK, ls=":", lw=1)
-        axes.text(ridge, peak * left / ridge * 1.1, f" ridge: {ridge:.0f} FLOPs a byte", fontsize=9)
-        for (label, several), marker in zip(situations.items(), MARKERS, strict=False):
-            axes.plot([], [], marker, color=INK, mfc=PAPER, ms=8, label=label)
+        figure, (roof, axes) = new_figure(7.2, 0.21 * len(lanes) + 3.2, rows=2)
+        roof.plot([left, ridge, right], [peak * left / ridge, peak, peak], color=INK)
+        roof.set_yscale("log")
+        roof.set_ylabel("TFLOP/s")
+        roof.set_title(f"{device.name}, {dtype}: the largest speed at each intensity", fontsize=10.5)
+        if (grid := roof.get_gridspec()) is not None:
+            grid.set_height_ratios([1.3, 0.21 * len(lanes) + 1])
+        row, ticks = 0.0, []
+        for label, several in situations.items():
+            ticks.append((row + (len(several) - 1) / 2, label))
             for point in several:
                 color = COMPONENT_COLORS[point.component]
-                axes.plot(
-                    point.intensity, point.attainable / 1e12, marker, color=color, ms=9, mec=INK, mew=0.7, zorder=3
-                )
-        for component in dict.fromkeys(point.component for point in points):
-            axes.plot([], [], "s", color=COMPONENT_COLORS[component], label=component.replace("_", " "))
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlim(left, right)
-        axes.set_xlabel("arithmetic intensity, FLOPs a byte")
-        axes.set_ylabel(f"attainable, TFLOP/s ({dtype})")
-        axes.set_title(device.name)
-        axes.legend(loc="upper left", fontsize=8.5)
+                axes.plot(point.intensity, row, "o", color=color, ms=8, mec=INK, mew=0.7, zorder=3)
+                name = f"{point.component.replace('_', ' ')}  {point.attainable / 1e12:,.1f}"
+                far = point.intensity > ridge
+                axes.annotate(
+                    name, (point.intensity, row), (-8 if far else 8, 0), textcoords="offset points",
+                    fontsize=8, va="center", ha="right" if far else "left",
+                )  # fmt: skip
+                row += 1
+            axes.axhline(row - 0.25, color=FAINT, lw=0.8)
+            row += 0.5
+        axes.set_yticks([place for place, _ in ticks], [label.replace(", ", ",\n") for _, label in ticks], fontsize=8.5)
+        axes.set_ylim(row - 0.5, -1.7)
+        axes.text(ridge / 1.1, -1.1, "waits for memory", ha="right", fontsize=8.5, va="center", style="italic")
+        axes.text(ridge * 1.1, -1.1, "computes", ha="left", fontsize=8.5, va="center", style="italic")
+        axes.set_xlabel("arithmetic intensity, FLOPs per byte")
+        axes.grid(axis="y", visible=False)
+        for each in (roof, axes):
+            each.axvline(ridge, color=INK, ls=":", lw=1)
+            each.set_xscale("log")
+            each.set_xlim(left, right)
+        roof.text(ridge / 1.1, peak * left / ridge * 1.5, f"ridge: {ridge:.0f} FLOPs per byte", fontsize=9, ha="right")
         return figure

@@ -42,7 +42,7 @@ class Panel:
 
 
 def curves(*panels: Panel, height: float = 3.4) -> Figure:
-    """Draw panels of curves side by side; a curve has the same colour in all of them, and one legend for all.
+    """Draw panels of curves side by side; a curve has the same color in all of them, and one legend for all.
 
     Args:
         *panels: from left to right.
@@ -107,7 +107,7 @@ def maps(
         grids: title -> matrix, row 0 at the top.
         xlabel: what the columns are.
         ylabel: what the rows are.
-        scale: what the colours mean, with its unit.
+        scale: what the colors mean, with its unit.
         columns: maps in a row of the figure.
         labels: one for each row and column, such as words; their numbers when None.
         extent: (left, right, bottom, top) when rows and columns are places in the plane; then row 0 is at the bottom.

@@ -48,6 +48,27 @@ def work_per_merge(series: Mapping[str, Sequence[int]]) -> Figure:
         return figure
 
 
+def ladders(series: Mapping[str, Sequence[int]], xlabel: str, ylabel: str) -> Figure:
+    """Draw lengths in the order in which tokens were learned, each point with its number.
+
+    Args:
+        series: trainer -> length of each token.
+        xlabel: what the order is of.
+        ylabel: what the lengths count.
+    """
+    with style():
+        figure, all_axes = new_figure(7.2, 3.2, columns=len(series))
+        for axes, (name, lengths), color in zip(all_axes, series.items(), ("blue", "red"), strict=False):
+            axes.plot(range(1, len(lengths) + 1), lengths, "o-", color=COLORS[color], ms=5, lw=1)
+            for at, length in enumerate(lengths, start=1):
+                axes.annotate(str(length), (at, length), (0, 5), textcoords="offset points", ha="center", fontsize=8)
+            axes.set_title(name, fontsize=10.5)
+            axes.set_xlabel(xlabel)
+            axes.set_ylim(0, 1.15 * max(map(max, series.values())))
+        all_axes[0].set_ylabel(ylabel)
+        return figure
+
+
 @dataclass(frozen=True)
 class Frame:
     """A function in a profile: its name, its seconds with all that it calls, and what it calls."""
@@ -131,7 +152,7 @@ def stages(series: Mapping[str, Mapping[str, float]]) -> Figure:
 
 
 def compression(ratios: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """Draw bytes a token, document by document, with the mean of each group.
+    """Draw bytes per token, document by document, with the mean of each group.
 
     Args:
         ratios: tokenizer -> kind of text -> bytes per token of each document.

@@ -1,6 +1,6 @@
-"""One look for every figure of the book: a paper-coloured card that reads the same on a light and on a dark page.
+"""One look for every figure of the book: a paper-colored card that reads the same on a light and on a dark page.
 
-The colours are those of Okabe and Ito, which stay apart for colour-blind readers; `COLORS` names them by role.
+The colors are those of Okabe and Ito, which stay apart for color-blind readers; `COLORS` names them by role.
 """
 
 from collections.abc import Iterator

@@ -1,13 +1,18 @@
-"""Texts as rows of coloured boxes, one a token: what a tokenizer makes of them."""
+"""Texts as rows of colored boxes, one per token: what a tokenizer makes of them.
+
+`token_rows` draws a picture; `token_spans` writes the same as text, which wraps on a phone and can be copied.
+"""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
+from html import escape
 from types import MappingProxyType
 
+from IPython.display import HTML
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from cs336_lib.figures.style import INK, new_figure, style
+from cs336_lib.figures.style import FAINT, INK, PAPER, new_figure, style
 
 SHADES = ("#bcd9ea", "#f6dfa8", "#b9e0d0", "#f2c6ae", "#e0c3de", "#d8dbe0")
 _CHARACTER = 0.098
@@ -30,6 +35,44 @@ def visible(token: bytes) -> str:
 
 def _in_hex(data: bytes) -> str:
     return "".join(f"<{byte:02X}>" for byte in data)
+
+
+def spans(tokens: Sequence[bytes]) -> str:
+    """Write tokens as boxes in HTML.
+
+    >>> spans([b" a"]).count("␣a</span>")
+    1
+    """
+    look = "display:inline-block;font-family:monospace;line-height:1.5;border-radius:4px;margin:1px 0;padding:0 1px"
+    return "<wbr>".join(
+        f'<span style="{look};background:{SHADES[number % len(SHADES)]};border:1px solid {INK}">'
+        f"{escape(visible(token))}</span>"
+        for number, token in enumerate(tokens)
+    )
+
+
+def card(content: str) -> HTML:
+    """Lay HTML on the paper-colored card that figures have, light pages and dark ones alike."""
+    look = f"background:{PAPER};color:{INK};border-radius:8px;padding:.5rem .8rem;overflow-x:auto"
+    return HTML(f'<div class="tokens" style="{look}">{content}</div>')
+
+
+def token_spans(rows: Mapping[str, Sequence[bytes]]) -> HTML:
+    """Write each row's tokens as boxes that wrap where the page ends.
+
+    Args:
+        rows: label -> the tokens of a text.
+
+    >>> token_spans({"two tokens": [b"a", b" b"]}).data.count("<wbr>")
+    1
+    """
+    look = f"border-bottom:1px solid {FAINT};padding:.3rem 0"
+    return card(
+        "".join(
+            f'<div style="{look}"><div style="font-size:.85em">{escape(label)}</div>{spans(tokens)}</div>'
+            for label, tokens in rows.items()
+        )
+    )
 
 
 def token_rows(

@@ -119,7 +119,7 @@ def damage(survival: Mapping[str, Sequence[bool]]) -> Figure:
 
 
 def two_byte_sequences(verdicts: np.ndarray) -> Figure:
-    """Draw all 65,536 two-byte sequences, coloured by what a UTF-8 decoder makes of them.
+    """Draw all 65,536 two-byte sequences, colored by what a UTF-8 decoder makes of them.
 
     Args:
         verdicts: (256, 256) array; entry [a, b] is the position in `list(Verdict)` of the verdict on bytes a, b.

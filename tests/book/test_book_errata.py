@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from bpe_old_split import old_split_merges
 
 from cs336_lib import accounting
 from cs336_lib.bpe.plain.definition import count_words, train_on_words
@@ -80,8 +81,11 @@ def test_merges_of_the_trap():
 
 
 def test_lengths_of_rows_of_dashes():
-    lengths = [len(a + b) for a, b in train_on_words({b"-" * 64: 1}, 6)]
-    assert f"doubles: {', '.join(map(str, lengths))} dashes" in row("train_bpe_expts_owt")
+    """The right trainer and the one with the mistake, on the rows that chapter 2 takes."""
+    dashes = {b"-" * length: 3_000 // length for length in range(2, 90)}
+    for merges in (old_split_merges(dashes, 7), train_on_words(dashes, 7)):
+        lengths = ", ".join(str(len(left + right)) for left, right in merges)
+        assert f"learns {lengths}" in row("train_bpe_expts_owt")
 
 
 def test_the_pile_in_bytes():
@@ -107,7 +111,7 @@ def test_flops_of_the_sizes(size):
 def test_memory_and_the_largest_batch():
     one, two = (accounting.training_memory(TWO, batch_size=size).total for size in (1, 2))
     text = row("adamw_accounting", "(b)")
-    assert f"{(two - one) / 1e9:.3f} GB a sequence" in text
+    assert f"{(two - one) / 1e9:.3f} GB per sequence" in text
     assert f"{(2 * one - two) / 1e9:.3f} GB fixed" in text
     assert f"a batch of {accounting.max_batch_size(TWO, 80 * accounting.GB)} fits 80 GB" in text
 

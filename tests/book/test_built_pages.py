@@ -120,6 +120,31 @@ def test_every_chapter_brings_its_instrument_with_all_that_it_loads(html, pages)
         assert "widget-view+json" not in text, "a stored output must not be a live widget"
 
 
+def test_links_to_sections_lead_to_the_section(pages):
+    """A link that is called 2.5 does not lead to the top of chapter 2."""
+    for path in pages:
+        text = path.read_text(encoding="utf-8")
+        for address, name in re.findall(r'<a\b[^>]*href="([^"]*\d\d_\w+\.html[^"]*)"[^>]*>(.*?)</a>', text, re.DOTALL):
+            if re.match(r"(?:[Ss]ection )?\d+\.\d+", re.sub(r"<[^>]+>", "", name).strip()):
+                assert "#" in address, f"{path.name}: {name} leads to {address}"
+
+
+def test_figures_have_words_for_those_who_do_not_see_them(pages):
+    for path in pages:
+        if path.parent.name == "notebooks":
+            alternatives = re.findall(r'<img alt="([^"]*)"[^>]*_images', path.read_text(encoding="utf-8"))
+            assert alternatives
+            assert not [text for text in alternatives if text.endswith(".png") or len(text) < 10], path.name
+
+
+def test_boxes_of_problems_have_a_name_that_a_link_can_use(pages):
+    for path, page in pages.items():
+        if path.parent.name == "notebooks":
+            boxes = path.read_text(encoding="utf-8").count("<b>Official problem ")
+            named = [target for target in page.targets if target.startswith("problem-")]
+            assert len(named) == boxes, path.name
+
+
 def test_every_section_that_the_checker_points_to_is_there(html, pages):
     for section in sections.TITLES:
         page, anchor = sections.address(section).removeprefix(sections.BOOK + "/").split("#")

@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 
 from cs336_lib.accounting import DEVICES, GB, GIB, Breakdown, forward_flops, roofline
 from cs336_lib.figures import accounting as figures
-from cs336_lib.figures.style import INK, PAPER
+from cs336_lib.figures.style import PAPER
 from cs336_lib.model.config import ModelConfig
 
 XL = ModelConfig.preset("gpt2-xl")
@@ -63,13 +63,22 @@ def test_points_that_do_not_fit_are_hollow():
     assert levels == [80, 80 * GIB / GB]
 
 
-def test_every_component_stands_on_or_under_the_roof():
+def test_every_component_stands_at_its_intensity_on_its_side_of_the_ridge():
     h100 = DEVICES["h100-sxm"]
     points = {"training": roofline(XL, h100, batch_size=8), "decoding": roofline(XL, h100, 1, cached=1023)}
-    axes = drawn(figures.roofline(points, h100)).axes[0]
-    roof = next(line for line in axes.lines if line.get_color() == INK and len(line.get_xdata()) == 3)
-    assert roof.get_ydata()[1] == roof.get_ydata()[2] == 989
-    shown = [line for line in axes.lines if line.get_marker() in figures.MARKERS and len(line.get_xdata()) == 1]
-    assert [line.get_ydata()[0] for line in shown] == [p.attainable / 1e12 for ps in points.values() for p in ps]
-    for line in shown:
-        assert line.get_ydata()[0] <= 989 * min(1, line.get_xdata()[0] * h100.bandwidth / 989e12) * (1 + 1e-9)
+    roof, lanes = drawn(figures.roofline(points, h100)).axes
+    (line,) = [line for line in roof.lines if len(line.get_xdata()) == 3]
+    assert line.get_ydata()[1] == line.get_ydata()[2] == 989
+    every = [point for several in points.values() for point in several]
+    shown = [line for line in lanes.lines if line.get_marker() == "o"]
+    assert [line.get_xdata()[0] for line in shown] == [point.intensity for point in every]
+    ridge = h100.peak() / h100.bandwidth
+    assert [line.get_xdata()[0] < ridge for line in shown] == [point.bound == "memory" for point in every]
+    assert len({line.get_ydata()[0] for line in shown}) == len(every), "each has a line of its own"
+
+
+def test_a_step_of_memory_adds_up():
+    bars = {"a": {"parameters": 10 * GB, "activations": 20 * GB}, "b": {"parameters": 5 * GB}}
+    axes = drawn(figures.memory_of_a_step(bars, 80)).axes[0]
+    assert sorted(patch.get_x() + patch.get_width() for patch in axes.patches) == [5, 5, 10, 30]
+    assert {text.get_text() for text in axes.texts} == {"10.0", "20.0", "5.0", "80 GB"}

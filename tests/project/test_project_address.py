@@ -87,9 +87,12 @@ def test_links_of_a_notebook_work_where_it_stands_alone(path):
             if target.startswith(OURS.pages):
                 place = target.removeprefix(OURS.pages + "/")
                 name = place.partition("#")[0]
-                known = (
-                    name.removesuffix(".html") in pages if name.endswith(".html") else (ROOT / "book" / name).is_file()
-                )
+                if name.startswith("_modules/"):  # the page of a module's source
+                    known = (ROOT / name.removeprefix("_modules/")).with_suffix(".py").is_file()
+                elif name.endswith(".html"):
+                    known = name.removesuffix(".html") in pages
+                else:
+                    known = (ROOT / "book" / name).is_file()
                 assert known, target
 
 
