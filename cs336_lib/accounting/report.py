@@ -236,8 +236,7 @@ def _roofline(cfg: ModelConfig, S: int, B: int, where: Device, dtype: str) -> st
     ridge = where.peak(dtype) / where.bandwidth
     head = ["component", "FLOPs per byte", "TFLOP/s at most", "bound by", "least time"]
     return (
-        f"Roofline of a forward pass, {where.name}, {dtype}:\n"
-        f"ridge at {ridge:.1f} FLOPs per byte\n{table(head, rows)}"
+        f"Roofline of a forward pass, {where.name}, {dtype}:\nridge at {ridge:.1f} FLOPs per byte\n{table(head, rows)}"
     )
 
 
