@@ -30,7 +30,16 @@ from jupyter_cache.executors.utils import ExecutionResult, single_nb_execution
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = ("cs336_lib", "results", "constraints.txt")
-PAGES = ("book", "notebooks", "_config.yml", "_toc.yml", "CHANGELOG.md", "tools/build_book.py")
+PAGES = (
+    "book",
+    "notebooks",
+    "_config.yml",
+    "_toc.yml",
+    "CHANGELOG.md",
+    "tools/build_book.py",
+    "tools/book_links.py",
+    "tools/book_pages.py",
+)
 SECONDS = "execution_seconds"
 TIMEOUT = 600
 """Seconds for a cell, as in _config.yml."""

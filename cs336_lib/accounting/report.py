@@ -177,8 +177,8 @@ def _flops(cfg: ModelConfig, S: int, B: int) -> str:
             table(["product", "left", "right", "times", "FLOPs"], products),
             "",
             breakdown_table("Forward FLOPs", forward, "per sequence", tokens=S),
-            f"Training (forward and backward): {training:,} per sequence, {training // S:,} per token,",
-            f"{training * B:,} per batch of {B:,}.",
+            f"Training (forward and backward): {training:,} per sequence,",
+            f"{training // S:,} per token, {training * B:,} per batch of {B:,}.",
             f"AdamW: {adamw_flops(cfg):,} per step, 14 per parameter.",
             f"With causal attention: {forward_flops(cfg, S, attention='causal').total:,} forward FLOPs per sequence.",
             f"Attention scores overtake the feed-forward network at {crossing_context(cfg):,} tokens.",
@@ -236,7 +236,7 @@ def _roofline(cfg: ModelConfig, S: int, B: int, where: Device, dtype: str) -> st
     ridge = where.peak(dtype) / where.bandwidth
     head = ["component", "FLOPs per byte", "TFLOP/s at most", "bound by", "least time"]
     return (
-        f"Roofline of a forward pass, {where.name}, {dtype}: ridge at {ridge:.1f} FLOPs per byte\n{table(head, rows)}"
+        f"Roofline of a forward pass, {where.name}, {dtype}:\nridge at {ridge:.1f} FLOPs per byte\n{table(head, rows)}"
     )
 
 

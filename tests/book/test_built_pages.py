@@ -1,6 +1,8 @@
 """What a reader gets: checks of the rendered pages, run by `make book` after every build."""
 
+import os
 import re
+import shutil
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -135,6 +137,24 @@ def test_figures_have_words_for_those_who_do_not_see_them(pages):
             alternatives = re.findall(r'<img alt="([^"]*)"[^>]*_images', path.read_text(encoding="utf-8"))
             assert alternatives
             assert not [text for text in alternatives if text.endswith(".png") or len(text) < 10], path.name
+
+
+def test_code_and_prints_fit_the_column_in_a_browser(html):
+    """Measured as a reader sees them, in a window of 1,300 pixels; chapters 1 to 5."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or os.environ.get("CHROMIUM")
+    playwright = pytest.importorskip("playwright.sync_api")
+    if not browser:
+        pytest.skip("no Chromium here; CHROMIUM names one that is not on the PATH")
+    cut_off = """() => [...document.querySelectorAll('.bd-content pre')]
+        .filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.innerText.slice(0, 80))"""
+    with playwright.sync_playwright() as started:
+        window = started.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        page = window.new_page(viewport={"width": 1300, "height": 900})
+        for path in sorted(html.glob("notebooks/0[1-5]*.html")):
+            page.goto(path.resolve().as_uri())
+            page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
+            assert not page.evaluate(cut_off), path.name
+        window.close()
 
 
 def test_boxes_of_problems_have_a_name_that_a_link_can_use(pages):

@@ -17,7 +17,7 @@ from cs336_lib import results
 from cs336_lib.accounting import DEVICES
 from cs336_lib.bpe import Tokenizer
 from cs336_lib.editions import EDITIONS
-from cs336_lib.experiments import SUITES
+from cs336_lib.experiments import SUITES, outcome
 from cs336_lib.model.config import PRESETS
 from cs336_lib.training import RunRecord
 
@@ -153,7 +153,7 @@ def _run(record: RunRecord, folder: Path) -> dict[str, Any]:
         "name": _variations().get(home.name, home.name.partition("-seed")[0]),
         "lr": config.lr,
         "seed": config.seed,
-        "status": record.status["status"],
+        "status": str(end) if (end := outcome(record)).is_over else record.status["status"],
         "device": str(record.environment.get("device", "unknown")),
         "train": _series(record, "train_loss", 4),
         "valid": _series(record, "valid_loss", None),

@@ -2,6 +2,8 @@
 import { curve, lowest, ratesOf, seedsOf, select, suites } from "./runs.mjs";
 import { body, chart, chartWidth, choice, COLORS, guarded, h, labeled, onResize, replace, short, slider, statusLine, unique } from "./ui.mjs";
 
+const FAILED = { diverged: "; it diverged", "thrown out": "; its limit threw it out" };
+
 const UNITS = { steps: "step", tokens: "tokens", time: "seconds of training" };
 
 export function mount(element, host) {
@@ -33,7 +35,7 @@ export function mount(element, host) {
     const top = values.length ? Math.max(values[Math.floor(values.length * 0.97)], values[0] + 0.1) : 1;
     const ends = shown.flatMap((run, i) => {
       const last = series[i].points.at(-1);
-      return run.status === "diverged" && last ? [{ x: last[0], y: last[1], color: series[i].color }] : [];
+      return FAILED[run.status] && last ? [{ x: last[0], y: last[1], color: series[i].color }] : [];
     });
     replace(picture, chart({ label: `Loss curves of ${shown.length} runs of ${set.suite}`, series, xLabel: UNITS[set.x], yLabel: set.y === "valid" ? "validation loss, nats per token" : "training loss, nats per token", width: chartWidth(place), height: 330, yRange: values.length ? [values[0] - 0.05 * (top - values[0]), top] : undefined, ends, onPoint }));
   }
@@ -55,12 +57,12 @@ export function mount(element, host) {
     if (index === null) return summary();
     const run = shown[index];
     const least = lowest(run);
-    status.say(`${nameOf(run)}: lowest validation loss ${least === null ? "none" : least.toFixed(4)}${run.status === "diverged" ? "; it diverged" : ""}; learning rate ${run.lr}; ${run.device}${point ? `. Here: ${short(point[0])} ${UNITS[set.x]}, loss ${point[1].toFixed(3)}` : ""}.`);
+    status.say(`${nameOf(run)}: lowest validation loss ${least === null ? "none" : least.toFixed(4)}${FAILED[run.status] ?? ""}; learning rate ${run.lr}; ${run.device}${point ? `. Here: ${short(point[0])} ${UNITS[set.x]}, loss ${point[1].toFixed(3)}` : ""}.`);
   }
   const onPoint = (name, point) => singleOut(name === null ? null : Number(name), point);
 
   function summary() {
-    const finished = shown.filter((run) => lowest(run) !== null && run.status !== "diverged");
+    const finished = shown.filter((run) => lowest(run) !== null && !FAILED[run.status]);
     if (!finished.length) return status.say(shown.length ? "None of these runs has a validation loss." : "No run matches: press fewer of the choices.");
     const best = finished.reduce((a, b) => (lowest(b) < lowest(a) ? b : a));
     status.say(`${shown.length} runs. The lowest: ${nameOf(best)}, ${lowest(best).toFixed(4)} nats per token.`);
@@ -109,7 +111,7 @@ export function mount(element, host) {
         h("div", { class: "ci-row" }, labeled("Suite", choice(names.map((name) => [name, name]), start, takeSuite, "suite")), labeled("Against", choice([["steps", "steps"], ["tokens", "tokens"], ["time", "time"]], set.x, (value) => ((set.x = value), drawPicture()), "x")), labeled("Loss", choice([["valid", "validation"], ["train", "training"]], set.y, (value) => ((set.y = value), drawPicture()), "y")), width),
         filters,
       );
-      place.append(picture, h("p", { class: "ci-note" }, "Lowest validation loss first. Solid and dashed: seeds. A cross: stopped as diverged."), list);
+      place.append(picture, h("p", { class: "ci-note" }, "Lowest validation loss first. Solid and dashed: seeds. A cross: diverged, or thrown out by its limit."), list);
       takeSuite(start);
       onResize(element, drawPicture);
     }),
