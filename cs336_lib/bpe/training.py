@@ -4,7 +4,7 @@
 
     bad input?  ->  count pre-tokens (counting/)  ->  merge (merging/)  ->  vocabulary
 
-Both stages have a road in plain Python, too (`plain.trainer`), with the same result. Which is taken:
+Both stages have a road in plain Python, too (`plain.trainer`), with the same result. Which is taken::
 
     <= 4 kB        plain: loading the kernels would take longer
     kernels ready  compiled
