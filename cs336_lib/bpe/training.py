@@ -16,7 +16,7 @@ Both stages have a road in plain Python, too (`plain.trainer`), with the same re
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,10 +24,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from cs336_lib.bpe.arguments import (
+    check_min_count,
+    checked_path,
+    checked_specials,
+    checked_vocab_size,
+    checked_workers,
+)
 from cs336_lib.bpe.plain.definition import Pair, build_vocabulary
-from cs336_lib.bpe.specials import in_order
 from cs336_lib.peak_memory import peak_memory
-from cs336_lib.textfile import check_is_text
 
 if TYPE_CHECKING:
     from cs336_lib.bpe.counting.word_table import WordCounts
@@ -137,14 +142,14 @@ def train_bpe(
     (b' low', b'<|endoftext|>')
     """
     started = time.perf_counter()
-    specials = _checked_specials(special_tokens)
+    specials = checked_specials(special_tokens)
     appended = [token for token in specials if len(token.encode()) > 1]
-    max_merges = _checked_vocab_size(vocab_size, len(appended)) - _BYTES - len(appended)
-    workers = _checked_workers(workers)
-    _check_min_count(min_count)
+    max_merges = checked_vocab_size(vocab_size, len(appended)) - _BYTES - len(appended)
+    workers = checked_workers(workers)
+    check_min_count(min_count)
     if shards is not None and executor is None:
         raise ValueError(f"shards={str(shards)!r} is for what an executor's workers count; give an executor, too")
-    path, size = _checked_path(input_path)
+    path, size = checked_path(input_path)
     folder = None if shards is None else Path(shards)
     order = _Order(path, size, max_merges, specials, workers, executor, folder, min_count, progress)
 
@@ -303,79 +308,3 @@ def _bar(wanted: bool, total: int, task: str, unit: str) -> Iterator[Callable[[i
 
     with tqdm(total=total, desc=task, unit=unit, unit_scale=True) as bar:
         yield bar.update
-
-
-def _checked_path(input_path: str | os.PathLike[str]) -> tuple[Path, int]:
-    if not isinstance(input_path, str | os.PathLike):
-        kind = type(input_path).__name__
-        raise TypeError(f"input_path must be a path, one text file, got {kind}; join several files to one first")
-    if len(str(input_path)) > 4_000 or "\n" in str(input_path):
-        raise ValueError(
-            f"input_path begins {str(input_path)[:30]!r}: this is the text itself; train_bpe takes the path of a file"
-        )
-    path = Path(input_path)
-    if path.is_dir():
-        raise IsADirectoryError(f"input_path {str(path)!r} is a folder; train_bpe wants one text file")
-    if not path.is_file():
-        if path.exists():
-            raise ValueError(
-                f"input_path {str(path)!r} is a pipe or a device; its text is read in pieces and must be in a file"
-            )
-        raise FileNotFoundError(f"input_path {str(path)!r} does not exist (looked from {Path.cwd()})")
-    size = path.stat().st_size
-    if size == 0:
-        raise ValueError(f"input_path {str(path)!r} is empty: there is nothing to train on")
-    check_is_text(path)
-    return path, size
-
-
-def _checked_specials(special_tokens: Sequence[str]) -> list[str]:
-    if isinstance(special_tokens, Mapping):
-        raise TypeError(
-            "special_tokens is a mapping to ids; train_bpe gives special tokens the ids behind the merges, in the "
-            "order of a list: pass list(special_tokens)"
-        )
-    specials = in_order(special_tokens)
-    seen: set[str] = set()
-    for index, token in enumerate(specials):
-        if not isinstance(token, str):
-            raise TypeError(f"special_tokens[{index}] must be a string, got {token!r}")
-        if not token:
-            raise ValueError(f"special_tokens[{index}] is the empty string; leave it out")
-        if token in seen:
-            raise ValueError(f"special_tokens[{index}] {token!r} is given twice; give it once")
-        try:
-            token.encode()
-        except UnicodeEncodeError:
-            raise ValueError(f"special_tokens[{index}] {token!r} holds a lone surrogate, which UTF-8 can't") from None
-        seen.add(token)
-    return specials
-
-
-def _checked_vocab_size(vocab_size: int, special_count: int) -> int:
-    if isinstance(vocab_size, bool) or not hasattr(vocab_size, "__index__"):
-        raise TypeError(f"vocab_size must be an integer, got {vocab_size!r}")
-    least = _BYTES + special_count
-    if vocab_size < least:
-        raise ValueError(
-            f"vocab_size {vocab_size} is too small: the {_BYTES} bytes and {special_count} special tokens take {least}"
-        )
-    return int(vocab_size)
-
-
-def _check_min_count(min_count: int) -> None:
-    if isinstance(min_count, bool) or not isinstance(min_count, int):
-        raise TypeError(f"min_count must be an integer, got {min_count!r}")
-    if min_count < 1:
-        raise ValueError(f"min_count must be 1 (all pre-tokens) or more, got {min_count}")
-
-
-def _checked_workers(workers: int | None) -> int:
-    if workers is None:
-        usable = getattr(os, "sched_getaffinity", None)
-        return len(usable(0)) if usable else os.cpu_count() or 1
-    if isinstance(workers, bool) or not isinstance(workers, int):
-        raise TypeError(f"workers must be an integer or None, got {workers!r}")
-    if workers < 1:
-        raise ValueError(f"workers must be 1 or more, or None for all processors, got {workers}")
-    return workers

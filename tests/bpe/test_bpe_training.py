@@ -14,7 +14,7 @@ from bpe_corpora import broken_texts, multilingual_text, special_lists, texts_wi
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cs336_lib.bpe import BPEResult, train_bpe, training
+from cs336_lib.bpe import BPEResult, arguments, train_bpe, training
 from cs336_lib.bpe.counting.word_table import WordCounts
 from cs336_lib.bpe.merging.merger import Merger
 from cs336_lib.bpe.plain import definition as reference
@@ -167,7 +167,7 @@ def write(folder, text: bytes):
 @given(st.one_of(broken_texts, texts_with_specials).filter(len), special_lists)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_file_trains_as_the_definition_says(tmp_path, monkeypatch, road, text, specials):
-    monkeypatch.setattr(training, "check_is_text", lambda path: None)  # some of these look like other things than text
+    monkeypatch.setattr(arguments, "check_is_text", lambda path: None)  # some of these look like other things than text
     appended = [token for token in specials if len(token) > 1 or not token.isascii()]
     vocab, merges = train_bpe(write(tmp_path, text), 280, specials, workers=1)
     assert merges == reference.train_on_words(reference.count_words(text, specials), 280 - 256 - len(appended))

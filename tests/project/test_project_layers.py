@@ -50,6 +50,7 @@ INSIDE: dict[str, dict[str, set[str]]] = {
         "utf8": set(),
         "rules": set(),
         "specials": set(),
+        "arguments": {"specials"},
         "cutting": {"native", "specials"},
         "vocabulary": {"specials"},
         "plain": {"cutting", "rules", "specials", "vocabulary"},
@@ -58,7 +59,7 @@ INSIDE: dict[str, dict[str, set[str]]] = {
         "merging": {"counting", "native", "plain"},
         "encoding": {"counting", "cutting", "native", "plain", "rules", "specials", "vocabulary"},
         "tokenizer": {"cutting", "encoding", "formats", "rules", "specials", "vocabulary"},
-        "training": {"counting", "cutting", "merging", "plain", "specials"},
+        "training": {"arguments", "counting", "cutting", "merging", "plain"},
         "warmup": {"counting", "encoding", "merging"},
     },
     "training": {
