@@ -5,8 +5,8 @@ there, and `strays` names the files that belong to no record. `catalogue_page` m
 page from it.
 
 >>> from cs336_lib.experiments.catalogue import coverage
->>> [(row.scale, row.planned) for row in coverage() if row.name == "nope"]
-[('quick', 6), ('cpu', 4), ('full', 2)]
+>>> [(row.scale, row.planned) for row in coverage() if row.name == "main"]
+[('quick', 3), ('cpu', 3), ('full', 2)]
 """
 
 from __future__ import annotations
