@@ -150,5 +150,13 @@ def setup(app: Any) -> dict[str, bool]:
         if pagename.startswith(("notebooks/", "book/")) and "body" in context:
             context["body"] = finished(context["body"], pagename, pages)
 
+    def updated(app: Any, env: Any) -> list[str]:
+        """Write all pages again when a section got another name: any of them may have a link to it."""
+        if getattr(env, "section_anchors", None) == section_anchors():
+            return []
+        env.section_anchors = section_anchors()
+        return sorted(env.found_docs)
+
+    app.connect("env-updated", updated)
     app.connect("html-page-context", write)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
