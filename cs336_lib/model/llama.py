@@ -18,7 +18,6 @@ tokenizer `tokenizer.json` and `tokenizer_config.json`. transformers itself is n
 
 from __future__ import annotations
 
-import functools
 import json
 import secrets
 import warnings
@@ -28,11 +27,12 @@ from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from cs336_lib.jsonfile import read_json
 from cs336_lib.model.config import Backend, ModelConfig
+from cs336_lib.model.llama_files import our_config, read_weights, widest_type
 from cs336_lib.model.transformer import TransformerLM
 
 END_OF_TEXT = "<|endoftext|>"
@@ -53,11 +53,6 @@ _LAYER = {
     "ffn.w2.weight": "mlp.down_proj.weight",
     "ffn.w3.weight": "mlp.up_proj.weight",
 }
-_TYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
-_SIZES = (
-    *("vocab_size", "max_position_embeddings", "hidden_size", "num_hidden_layers", "num_attention_heads"),
-    "intermediate_size",
-)
 _TIED_LOOKUP = "cs336_tied_lookup"
 """Key of config.json that says that the two matrices are one, the looked-up rows multiplied; others ignore it."""
 _ROTATED = ("attn.q_proj.weight", "attn.k_proj.weight")
@@ -158,8 +153,8 @@ def from_hf_llama(
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{folder} has no config.json; is it the folder of a checkpoint?")
     theirs = read_json(folder / "config.json")
-    config = _our_config(theirs, folder / "config.json", backend)
-    weights = _read_weights(folder)
+    config = our_config(theirs, folder / "config.json", backend)
+    weights = read_weights(folder)
     config = _with_own_head(config, weights, folder)
     if theirs.get(_TIED_LOOKUP) == "scaled":
         config, weights = _tied_again(config, weights)
@@ -171,7 +166,7 @@ def from_hf_llama(
     )
     if missing or unknown:
         raise ValueError(f"{folder} is not the Llama its config.json describes: missing {missing}, unknown {unknown}")
-    dtype = _widest({name: weights[name] for name in names.values()}, folder)
+    dtype = widest_type({name: weights[name] for name in names.values()}, folder)
     model = TransformerLM(config, device=device, dtype=dtype)
     shapes = {ours: weight.shape for ours, weight in model.state_dict().items()}
     for ours, name in names.items():
@@ -215,18 +210,6 @@ def _with_own_head(config: ModelConfig, weights: dict[str, Tensor], folder: Path
         stacklevel=3,
     )
     return config.replace(tie_embeddings=False, tied_lookup="scaled")
-
-
-def _widest(weights: dict[str, Tensor], folder: Path) -> torch.dtype:
-    """The type that holds all weights as they were saved."""
-    for name, weight in weights.items():
-        if weight.dtype not in _TYPES:
-            kind = str(weight.dtype).removeprefix("torch.")
-            raise ValueError(
-                f"{folder}: {name} is of type {kind}; quantized weights can't be read, only "
-                + ", ".join(str(dtype).removeprefix("torch.") for dtype in _TYPES)
-            )
-    return functools.reduce(torch.promote_types, (weight.dtype for weight in weights.values()))
 
 
 def _names(config: ModelConfig) -> dict[str, str]:
@@ -284,91 +267,6 @@ def _llama_config(config: ModelConfig, dtype: str, end_of_text: int | None) -> d
         "pad_token_id": None,
         "use_cache": True,
     }
-
-
-def _our_config(theirs: dict[str, Any], path: Path, backend: Backend) -> ModelConfig:
-    if theirs.get("model_type") != "llama":
-        raise ValueError(f"{path} has model_type={theirs.get('model_type')!r}; only 'llama' can be read")
-    for key in _SIZES:
-        if key not in theirs:
-            raise ValueError(f"{path} has no {key}, without which the model's size is unknown")
-        if isinstance(theirs[key], bool) or not isinstance(theirs[key], int) or theirs[key] < 1:
-            raise ValueError(f"{path} has {key}={theirs[key]!r}; it must be a whole number, 1 or more")
-    heads, width = theirs["num_attention_heads"], theirs["hidden_size"]
-    theta = _rope_theta(theirs, path)
-    for key, ours, found in (
-        ("num_key_value_heads", heads, theirs.get("num_key_value_heads") or heads),
-        ("head_dim", width // heads, theirs.get("head_dim") or width // heads),
-        ("hidden_act", "silu", theirs.get("hidden_act", "silu")),
-        ("attention_bias", False, theirs.get("attention_bias", False)),
-        ("mlp_bias", False, theirs.get("mlp_bias", False)),
-    ):
-        if found != ours:
-            raise ValueError(f"{path} has {key}={found!r}; this model has {ours!r} and nothing else")
-    tied = bool(theirs.get("tie_word_embeddings", False))
-    try:
-        return ModelConfig(
-            vocab_size=theirs["vocab_size"],
-            context_length=theirs["max_position_embeddings"],
-            d_model=width,
-            num_layers=theirs["num_hidden_layers"],
-            num_heads=heads,
-            d_ff=theirs["intermediate_size"],
-            rope_theta=theta,
-            norm_eps=theirs.get("rms_norm_eps", 1e-6),  # Llama's own default
-            tie_embeddings=tied,
-            tied_lookup="plain" if tied else "scaled",
-            backend=backend,
-        )
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
-def _rope_theta(theirs: dict[str, Any], path: Path) -> float:
-    """The base of the rotations, after a look at whether they are the plain ones."""
-    given = {key: theirs[key] for key in ("rope_scaling", "rope_parameters") if theirs.get(key)}
-    for key, rope in given.items():
-        if not isinstance(rope, dict):
-            raise ValueError(f"{path} has {key}={rope!r}; it must be an object")
-        kind = rope.get("rope_type", rope.get("type", "default"))
-        if kind != "default":
-            raise ValueError(f"{path} has rope_type={kind!r} in {key}; this model has 'default' and nothing else")
-    bases = {key: rope["rope_theta"] for key, rope in given.items() if "rope_theta" in rope}
-    if len(set(bases.values())) > 1:
-        raise ValueError(f"{path} has two values of rope_theta, {bases}; remove one of the two objects")
-    theta = next(iter(bases.values()), theirs.get("rope_theta", 10_000.0))
-    if isinstance(theta, bool) or not isinstance(theta, int | float) or not theta > 0:
-        raise ValueError(f"{path} has rope_theta={theta!r}; it must be a number above 0")
-    return float(theta)
-
-
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    if (folder / "model.safetensors").is_file():
-        return _load(folder / "model.safetensors")
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        raise FileNotFoundError(f"{folder} has no model.safetensors; save it with safe_serialization=True")
-    places = read_json(index).get("weight_map")
-    if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
-        raise ValueError(f"{index} has no weight_map from names of weights to files")
-    shards = sorted({shard for shard in places.values()})
-    for shard in shards:
-        if Path(shard).name != shard:
-            raise ValueError(f"{index} names {shard!r}, which is no file of its folder")
-        if not (folder / shard).is_file():
-            raise FileNotFoundError(f"{folder} lacks {shard}, which {index.name} names; download it, too")
-    return {name: weight for shard in shards for name, weight in _load(folder / shard).items()}
-
-
-def _load(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        with path.open("rb") as file:
-            start = file.read(64)
-        pointer = start.startswith(b"version https://git-lfs.github.com/")
-        hint = "it is a pointer of Git LFS: git lfs pull" if pointer else "it was cut off or altered: get it again"
-        raise ValueError(f"{path} holds no tensors that can be read ({error}); {hint}") from None
 
 
 def _end_of_text(tokenizer_json: Path, vocab_size: int) -> int | None:
