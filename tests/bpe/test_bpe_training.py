@@ -11,7 +11,7 @@ from itertools import pairwise, product
 
 import pytest
 from bpe_corpora import broken_texts, multilingual_text, special_lists, texts_with_specials, word_counts
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from cs336_lib.bpe import BPEResult, arguments, train_bpe, training
@@ -19,6 +19,7 @@ from cs336_lib.bpe.counting.word_table import WordCounts
 from cs336_lib.bpe.merging.merger import Merger
 from cs336_lib.bpe.plain import definition as reference
 from cs336_lib.bpe.plain.trainer import train_incrementally
+from cs336_lib.textfile import check_is_text
 
 END = "<|endoftext|>"
 
@@ -169,7 +170,12 @@ def write(folder, text: bytes):
 def test_any_file_trains_as_the_definition_says(tmp_path, monkeypatch, road, text, specials):
     monkeypatch.setattr(arguments, "check_is_text", lambda path: None)  # some of these look like other things than text
     appended = [token for token in specials if len(token) > 1 or not token.isascii()]
-    vocab, merges = train_bpe(write(tmp_path, text), 280, specials, workers=1)
+    path = write(tmp_path, text)
+    try:
+        check_is_text(path)
+    except ValueError:  # hypothesis has read the marks of packed files in our code, and tries them
+        assume(False)
+    vocab, merges = train_bpe(path, 280, specials, workers=1)
     assert merges == reference.train_on_words(reference.count_words(text, specials), 280 - 256 - len(appended))
     assert vocab == reference.build_vocabulary(merges, appended)
 
