@@ -235,7 +235,11 @@ def test_runs_name_the_lowest_loss_and_are_singled_out_by_keys(open_page):
         assert unit in opened.page.locator(".ci-chart").text_content()
     opened.choose("y", "train")
     opened.slide("smooth", 10)
-    assert opened.page.locator("[data-series]").count() == options.count() == len(list((home.parent / "leaderboard-cpu").iterdir()))
+    assert (
+        opened.page.locator("[data-series]").count()
+        == options.count()
+        == len(list((home.parent / "leaderboard-cpu").iterdir()))
+    )
 
 
 @pytest.mark.parametrize(
