@@ -102,10 +102,10 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "9.1",
         "layer-norm",
-        "At 0.02, the best rate of the model with norms, every run without norms diverges",
-        "a seed whose run without norms finishes there, or another best rate with norms",
-        (*_PRE, *_at("no norm", 0.02)),
-        lambda found: found["pre-norm"].best == 0.02 and _fails("no norm", 0.02)(found),
+        "Without norms every run at a rate of 0.03 diverges, and with norms it ends within 0.1 nats of the best one",
+        "a seed whose run without norms finishes there, or one with norms that ends far from its best",
+        (*_PRE, *_at("no norm", 0.03)),  # at 0.02 some survive: fresh seeds have refuted a claim about it
+        lambda found: _fails("no norm", 0.03)(found) and found["pre-norm"].means[0.03] < found["pre-norm"].loss + 0.1,
     ),
     Claim(
         "9.1",
