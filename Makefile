@@ -15,7 +15,7 @@ REPORTS := $(BUILD)/reports
 PYTEST  := OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(JOBS) -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test unit nbval gpu book serve notebooks bench lock linkcheck clean distclean
+.PHONY: help setup lint format test unit kernels nbval gpu book serve notebooks bench lock linkcheck clean distclean
 
 help: ## Show this list
 	@echo "make targets:"
@@ -49,19 +49,22 @@ unit: setup
 gpu: setup ## The tests that need a CUDA device
 	@$(PY) -m pytest -q -n 0 -m gpu $$(grep -rl 'mark.gpu' tests)
 
-nbval: setup
+kernels: setup
+	@$(PY) tools/warm_up.py
+
+nbval: kernels
 	@mkdir -p "$(REPORTS)"
 	@PYTHONPATH=tools $(PYTEST) --dist loadfile --nbval --nbval-current-env --nbval-sanitize-with tools/nbval.cfg \
 	  -p keep_executed --keep-executed "$(BUILD)/executed" -W default --junitxml="$(REPORTS)/notebooks.xml" notebooks
 
-book: setup ## Execute every notebook at the quick scale and render the book
+book: kernels ## Execute every notebook at the quick scale and render the book
 	@$(PY) tools/build_book.py --out "$(OUT)"
 	@$(PYTEST) -n 0 -m built --built-book "$(BUILD)/html" --junitxml="$(REPORTS)/book.xml" tests/book
 
 serve: book ## Serve the book to your browser (PORT=8000)
 	@$(PY) -m http.server $(PORT) --bind localhost --directory "$(BUILD)/html"
 
-notebooks: setup ## Execute every notebook and store its outputs in the pair
+notebooks: kernels ## Execute every notebook and store its outputs in the pair
 	@$(PY) tools/notebooks.py --execute $(ONLY)
 
 bench: setup ## Measure against the peers a user would pick
