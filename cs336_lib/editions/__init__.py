@@ -18,7 +18,16 @@ that changed), `slips` (the handouts' own errors, by version) and `reports` (los
 from cs336_lib.editions.differences import DIFFERENCES, Difference
 from cs336_lib.editions.edition import EDITIONS, Edition, edition
 from cs336_lib.editions.problems import PROBLEMS, Problem, gpu_hours, points, problem
-from cs336_lib.editions.reports import BOARD, COURSE_PRICES, EFFECTS, REPORTS, BoardEntry, Report
+from cs336_lib.editions.reports import (
+    BOARD,
+    COMPARISONS,
+    COURSE_PRICES,
+    EFFECTS,
+    REPORTS,
+    BoardEntry,
+    Comparison,
+    Report,
+)
 from cs336_lib.editions.slips import SLIPS, Slip
 
 __all__ = [
@@ -37,6 +46,8 @@ __all__ = [
     "REPORTS",
     "Report",
     "BOARD",
+    "COMPARISONS",
+    "Comparison",
     "BoardEntry",
     "EFFECTS",
     "COURSE_PRICES",

@@ -221,9 +221,7 @@ PROBLEMS: tuple[Problem, ...] = (
         "without norms: each model tuned, and the stream that grows",
         hours=(1, 0.5),
     ),
-    _problem(
-        "pre_norm_ablation", 1, (43, 43), "", "9.2", "post-norm at the same rate and at a lower one", hours=(1, 0.5)
-    ),
+    _problem("pre_norm_ablation", 1, (43, 43), "", "9.2", "post-norm, each model at its own best rate", hours=(1, 0.5)),
     _problem("no_pos_emb", 1, (43, 43), "", "9.3", "RoPE against no positions", hours=(1, 0.5)),
     _problem(
         "swiglu_ablation",

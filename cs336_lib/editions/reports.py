@@ -65,8 +65,54 @@ REPORTS: tuple[Report, ...] = (
     Report("OpenWebText", (4.028,), "RTX 5090", "base model, as many steps", _REPOSITORY, 2_604 / 60),
     Report("OpenWebText", (3.91, 4.4), "", "base model, as many steps: the range of all", "several"),
 )
-"""Runs of the base model. The ablations of one of the authors: no norm at lr 1e-4 1.701, post-norm 1.405, NoPE 1.409,
-SiLU of 2,048 units 1.355."""
+"""Runs of the base model."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs of one author that differ in one thing, on TinyStories.
+
+    Attributes:
+        what: that thing.
+        losses: setting -> last validation loss, nats per token, as reported or as the base model's and the reported
+            difference make it; the base model's first where it is known.
+        source: where it stands.
+        settings: what the runs share.
+    """
+
+    what: str
+    losses: dict[str, float]
+    source: str
+    settings: str = _BASE
+
+
+_SWEEPS, _SMALL = "XLOverflow/CS336_Transformer_from_Scratch", "xiamishaonian111/cs336, note.md"
+
+COMPARISONS: tuple[Comparison, ...] = (
+    Comparison(
+        "learning rate",
+        {"5e-4": 1.493, "1e-3": 1.397, "2e-3": 1.357, "5e-3": 1.317, "1e-2": 1.300},
+        _SWEEPS,
+        f"{_BASE}, batch 256",
+    ),
+    Comparison("batch size", {"16": 1.326, "64": 1.332, "128": 1.356, "512": 1.481}, _SWEEPS, f"{_BASE}, lr 1e-3"),
+    Comparison("learning rate", {"best, 3e-3": 1.61}, _SMALL, "40 M tokens, batch 32; it fails from 0.1 on"),
+    Comparison(
+        "one part, at the base model's rate",
+        {"base": 1.397, "no norm": 1.440, "post-norm": 1.409, "NoPE": 1.471, "SiLU": 1.465},
+        _SWEEPS,
+        f"{_BASE}, lr 1e-3",
+    ),
+    Comparison(
+        "one part",
+        {"no norm, lr 1e-4": 1.701, "post-norm": 1.405, "NoPE": 1.409, "SiLU of 2,048": 1.355},
+        "a public report, 2026",
+    ),
+    Comparison("positions", {"RoPE": 1.353, "NoPE": 1.414}, "a public report, 2025"),
+    Comparison("positions", {"RoPE": 1.381, "NoPE": 1.483}, "a public report, 2025"),
+)
+"""Ablations and sweeps. One more report has no difference between RoPE and NoPE; of runs without norms others report
+0.008 at 3e-4, 0.8, and many that diverge."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from html import escape
 from cs336_lib.accounting import DEVICES, Bill, Cluster, mfu, parameter_count, training_flops, training_time
 from cs336_lib.editions import (
     BOARD,
+    COMPARISONS,
     COURSE_PRICES,
     DIFFERENCES,
     EDITIONS,
@@ -140,7 +141,7 @@ def report_table(text: str) -> str:
     """Return the runs of others on a text, and below them those that this book has on record on the same text."""
     rows = [
         [
-            " / ".join(f"{loss:g}" for loss in one.loss),
+            (" to " if "range" in one.settings else " and ").join(f"{loss:g}" for loss in one.loss),
             one.device or ABSENT,
             f"{one.minutes:.0f}" if one.minutes else ABSENT,
             f"{one.tokens_per_second:,}" if one.tokens_per_second else ABSENT,
@@ -158,6 +159,20 @@ def report_table(text: str) -> str:
             rows.append([f"{run.valid_loss:.3f}", run.provenance.device, minutes, rate, settings, f"ours: {run.path}"])
     numbers = ["minutes", "tokens per second"]
     return table(["loss", "on", *numbers, "settings", "source"], rows, numbers=numbers, texts=["settings"])
+
+
+def comparison_table() -> str:
+    """Return others' sweeps and ablations, a row for each author and question."""
+    rows = [
+        [
+            html(one.what),
+            html(", ".join(f"{setting}: {loss:.3f}" for setting, loss in one.losses.items())),
+            html(one.settings),
+            html(one.source),
+        ]
+        for one in COMPARISONS
+    ]
+    return table(["what differs", "loss", "settings", "source"], rows, texts=["loss", "settings"])
 
 
 def board_table(year: str) -> str:
