@@ -104,7 +104,7 @@ def test_the_order_of_three_vocabularies_turns_round_with_the_unit():
     assert sorted(order, key=bits.get) == order[::-1]
 
 
-def test_web_text_comes_in_shorter_tokens_and_nats_a_token_hide_a_part_of_its_gap():
+def test_web_text_comes_in_shorter_tokens_and_nats_per_token_hide_a_part_of_its_gap():
     stories, web = (RunRecord(results.folder() / f"{name}-sample-cpu") for name in ("tinystories", "owt"))
     assert stories.config.model == web.config.model
     data = [record.environment["data"] for record in (stories, web)]
@@ -121,7 +121,8 @@ def test_muon_is_ahead_of_tuned_adamw_at_the_middle_scale():
     for side in ("+ Muon", "Muon, QK-norm, WSD"):
         difference = compare(found, side, "AdamW, cosine", spread)
         assert difference.is_shown and difference.value > 0.1, difference.sentence()
-    assert found["Muon, QK-norm, WSD"].loss < found["+ Muon"].loss
+    added = compare(found, "Muon, QK-norm, WSD", "+ Muon", spread)
+    assert not added.is_shown, f"chapter 10 says that two seeds do not show this: {added.sentence()}"
 
 
 def test_scaling_a_tied_table_takes_back_its_loss_at_the_middle_scale():
