@@ -10,6 +10,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+def check_replaceable(path: Path) -> None:
+    """Raise FileExistsError if something other than a file has the name: a new one in its place would destroy it."""
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a pipe or a device, which a file in its place would destroy"
+        raise FileExistsError(f"can't write {path}: it is {kind}; name a file")
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file for writing that takes the place of `path` only when the block ends without an error.
@@ -20,6 +27,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Yields:
         A binary file under a temporary name, `.NAME.RANDOM.part`, which no other process on any machine has. On an
         error it is removed and `path` is left as it was.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        FileExistsError: `path` is there and no file: a folder, a pipe, a device.
 
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -32,6 +43,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"no folder {str(path.parent)!r} to write {path.name!r} into; create it first")
+    check_replaceable(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
         with temporary.open("wb") as file:

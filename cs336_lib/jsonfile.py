@@ -29,6 +29,18 @@ def read_text(path: str | os.PathLike[str]) -> str:
         raise ValueError(f"{path} is not UTF-8: {error}") from None
 
 
+class _RepeatedKeyError(Exception):
+    """A key that stands twice in one object, of which `json` would keep the last."""
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        raise _RepeatedKeyError(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
+    return found
+
+
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     r"""Read a file that holds one JSON object; a byte-order mark is read over.
 
@@ -54,11 +66,15 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not raw.strip():
         raise ValueError(f"{path} is empty, and should hold JSON: it was cut off, or never written; get it again")
     try:
-        content = json.loads(raw.removeprefix(_BOM).decode())
+        content = json.loads(raw.removeprefix(_BOM).decode(), object_pairs_hook=_distinct)
     except RecursionError:
         raise ValueError(f"{path} is nested too deeply to be read") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not JSON in UTF-8: {error}") from None
+    except _RepeatedKeyError as error:
+        raise ValueError(
+            f"{path}: the key {error.args[0]!r} stands twice in one object; remove one of the two"
+        ) from None
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold one JSON object, and holds {type(content).__name__}")
     return content

@@ -17,6 +17,7 @@ _NO_TEXT = {
     b"ARROW1": "an Arrow table: write its text column to a .txt first",
     b"\x93NUMPY": "a NumPy array, and no text",
     b"\x89HDF": "an HDF5 file: write its text to a .txt first",
+    b"CS336TOK": "a token file of this library: it is encoded already",
     b"%PDF-": "a PDF: extract its text first",
     b"SQLite format 3\x00": "an SQLite database: write its text to a .txt first",
 }

@@ -178,7 +178,7 @@ def _checked_tokens(vocab: Mapping[int, bytes], gaps: bool) -> tuple[list[bytes 
         shown = ", ".join(f"0x{byte:02x}" for byte in missing[:8]) + (", ..." if len(missing) > 8 else "")
         raise ValueError(
             f"vocab lacks {len(missing)} of the 256 single bytes ({shown}); a byte-level tokenizer needs all of "
-            "them, or some texts can't be encoded; if it is so meant, say rules=TextRules(gaps=True)"
+            "them, or some texts can't be encoded; if it is so meant, give Tokenizer(...) rules=TextRules(gaps=True)"
         )
     return tokens, ids
 
@@ -197,7 +197,8 @@ def _token_error(vocab: Mapping[int, bytes], i: int) -> Exception:
     extra = [key for key in vocab if not 0 <= key < len(vocab)]
     return ValueError(
         f"vocab has a hole: {len(vocab)} tokens should have the ids 0 to {len(vocab) - 1}, but id {i} is missing and "
-        f"{min(extra)} is there instead; number the tokens without gaps, or say rules=TextRules(gaps=True)"
+        f"{min(extra)} is there instead; number the tokens without gaps, or give Tokenizer(...) "
+        "rules=TextRules(gaps=True)"
     )
 
 

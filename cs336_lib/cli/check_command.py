@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,6 +61,8 @@ def run(arguments: Sequence[str]) -> int:
     asked = tyro.cli(Check, prog="cs336 check", args=arguments)
     if asked.html is not None and not asked.html.absolute().parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(asked.html.parent)!r} to write {asked.html.name!r} into")
+    if not 0 < asked.memory < math.inf:
+        raise ValueError(f"memory is {asked.memory:g} GiB; it must be a number above 0")
     from cs336_lib.check import project, terminal
 
     found = None if asked.list_checks else project.find(asked.folder, asked.adapters, asked.python)

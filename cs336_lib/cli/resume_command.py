@@ -48,6 +48,7 @@ def run(arguments: Sequence[str]) -> int:
     asked = tyro.cli(Resume, prog="cs336 resume", args=arguments)
     from cs336_lib.cli.outcome import report
     from cs336_lib.generation import training_sample
+    from cs336_lib.training.corpus import NAMED
     from cs336_lib.training.ranks import started
     from cs336_lib.training.records import RunRecord
     from cs336_lib.training.resuming import changed
@@ -55,6 +56,10 @@ def run(arguments: Sequence[str]) -> int:
 
     wanted = {"device": asked.device, "data": asked.data, "valid_data": asked.valid_data, "steps": asked.steps}
     changes = {name: value for name, value in wanted.items() if value is not None}
+    for name in ("data", "valid_data"):
+        given = str(changes.get(name, ""))
+        if given and given not in NAMED and not Path(given).exists():
+            raise FileNotFoundError(f"--{name.replace('_', '-')} {given} is not there (looked from {Path.cwd()})")
     device = changed(RunRecord(asked.run).config, changes).device
     with started(asked.parallel, device, asked.timeout) as ranks:
         options: Any = {"write_sample": training_sample, "progress": not asked.quiet, "changes": changes}

@@ -21,6 +21,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from cs336_lib.atomic import check_replaceable
 from cs336_lib.data.parts import (
     TOKENIZER,
     WHOLE,
@@ -267,6 +268,7 @@ def _check_arguments(tokenizer: Any, text_path: Path, out_path: Path, workers: i
         raise FileNotFoundError(f"no folder {str(out_path.parent)!r} to write {out_path.name!r} into; create it first")
     if out_path.is_dir() or (out_path.exists() and out_path.samefile(text_path)):
         raise ValueError(f"out_path={str(out_path)!r} is a folder or the text itself; choose another name")
+    check_replaceable(out_path)
     for name, number in (("workers", workers), ("part_bytes", part_bytes)):
         if number is not None:
             check_whole(name, number, least=-LARGEST)

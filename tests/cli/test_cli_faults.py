@@ -23,6 +23,7 @@ def home(tmp_path_factory):
     (folder / "empty.txt").write_text("")
     (folder / "torn.json").write_text("{")
     (folder / "packed.txt").write_bytes(b"\x1f\x8b\x08" + bytes(50))
+    (folder / "cats.tokens").write_bytes(b"CS336TOK" + bytes(100))
     (folder / "runs").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -46,7 +47,7 @@ WRONG = [
     ("train tales-1m --data HOME/cats.txt --tokenizer HOME", "was not made by Tokenizer.save"),
     ("resume HOME", "is no run"),
     ("resume HOME/runs/cats --steps 3", "has done 12 already"),
-    ("resume HOME/runs/cats --data HOME/none.txt", "which is not there"),
+    ("resume HOME/runs/cats --data HOME/none.txt", "none.txt is not there"),
     ("resume HOME/runs/cats --data HOME/empty.txt", "empty"),
     ("eval HOME/runs/cats --batch-size -3", "--batch-size is -3; it must be 1 or more"),
     ("eval HOME/runs/cats --windows -1", "--windows is -1; it must be 0 or more"),
@@ -75,6 +76,9 @@ WRONG = [
     ("data peek HOME/none.txt", "no corpus"),
     ("data peek tales --count 0", "count=0"),
     ("check HOME", "adapters"),
+    ("check HOME --memory -1", "memory is -1 GiB; it must be a number above 0"),
+    ("check HOME --memory nan", "memory is nan GiB"),
+    ("encode HOME/runs/cats/tokenizer HOME/cats.tokens HOME/x", "a token file of this library"),
     ("check HOME --html HOME/no/x.html", "no folder"),
 ]
 

@@ -4,6 +4,7 @@ A store is two functions: write a value (1 or 2) to a folder, and read which one
 """
 
 import errno
+import os
 import re
 from pathlib import Path
 
@@ -249,3 +250,20 @@ def test_every_module_that_writes_is_tried():
         )
     }
     assert {name for name in found if not name.startswith(PAGES)} - WRITERS.keys() == set()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path):
+    """A device neither: as root that would break the machine."""
+    text = tmp_path / "text.txt"
+    text.write_text("a text")
+    for name, write in {
+        "json": lambda path: Tokenizer(BYTES, []).to_hf_json(path),
+        "text": lambda path: write_whole(path, "text"),
+        "tokens": lambda path: encode_file(Tokenizer(BYTES, []), text, path, workers=1),
+    }.items():
+        path = tmp_path / name
+        os.mkfifo(path)
+        with pytest.raises(OSError, match="it is a pipe or a device"):
+            write(path)
+        assert path.is_fifo()

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cs336_lib.atomic import check_replaceable
 from cs336_lib.bpe.rules import TextRules
 from cs336_lib.jsonfile import read_json
 
@@ -41,6 +42,7 @@ def write_together(folder: str | os.PathLike[str], contents: Mapping[str, str]) 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in contents.items():
+            check_replaceable(folder / name)
             temporary_path = folder / f".{name}.{secrets.token_hex(6)}.tmp"
             # Plain open, not tempfile: that makes files which only their owner may read.
             with temporary_path.open("x", encoding="utf-8", newline="") as file:

@@ -7,6 +7,9 @@ They read one thing differently that published patterns hold. A plus behind a co
 
 So it is written as an atomic group, which both read alike, and read as a repeated one. A question mark behind a fixed
 count, which makes it optional there and nothing here, is left out or put into a group of its own.
+
+What else they read differently, anchors, word characters, classes inside of classes, no published pattern needs: it is
+refused by name.
 """
 
 import re
@@ -15,6 +18,44 @@ from collections.abc import Callable
 _COUNT = re.compile(r"\{(\d+(?:,\d*)?|,\d+)\}")
 _CLASS = re.compile(r"\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]", re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:[pPxNoug]\{[^}]*\}|[kg]<[^>]*>|.)", re.DOTALL)
+
+
+_UNLIKE = re.compile(r"\\[hHNRXAzZGbBwWKQE]")
+"""Escapes that one of them lacks or takes for something else; \\w differs on joiners and marks."""
+
+_FLAGS = re.compile(r"\(\?[a-zA-Z-]+[:)]")
+
+
+def check_alike(pattern: str) -> None:
+    r"""Raise ValueError if a pattern holds what `regex` and Oniguruma read differently.
+
+    >>> check_alike(r"\p{L}+|^\p{N}")
+    Traceback (most recent call last):
+    ValueError: the pattern '\\p{L}+|^\\p{N}' holds '^', which Python's regex and Hugging Face tokenizers read ...
+    """
+    at = 0
+    while at < len(pattern):
+        symbol = pattern[at]
+        whole = _ESCAPE.match(pattern, at) if symbol == "\\" else _CLASS.match(pattern, at) if symbol == "[" else None
+        piece = whole[0] if whole else symbol
+        unlike = None
+        if symbol == "[":
+            escapes = _UNLIKE.search(piece)
+            unlike = escapes[0] if escapes else next((odd for odd in ("&&", "--", "||", "~~") if odd in piece), None)
+            inside = _ESCAPE.sub("", piece[1:])
+            unlike = unlike or ("[" if "[" in inside else None)
+        elif symbol == "\\":
+            unlike = piece if _UNLIKE.fullmatch(piece) else None
+        elif symbol in "^$":
+            unlike = symbol
+        elif (flags := _FLAGS.match(pattern, at)) and flags[0] != "(?i:":
+            unlike = flags[0]
+        if unlike:
+            raise ValueError(
+                f"the pattern {pattern!r} holds {unlike!r}, which Python's regex and Hugging Face tokenizers read "
+                "differently: the ids could differ. Write it in other words"
+            )
+        at += len(piece)
 
 
 def to_oniguruma(pattern: str) -> str:

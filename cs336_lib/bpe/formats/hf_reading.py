@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from cs336_lib.bpe.cutting.pattern import PAT
 from cs336_lib.bpe.formats.gpt2 import unspell, vocab_from_spelling
-from cs336_lib.bpe.formats.hf_pattern import from_oniguruma
+from cs336_lib.bpe.formats.hf_pattern import check_alike, from_oniguruma
 from cs336_lib.bpe.rules import TextRules
 from cs336_lib.bpe.specials import SpecialTokens
 from cs336_lib.jsonfile import read_json
@@ -53,6 +53,13 @@ def read_hf_json(path: str | os.PathLike[str], text_only: bool = False) -> HfFil
             it.
     """
     content = read_json(path)
+    try:
+        return _read(content, path, text_only)
+    except (TypeError, AttributeError, LookupError) as error:
+        raise ValueError(f"{path} is no tokenizer.json that tokenizers would write: {error}") from error
+
+
+def _read(content: dict[str, Any], path: str | os.PathLike[str], text_only: bool) -> HfFile:
     model = content.get("model")
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict) or "merges" not in model:
         raise ValueError(f"{path} is not a tokenizer.json with a BPE model: it has no model with vocab and merges")
@@ -60,6 +67,10 @@ def read_hf_json(path: str | os.PathLike[str], text_only: bool = False) -> HfFil
         raise ValueError(f"{path}: the model is {model['type']!r}; only 'BPE' can be read")
     _refuse_unknown(content, (*_TOP, "model"), f"{path}")
     _refuse_unknown(model, _MODEL, f"{path}, model")
+    if not isinstance(model.get("ignore_merges", False), bool | None):
+        raise ValueError(f"{path}: the model has ignore_merges={model['ignore_merges']!r}; it must be true or false")
+    if not isinstance(model.get("unk_token"), str | None):
+        raise ValueError(f"{path}: the model has unk_token={model['unk_token']!r}; it must be a string or null")
     for setting in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"):
         if model.get(setting):
             raise ValueError(f"{path}: the model has {setting}={model[setting]!r}, which this library can't do")
@@ -125,6 +136,10 @@ def _pre_tokenizer(content: Mapping[str, Any], path: str | os.PathLike[str]) -> 
         split = steps[0].get("pattern")
         regex = split.get("Regex") if isinstance(split, dict) else None
         if isinstance(regex, str) and regex and steps[0].get("behavior") == "Isolated" and not steps[0].get("invert"):
+            try:
+                check_alike(regex)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from None
             return from_oniguruma(regex), False
     raise ValueError(
         f"{path}: the pre-tokenizer is {_shown(before)}; this library reads ByteLevel, and Split by a Regex (Isolated) "
@@ -152,8 +167,14 @@ def _check_surroundings(content: Mapping[str, Any], path: str | os.PathLike[str]
     for step in _steps(content.get("post_processor"), "processors"):
         kind = step.get("type")
         if kind == "TemplateProcessing":
-            single = step.get("single") or []
-            names = [part["SpecialToken"].get("id") for part in single if "SpecialToken" in part]
+            single = step.get("single")
+            names = [part["SpecialToken"].get("id") for part in single or [] if "SpecialToken" in part]
+            texts = [part["Sequence"].get("id") for part in single or [] if "Sequence" in part]
+            if texts != ["A"]:
+                raise ValueError(
+                    f"{path}: the post_processor (TemplateProcessing) makes {_shown(single)} of a text, which is not "
+                    f"the text once{cure}"
+                )
         elif kind in ("BertProcessing", "RobertaProcessing"):
             names = [step.get("cls", [None])[0], step.get("sep", [None])[0]]
         elif kind == "ByteLevel":

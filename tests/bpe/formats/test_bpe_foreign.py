@@ -455,3 +455,80 @@ def test_normal_form_c_is_that_of_this_python(tmp_path):
     ours = Tokenizer.from_hf_json(written(tmp_path, SHAPES["nfc"]))
     text = "e\u0301 \u1e9b\u0323 \ud7b0\u1100\u1161"
     assert ours.decode(ours.encode(text)) == unicodedata.normalize("NFC", text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "named"),
+    [
+        (r"[\p{L}&&[^\p{Han}]]+|\p{Han}+", "&&"),
+        (r"^\p{L}+|.", "^"),
+        (r"\p{L}+$|.", "$"),
+        (r"\h+|.", r"\h"),
+        (r"\w+|.", r"\w"),
+        (r"[\w]+|.", r"\w"),
+        (r"[^\W\d_]+|.", r"\W"),
+        (r"\b\p{L}", r"\b"),
+        (r"\A\p{L}+|.", r"\A"),
+        (r"\N+", r"\N"),
+        (r"[a[bc]]+|.", "["),
+        (r"(?m).+", "(?m)"),
+        (r"(?m:.+)", "(?m:"),
+    ],
+)
+def test_patterns_that_the_two_dialects_read_differently_are_refused_both_ways(tmp_path, pattern, named):
+    """What would refute the need: equal pieces from both for each of these; some of them do differ below."""
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps(a_file(pre_tokenizer=split(pattern))))
+    said = f"holds {named!r}"
+    with pytest.raises(ValueError) as error:
+        Tokenizer.from_hf_json(path)
+    assert said in str(error.value) and str(path) in str(error.value)
+    tokenizer = Tokenizer({i: bytes([i]) for i in range(256)}, [], pattern=pattern)
+    with pytest.raises(ValueError, match="read differently"):
+        tokenizer.to_hf_json(tmp_path / "ours.json")
+    assert not (tmp_path / "ours.json").exists()
+
+
+@pytest.mark.parametrize("pattern", [SPLIT, r"\p{L}+|\p{N}{1,3}|[!\[\]^$&|]|\s+|.", r"(?i:'s)|[^\s\p{L}]+|\p{L}+|\s+"])
+def test_published_kinds_of_patterns_are_read(tmp_path, pattern):
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps(a_file(pre_tokenizer=split(pattern))))
+    text = "It's 12345 [a^b$] & x|y\n\nabc"
+    theirs = tokenizers.Tokenizer.from_file(str(path))
+    assert Tokenizer.from_hf_json(path).encode(text) == theirs.encode(text, add_special_tokens=False).ids
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"post_processor": {"type": "Sequence", "processors": 5}},
+        {"post_processor": {"type": "TemplateProcessing", "single": 5}},
+        {"post_processor": {"type": "TemplateProcessing", "single": [5]}},
+        {"post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": 5}]}},
+        {"post_processor": {"type": "TemplateProcessing", "single": []}},
+        {"post_processor": {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}] * 2}},
+        {"post_processor": {"type": "BertProcessing", "cls": 5}},
+        {"post_processor": {"type": "BertProcessing", "cls": []}},
+        {"normalizer": [1]},
+        {"normalizer": {"type": []}},
+        {"normalizer": {"type": "Sequence", "normalizers": 5}},
+        {"pre_tokenizer": {"type": "Sequence", "pretokenizers": 5}},
+        {"decoder": {"type": "Sequence", "decoders": 5}},
+        {"model": {"unk_token": 3}},
+        {"model": {"ignore_merges": "x"}},
+    ],
+    ids=json.dumps,
+)
+def test_no_broken_file_gets_past_or_ends_in_a_foreign_error(tmp_path, broken):
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps(a_file(**broken)))
+    with pytest.raises(ValueError, match=r"t\.json"):
+        Tokenizer.from_hf_json(path)
+
+
+def test_a_key_that_stands_twice_is_named(tmp_path):
+    text = json.dumps(BYTES)[:-1] + ', "th": 256, "th": 257}'
+    (tmp_path / "vocab.json").write_text(text)
+    (tmp_path / "merges.txt").write_text("t h\n")
+    with pytest.raises(ValueError, match=r"vocab\.json: the key 'th' stands twice"):
+        Tokenizer.from_files(tmp_path / "vocab.json", tmp_path / "merges.txt")

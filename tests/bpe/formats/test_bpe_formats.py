@@ -271,7 +271,7 @@ class TestHuggingFace:
         assert theirs.encode(text).ids == tokenizer.encode(text)
 
     def test_another_pattern_goes_along(self, tmp_path):
-        tokenizer = Tokenizer(BYTES | {256: b"a "}, [(b"a", b" ")], pattern=r"\w\s|\w|\s")
+        tokenizer = Tokenizer(BYTES | {256: b"a "}, [(b"a", b" ")], pattern=r"\p{L}\s|\p{L}|\s")
         tokenizer.to_hf_json(tmp_path / "t.json")
         assert Tokenizer.from_hf_json(tmp_path / "t.json").pattern == tokenizer.pattern
         theirs = pytest.importorskip("tokenizers").Tokenizer.from_file(str(tmp_path / "t.json"))
