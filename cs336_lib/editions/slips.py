@@ -52,6 +52,7 @@ SLIPS: tuple[Slip, ...] = (
         ("1.0.2", "1.0.4", "1.0.5"),
         "4.5",
     ),
+    Slip("example of BPE", "`dict[tuple[bytes], int]`", "`dict[tuple[bytes, ...], int]`", OLD, "2.1"),
     Slip("`linear`", "store the transpose of W", "store W, of shape (out, in)", ("1.0.2",), "4.1"),
     Slip("attention", "QᵀK in a text whose vectors are rows", "Q Kᵀ", OLD, "4.7"),
     Slip("`scaled_dot_product_attention`", "the result is (batch, ..., d_v)", "(batch, ..., seq, d_v)", OLD, "4.7"),
