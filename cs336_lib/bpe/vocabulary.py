@@ -204,6 +204,8 @@ def _token_error(vocab: Mapping[int, bytes], i: int) -> Exception:
 
 def _checked_merges(merges: Iterable[tuple[bytes, bytes]], ids: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]:
     checked: list[tuple[bytes, bytes]] = []
+    if not isinstance(merges, Iterable):
+        raise TypeError(f"merges must be pairs of bytes, got {type(merges).__name__}; give [] if there are none")
     for rank, pair in enumerate(merges):
         try:
             left, right = pair

@@ -8,6 +8,7 @@ Exit codes: 0 done; 1 something failed on the way (disk, network); 2 bad input, 
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         near = get_close_matches(given[0], COMMANDS, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         return _fail(f"unknown command {given[0]!r}; {hint}commands: {', '.join(COMMANDS)}", BAD_INPUT)
+    shown, warnings.formatwarning = warnings.formatwarning, _warning
     try:
         module = import_module(f"cs336_lib.cli.{given[0].replace('-', '_')}_command")
         return int(module.run(given[1:]))
@@ -91,6 +93,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _fail(_words(error), BAD_INPUT)
         known = isinstance(error, OSError | RuntimeError | ImportError)
         return _fail(_words(error) if known else f"{type(error).__name__}: {error} (CS336_DEBUG=1 shows where)", FAILED)
+    finally:
+        warnings.formatwarning = shown
+
+
+def _warning(message: object, *where: object, **more: object) -> str:
+    """A warning as one line, without the line of source that Python shows."""
+    return f"warning: {message}\n"
 
 
 def _words(error: Exception) -> str:

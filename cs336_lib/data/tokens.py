@@ -88,6 +88,10 @@ class TokenFile:
         (3, dtype('uint16'), 10, [6, 7])
         """
         path = Path(path)
+        if tokenizer is not None and not hasattr(tokenizer, "fingerprint"):
+            raise TypeError(f"tokenizer must be a cs336_lib.bpe.Tokenizer, got {tokenizer!r}")
+        if vocab_size is not None and (isinstance(vocab_size, bool) or not hasattr(vocab_size, "__index__")):
+            raise TypeError(f"vocab_size must be an integer, got {vocab_size!r}")
         if not path.is_file():
             raise FileNotFoundError(f"no file {str(path)!r}; `encode_file` makes token files")
         with path.open("rb") as file:

@@ -130,6 +130,8 @@ class Encoding:
 
     def stream(self, chunks: "Iterable[str] | Iterable[bytes]") -> Iterator[list[int]]:
         """The ids of a stream, a list for each block."""
+        if not isinstance(chunks, Iterable):
+            raise TypeError(f"encode_iterable takes strings or bytes objects, got {type(chunks).__name__}")
         ids_of = self._plain.new_memory(STREAM_WORDS)
         seen = 0
         for block in settled_blocks(chunks, self._vocabulary.specials, self.cuts_at_words):
@@ -175,6 +177,8 @@ class Encoding:
 
 
 def _check_workers(workers: int) -> None:
+    if isinstance(workers, bool) or not isinstance(workers, int):
+        raise TypeError(f"workers must be an integer, got {workers!r}")
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
 

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -63,7 +65,7 @@ def load_checkpoint(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no checkpoint of `save_checkpoint`, or of another model.
+        ValueError: it is no checkpoint of `save_checkpoint`, is damaged, or is of another model.
 
     Source: handout, problem (checkpointing).
     """
@@ -72,6 +74,7 @@ def load_checkpoint(
             head = file.read(512)
         if not head.startswith(b"PK") and (what := foreign_kind(head)):
             raise ValueError(f"{src} is {what}")
+        _check_sums(Path(src))
     try:
         content = torch.load(src, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, OSError) as error:
@@ -89,6 +92,19 @@ def load_checkpoint(
     if optimizer is not None:
         optimizer.load_state_dict(content["optimizer"])
     return int(content["iteration"])
+
+
+def _check_sums(path: Path) -> None:
+    """Raise ValueError if a part of the file was altered: torch writes checksums and does not look at them."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            altered = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise ValueError(f"{path} is damaged or no checkpoint: {error}") from None
+    if altered:
+        raise ValueError(f"{path} is damaged: {altered} does not match its checksum; load an earlier checkpoint")
 
 
 def _first_line(error: Exception) -> str:
