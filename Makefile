@@ -44,7 +44,7 @@ test: unit nbval ## Unit tests, doctests and every notebook
 
 unit: setup
 	@mkdir -p "$(REPORTS)"
-	@$(PYTEST) --dist loadgroup --junitxml="$(REPORTS)/unit.xml"
+	@$(PYTEST) --dist loadfile --junitxml="$(REPORTS)/unit.xml"
 
 gpu: setup ## The tests that need a CUDA device
 	@$(PY) -m pytest -q -n 0 -m gpu $$(grep -rl 'mark.gpu' tests)

@@ -190,11 +190,15 @@ def test_a_closed_terminal_ends_a_run_with_a_checkpoint(home, monkeypatch, capsy
 
     monkeypatch.setattr(Trainer, "_train_step", closed)
     monkeypatch.setattr("cs336_lib.training.stopping._write_to_nobody", lambda: None)
+    outside = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and a run goes on
     before = signal.getsignal(signal.SIGHUP)
     arguments = ("train", home / "runs/cats/config.json", "--runs", home / "runs", "--name", "hung-up", "--quiet")
-    assert cs336(*arguments, "--steps", "12") == 130
+    try:
+        assert cs336(*arguments, "--steps", "12") == 130
+        assert signal.getsignal(signal.SIGHUP) == before
+    finally:
+        signal.signal(signal.SIGHUP, outside)
     assert "go on with" in capsys.readouterr().err
-    assert signal.getsignal(signal.SIGHUP) == before
     assert (home / "runs" / "hung-up" / "checkpoints" / "step-00000006").is_dir()
 
 
