@@ -121,7 +121,8 @@ def check_kind(
             f"this is no optimizer's state dict: it must hold 'state' and 'param_groups'; {own} reads its own"
         )
     for group in state_dict["param_groups"]:
-        lacks = sorted(optimizer.defaults.keys() - group.keys() - {"decay_order"})
+        # torch itself adds "differentiable" to the defaults of an optimizer that has loaded a state before.
+        lacks = sorted(optimizer.defaults.keys() - group.keys() - {"decay_order", "differentiable"})
         if lacks:
             known = ", ".join(sorted(group.keys() - {"params"}))
             raise ValueError(

@@ -92,3 +92,12 @@ def test_embeddings_and_heads_of_other_names_are_left_to_adamw(model, hidden):
         group["algorithm"]: {names[id(p)] for p in group["params"]} for group in Muon.for_model(built).param_groups
     }
     assert groups["muon"] == hidden
+
+
+@pytest.mark.parametrize("make", [AdamW, SGD])
+def test_an_optimizer_loads_as_often_as_one_likes(make):
+    parameter = torch.nn.Parameter(torch.ones(2))
+    optimizer = make([parameter], lr=0.1)
+    state = optimizer.state_dict()
+    for _ in range(3):
+        optimizer.load_state_dict(state)
