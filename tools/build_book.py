@@ -74,6 +74,11 @@ def digest(names: Iterable[str], without: frozenset[str] = frozenset()) -> str:
     return state.hexdigest()
 
 
+def library_digest() -> str:
+    """Digest of all that a cell's output depends on, beside the cell: what kept executions are known by."""
+    return digest(LIBRARY, IN_THE_BROWSER)
+
+
 def read(path: Path) -> str:
     """Return the text of `path`, or nothing when it is not there."""
     return path.read_text() if path.exists() else ""
@@ -192,7 +197,7 @@ def main() -> int:
         )
         return 1
     index = build / "html" / "index.html"
-    everything, library = digest(LIBRARY + PAGES), digest(LIBRARY, IN_THE_BROWSER)
+    everything, library = digest(LIBRARY + PAGES), library_digest()
     if arguments.builder == "html" and index.exists() and read(build / ".book") == everything:
         print(f"The book is up to date: open {index} or run `make serve`")
         return 0

@@ -16,7 +16,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from build_book import LIBRARY, SECONDS, digest
+from build_book import SECONDS, library_digest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Remember what the notebooks run with, before they do."""
     if config.getoption("keep_executed"):
-        config.stash[_BEFORE] = digest(LIBRARY)
+        config.stash[_BEFORE] = library_digest()
 
 
 _BEFORE: pytest.StashKey[str] = pytest.StashKey()
