@@ -23,7 +23,8 @@ class Generate:
 
     Attributes:
         run: the run's folder.
-        prompt: what to continue; several are continued one after the other. "" begins a new document.
+        prompt: what to continue; several are continued one after the other. "" begins a new document. One that is
+            itself an option of this command is written --prompt=--seed.
         max_tokens: most tokens to add.
         temperature: below 1 more predictable, above 1 more surprising; 0 always takes the likeliest token.
         top_k: draw from the k likeliest tokens only; 0 for all.

@@ -1,6 +1,8 @@
 """The book is built again exactly when something that it shows has changed."""
 
 import importlib.util
+import sys
+from types import SimpleNamespace
 
 import pytest
 from imports import ROOT
@@ -70,3 +72,21 @@ def test_a_build_that_failed_is_tried_again(house, monkeypatch):
     monkeypatch.setattr(build_book, "sphinx", lambda *_: outcomes.pop(0))
     assert build_book.main() == 1
     assert build_book.main() == 0
+
+
+def test_the_build_knows_what_the_tests_have_run_by_the_same_digest(house, monkeypatch):
+    """Also with files that no cell depends on; else every page would be executed twice, and nobody told."""
+    (house / "cs336_lib/instrument.mjs").write_text("export const x = 1")
+    monkeypatch.setitem(sys.modules, "build_book", build_book)
+    spec = importlib.util.spec_from_file_location("keep_executed", ROOT / "tools/keep_executed.py")
+    keep_executed = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(keep_executed)
+    config = SimpleNamespace(getoption=lambda name: house, stash={})
+    keep_executed.pytest_configure(config)
+    asked = []
+    monkeypatch.setattr(build_book, "execute", lambda cache, kept, library: asked.append(library))
+    monkeypatch.setattr(build_book, "write_instruments", lambda folder: None)
+    monkeypatch.setattr(build_book, "sphinx", lambda *_: 1)
+    monkeypatch.setattr("sys.argv", ["build_book.py", "--out", str(house)])
+    build_book.main()
+    assert asked == list(config.stash.values())
