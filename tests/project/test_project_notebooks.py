@@ -118,6 +118,16 @@ def test_no_cell_defines_what_the_library_has(path):
 
 
 @every_notebook
+def test_no_link_goes_to_a_place_of_the_same_page(path):
+    """In a notebook Sphinx knows no such name, and a build that takes warnings for errors stops there.
+
+    "Section 9.5" becomes a link by itself when the book is rendered.
+    """
+    text = path.with_suffix(".md").read_text(encoding="utf-8")
+    assert not re.findall(r"\]\(#[^)]*\)", text)
+
+
+@every_notebook
 def test_stored_outputs_are_complete_and_name_no_machine(path):
     for cell in code_cells(path):
         assert cell["execution_count"] is not None, source(cell)
