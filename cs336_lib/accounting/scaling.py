@@ -185,7 +185,8 @@ def training_scaling(
     tokens, compute = each * workers * seq_len, each * seq_len / tokens_per_second
     sent = 0 if workers == 1 else step_traffic(cfg, strategy, workers, reshard_after_forward=reshard_after_forward).sent
     seconds = step_seconds(compute, sent / bandwidth, overlap)
-    return ScalingPoint(workers, tokens, compute, sent / bandwidth, seconds, tokens / seconds / tokens_per_second)
+    # In this order no rounding makes an efficiency of more than 1, which `training_bill` would refuse.
+    return ScalingPoint(workers, tokens, compute, sent / bandwidth, seconds, workers * (compute / seconds))
 
 
 def training_bill(tokens: int, tokens_per_second: float, cluster: Cluster, efficiency: float = 1.0) -> Bill:
