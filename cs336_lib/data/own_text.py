@@ -13,8 +13,8 @@ from cs336_lib.data.corpora import END_OF_TEXT
 
 VARIABLE = "CS336_TEXT"
 HOW_TO = (
-    f"{VARIABLE} is not set. To run this on a text of your own, set it to the full path of a .txt in UTF-8, documents "
-    f"separated by {END_OF_TEXT}, before the notebook starts."
+    f"{VARIABLE} is not set. To run this on a text of your own, set it to the full path of a\n"
+    f".txt in UTF-8, documents separated by {END_OF_TEXT}, before the notebook starts."
 )
 
 

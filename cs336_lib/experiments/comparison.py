@@ -15,11 +15,15 @@ from __future__ import annotations
 
 import math
 import statistics
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cs336_lib.experiments.outcome import final_loss
+
+PAGE_WIDTH = 88
+"""Characters of a line that the book shows whole."""
 
 if TYPE_CHECKING:
     from cs336_lib.experiments.suite import PlannedRun, Suite
@@ -194,6 +198,10 @@ class Difference:
         """Whether the difference is larger than the smallest that the evidence can show."""
         return abs(self.value) > self.smallest  # false for nan
 
+    def __str__(self) -> str:
+        """The sentence, in lines that fit a page."""
+        return _in_lines(self.sentence())
+
     def sentence(self) -> str:
         """Return what the evidence shows, and how much of it there is."""
         n, m = len(self.other.at_best), len(self.base.at_best)
@@ -233,6 +241,10 @@ def differences(suite: Suite, runs: Runs, spread: Spread | None = None) -> list[
     return [compare(found, other, base, spread) for other, base in pairs]
 
 
+def _in_lines(text: str) -> str:
+    return textwrap.fill(text, PAGE_WIDTH, subsequent_indent="  ")
+
+
 def conclusions(suite: Suite, runs: Runs, spread: Spread | None = None) -> str:
     """Return how each side is tuned and what its comparison shows, as text under a table.
 
@@ -244,6 +256,6 @@ def conclusions(suite: Suite, runs: Runs, spread: Spread | None = None) -> str:
     found = sides(runs, suite.quantity)
     named = dict.fromkeys(name for pair in suite.compared for name in reversed(pair) if name in found)
     return "\n".join(
-        [found[name].describe() for name in named]
-        + [difference.sentence() for difference in differences(suite, runs, spread)]
+        [_in_lines(found[name].describe()) for name in named]
+        + [str(difference) for difference in differences(suite, runs, spread)]
     )

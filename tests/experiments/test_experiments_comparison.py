@@ -110,7 +110,8 @@ def test_a_suites_runs_become_sides_and_sentences(tmp_path):
     }
     (difference,) = differences(suite, runs)
     assert difference.is_shown and difference.value == pytest.approx(1.0)
-    lines = conclusions(suite, runs).splitlines()
+    assert max(map(len, conclusions(suite, runs).splitlines())) <= 88
+    lines = conclusions(suite, runs).replace("\n  ", " ").splitlines()
     assert lines[0] == "plain: 2.005 at 0.02 (tuned, between 0.01 and 0.03)"
     assert lines[1].endswith("(not tuned: the highest rate of its grid is best)")
     assert lines[2] == "other below plain by 1.000 (2 seeds, spread 0.007); not tuned: other"
