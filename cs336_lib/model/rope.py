@@ -111,11 +111,21 @@ class RotaryEmbedding(nn.Module):
         Returns:
             The turned vectors, in the type of `x`.
         """
-        cos, sin = self.rows(x.shape[-2], token_positions)
-        even, odd = x[..., 0::2], x[..., 1::2]  # ... S K -> ... S K/2, twice
-        turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
-        return turned.flatten(-2).to(x.dtype)  # ... S K/2 2 -> ... S K
+        return turn(x, *self.rows(x.shape[-2], token_positions))
 
     def extra_repr(self) -> str:
         """Show the sizes when the module is printed."""
         return f"theta={self.theta}, d_k={self.d_k}, max_seq_len={self.max_seq_len}"
+
+
+def turn(
+    x: Float[Tensor, "... K"], cos: Float[Tensor, "... half_K"], sin: Float[Tensor, "... half_K"]
+) -> Float[Tensor, "... K"]:
+    """Turn each pair of channels of `x` by the angles whose cosines and sines are given, in the type of `x`.
+
+    >>> turn(torch.tensor([1.0, 0.0]), torch.tensor([0.0]), torch.tensor([1.0])).tolist()       # by a right angle
+    [0.0, 1.0]
+    """
+    even, odd = x[..., 0::2], x[..., 1::2]  # ... K -> ... K/2, twice
+    turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
+    return turned.flatten(-2).to(x.dtype)  # ... K/2 2 -> ... K

@@ -36,6 +36,9 @@ class TransformerLM(nn.Module):
         device: where the weights live; "meta" counts parameters without allocating any.
         dtype: type of the weights.
 
+    Attributes:
+        half_residual: under autocast, keep the residual stream in half precision as well; float32 by default.
+
     Source: handout, problem (transformer_lm).
 
     >>> config = ModelConfig(vocab_size=100, context_length=16, d_model=32, num_layers=2, num_heads=4)
@@ -48,7 +51,7 @@ class TransformerLM(nn.Module):
         self, config: ModelConfig, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.half_residual = config, False
         use = kernels(config.backend)
         rope = None
         if config.position == "rope":
@@ -118,6 +121,8 @@ class TransformerLM(nn.Module):
         x = self.token_embeddings(ids)
         if self.config.lookup_scale != 1:
             x = x * self.config.lookup_scale
+        if self.half_residual and torch.is_autocast_enabled(x.device.type):
+            x = x.to(torch.get_autocast_dtype(x.device.type))
         for index, layer in enumerate(self.layers):
             x = layer(x, token_positions, None if cache is None else cache.layer(index))
         if cache is not None:

@@ -7,12 +7,14 @@ So each trainer begins with an empty memory and fixed sizes.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.engines.single import SingleDevice
@@ -66,14 +68,33 @@ def compiled(loss: nn.Module, config: TrainConfig) -> Callable[..., Any]:
     return torch.compile(loss, mode=config.compile_mode, dynamic=False)
 
 
-def compile_now(loss_of: Callable[..., Any], engine: SingleDevice, config: TrainConfig, model: nn.Module) -> float:
-    """Compile a step's forward and backward pass before the clock of the steps starts; no weight is changed.
+def wants_compiled_update(config: TrainConfig, device: torch.device, world_size: int, compiled: bool) -> bool:
+    """Return whether to compile the optimizer's update: as the config says, otherwise with the model on one GPU.
+
+    Compiled, AdamW reads and writes 28 bytes a parameter, where one operation after the other moves 84. On a CPU pieces
+    of parameters stay in the cache from one operation to the next, which does the same.
+
+    >>> from cs336_lib.model import ModelConfig
+    >>> config = TrainConfig(ModelConfig.preset("tales-1m"))
+    >>> [wants_compiled_update(config, torch.device(kind), 1, True) for kind in ("cpu", "cuda")]
+    [False, True]
+    """
+    if config.compile_optimizer is not None:
+        return config.compile_optimizer
+    return compiled and device.type == "cuda" and world_size == 1
+
+
+def compile_now(
+    loss_of: Callable[..., Any], engine: SingleDevice, config: TrainConfig, model: nn.Module, optimizer: Optimizer
+) -> float:
+    """Compile a step before the clock of the steps starts; no weight and no moment is changed.
 
     Args:
         loss_of: from `compiled`.
         engine: the run's.
         config: of the run; a part of its batch is the shape that is compiled.
         model: whose gradients are thrown away.
+        optimizer: whose update is compiled on a copy of everything, if it is to be.
 
     Returns:
         The seconds it took.
@@ -85,11 +106,16 @@ def compile_now(loss_of: Callable[..., Any], engine: SingleDevice, config: Train
         torch.zeros(shape, dtype=torch.int64, device=engine.device) for _ in range(2)
     )  # one for both is a graph apart
     with engine.part(last=True):
-        with engine.precision.autocast(engine.device):
+        with engine.forward():
             loss = loss_of(x, y)
         engine.backward(loss)
     for parameter in model.parameters():
         parameter.grad = None
+    if getattr(optimizer, "path", None) == "compile":
+        twin = copy.deepcopy(optimizer)
+        for parameter in (p for group in twin.param_groups for p in group["params"]):
+            parameter.grad = torch.zeros_like(parameter)
+        twin.step()
     engine.synchronize()
     return time.perf_counter() - started
 

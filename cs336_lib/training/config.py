@@ -24,6 +24,8 @@ ScheduleName = Literal["cosine", "wsd", "constant"]
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 DecayOrderName = Literal["first", "last"]
 CompileMode = Literal["default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"]
+AttentionName = Literal["auto", "cudnn", "flash", "efficient", "math"]
+ResidualName = Literal["fp32", "half"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,11 @@ class TrainConfig:
         tf32: let CUDA compute float32 products with TF32.
         compile: compile the model; None does so on CUDA only, if Triton is there and the device is not too old.
         compile_mode: torch.compile's mode; "reduce-overhead" is CUDA graphs.
+        compile_optimizer: compile the update as well; None does so where the model is compiled on CUDA, in one process.
+        attention: which of torch's kernels the fast backend attends with on CUDA first; "auto" is what is fastest on
+            the device for heads as narrow as here.
+        residual: type of the residual stream under autocast, "fp32" or "half": half the bytes, and sums rounded to
+            8 bits.
         resident: hold all tokens on the device; None does so on CUDA when they take a tenth of its memory at most.
         peak_flops: FLOP/s that MFU is measured against; 0 looks the device up.
         tensorboard: mirror the metrics to TensorBoard (needs tensorboard).
@@ -128,6 +135,9 @@ class TrainConfig:
     tf32: bool = True
     compile: bool | None = None
     compile_mode: CompileMode = "default"
+    compile_optimizer: bool | None = None
+    attention: AttentionName = "auto"
+    residual: ResidualName = "fp32"
     resident: bool | None = None
     peak_flops: float = 0.0
     tensorboard: bool = False
@@ -295,6 +305,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": get_args(ScheduleName),
     "precision": get_args(PrecisionName),
     "compile_mode": get_args(CompileMode),
+    "attention": get_args(AttentionName),
+    "residual": get_args(ResidualName),
     "decay_order": get_args(DecayOrderName),
 }
 _WHOLE = {
@@ -306,7 +318,7 @@ _PLAIN: tuple[tuple[tuple[str, ...], Any, str], ...] = (
     (("name", "data", "device"), str, "some text"),
     (("valid_data", "tokenizer", "wandb"), str | None, "some text, or null (None)"),
     (("tf32", "tensorboard"), bool, "true or false"),
-    (("compile", "resident"), bool | None, "true, false or null (None)"),
+    (("compile", "compile_optimizer", "resident"), bool | None, "true, false or null (None)"),
 )
 _REAL = (
     "beta1",

@@ -18,11 +18,12 @@ from cs336_lib.data.batches import EpochSampler, resident
 from cs336_lib.environment import commit, environment
 from cs336_lib.model import TransformerLM
 from cs336_lib.optim import SGD, AdamW, Muon, cosine_schedule, wsd_schedule
+from cs336_lib.training.attending import choose_attention
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.corpus import PreparedCorpus
+from cs336_lib.training.engines.single import SingleDevice
 from cs336_lib.training.evaluation import flat_ids
 from cs336_lib.training.loss import chunked_cross_entropy, cross_entropy
-from cs336_lib.training.precision import Precision
 from cs336_lib.training.ranks import Ranks
 from cs336_lib.training.records import CONFIG, RunRecord
 
@@ -47,8 +48,14 @@ class LossModule(nn.Module):
         return cross_entropy(self.model(x), y)
 
 
-def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
-    """Return the optimizer that a config names, for the parameters of a model."""
+def make_optimizer(config: TrainConfig, model: nn.Module, compile: bool = False) -> Optimizer:
+    """Return the optimizer that a config names, for the parameters of a model.
+
+    Args:
+        config: of the run.
+        model: whose parameters are updated.
+        compile: compile the update, of the optimizers that can be.
+    """
     betas = config.beta1, config.beta2
     if config.optimizer == "sgd":
         return SGD(model.parameters(), lr=config.lr)
@@ -61,9 +68,10 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
             betas=betas,
             eps=config.eps,
             decay_order=config.decay_order,
+            compile=compile,
         )
     decay: dict[str, Any] = {"weight_decay": config.weight_decay, "decay_order": config.decay_order}
-    return AdamW(model.parameters(), config.lr, betas, config.eps, **decay)
+    return AdamW(model.parameters(), config.lr, betas, config.eps, compile=compile, **decay)
 
 
 def make_sampler(config: TrainConfig, ids: Any, ranks: Ranks) -> EpochSampler:
@@ -193,12 +201,13 @@ def check_prompt(config: TrainConfig, tokenizer: Tokenizer | None) -> None:
 
 
 def about_choices(
-    config: TrainConfig, precision: Precision, compiled: tuple[bool, str], resident: bool, stated_peak: str
+    config: TrainConfig, engine: SingleDevice, compiled: tuple[bool, str], resident: bool, stated_peak: str
 ) -> dict[str, Any]:
     """Return what was chosen by itself, and why, for a run's environment.json."""
     return {
-        "precision": precision.reason,
-        "tf32": precision.tf32,
+        "precision": engine.precision.reason,
+        "tf32": engine.precision.tf32,
+        "attention": choose_attention(engine.device, config.attention)[1],
         "compile": config.compile_mode if compiled[0] else False,
         "compile_reason": compiled[1],
         "resident": resident,

@@ -103,10 +103,12 @@ class Trainer:
 
         torch.manual_seed(config.seed)
         self.model = TransformerLM(config.model)
+        self.model.half_residual = config.residual == "half"
         self._loss = self.engine.setup(setup.LossModule(self.model, config.loss_chunk))
         self._compiled, why = compiling.choose_compile(config, self.device)
         self._fast_loss = compiling.compiled(self._loss, config) if self._compiled else self._loss
-        self.optimizer = setup.make_optimizer(config, self.model)
+        also_update = compiling.wants_compiled_update(config, self.device, ranks.world_size, self._compiled)
+        self.optimizer = setup.make_optimizer(config, self.model, compile=also_update)
         ids, is_resident = setup.placed(config, self.corpus.train, self.device)
         self._sampler = setup.make_sampler(config, ids, ranks)
         peak, stated_peak = find_peak(self.device, precision, config.peak_flops)
@@ -116,7 +118,8 @@ class Trainer:
 
         with ranks.together():
             if _record is None and ranks.rank == 0:
-                chosen = setup.about_choices(config, precision, (self._compiled, why), is_resident, stated_peak)
+                chosen = setup.about_choices(config, self.engine, (self._compiled, why), is_resident, stated_peak)
+                chosen["compile_optimizer"] = also_update
                 about = {"parameters": setup.size_of(self.model), **chosen}
                 about |= {"data": self.corpus.facts, **setup.about_ranks(parallel, ranks.world_size)}
                 _record = setup.begin_record(folder, config, self.device, self.corpus.tokenizer, about)
@@ -213,7 +216,7 @@ class Trainer:
         Args:
             windows: how many windows, 0 for the whole set; as the config says when None.
         """
-        with self.engine.precision.autocast(self.device):
+        with self.engine.forward():
             return evaluate(
                 self._fast_loss,
                 self.corpus.valid,
@@ -229,7 +232,9 @@ class Trainer:
         steps, about = self.config.steps, {"desc": self.config.name, "unit": "step", "disable": not self.progress}
         if self._compiled and self.step < steps:
             self._say("compiling the model: half a minute or more before the first step")
-            self._compile_seconds = compiling.compile_now(self._fast_loss, self.engine, self.config, self.model)
+            self._compile_seconds = compiling.compile_now(
+                self._fast_loss, self.engine, self.config, self.model, self.optimizer
+            )
         with tqdm(total=steps, initial=self.step, **about) as bar:
             self._watch.start(at=self.step)
             while self.step < steps:
@@ -271,7 +276,7 @@ class Trainer:
             if self._compiled:
                 torch.compiler.cudagraph_mark_step_begin()
             with self.engine.part(last=part == config.accumulation - 1):
-                with self.engine.precision.autocast(self.device):
+                with self.engine.forward():
                     loss = self._fast_loss(x, y) / config.accumulation
                 self.engine.backward(loss)
             self._window.add(loss)

@@ -3,6 +3,8 @@
 torch.compile is replaced by its front half (backend "eager" or "aot_eager"): graphs are what is looked at here.
 """
 
+import copy
+
 import pytest
 import torch
 from training_setup import CONFIG, corpus
@@ -19,7 +21,7 @@ def front_half(monkeypatch):
     """Compile without making kernels; returns the options that torch.compile was given."""
     compile_for_real, given = torch.compile, []
 
-    def compile_to_graphs(module, *, mode, dynamic):
+    def compile_to_graphs(module, *, mode="default", dynamic):
         given.append({"mode": mode, "dynamic": dynamic})
         return compile_for_real(module, backend="eager", dynamic=dynamic)
 
@@ -60,12 +62,42 @@ def test_a_run_says_what_compiling_took_and_the_steps_take_none_of_it(front_half
     assert record.environment["compile_reason"] == "yes: asked for"
 
 
-def test_compiling_ahead_of_the_clock_changes_no_weight(front_half, tmp_path):
-    trainer = Trainer(CONFIG.replace(compile=True), tmp_path / "run", corpus(), progress=False)
-    before = {name: weight.clone() for name, weight in trainer.model.state_dict().items()}
-    assert compiling.compile_now(trainer._fast_loss, trainer.engine, trainer.config, trainer.model) > 0
-    assert all(torch.equal(weight, before[name]) for name, weight in trainer.model.state_dict().items())
-    assert all(parameter.grad is None for parameter in trainer.model.parameters())
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd"])
+def test_compiling_ahead_of_the_clock_changes_no_weight_and_no_moment(front_half, tmp_path, optimizer):
+    config = CONFIG.replace(compile=True, compile_optimizer=True, optimizer=optimizer, steps=9)
+    trainer = Trainer(config, tmp_path / "run", corpus(), progress=False)
+    for _ in range(2):  # before the first step and, as after a resume, in the middle
+        before = copy.deepcopy((trainer.model.state_dict(), trainer.optimizer.state_dict()["state"]))
+        ahead = trainer._fast_loss, trainer.engine, config, trainer.model, trainer.optimizer
+        assert compiling.compile_now(*ahead) > 0
+        after = trainer.model.state_dict(), trainer.optimizer.state_dict()["state"]
+        torch.testing.assert_close(after, before, rtol=0, atol=0)
+        assert all(parameter.grad is None for parameter in trainer.model.parameters())
+        trainer._train_step()
+        assert not torch.equal(trainer.model.lm_head.weight, before[0]["lm_head.weight"])
+        trainer.optimizer.zero_grad()
+
+
+def test_no_step_compiles_anew_whatever_its_learning_rate(front_half, tmp_path):
+    config = CONFIG.replace(compile=True, compile_optimizer=True, steps=12, eval_every=0)
+    trainer = Trainer(config, tmp_path / "run", corpus(), progress=False)
+    torch._dynamo.utils.counters.clear()
+    compiling.compile_now(trainer._fast_loss, trainer.engine, config, trainer.model, trainer.optimizer)
+    rates = {trainer._train_step() for _ in range(10)}
+    assert len(rates) == 10
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2, "the loss, and the update"
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_compiled_update_trains_as_the_plain_one(front_half, tmp_path, optimizer):
+    ends = []
+    for name, compiled in (("plain", False), ("compiled", True)):
+        config = CONFIG.replace(compile=True, compile_optimizer=compiled, optimizer=optimizer, steps=12, eval_every=0)
+        trainer = Trainer(config, tmp_path / name, corpus(), progress=False)
+        record = trainer.fit()
+        assert record.environment["compile_optimizer"] is compiled
+        ends.append({name: weight.clone() for name, weight in trainer.model.state_dict().items()})
+    torch.testing.assert_close(ends[1], ends[0], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from cs336_lib.training.attending import choose_attention
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.engines.single import SingleDevice
 from cs336_lib.training.precision import choose_device, choose_precision
@@ -25,7 +26,8 @@ def make_engine(parallel: Parallel | None, ranks: Ranks, config: TrainConfig) ->
     if parallel is None:
         if ranks.world_size > 1:
             raise ValueError(f"there are {ranks.world_size} processes: say how they share the work, 'ddp' or 'fsdp'")
-        return SingleDevice(device, choose_precision(device, config.precision, config.tf32))
+        kernels, _ = choose_attention(device, config.attention)
+        return SingleDevice(device, choose_precision(device, config.precision, config.tf32), attention=kernels)
     if parallel not in ("ddp", "fsdp"):
         raise ValueError(f"parallel is {parallel!r}; allowed: 'ddp', 'fsdp'")
     if device.type == "mps":
@@ -37,4 +39,5 @@ def make_engine(parallel: Parallel | None, ranks: Ranks, config: TrainConfig) ->
     from cs336_lib.training.engines.distributed import DataParallel, FullySharded  # much to import, for this alone
 
     engine = DataParallel if parallel == "ddp" else FullySharded
-    return engine(device, choose_precision(device, config.precision, config.tf32), ranks)
+    kernels, _ = choose_attention(device, config.attention)
+    return engine(device, choose_precision(device, config.precision, config.tf32), ranks, kernels)

@@ -39,10 +39,13 @@ class DataParallel(SingleDevice):
         device: where this rank's model runs.
         precision: what it computes with.
         ranks: the processes.
+        attention: as for `SingleDevice`.
     """
 
-    def __init__(self, device: torch.device, precision: Precision, ranks: Ranks) -> None:
-        super().__init__(device, precision, ranks)
+    def __init__(
+        self, device: torch.device, precision: Precision, ranks: Ranks, attention: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(device, precision, ranks, attention)
         self._wrapped: Any = None
 
     def setup(self, module: nn.Module) -> nn.Module:

@@ -8,8 +8,8 @@ processes has the same methods.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 
 from cs336_lib.model import TransformerLM
 from cs336_lib.optim import clip_grad_norm
+from cs336_lib.training.attending import attending
 from cs336_lib.training.checkpoints.run import RunCheckpoints
 from cs336_lib.training.checkpoints.state_dicts import load_plain_state_dict, plain_state_dict
 from cs336_lib.training.precision import Precision
@@ -36,10 +37,17 @@ class SingleDevice:
         device: where the model runs.
         precision: what it computes with.
         ranks: the processes.
+        attention: torch's attention kernels in the order in which they are tried, see `choose_attention`.
     """
 
-    def __init__(self, device: torch.device, precision: Precision, ranks: Ranks | None = None) -> None:
-        self.device, self.precision = device, precision
+    def __init__(
+        self,
+        device: torch.device,
+        precision: Precision,
+        ranks: Ranks | None = None,
+        attention: tuple[str, ...] = (),
+    ) -> None:
+        self.device, self.precision, self.attention = device, precision, attention
         self.ranks = ranks or Ranks()
         self.rank, self.world_size = self.ranks.rank, self.ranks.world_size
         self._scaler = torch.amp.GradScaler(device.type, enabled=precision.scaled)
@@ -47,6 +55,14 @@ class SingleDevice:
     def setup(self, module: nn.Module) -> nn.Module:
         """Put a module to where it is trained and return what to call in its place."""
         return module.to(self.device)
+
+    @contextmanager
+    def forward(self) -> Iterator[None]:
+        """Run a forward pass with this run's types of numbers and kernels."""
+        with ExitStack() as held:
+            held.enter_context(self.precision.autocast(self.device))
+            held.enter_context(attending(self.attention))
+            yield
 
     def part(self, last: bool) -> AbstractContextManager[None]:
         """Return the context for one part of a step's batch, forward and backward.
