@@ -55,6 +55,7 @@ SECTIONS = {
     "bench": 150,
     "points": 200,
     "sweep": 240,
+    "small": 120,
     "generation": 60,
 }
 """Most seconds of each."""
@@ -280,20 +281,34 @@ def levers(options: argparse.Namespace) -> None:
 
 
 def sweep(options: argparse.Namespace) -> None:
-    """Other shapes of the same step, most interesting first."""
+    """Other shapes and types of the same step, all large enough that the GPU is what is measured."""
+    model = base({}).model
     for name, changes in (
-        ("batch 128", {"batch_size": 128}),
-        ("batch 64", {"batch_size": 64}),
-        ("batch 32", {"batch_size": 32}),
-        ("batch 32, CUDA graphs", {"batch_size": 32, "compile_mode": "reduce-overhead"}),
-        ("batch 8, CUDA graphs", {"batch_size": 8, "compile_mode": "reduce-overhead"}),
         ("batch 512", {"batch_size": 512}),
-        ("float32", {"precision": "fp32", "tf32": False}),
-        ("tf32", {"precision": "fp32"}),
+        ("GPT-2's vocabulary, batch 64", {"batch_size": 64, "model": model.replace(vocab_size=50_257)}),
+        ("50,304 entries, batch 64", {"batch_size": 64, "model": model.replace(vocab_size=50_304)}),
+        ("half residual, CUDA graphs", {"residual": "half", "compile_mode": "reduce-overhead"}),
         ("eager", {"compile": False}),
         ("batch 256 as 2", {"accumulation": 2}),
+        ("tf32", {"precision": "fp32"}),
+        ("float32", {"precision": "fp32", "tf32": False}),
+        ("GPT-2's vocabulary, eager", {"batch_size": 32, "compile": False, "model": model.replace(vocab_size=50_257)}),
+        ("50,304 entries, eager", {"batch_size": 32, "compile": False, "model": model.replace(vocab_size=50_304)}),
     ):
-        measured("sweep", name, **{**options.set, **changes})
+        measured("sweep", name, steps=25, **{**options.set, **({} if SMALL else changes)})
+
+
+def small(options: argparse.Namespace) -> None:
+    """Batches so small that the host's launches are what is measured; nothing else should run beside it."""
+    for name, changes in (
+        ("batch 32", {"batch_size": 32}),
+        ("batch 32, CUDA graphs", {"batch_size": 32, "compile_mode": "reduce-overhead"}),
+        ("batch 128", {"batch_size": 128}),
+        ("batch 64", {"batch_size": 64}),
+        ("batch 8", {"batch_size": 8}),
+        ("batch 8, CUDA graphs", {"batch_size": 8, "compile_mode": "reduce-overhead"}),
+    ):
+        measured("small", name, **{**options.set, **changes})
 
 
 def train(section: str, name: str, **changes: Any) -> Any:
@@ -331,20 +346,32 @@ def full(options: argparse.Namespace) -> None:
 
 
 def points(options: argparse.Namespace) -> None:
-    """Learning rates and batch sizes at a tenth of the tokens, the best known first."""
+    """Learning rates, batch sizes and a half residual stream at a tenth of the tokens, best known first."""
     steps = 20 if SMALL else 500
     short = {"eval_every": 0, "sample_every": 0, "checkpoint_every": 0, **options.set}
-    for rate, batch in ((1e-2, 256), (3e-3, 256), (3e-2, 256), (7e-3, 128), (1e-3, 256), (1e-1, 256), (5e-3, 64)):
+    half = {"residual": "half"}
+    for rate, batch, more in (
+        (1e-2, 256, {}),
+        (1e-2, 256, half),
+        (3e-3, 256, {}),
+        (3e-2, 256, {}),
+        (7e-3, 128, {}),
+        (1e-2, 256, {"seed": 1}),
+        (1e-2, 256, {"seed": 1, **half}),
+        (1e-3, 256, {}),
+        (5e-3, 64, {}),
+    ):
         batch = 8 if SMALL else batch
         here = steps if SMALL else steps * 256 // batch
         changes = {"steps": here, "warmup_steps": here // 10, "batch_size": batch, "lr": rate, "min_lr": rate / 100}
-        train("points", f"tales-33m-tokens-lr-{rate:g}-batch-{batch}", **{**short, **changes})
+        name = "-".join(["tales-33m-tokens", f"lr-{rate:g}", f"batch-{batch}", *(f"{k}-{v}" for k, v in more.items())])
+        train("points", name, **{**short, **changes, **more})
 
 
 def bench(options: argparse.Namespace) -> None:
     """Measure the whole loop against the loop that a PyTorch user would write."""
     command = [sys.executable, "benchmarks/training.py", "--preset", "tales-1m" if SMALL else PRESET]
-    command += ["--rounds", "1", "--steps", "12", "--device", "cpu"] if SMALL else ["--rounds", "3", "--steps", "105"]
+    command += ["--rounds", "1", "--steps", "12", "--device", "cpu"] if SMALL else ["--rounds", "2", "--steps", "105"]
     target = options.out / "training_cuda.json"
     subprocess.run([*command, "--write", str(target)], cwd=ROOT, check=False)
     if target.exists():
@@ -390,6 +417,7 @@ class Conductor:
         self.end = self.began + options.seconds
         self.arguments = [argument for pair in options.given for argument in ("--set", pair)]
         self.arguments += ["--rate", str(options.rate)]
+        self.limits = SECTIONS | {name: float(value) for name, _, value in (x.partition("=") for x in options.limit)}
         self.rows: dict[str, Any] = {}
         self.log = (self.out / "log.txt").open("a")
         self.lock = threading.Lock()
@@ -474,7 +502,7 @@ class Conductor:
             if self.left() < 25:
                 self.rows[section] = {"state": "no time left"}
                 continue
-            limit = min(SECTIONS[section], self.left() - 12)
+            limit = min(self.limits[section], self.left() - 12)
             self.finish(section, self.start(section, limit), limit)
         self.save()
         self.pack()
@@ -500,6 +528,7 @@ def main() -> None:
     parser.add_argument(
         "--set", action="append", default=[], dest="given", metavar="FIELD=VALUE", help="of TrainConfig"
     )
+    parser.add_argument("--limit", action="append", default=[], metavar="SECTION=SECONDS", help="in place of its own")
     parser.add_argument("--rate", type=float, default=0.0, help="tokens per second, where no smoke section found it")
     options = parser.parse_args()
     options.out = options.out.resolve()
