@@ -90,7 +90,7 @@ class TrainingRun:
         tokens: seen by then.
         seconds: of training, evaluations not counted.
         tokens_per_second: over the run.
-        valid_loss: the last one, in nats a token; None if there was no evaluation.
+        valid_loss: the last one, in nats per token; None if there was no evaluation.
         bits_per_byte: the same loss by the bytes of the text.
         provenance: where it comes from.
     """
@@ -242,7 +242,7 @@ def strays(folder: Path | None = None) -> list[str]:
 
 
 def coverage(folder: Path | None = None) -> list[Coverage]:
-    """Return one row a suite and scale, in the order of the book, then one a preset.
+    """Return one row per suite and scale, in the order of the book, then one per preset.
 
     Args:
         folder: that of the records; the committed one when None.

@@ -54,7 +54,7 @@ def test_the_handout_example(trainer):
 
 
 @TRAINERS
-def test_overlapping_repeats_count_neighbours_as_they_are_after_the_merge(trainer):
+def test_overlapping_repeats_count_neighbors_as_they_are_after_the_merge(trainer):
     merges = trainer({b"abababab": 1, b" abababab": 1, b" xyz": 1, b" ab": 1}, 3)
     assert merges == [(b"a", b"b"), (b"ab", b"ab"), (b"abab", b"abab")]
 
