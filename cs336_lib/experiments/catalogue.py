@@ -216,6 +216,16 @@ def tokenizers(folder: Path | None = None) -> list[TrainedTokenizer]:
     return [_tokenizer(path, home) for path in sorted(home.rglob(TOKENIZER))]
 
 
+def _trained_on(label: str, size: int) -> str:
+    """Return what a label says of the text of this size, where it lists several texts with their sizes.
+
+    >>> _trained_on("samples: 16,391 stories (13.6 MB), 1,359 documents (6.4 MB)", 6_420_832)
+    'a sample: 1,359 documents (6.4 MB)'
+    """
+    own = [part for part in re.findall(r"\d[^():]*\([\d.]+ MB\)", label) if f"({size / 1e6:.1f} MB)" in part]
+    return f"a sample: {own[0]}" if len(own) == 1 and label.startswith("samples: ") else label
+
+
 def measurements(folder: Path | None = None) -> list[Measurement]:
     """Return every measurement, sorted by path; a file that holds several gives one each."""
     home = folder or results.folder()
@@ -312,7 +322,7 @@ def _tokenizer(path: Path, home: Path) -> TrainedTokenizer:
     record = json.loads(path.read_text(encoding="utf-8"))
     return TrainedTokenizer(
         path=path.parent.relative_to(home).as_posix(),
-        label=record.get("label", ""),
+        label=_trained_on(record.get("label", ""), record["text_bytes"]),
         text_bytes=record["text_bytes"],
         vocab_size=record["vocab_size"],
         seconds=record["seconds"]["total"],
