@@ -162,7 +162,7 @@ class Coverage:
         scale: "quick", "cpu" or "full"; empty for a preset.
         planned: number of runs.
         finished: those that reached their last step.
-        diverged: those whose loss grew past any bound, was no number, or stayed above guessing; a result.
+        diverged: those whose loss grew past any bound, was not a number, or stayed above guessing; a result.
         thrown_out: those that their limit stopped before it was to be seen whether they diverge; a result as well.
         unfinished: those that were begun and are not over.
         devices: what they ran on.
