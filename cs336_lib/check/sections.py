@@ -20,7 +20,7 @@ TITLES = {
     "1.7": "Replacement characters, and a decoder that is wrong",
     "2.1": "The algorithm",
     "2.2": "Pre-tokens: what merges never cross",
-    "2.4": "Why the definition is slow, and the index that mends it",
+    "2.4": "Why the definition is slow, and the index that fixes it",
     "2.5": "The trap: which neighbors does a new token have?",
     "2.6": "Where the time goes",
     "3.1": "Encoding: the merges again, in the same order",
