@@ -24,7 +24,7 @@ TITLES = {
     "2.5": "The trap: which neighbors does a new token have?",
     "2.6": "Where the time goes",
     "3.1": "Encoding: the merges again, in the same order",
-    "3.3": "Decoding: any ids, also wrong ones",
+    "3.3": "Decoding: any ids, even wrong ones",
     "3.4": "Special tokens",
     "3.5": "Streams: a cut anywhere must change nothing",
     "3.6": "Words without an end, encoded in linear time",
