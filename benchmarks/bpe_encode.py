@@ -115,7 +115,7 @@ def throughput(encoder: Encoder, text: str, threads: int) -> dict[str, Any]:
 
 
 def short_calls(encoder: Encoder, text: str) -> dict[str, float]:
-    """Seconds a call; the least of several rounds, as anything else that runs only adds to calls this short."""
+    """Seconds per call; the least of several rounds, as anything else that runs only adds to calls this short."""
     found = {}
     for size in SHORT:
         texts = excerpts(text, size)

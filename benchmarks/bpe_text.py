@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def text_or_tales(path: str | None, size: int) -> Iterator[str]:
-    """Path of the given text, or of `size` bytes of tales that are deleted afterwards."""
+    """Path of the given text, or of `size` bytes of tales that are deleted afterward."""
     if path is not None:
         yield path
         return
@@ -21,7 +21,7 @@ def text_or_tales(path: str | None, size: int) -> Iterator[str]:
 
 
 def read_bandwidth() -> float:
-    """Bytes a second at which one core reads memory: the best of several sums over 512 MB."""
+    """Bytes per second at which one core reads memory: the best of several sums over 512 MB."""
     import time
 
     import numpy as np

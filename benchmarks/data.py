@@ -10,7 +10,7 @@
   and peak memory are those of the whole process, start and imports included.
 - Kills: `kill -9` at ten random moments, each time resumed; the file must be that of an undisturbed run.
 - Batches: `sample_batch` beside the usual loop over rows.
-- Entropy: nats a story, bits a byte, nats a token for tokenizers trained on tales.
+- Entropy: nats per story, bits per byte, nats per token for tokenizers trained on tales.
 
 Writes results/benchmarks/data.json.
 """
@@ -204,9 +204,9 @@ def measure_entropy(text: Path, vocab_sizes: list[int], folder: Path) -> dict[st
             "tokens_per_story": floor.tokens_per_story,
             "bytes_per_token": floor.bytes_per_story / (floor.tokens_per_story or 1),
         }
-    show("entropy of tales a token, for tokenizers trained on it", table)
+    show("entropy of tales per token, for tokenizers trained on it", table)
     summary = {"nats_per_story": exact.nats_per_story, "bits_per_byte": exact.bits_per_byte}
-    print(f"\n{exact.nats_per_story:.3f} nats a story, {exact.bits_per_byte:.4f} bits a byte")
+    print(f"\n{exact.nats_per_story:.3f} nats per story, {exact.bits_per_byte:.4f} bits per byte")
     return summary | {"nats_per_byte": exact.nats_per_byte, "bytes_per_story": exact.bytes_per_story, "tokens": table}
 
 

@@ -41,7 +41,7 @@ def alternate(
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     order = list(contenders)
     for round_index in range(rounds):
-        shift = round_index % len(order)  # nobody always runs on the cache its neighbour left
+        shift = round_index % len(order)  # nobody always runs on the cache its neighbor left
         for name in order[shift:] + order[:shift]:
             wait()
             start = clock()

@@ -1,4 +1,4 @@
-"""The whole training loop of ours against the loop a PyTorch user would write, in tokens a second.
+"""The whole training loop of ours against the loop a PyTorch user would write, in tokens per second.
 
     python benchmarks/training.py                               # tales-1m, minutes on a CPU
     python benchmarks/training.py --preset tinystories-17m --batch-size 256 --steps 200
@@ -52,7 +52,7 @@ class WithLoss(nn.Module):
 
 
 def ours(config: TrainConfig, ids: np.ndarray) -> float:
-    """Return the tokens a second that a run reports of itself."""
+    """Return the tokens per second that a run reports of itself."""
     with tempfile.TemporaryDirectory() as folder:
         corpus = PreparedCorpus(None, ids, ids[: 2 * config.model.context_length])
         record = Trainer(config, Path(folder) / "run", corpus, progress=False).fit()
@@ -60,7 +60,7 @@ def ours(config: TrainConfig, ids: np.ndarray) -> float:
 
 
 def twin(config: TrainConfig, ids: np.ndarray) -> float:
-    """Return the tokens a second of the same training in torch.nn."""
+    """Return the tokens per second of the same training in torch.nn."""
     device, length = config.device, config.model.context_length
     torch._dynamo.reset()  # as each run of ours begins
     torch.manual_seed(config.seed)

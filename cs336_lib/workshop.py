@@ -99,7 +99,7 @@ def carry_out(
     A task is done when the pool says so, or when its file is there: a cluster can lose the message with the worker that
     sent it (Dask's executor then leaves its future pending for ever), but not the file. If tasks fail, the error is
     that of the first of them in order, whichever worker was quicker. However this ends, tasks that have not begun are
-    cancelled, and those that have are waited for where the pool can tell.
+    canceled, and those that have are waited for where the pool can tell.
 
     Args:
         pool: any executor.

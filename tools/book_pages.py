@@ -5,7 +5,7 @@ What it does, it does for every page alike, so that no author has to:
 - a link whose text is a section, such as 2.5, and the words "section 2.5" lead to that section, not to its page's top;
 - a figure's alternative text is the beginning of its caption, up to "What to see";
 - a box of an official problem has an id, such as `problem-unicode2-c`, that links can use;
-- the bar of a hidden solution says whose solution it is;
+- the bar of a hidden solution says whose solution it is, and that of hidden checks what they are;
 - links to the library's source, absolute in the notebooks, become relative.
 """
 
@@ -114,7 +114,7 @@ def boxes_named(body: str) -> str:
 
 
 def solutions_named(body: str) -> str:
-    """Let the bar of a hidden cell say which solution it holds, where the cell's first line is "# Solution 3".
+    """Let the bar of a hidden cell say what it holds, where the cell's first line is "# Solution 3" or "# Checks".
 
     >>> bar = '<summary aria-label="Toggle hidden content"><p>Show code cell content</p></summary>'
     >>> solutions_named(bar + '<pre><span></span><span class="c1"># Solution 3</span>')[47:71]
@@ -123,13 +123,15 @@ def solutions_named(body: str) -> str:
 
     def named(found: re.Match[str]) -> str:
         bar, between, solution = found.groups()
-        if solution:
+        if solution == "# Checks":
+            bar = bar.replace("code cell content", "the checks")
+        elif solution:
             bar = bar.replace("code cell content", f"{solution[2:].lower()} in code")
         return f"{bar}{between}{solution or ''}"
 
     pattern = (
         r'(<summary aria-label="Toggle hidden content">.*?</summary>)'
-        r'(.*?<pre><span></span>(?:<span class="c1">)?)(# Solutions? \d+)?'
+        r'(.*?<pre><span></span>(?:<span class="c1">)?)(# Solutions? \d+|# Checks)?'
     )
     return re.sub(pattern, named, body, flags=re.DOTALL)
 

@@ -153,7 +153,7 @@ def write_instruments(folder: Path) -> None:
 
 
 def sphinx(out: Path, builder: str) -> int:
-    """Run jupyter-book with warnings as errors, showing a line a notebook and every warning."""
+    """Run jupyter-book with warnings as errors, showing one line per notebook and every warning."""
     command = [
         sys.executable,
         "-c",

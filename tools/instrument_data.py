@@ -1,6 +1,6 @@
 """Make what the instruments keep in cs336_lib/figures/instruments/data, once: GPT-2's merges and a small model.
 
-    python tools/instrument_data.py gpt2 vocab.bpe     the file that OpenAI published with GPT-2 (MIT licence)
+    python tools/instrument_data.py gpt2 vocab.bpe     the file that OpenAI published with GPT-2 (MIT license)
     python tools/instrument_data.py model runs/tales-1m    a finished run of `cs336 train tales-1m`
 
 The merges are stored as pairs of ids and checked against the published sum. The model's weights are stored as whole

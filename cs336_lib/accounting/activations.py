@@ -87,7 +87,7 @@ def autograd_activations(cfg: ModelConfig, context_length: int | None = None, ba
     The reference backend, in numbers of 4 bytes unless said::
 
         embedding               ids B S (8 bytes each)
-        norms                   each: input B S D, normalised input B S D, 1 / RMS B S;
+        norms                   each: input B S D, normalized input B S D, 1 / RMS B S;
                                 qk_norm: 2 (2 B S D + B H S) a layer
         attention_projections   a layer: what queries, keys and values read B S D; what the output
                                 projection reads B S D
@@ -100,7 +100,7 @@ def autograd_activations(cfg: ModelConfig, context_length: int | None = None, ba
 
     The fast backend differs in three places. Fused attention keeps its output (B S D) and one number for each row of
     scores (B H S) in place of everything with S^2. One product makes Q, K and V, so that its result lives as long as V
-    does (3 B S D), beside the rotated or normalised Q and K (2 B S D), and its weight, put together anew in each pass,
+    does (3 B S D), beside the rotated or normalized Q and K (2 B S D), and its weight, put together anew in each pass,
     is kept as well (3 D^2, whatever the batch). Fused SiLU keeps no sigmoid (one B S F less).
 
     The loss is torch.nn.functional.cross_entropy's; one that works in chunks keeps less. These are the bytes held when

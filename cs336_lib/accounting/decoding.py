@@ -64,7 +64,7 @@ class DecodingStep:
 
     @property
     def tokens_per_second(self) -> float:
-        """New tokens a second over the whole batch, at most."""
+        """New tokens per second over the whole batch, at most."""
         return self.batch_size / self.seconds
 
 

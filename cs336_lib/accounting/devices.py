@@ -22,7 +22,7 @@ class Device:
         peaks: dtype -> FLOP/s of dense matrix products.
         memory_bytes: its memory, the label's GB taken as 1e9 bytes. Most labels mean GiB, of which the driver keeps
             some.
-        bandwidth: bytes a second between memory and chip.
+        bandwidth: bytes per second between memory and chip.
         source: where the figures stand.
         reported: what the driver calls it, "NVIDIA" in front left out.
     """

@@ -34,7 +34,7 @@ class Cluster:
         price: of a worker for an hour.
         source: where the price (and the bandwidth, if given) comes from, with its date; printed beside each result.
         currency: of the price.
-        bandwidth: bytes a second that a worker sends while it receives as many; infinite if communication is left out.
+        bandwidth: bytes per second that a worker sends while it receives as many; infinite if that is left out.
 
     Raises:
         ValueError: a number is out of range, or there is no source.
@@ -87,7 +87,7 @@ class Bill:
 
 @dataclass(frozen=True)
 class ScalingPoint:
-    """One number of workers on a modelled scaling curve.
+    """One number of workers on a modeled scaling curve.
 
     Attributes:
         workers: N.
@@ -95,7 +95,7 @@ class ScalingPoint:
         compute_seconds: each worker's own part of a step.
         communication_seconds: bytes over bandwidth, hidden or not.
         seconds: of a step.
-        speedup: tokens a second over those of one worker.
+        speedup: tokens per second over those of one worker.
     """
 
     workers: int
@@ -153,8 +153,8 @@ def training_scaling(
         workers: N; 1 communicates nothing.
         tokens_per_second: measured on one worker, in training. It is taken to hold for smaller batches, too, which is
             generous to strong scaling.
-        batch_size: sequences a step: of all workers together if strong, of each if weak.
-        bandwidth: bytes a second that each worker sends while it receives as many.
+        batch_size: sequences per step: of all workers together if strong, of each if weak.
+        bandwidth: bytes per second that each worker sends while it receives as many.
         strategy: "ddp" or "fsdp".
         scaling: "strong" shares one batch among more workers, "weak" gives each worker the same.
         overlap: see `step_seconds`; two thirds is the whole backward pass.
@@ -230,10 +230,10 @@ def tokenizing_bill(
     Args:
         source_bytes: of the text.
         cluster: where, and at what price.
-        count_rate: bytes a second that one worker counts; infinite if a tokenizer is there already.
-        encode_rate: bytes a second that one worker encodes.
+        count_rate: bytes per second that one worker counts; infinite if a tokenizer is there already.
+        encode_rate: bytes per second that one worker encodes.
         merge_seconds: of one process.
-        storage_bandwidth: bytes a second that all workers together can read.
+        storage_bandwidth: bytes per second that all workers together can read.
 
     Raises:
         ValueError: a number is out of range.

@@ -31,7 +31,7 @@ def training_time(
     Args:
         cfg: the model.
         steps: optimizer steps.
-        batch_size: B, sequences a step.
+        batch_size: B, sequences per step.
         device: a name of `DEVICES`, a `Device`, or the peak itself in FLOP/s.
         mfu: the part of the peak that is reached, above 0 and at most 1.
         dtype: which of the device's peaks; not used when `device` is a number.

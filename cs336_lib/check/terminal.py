@@ -1,4 +1,4 @@
-"""The report as text: a row a problem while it runs, then each fault with its cause and its section."""
+"""The report as text: one row per problem while it runs, then each fault with its cause and its section."""
 
 from __future__ import annotations
 

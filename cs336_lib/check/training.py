@@ -121,7 +121,7 @@ def compare(yours: Curve, ours: Curve, floor: float) -> tuple[list[str], bool]:
         return [*says, f"yours stopped after {at} of {len(ours.losses)} steps: {yours.why or 'it is NaN'}"], False
     good = yours.valid <= ours.valid + MARGIN
     says.append(
-        f"validation loss after {len(ours.losses)} steps: {yours.valid:.3f} nats a token, ours {ours.valid:.3f}; the "
+        f"validation loss after {len(ours.losses)} steps: {yours.valid:.3f} nats per token, ours {ours.valid:.3f}; the "
         f"entropy of the stories, which no model can beat on average, is {floor:.3f}"
     )
     says.append("yours learns as well as ours" if good else f"yours ends {yours.valid - ours.valid:.2f} above ours")

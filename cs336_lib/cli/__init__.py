@@ -19,7 +19,7 @@ COMMANDS = {
     "train-tokenizer": "train a byte-pair tokenizer on a text",
     "encode": "turn a text into a file of token ids",
     "train": "train a model; writes runs/NAME",
-    "resume": "go on with a run that was stopped",
+    "resume": "resume a run that was stopped",
     "eval": "measure a run's model on its validation set, or on a text",
     "generate": "write text with a run's model, or talk to it",
     "runs": "table and plot of run folders",

@@ -22,7 +22,7 @@ class Account:
         device: the accelerator, such as "h100-sxm", "a100-80gb", "l4", "t4".
         dtype: type of the products; "bfloat16" where the device has it when left out.
         mfu: the part of the device's peak that training reaches.
-        steps: optimizer steps; 20 tokens a parameter when left out.
+        steps: optimizer steps; 20 tokens per parameter when left out.
         edition: of the assignment, 2025 or 2026: takes its GPT-2 sizes and its list of activations, and answers its
             accounting problem.
     """

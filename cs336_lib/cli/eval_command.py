@@ -14,7 +14,7 @@ from cs336_lib.naming import check_whole
 
 @dataclass(frozen=True)
 class Eval:
-    """Measure a run's model: loss, perplexity and bits a byte, each token once.
+    """Measure a run's model: loss, perplexity and bits per byte, each token once.
 
     Example: cs336 eval runs/tales-1m
 
@@ -76,13 +76,13 @@ def run(arguments: Sequence[str]) -> int:
         )
     part = "the whole set" if result.whole else f"the first {result.windows:,} window{'s' * (result.windows > 1)}"
     print(f"step {loaded.step:,} on {result.tokens:,} tokens ({part})")
-    print(f"loss       {result.loss:.4f} nats a token")
+    print(f"loss       {result.loss:.4f} nats per token")
     print(f"perplexity {result.perplexity:.3f}")
-    print(f"bits       {result.bits_per_byte(tokens, tokenizer):.4f} a byte")
+    print(f"bits       {result.bits_per_byte(tokens, tokenizer):.4f} per byte")
     if config.data == "tales" and not asked.text:
         floor = tales.entropy(tokenizer)
         print(
-            f"floor      {floor.nats_per_token:.4f} nats a token, {floor.bits_per_byte:.4f} bits a byte: the entropy "
-            "of the stories, which no model can beat on average"
+            f"floor      {floor.nats_per_token:.4f} nats per token, {floor.bits_per_byte:.4f} bits per byte: the "
+            "entropy of the stories, which no model can beat on average"
         )
     return 0

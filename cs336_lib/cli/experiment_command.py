@@ -33,7 +33,7 @@ class Experiment:
 
     Attributes:
         suite: name of the comparison, "all" for one after the other, or "list" for what each asks.
-        scale: "quick" (seconds a run), "cpu" (minutes a run on two cores) or "full" (the assignment's, on a GPU); by
+        scale: "quick" (a run takes seconds), "cpu" (minutes on two cores) or "full" (the assignment's, on a GPU); by
             default what CS336_SCALE says, else "quick".
         data: train on this text instead of the scale's own: "tales", "tinystories", "owt", or the path of a text file
             or of a folder with a *train*.txt and a *valid*.txt. All else stays as it is.

@@ -20,8 +20,8 @@ def report(record: RunRecord, rank: int = 0) -> int:
         return OK
     loss, bits, rate = (record.last(name) for name in ("valid_loss", "valid_bits_per_byte", "tokens_per_second"))
     facts = [f"step {status['step']:,}"]
-    facts += [f"validation loss {loss:.4f} nats a token"] if loss is not None else []
-    facts += [f"{bits:.4f} bits a byte"] if bits is not None else []
+    facts += [f"validation loss {loss:.4f} nats per token"] if loss is not None else []
+    facts += [f"{bits:.4f} bits per byte"] if bits is not None else []
     facts += [f"{rate:,.0f} tokens/s"] if rate is not None else []
     print(f"{status['status']}: {', '.join(facts)}")
     command = ["cs336", "generate", str(record.folder), "--prompt", record.config.sample_prompt]

@@ -12,7 +12,7 @@ import tyro
 
 @dataclass(frozen=True)
 class Resume:
-    """Go on with a run from its last good checkpoint. On a CPU the result is that of a run that never stopped.
+    """Resume a run from its last good checkpoint. On a CPU the result is that of a run that never stopped.
 
     Examples:
       cs336 resume runs/tales-1m

@@ -81,7 +81,7 @@ def sample_batch(
 
 
 def resident(tokens: Ids, device: Device) -> Tensor:
-    """Copy all ids to a device once, in the type they are stored in: 2 bytes an id for most vocabularies.
+    """Copy all ids to a device once, in the type they are stored in: 2 bytes per id for most vocabularies.
 
     Args:
         tokens: as `sample_batch` takes them.

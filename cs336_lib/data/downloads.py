@@ -2,7 +2,7 @@
 
 huggingface_hub does the downloading: it resumes, shows its progress and keeps one copy for all programs of a user. What
 it hands over is compared with a size and a SHA-256 that are written down here in the library, so a file that was cut
-short, altered, or replaced at its source is an error and not a data set. Hashing happens once: afterwards size and date
+short, altered, or replaced at its source is an error and not a data set. Hashing happens once: afterward size and date
 tell whether a file is still the one that was hashed. `corpora` knows which files there are.
 """
 

@@ -64,16 +64,16 @@ class Encoded:
 
     @property
     def bytes_per_token(self) -> float:
-        """Bytes of text a token; the more, the better the tokenizer compresses."""
+        """Bytes of text per token; the more, the better the tokenizer compresses."""
         return self.source_bytes / max(self.tokens, 1)
 
     @property
     def megabytes_per_second(self) -> float:
-        """Text encoded in this run over its time, in 1e6 bytes a second."""
+        """Text encoded in this run over its time, in 1e6 bytes per second."""
         return self.encoded_bytes / 1e6 / max(self.seconds, 1e-9)
 
     def __str__(self) -> str:
-        done = f"{self.source_bytes:,} bytes are {self.tokens:,} tokens, {self.bytes_per_token:.2f} bytes a token"
+        done = f"{self.source_bytes:,} bytes are {self.tokens:,} tokens, {self.bytes_per_token:.2f} bytes per token"
         if not self.encoded_bytes:
             return f"{done}; all were there already"
         speed = f"{self.megabytes_per_second:,.1f} MB/s"
@@ -92,7 +92,7 @@ def encode_file(
     part_bytes: int = PART_BYTES,
     wait: Callable[[str], object] | None = None,
 ) -> Encoded:
-    r"""Encode a text file to a token file. Special tokens in the text are always recognised.
+    r"""Encode a text file to a token file. Special tokens in the text are always recognized.
 
     Args:
         tokenizer: a `cs336_lib.bpe.Tokenizer`, or anything with its `encode_to_array(bytes)`, `vocab_size`,
@@ -101,19 +101,19 @@ def encode_file(
         text_path: the text; it must not change meanwhile.
         out_path: the token file; replaced if it exists. A folder `OUT.parts` beside it holds the work until it is done,
             and needs as much room again.
-        workers: threads that encode; None for one a core. The ids do not depend on it. Not used with an executor.
+        workers: threads that encode; None for one per core. The ids do not depend on it. Not used with an executor.
         executor: where to encode: threads of this process if None, or any Executor, `client.get_executor()` of a Dask
             cluster included, whose workers have this package and see the same files. A part that a lost worker had in
             hand is done again by another; the ids do not depend on who did what.
         resume: keep finished parts of an earlier run with the same text and tokenizer; do nothing if the token file is
             there and right.
         progress: show a progress bar.
-        part_bytes: bytes of text a part, about.
+        part_bytes: bytes of text per part, about.
         wait: if another process is encoding to the same file, wait for it, and call this with a line that says so;
             None to raise an error instead.
 
     Returns:
-        Tokens, bytes a token, throughput.
+        Tokens, bytes per token, throughput.
 
     Raises:
         FileNotFoundError: there is no text, or no folder to write to.
@@ -273,6 +273,6 @@ def _check_arguments(tokenizer: Any, text_path: Path, out_path: Path, workers: i
         if number is not None:
             check_whole(name, number, least=-LARGEST)
     if workers is not None and workers < 1:
-        raise ValueError(f"workers={workers} must be at least 1, or None for one a core")
+        raise ValueError(f"workers={workers} must be at least 1, or None for one per core")
     if part_bytes < 1:
         raise ValueError(f"part_bytes={part_bytes} must be at least 1")

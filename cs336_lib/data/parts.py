@@ -2,7 +2,7 @@
 
     corpus.tokens.parts/plan.json     which text and which tokenizer the parts belong to
     corpus.tokens.parts/00000.ids     start, stop, count, check sums, hash of the text, ids
-    corpus.tokens.parts/00001.ids     and so on, one file a part
+    corpus.tokens.parts/00001.ids     and so on, one file per part
     corpus.tokens.parts/tokenizer     for workers outside of this process
     corpus.tokens.parts/.whole.*.part  the token file while the parts are put together
 

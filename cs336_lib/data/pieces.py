@@ -4,7 +4,7 @@ For GPT-2's pattern `cs336_lib.bpe.cutting.cuts` knows: at most ends of words. A
 likes, so there only the end of a special token is sure - specials are cut out of a text before anything else happens
 to it - and only if no other special token could reach across either end of it, for the longest one wins.
 
-Both kinds of places are recognised from a few bytes around them, so every worker finds the same ones without reading
+Both kinds of places are recognized from a few bytes around them, so every worker finds the same ones without reading
 the rest of the file, and needs to be told no more than a range of bytes.
 """
 

@@ -27,7 +27,7 @@ class Edition:
         characters: of that version.
         scripts: of that version.
         tinystories_minutes: what the base run should take on `device`, least and most.
-        target_loss: to reach on TinyStories, nats a token.
+        target_loss: to reach on TinyStories, nats per token.
         laptop: machine of the staff's low-resource run.
         d_ff: of GPT-2 XL in the accounting problem.
         gated_list: whether the activations that are to be counted have the gate of SwiGLU among them.

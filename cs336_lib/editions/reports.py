@@ -19,7 +19,7 @@ class Report:
 
     Attributes:
         text: "TinyStories" or "OpenWebText".
-        loss: last validation loss as reported, nats a token; several if the author gives several.
+        loss: last validation loss as reported, nats per token; several if the author gives several.
         device: what it ran on, empty if it is not said.
         settings: what is known of it.
         source: where it stands.
@@ -121,7 +121,7 @@ class BoardEntry:
 
     Attributes:
         edition: whose rules it follows.
-        loss: validation loss on OpenWebText as entered, nats a token.
+        loss: validation loss on OpenWebText as entered, nats per token.
         entry: its pull request, or where it stands.
         made_of: what it changes.
         verified: whether the course marked it so.
@@ -188,14 +188,14 @@ EFFECTS: dict[str, tuple[float, float]] = {
     "faster kernels": (0.02, 0.03),
     "a tokenizer chosen for the metric, at most": (0.0, 0.07),
 }
-"""What each is worth in nats a token, least and most, by the author of the outside run (vincentzed/cs336-a1-sol)."""
+"""What each is worth in nats per token, least and most, by the author of the outside run (vincentzed/cs336-a1-sol)."""
 
 COURSE_PRICES: dict[str, float] = {"RunPod": 4.99, "Nebius": 5.50, "Modal": 6.25, "Lambda": 6.69, "Together": 7.49}
 """Dollars for an hour of one B200 that the course's page names, 28 March 2026."""
 
 H100_PRICE = 2.0
 """Dollars for an hour of one H100, from `H100_PRICE_SOURCE`; the course names no price for it."""
-H100_PRICE_SOURCE = "2 USD a GPU hour, as the DeepSeek-V3 report assumes"
+H100_PRICE_SOURCE = "2 USD per GPU hour, as the DeepSeek-V3 report assumes"
 
 OUTSIDE_RATE = 765_000
 """Tokens per second of the outside run's plain AdamW at 124 M parameters, on one B200."""

@@ -1,6 +1,6 @@
 """The runs that the suites vary, one for each scale.
 
-"quick" trains in seconds a run; "cpu" takes minutes a run on two cores; "full" is the assignment's model and budget,
+"quick" trains a run in seconds; "cpu" takes minutes for one on two cores; "full" is the assignment's model and budget,
 for a GPU.
 """
 
@@ -30,7 +30,7 @@ QUICK = TrainConfig(
     device="cpu",
 )
 CPU = TrainConfig.preset("tales-1m").replace(
-    steps=800,  # half of the preset's: two minutes a run on two cores
+    steps=800,  # half of the preset's: a run takes two minutes on two cores
     warmup_steps=50,
     sample_every=0,
     sample_tokens=1,

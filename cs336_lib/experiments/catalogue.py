@@ -90,7 +90,7 @@ class TrainingRun:
         tokens: seen by then.
         seconds: of training, evaluations not counted.
         tokens_per_second: over the run.
-        valid_loss: the last one, in nats a token; None if there was no evaluation.
+        valid_loss: the last one, in nats per token; None if there was no evaluation.
         bits_per_byte: the same loss by the bytes of the text.
         provenance: where it comes from.
     """
@@ -162,7 +162,7 @@ class Coverage:
         scale: "quick", "cpu" or "full"; empty for a preset.
         planned: number of runs.
         finished: those that reached their last step.
-        diverged: those whose loss grew past any bound, was no number, or stayed above guessing; a result.
+        diverged: those whose loss grew past any bound, was not a number, or stayed above guessing; a result.
         thrown_out: those that their limit stopped before it was to be seen whether they diverge; a result as well.
         unfinished: those that were begun and are not over.
         devices: what they ran on.
@@ -216,6 +216,16 @@ def tokenizers(folder: Path | None = None) -> list[TrainedTokenizer]:
     return [_tokenizer(path, home) for path in sorted(home.rglob(TOKENIZER))]
 
 
+def _trained_on(label: str, size: int) -> str:
+    """Return what a label says of the text of this size, where it lists several texts with their sizes.
+
+    >>> _trained_on("samples: 16,391 stories (13.6 MB), 1,359 documents (6.4 MB)", 6_420_832)
+    'a sample: 1,359 documents (6.4 MB)'
+    """
+    own = [part for part in re.findall(r"\d[^():]*\([\d.]+ MB\)", label) if f"({size / 1e6:.1f} MB)" in part]
+    return f"a sample: {own[0]}" if len(own) == 1 and label.startswith("samples: ") else label
+
+
 def measurements(folder: Path | None = None) -> list[Measurement]:
     """Return every measurement, sorted by path; a file that holds several gives one each."""
     home = folder or results.folder()
@@ -242,7 +252,7 @@ def strays(folder: Path | None = None) -> list[str]:
 
 
 def coverage(folder: Path | None = None) -> list[Coverage]:
-    """Return one row a suite and scale, in the order of the book, then one a preset.
+    """Return one row per suite and scale, in the order of the book, then one per preset.
 
     Args:
         folder: that of the records; the committed one when None.
@@ -312,7 +322,7 @@ def _tokenizer(path: Path, home: Path) -> TrainedTokenizer:
     record = json.loads(path.read_text(encoding="utf-8"))
     return TrainedTokenizer(
         path=path.parent.relative_to(home).as_posix(),
-        label=record.get("label", ""),
+        label=_trained_on(record.get("label", ""), record["text_bytes"]),
         text_bytes=record["text_bytes"],
         vocab_size=record["vocab_size"],
         seconds=record["seconds"]["total"],

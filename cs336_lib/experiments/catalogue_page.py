@@ -94,7 +94,8 @@ def status_table(folder: Path | None = None) -> str:
         [_chapter(name), escape(suite.question), *(found.get((name, scale), ABSENT) for scale in scales)]
         for name, suite in SUITES.items()
     ]
-    return table(["suite", "what it answers", *scales], rows, texts=["what it answers", *scales])
+    titles = ["suite", "what it answers", *scales]
+    return f'<div class="sentences">{table(titles, rows, texts=titles[1:])}</div>'
 
 
 def preset_table(folder: Path | None = None) -> str:
@@ -115,7 +116,7 @@ def suite_tables(folder: Path | None = None) -> str:
             parts.append(_box(f"{row.name}, scale {row.scale}", SUITES[row.name].question, here, shown + lacking))
     known = {f"{name}-{scale}" for name, suite in SUITES.items() for scale in suite.scales}
     for group in dict.fromkeys(run.group for run in runs if run.group and run.group not in known):
-        here = [run for run in runs if run.group == group]
+        here = sorted((run for run in runs if run.group == group), key=lambda run: (run.config.lr, run.path))
         asked = asked_by(here[0])
         name = f"{asked.suite}, scale {asked.scale}, on {asked.data}" if asked else group
         says = SUITES[asked.suite].question if asked else "No suite of the library asks this."
@@ -145,12 +146,12 @@ def tokenizer_table(folder: Path | None = None) -> str:
             f"{found.vocab_size:,}",
             f"{found.seconds:.2f} s",
             f"{found.peak_memory / 1e6:,.0f} MB",
-            *_origin(found.provenance, "python", "numba"),
+            _origin(found.provenance, "python", "numba"),
         ]
         for found in tokenizers(folder)
     ]
     titles = ["tokenizer", "text", "size", "vocabulary", "time", "memory"]
-    return table([*titles, *_ORIGIN[:3], "numba", *_ORIGIN[3:]], rows, numbers=titles[2:], texts=["text"])
+    return table([*titles, ORIGIN], rows, numbers=titles[2:], texts=["text", ORIGIN])
 
 
 def measurement_table(folder: Path | None = None) -> str:
@@ -166,14 +167,16 @@ def measurement_table(folder: Path | None = None) -> str:
     return table(titles, rows, texts=["what it holds", "versions"])
 
 
-_ORIGIN = ["device", "threads", "python", "commit", "date"]
+ORIGIN = "made on"
+"""Title of the column that says where a record comes from."""
 
 
-def _origin(origin: Provenance, *packages: str) -> list[str]:
-    """Return device, threads, versions, commit and date as cells."""
-    versions = [origin.versions.get(package, "") for package in packages]
-    facts = [origin.device, str(origin.threads or ""), *versions, origin.commit, origin.date]
-    return [escape(fact) or ABSENT for fact in facts]
+def _origin(origin: Provenance, *packages: str) -> str:
+    """Return device, threads, versions, date and commit as one cell."""
+    threads = f"{origin.threads} thread{'s' * (origin.threads > 1)}" if origin.threads else ""
+    versions = [f"{name} {origin.versions[name]}" for name in packages if name in origin.versions]
+    known = [origin.device, threads, *versions, origin.date, f"commit {origin.commit}" if origin.commit else ""]
+    return escape(", ".join(fact for fact in known if fact)) or ABSENT
 
 
 def _box(name: str, question: str, runs: Sequence[TrainingRun], after: str) -> str:
@@ -184,22 +187,22 @@ def _box(name: str, question: str, runs: Sequence[TrainingRun], after: str) -> s
 
 
 def _runs(runs: Sequence[TrainingRun]) -> str:
-    titles = ["run", "status", "steps", "tokens", "time", "tokens/s", "valid loss", "bits/byte"]
+    titles = ["run", "valid loss", "bits/byte", "status", "steps", "tokens", "time", "tokens/s"]  # results first
     rows = [
         [
             f"<code>{escape(_name(run))}</code>",
+            _number(run.valid_loss, ".4f"),
+            _number(run.bits_per_byte, ".4f"),
             run.status if run.status == "finished" else f"{run.status} at step {run.step:,} of {run.config.steps:,}",
             f"{run.step:,}",
             f"{run.tokens / 1e6:,.2f} M",
             f"{run.seconds:,.0f} s",
             _number(run.tokens_per_second, ",.0f"),
-            _number(run.valid_loss, ".4f"),
-            _number(run.bits_per_byte, ".4f"),
-            *_origin(run.provenance, "python", "torch"),
+            _origin(run.provenance, "python", "torch"),
         ]
         for run in runs
     ]
-    return table([*titles, *_ORIGIN[:3], "torch", *_ORIGIN[3:]], rows, numbers=titles[2:])
+    return table([*titles, ORIGIN], rows, numbers=[*titles[1:3], *titles[4:]], texts=[ORIGIN])
 
 
 def _in_order(row: Coverage, runs: Sequence[TrainingRun]) -> list[TrainingRun]:

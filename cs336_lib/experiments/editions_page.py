@@ -192,14 +192,14 @@ def board_table(year: str) -> str:
 def effect_table() -> str:
     """Return what each kind of change is worth, by the author of the outside run."""
     rows = [[what, f"{low:g}" if low == high else f"{low:g} to {high:g}"] for what, (low, high) in EFFECTS.items()]
-    return table(["change", "nats a token"], rows, numbers=["nats a token"])
+    return table(["change", "nats per token"], rows, numbers=["nats per token"])
 
 
 def price_table() -> str:
     """Return what the GPU hours of the assignment of 2026 cost at the prices that the course names."""
     hours = gpu_hours("2026")
     rows = [[name, f"{price:.2f}", f"{price * hours:.0f}"] for name, price in COURSE_PRICES.items()]
-    titles = ["USD an hour", f"USD for {hours:g} hours"]
+    titles = ["USD per hour", f"USD for {hours:g} hours"]
     return table(["provider, one B200", *titles], rows, numbers=titles)
 
 
@@ -224,7 +224,7 @@ def entry_table(preset: str = "owt-124m") -> str:
             rows.append(
                 [DEVICES[key].name, f"{share:.0%}", minutes, str(allowed), f"{run.tokens / seconds:,.0f}", cost]
             )
-    titles = ["MFU, assumed", "minutes", "minutes allowed", "tokens per second", "USD a run"]
+    titles = ["MFU, assumed", "minutes", "minutes allowed", "tokens per second", "USD per run"]
     return table(["on one", *titles], rows, numbers=titles)
 
 
@@ -235,7 +235,8 @@ def entry_facts(preset: str = "owt-124m") -> str:
     return (
         f"`{preset}`: {parameter_count(run.model).total:,} parameters, {run.model.num_layers} layers of "
         f"{run.model.d_model}, d_ff {run.model.d_ff:,}, {run.model.vocab_size:,} entries, tied; {run.steps:,} steps of "
-        f"{run.batch_size} x {run.model.context_length} = {run.tokens:,} tokens, {a_token:,} FLOPs a token in training."
+        f"{run.batch_size} x {run.model.context_length} = {run.tokens:,} tokens, {a_token:,} FLOPs per "
+        "token in training."
     )
 
 

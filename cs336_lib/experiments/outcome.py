@@ -2,7 +2,7 @@
 
 A run has **diverged** if its loss
 
-- is no number at a step, or
+- is not a number at a step, or
 - has grown past any bound: above 100 ln V, which no run with norms on record comes near, or
 - stays above 2 ln V, twice the loss of guessing, through the last quarter of its steps: it does not come back.
 
@@ -77,7 +77,7 @@ def outcome(record: RunRecord) -> Outcome:
     if any(loss > GROWN * guessing for step, loss in losses if step > warmup):
         return Outcome.DIVERGED
     if says["status"] == "diverged":
-        # A weight that is no number stops a run as well, and only the status says so.
+        # A weight that is not a number stops a run as well, and only the status says so.
         by_limit = says.get("thrown_out", bool(losses) and losses[-1][1] > config.loss_limit)
         return Outcome.THROWN_OUT if by_limit else Outcome.DIVERGED
     late = [loss for step, loss in losses if step > (1 - FOR_GOOD) * steps]

@@ -25,7 +25,7 @@ class Row:
         seeds: how many runs.
         diverged: how many of them diverged, as `outcome` defines it.
         thrown_out: how many of them their limit stopped before that could be seen.
-        valid_loss: last validation loss in nats a token, mean over the runs that finished; nan if none did.
+        valid_loss: last validation loss in nats per token, mean over the runs that finished; nan if none did.
         spread: standard deviation of it over seeds; nan for a single one.
         steps: optimizer steps of a run.
         seconds: training time of a run, evaluations not counted; mean.

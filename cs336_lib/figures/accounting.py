@@ -24,7 +24,7 @@ SMALLEST_LABEL = 0.04
 
 
 def component_shares(bars: Mapping[str, Breakdown], totals: Mapping[str, str]) -> Figure:
-    """Draw breakdowns as stacked bars of equal height, each part labelled with its percentage.
+    """Draw breakdowns as stacked bars of equal height, each part labeled with its percentage.
 
     Args:
         bars: label -> counts by component.

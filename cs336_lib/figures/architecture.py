@@ -101,7 +101,7 @@ def maps(
     extent: tuple[float, float, float, float] | None = None,
     diverging: bool = False,
 ) -> Figure:
-    """Draw matrices as maps on one common scale; NaN is grey.
+    """Draw matrices as maps on one common scale; NaN is gray.
 
     Args:
         grids: title -> matrix, row 0 at the top.

@@ -54,7 +54,7 @@ def of_suite(
     failed = {f"{run.variation}#{run.seed}": end for run, record in found if (end := outcome(record)) in FAILED}
     return runs(
         curves_of(found),
-        "training loss (nats a token)",
+        "training loss (nats per token)",
         floor=floor,
         top=top,
         failed=failed,
@@ -76,7 +76,7 @@ def runs(
     """Draw runs against steps, and beside that against the time they took.
 
     Args:
-        curves: run -> (steps, seconds, values). Runs of the same name before a "#" share colour and legend entry.
+        curves: run -> (steps, seconds, values). Runs of the same name before a "#" share color and legend entry.
         ylabel: what the values are, with their unit.
         floor: name and height of a dashed line that no run can go below.
         top: upper end of the axis, so that a run that diverges does not flatten the others.
@@ -136,7 +136,7 @@ def steps(
         curves: name -> a value for each `every` steps. With `every` above 1 the first stands at that step, not at 0.
         ylabel: what the values are, with their unit.
         every: steps between two values.
-        dotted: name -> what was predicted for the curve of that name, drawn dotted in its colour.
+        dotted: name -> what was predicted for the curve of that name, drawn dotted in its color.
         level: name and height of a dashed line.
     """
     first = 0 if every == 1 else every
@@ -179,7 +179,7 @@ def sweep(
     failed: str = "diverged",
     title: str | None = None,
 ) -> Figure:
-    """Draw a last loss against a swept value: a dot a run, a line through the means over seeds.
+    """Draw a last loss against a swept value: one dot per run, a line through the means over seeds.
 
     Args:
         points: series -> (value, loss), the loss nan where the run diverged or was thrown out; such a run stands as a

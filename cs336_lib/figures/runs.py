@@ -12,13 +12,13 @@ AXES = {"step": "step", "tokens": "tokens trained on", "seconds": "training time
 
 
 def losses(runs: Mapping[str, RunRecord], floor: float | None = None, x: str | Sequence[str] = "step") -> Figure:
-    """Draw training losses as thin lines and validation losses as dots on a line of the same colour.
+    """Draw training losses as thin lines and validation losses as dots on a line of the same color.
 
     The title says what the runs were made on; where that differs, the legend says it of each.
 
     Args:
         runs: name -> record; a run that diverged ends where it did.
-        floor: a loss that no model can beat, in nats a token; drawn dashed.
+        floor: a loss that no model can beat, in nats per token; drawn dashed.
         x: what runs along the axis: "step", "tokens" or "seconds"; a panel each for several.
 
     Returns:
@@ -43,7 +43,7 @@ def losses(runs: Mapping[str, RunRecord], floor: float | None = None, x: str | S
                 axes.axhline(floor, color=COLORS["grey"], linestyle="--", linewidth=1.2, label="entropy of the text")
             axes.set_xlabel(AXES[what])
             axes.tick_params(labelleft=axes is panels[0])
-        panels[0].set_ylabel("loss (nats a token)")
+        panels[0].set_ylabel("loss (nats per token)")
         panels[0].legend()
         if alike:
             panels[0].set_title(f"on {next(iter(devices.values()))}", fontsize=10.5)

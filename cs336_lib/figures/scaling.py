@@ -68,7 +68,7 @@ def agreement(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Fi
             bottom.plot(steps, apart, "o-", ms=3.5, lw=1.1, color=color, label=label)
         bottom.set_yscale("symlog", linthresh=1e-7)
         bottom.set_ylim(0, 1)
-        top.set_ylabel("loss (nats a token)")
+        top.set_ylabel("loss (nats per token)")
         bottom.set_ylabel(f"distance from\n{first} (nats)")
         bottom.set_xlabel("step")
         top.legend(fontsize=9)
@@ -162,7 +162,7 @@ def throughput_by_workers(
 
     Args:
         modelled: label -> workers -> throughput.
-        measured: label -> workers -> throughput; a label that was modelled, too, has the same colour.
+        measured: label -> workers -> throughput; a label that was modeled, too, has the same color.
         unit: of the throughput.
     """
     with style():
@@ -180,7 +180,7 @@ def throughput_by_workers(
 
 
 def scaling(panels: Mapping[str, Mapping[str, Sequence[ScalingPoint]]]) -> Figure:
-    """Draw modelled efficiency against workers, a panel for each kind of scaling.
+    """Draw modeled efficiency against workers, a panel for each kind of scaling.
 
     Args:
         panels: title -> label -> points of the curve.

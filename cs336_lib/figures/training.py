@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from cs336_lib.figures.style import COLORS, INK, new_figure, style
+from cs336_lib.figures.style import COLORS, INK, PAPER, new_figure, style
 
 
 def curves(
@@ -66,4 +66,31 @@ def moments(
         below.axhline(0, color=INK, lw=0.8)
         below.set_xlabel("step")
         below.set_ylabel("movement / learning rate")
+        return figure
+
+
+def interrupted(parts: Mapping[str, tuple[int, int]], checkpoints: Sequence[int]) -> Figure:
+    """Draw which steps each process of a run did; those that an earlier one had done already are hatched.
+
+    Args:
+        parts: process -> the step it began at and the last that it did, in the order of time.
+        checkpoints: steps at which the run was saved.
+    """
+    with style():
+        figure, (axes,) = new_figure(7.2, 0.9 + 0.5 * len(parts))
+        reached = 0
+        for y, (begin, end) in enumerate(parts.values()):
+            axes.barh(y, end - begin, 0.5, begin, color=list(COLORS.values())[y])
+            if begin < reached and begin:  # done twice
+                axes.barh(y, min(reached, end) - begin, 0.5, begin, color="none", edgecolor=PAPER, hatch="///", lw=0)
+            reached = max(reached, end)
+        for step in checkpoints:
+            axes.axvline(step, color=INK, ls=":", lw=1.0)
+        axes.plot([], [], color=INK, ls=":", lw=1.0, label="checkpoint")
+        axes.set_yticks(range(len(parts)), list(parts))
+        axes.invert_yaxis()
+        axes.grid(visible=False)
+        axes.set_xlim(0, max(end for _, end in parts.values()))
+        axes.set_xlabel("step; hatched: done for the second time")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
         return figure

@@ -125,7 +125,7 @@ def _generator(seed: int | None, row: int) -> torch.Generator:
     if seed is None:
         generator.seed()
     else:
-        # One stream a row; neighbouring seeds give unrelated ones, since mt19937 is seeded through a mixing function.
+        # One stream per row; neighboring seeds give unrelated ones, since mt19937 is seeded through a mixing function.
         generator.manual_seed((seed * 1_000_003 + row) % 2**63)
     return generator
 

@@ -112,7 +112,7 @@ class MultiHeadSelfAttention(nn.Module):
         d_model: D, width of input and output.
         num_heads: H; must divide d_model.
         rope: turns queries and keys by their positions; None leaves them alone. Layers may share one.
-        qk_norm: normalise each head's queries and keys before they are turned.
+        qk_norm: normalize each head's queries and keys before they are turned.
         norm_eps: epsilon of those norms.
         device: where the weights live.
         dtype: type of the weights.

@@ -30,7 +30,7 @@ class TransformerBlock(nn.Module):
         rope: rotary embedding of the attention, or None.
         norm: "pre", "post" or "none"; without norms there are no `ln1` and `ln2`.
         ffn: "swiglu" or "silu".
-        qk_norm: normalise queries and keys.
+        qk_norm: normalize queries and keys.
         norm_eps: epsilon of the norms.
         backend: "reference" or "fast".
         device: where the weights live.

@@ -57,9 +57,9 @@ class ModelConfig:
         d_ff: F, hidden units of the feed-forward network. 0 stands for `default_d_ff` and is replaced by it on
             construction.
         rope_theta: base of the rotary angles; not used when `position` is "none".
-        norm: "pre" normalises what each sub-layer reads, and the last block's output (`ln_final`); "post" normalises
+        norm: "pre" normalizes what each sub-layer reads, and the last block's output (`ln_final`); "post" normalizes
             the residual stream after each sub-layer is added, so that no `ln_final` is needed; "none" has no
-            normalisation.
+            normalization.
         position: "rope" rotates queries and keys; "none" leaves order to the causal mask alone (NoPE).
         ffn: "swiglu" has three matrices, "silu" two.
         tie_embeddings: the output head is the embedding matrix; there is then no `lm_head`.

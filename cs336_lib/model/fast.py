@@ -44,7 +44,7 @@ class FastRMSNorm(RMSNorm):
     """`RMSNorm` in one kernel where input and gain have the same type."""
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
-        """Normalise the last dimension of `x`."""
+        """Normalize the last dimension of `x`."""
         if x.dtype != self.weight.dtype:
             return super().forward(x)  # F.rms_norm would warn and take the slow path
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)

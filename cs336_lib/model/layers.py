@@ -2,7 +2,7 @@
 
 B batch, S sequence, D d_model, H heads, K head dim, F d_ff, V vocab; "..." stands for any leading dimensions.
 
-Initialisation follows the handout to the letter: a variance is not a standard deviation, and mixing up the two makes a
+Initialization follows the handout to the letter: a variance is not a standard deviation, and mixing up the two makes a
 512 x 512 matrix start 23 times too small.
 """
 
@@ -137,7 +137,7 @@ class RMSNorm(nn.Module):
             self.weight.fill_(1.0)
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
-        """Normalise the last dimension of `x`."""
+        """Normalize the last dimension of `x`."""
         a = x.to(at_least_float32(x.dtype))
         inverse_rms = torch.rsqrt(a.pow(2).mean(dim=-1, keepdim=True) + self.eps)
         return (a * inverse_rms * self.weight).to(x.dtype)

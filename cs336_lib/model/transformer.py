@@ -97,7 +97,7 @@ class TransformerLM(nn.Module):
                 cache, (B, S) decodes rows of unequal length side by side: see `LayerCache.append`.
 
         Returns:
-            Unnormalised log-probabilities, (B, S, V).
+            Unnormalized log-probabilities, (B, S, V).
 
         Raises:
             ValueError: more tokens than the context length (or the cache) has room for, none at all, ids that are not

@@ -181,7 +181,7 @@ class Muon(MomentOptimizer):
             if group["nesterov"]:
                 update = torch.stack([whole(one) for one in g]).lerp(update, momentum)
             ns_dtype = self.ns_dtype or (torch.bfloat16 if device.type == "cuda" else wide(dtype))
-            # Matrices of one shape are orthogonalised together: one batched product instead of many small ones.
+            # Matrices of one shape are orthogonalized together: one batched product instead of many small ones.
             step = orthogonal(update.to(ns_dtype), group["ns_steps"]).to(wide(dtype))
             if group["scale"] == "spectral":
                 factor = math.sqrt(max(1.0, rows / columns))

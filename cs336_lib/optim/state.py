@@ -17,7 +17,7 @@ DecayOrder = Literal["first", "last"]
 def wide(dtype: torch.dtype) -> torch.dtype:
     """Return the type moments are kept in: float32 for half precision, the parameter's own type otherwise.
 
-    In bfloat16 a second moment could not decay: 0.999 v rounds back to v, since neighbouring numbers are 0.4 % apart.
+    In bfloat16 a second moment could not decay: 0.999 v rounds back to v, since neighboring numbers are 0.4 % apart.
     """
     return torch.promote_types(dtype, torch.float32)
 

@@ -32,7 +32,7 @@ class Evaluation:
     """A loss with what it was measured on.
 
     Attributes:
-        loss: mean cross-entropy in nats a token.
+        loss: mean cross-entropy in nats per token.
         tokens: number of targets.
         windows: number of windows.
         whole: whether that is the whole set.

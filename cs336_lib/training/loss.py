@@ -33,7 +33,7 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     that of a rounded probability.
 
     Args:
-        logits: unnormalised log-probabilities, (..., V); half precision is computed in float32.
+        logits: unnormalized log-probabilities, (..., V); half precision is computed in float32.
         targets: ids of the tokens that came, (...), int64.
 
     Returns:
@@ -158,7 +158,7 @@ def perplexity(loss: float | Tensor) -> float:
     """Return exp(loss): between how many equally likely tokens the model is as undecided.
 
     Args:
-        loss: mean cross-entropy in nats a token; it must be the mean over all tokens, not a mean of batches of unequal
+        loss: mean cross-entropy in nats per token; it must be the mean over all tokens, not a mean of batches of unequal
             size.
 
     Returns:
@@ -181,7 +181,7 @@ def bits_per_byte(loss: float | Tensor, ids: Iterable[int] | np.ndarray, tokeniz
         loss * tokens / (ln 2 * bytes)
 
     Args:
-        loss: mean cross-entropy in nats a token over `ids`.
+        loss: mean cross-entropy in nats per token over `ids`.
         ids: the tokens that were predicted, all of them.
         tokenizer: a `cs336_lib.bpe.Tokenizer`; its `vocab` says how many bytes each token is.
 

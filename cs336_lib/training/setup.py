@@ -154,7 +154,7 @@ def check_fits(config: TrainConfig, device: torch.device, ranks: int, parallel: 
     """Raise ValueError if a training step can't fit into memory, however little it kept.
 
     Counted are weights, gradients and moments in float32 and, for each token of a part of a step, its two ids and one
-    activation a layer in half precision; what a step really keeps is several times as much.
+    activation per layer in half precision; what a step really keeps is several times as much.
     """
     have = memory_of(device)
     if have is None:

@@ -1,4 +1,4 @@
-"""Tokens a second and MFU, of the training steps alone (chapter 6).
+"""Tokens per second and MFU, of the training steps alone (chapter 6).
 
 The first steps are left out: they compile, fill caches and raise clocks. So is what lies between steps: evaluation,
 samples and checkpoints.
@@ -23,7 +23,7 @@ class Throughput:
     """A stopwatch for training steps.
 
     Args:
-        model: what is trained; its FLOPs a token are known.
+        model: what is trained; its FLOPs per token are known.
         tokens: tokens of a step.
         peak_flops: FLOP/s that MFU is measured against; None leaves MFU out.
         seconds: spent in earlier sessions of the run.

@@ -8,7 +8,7 @@ In short::
         every so often: a line of metrics, an evaluation, a checkpoint, a sample            _report
 
 Between two reports nothing waits for the device: losses are added up there, and read when a line is due. (With float16
-the scaler reads one flag a step, whether a gradient overflowed.)
+the scaler reads one flag per step, whether a gradient overflowed.)
 """
 
 from __future__ import annotations

@@ -171,7 +171,7 @@ def test_what_wrong_answers_assume_about_memory():
     assert round(no_scores / GB, 2) == 6.31
     fixed = training_memory(XL).fixed
     assert [(80 * GB - fixed) // b for b in (scores_once, one_of_sv, no_scores)] == [4, 3, 8]
-    assert 2 * parameter_count(XL).total == pytest.approx(3.28e9, rel=1e-3)  # two bytes a parameter
+    assert 2 * parameter_count(XL).total == pytest.approx(3.28e9, rel=1e-3)  # two bytes per parameter
 
 
 def test_a_step_of_adamw():

@@ -1,4 +1,4 @@
-"""Fourteen FLOPs a parameter: counted line by line, and in what the optimizer really runs."""
+"""Fourteen FLOPs per parameter: counted line by line, and in what the optimizer really runs."""
 
 import pytest
 import torch

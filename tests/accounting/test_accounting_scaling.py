@@ -1,4 +1,4 @@
-"""Modelled steps, speed-ups and bills follow from rates, bytes and prices, and never beat the ideal."""
+"""Modeled steps, speed-ups and bills follow from rates, bytes and prices, and never beat the ideal."""
 
 import math
 

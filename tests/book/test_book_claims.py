@@ -62,7 +62,7 @@ def labels(source):
 
 
 def rows():
-    """Return the entries of the page: a bullet a claim, and under it a bullet for each thing that holds it."""
+    """Return the entries of the page: one bullet per claim, and under it a bullet for each thing that holds it."""
     found, chapter = [], 0
     for line in (ROOT / PAGE).read_text(encoding="utf-8").splitlines():
         if line.startswith("## "):

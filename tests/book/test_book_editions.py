@@ -68,7 +68,7 @@ def test_figures_in_the_text_are_those_of_the_data():
     by_entry = {entry.entry: entry.loss for entry in BOARD}
     assert f"reaches {by_entry['#120']:.2f}" in text and f"alone {by_entry['#140']:.2f} at best" in text
     assert SNAPSHOT in text and f"{OUTSIDE_RATE:,} tokens per second" in text
-    assert f"for an H100 {H100_PRICE:g} USD an hour" in text
+    assert f"for an H100 {H100_PRICE:g} USD per hour" in text
     for edition in EDITIONS.values():
         assert f"{edition.leaderboard_minutes} minutes on one" in text
 

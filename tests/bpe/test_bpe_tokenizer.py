@@ -78,7 +78,7 @@ class TestSpecialTokens:
         vocab = BYTES | {256: b"ab"}
         assert Tokenizer(vocab, [(b"a", b"b")], ["<s>"]).encode("a<s>bab") == [97, 257, 98, 256]
 
-    def test_its_bytes_never_merge_with_a_neighbour(self):
+    def test_its_bytes_never_merge_with_a_neighbor(self):
         vocab = BYTES | {256: b">!"}
         assert Tokenizer(vocab, [(b">", b"!")], ["<s>"]).encode("<s>! >!") == [257, 33, 32, 256]
 

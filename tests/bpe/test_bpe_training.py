@@ -54,7 +54,7 @@ def test_the_handout_example(trainer):
 
 
 @TRAINERS
-def test_overlapping_repeats_count_neighbours_as_they_are_after_the_merge(trainer):
+def test_overlapping_repeats_count_neighbors_as_they_are_after_the_merge(trainer):
     merges = trainer({b"abababab": 1, b" abababab": 1, b" xyz": 1, b" ab": 1}, 3)
     assert merges == [(b"a", b"b"), (b"ab", b"ab"), (b"abab", b"abab")]
 
@@ -165,6 +165,7 @@ def write(folder, text: bytes):
     return path
 
 
+@pytest.mark.filterwarnings("ignore:.*a short page of HTML")  # Hypothesis tries strings that it finds in the library
 @given(st.one_of(broken_texts, texts_with_specials).filter(len), special_lists)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_file_trains_as_the_definition_says(tmp_path, monkeypatch, road, text, specials):

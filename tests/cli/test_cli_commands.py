@@ -182,7 +182,7 @@ def test_eval_measures_the_set_or_a_text(home, capsys):
     assert cs336("eval", home / "cats", "--device", "cpu") == 0
     shown = capsys.readouterr().out
     loss = RunRecord(home / "cats").best()
-    assert f"loss       {loss:.4f}" in shown and "the whole set" in shown and "a byte" in shown
+    assert f"loss       {loss:.4f}" in shown and "the whole set" in shown and "per byte" in shown
     assert cs336("eval", home / "cats", "--text", home / "cats.txt", "--windows", "2", "--device", "cpu") == 0
     assert "on 64 tokens (the first 2 windows)" in capsys.readouterr().out
 

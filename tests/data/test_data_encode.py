@@ -95,7 +95,7 @@ def test_the_token_file_holds_the_ids_of_the_text(tmp_path, text):
     assert tokens.header.source_bytes == done.source_bytes == done.encoded_bytes == text.stat().st_size
     assert done.tokens == len(tokens) and tokens.dtype == np.uint16
     assert done.bytes_per_token == pytest.approx(text.stat().st_size / len(tokens))
-    assert "bytes a token" in str(done) and "MB/s" in str(done)
+    assert "bytes per token" in str(done) and "MB/s" in str(done)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "x.tokens"]
 
 

@@ -1,4 +1,4 @@
-"""The catalogue lists everything that `results/` holds, each once, with where it comes from."""
+"""The catalog lists everything that `results/` holds, each once, with where it comes from."""
 
 import json
 import re
@@ -116,7 +116,7 @@ def test_where_nothing_is_recorded_the_table_says_so_and_gives_the_command(tmp_p
     assert status.count("needs a GPU") == len(SUITES)
 
 
-def test_a_named_run_is_recognised_by_what_it_ran(tmp_path):
+def test_a_named_run_is_recognized_by_what_it_ran(tmp_path):
     from cs336_lib.training import TrainConfig
 
     config = TrainConfig.preset("tinystories-17m").replace(name="mine", device="cuda")

@@ -9,7 +9,7 @@ from cs336_lib.figures import architecture as figures
 from cs336_lib.figures.architecture import Panel
 
 
-def test_a_curve_has_one_colour_in_all_panels_and_one_entry_in_the_legend():
+def test_a_curve_has_one_color_in_all_panels_and_one_entry_in_the_legend():
     figure = drawn(
         figures.curves(
             Panel("left", "depth", "size", range(3), {"pre": [1, 2, 3], "none": [1, 9]}, "y"),
@@ -17,8 +17,8 @@ def test_a_curve_has_one_colour_in_all_panels_and_one_entry_in_the_legend():
         )
     )
     left, right = figure.axes
-    colours = [{line.get_label(): line.get_color() for line in axes.lines} for axes in (left, right)]
-    assert colours[0] == colours[1] and len(set(colours[0].values())) == 2
+    colors = [{line.get_label(): line.get_color() for line in axes.lines} for axes in (left, right)]
+    assert colors[0] == colors[1] and len(set(colors[0].values())) == 2
     assert [line.get_xydata().tolist() for line in left.lines][1] == [[0, 1], [1, 9]]
     assert (left.get_yscale(), left.get_xscale(), right.get_xscale()) == ("log", "linear", "log")
     assert (left.get_xlabel(), left.get_ylabel()) == ("depth", "size")

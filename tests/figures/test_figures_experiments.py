@@ -33,7 +33,7 @@ def test_runs_are_drawn_against_steps_and_against_time():
     assert (by_step.get_xlabel(), by_time.get_xlabel()) == ("step", "seconds")
 
 
-def test_seeds_of_one_run_share_colour_and_legend():
+def test_seeds_of_one_run_share_color_and_legend():
     figure = experiments.runs({f"a#{seed}": ([1], [1], [1.0]) for seed in range(2)}, "loss")
     assert len({line.get_color() for line in figure.axes[0].lines}) == 1
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a"]
@@ -102,7 +102,7 @@ def test_last_losses_are_nan_where_a_run_diverged(tmp_path):
     assert math.isnan(lost)
 
 
-def test_a_sweep_over_less_than_two_decades_is_labelled_in_between_and_without_overlap():
+def test_a_sweep_over_less_than_two_decades_is_labeled_in_between_and_without_overlap():
     figure = experiments.sweep({"a": [(0.0013, 2.0), (0.005, 1.0), (0.04, 3.0)]}, "rate", "loss")
     figure.draw_without_rendering()
     (axes,) = figure.axes

@@ -20,7 +20,7 @@ def test_spectra_are_ordered_and_scaled_to_their_largest():
     assert list(axes.lines[0].get_ydata()) == [1.0, 0.5, 0.25]
 
 
-def test_a_gain_past_the_limit_is_cut_and_written_and_one_within_the_noise_is_grey():
+def test_a_gain_past_the_limit_is_cut_and_written_and_one_within_the_noise_is_gray():
     found = {"a": (0.1, 0.01), "b": (-3.0, 0.1), "c": (0.05, 0.2), "d": (0.05, math.inf)}
     axes = leaderboard.gains(found, limit=0.5).axes[0]
     assert [bar.get_width() for bar in axes.patches] == [0.1, -0.5, 0.05, 0.05]

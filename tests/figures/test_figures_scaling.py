@@ -65,7 +65,7 @@ def test_shards_cover_the_text_and_only_those_done_are_full():
     assert [(p.get_x(), p.get_width()) for p in axes.patches[:3]] == [(0, 2), (2, 2), (4, 2)]
 
 
-def test_what_was_measured_is_a_dot_and_what_was_modelled_a_dashed_line_of_its_colour():
+def test_what_was_measured_is_a_dot_and_what_was_modeled_a_dashed_line_of_its_color():
     axes = drawn(figures.throughput_by_workers({"encode": {1: 5, 2: 10, 4: 20}}, {"encode": {1: 5, 2: 9}})).axes[0]
     model, dots = axes.lines
     assert (model.get_linestyle(), dots.get_linestyle(), dots.get_marker()) == ("--", "None", "o")
@@ -74,7 +74,7 @@ def test_what_was_measured_is_a_dot_and_what_was_modelled_a_dashed_line_of_its_c
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["encode, on paper", "encode, measured"]
 
 
-def test_each_panel_of_scaling_shows_efficiency_and_is_labelled_as_paper():
+def test_each_panel_of_scaling_shows_efficiency_and_is_labeled_as_paper():
     points = {"endless": [training_scaling(XL, n, 100.0, 8, math.inf) for n in (1, 2, 4)]}
     slow = {"slow": [training_scaling(XL, n, 100.0, 8, 1e9, scaling="weak") for n in (1, 2)]}
     strong, weak = drawn(figures.scaling({"strong": points, "weak": {**points, **slow}})).axes

@@ -27,7 +27,7 @@ def test_bytes_per_character_shows_a_bar_for_each_script_and_encoding():
     assert axes.get_xlabel()
 
 
-def test_utf8_bits_draws_eight_boxes_a_byte():
+def test_utf8_bits_draws_eight_boxes_per_byte():
     axes = drawn(figures.utf8_bits([("letter", "a"), ("accent", "é"), ("grin", "😀")])).axes[0]
     assert len(axes.patches) == 8 * (1 + 2 + 4)
 

@@ -20,3 +20,11 @@ def test_moments_shows_the_root_of_the_second_moment_beside_the_first():
     assert (gradient, first) == ([1.0, -1.0], [0.1, 0.0])
     assert root == [0.2, 0.3]
     assert list(below.lines[0].get_ydata()) == [-1.0, -0.5]
+
+
+def test_an_interrupted_run_shows_what_each_process_did_and_what_was_done_twice():
+    parts = {"first": (0, 25), "second": (20, 60), "undisturbed": (0, 60)}
+    (axes,) = training.interrupted(parts, [10, 20]).axes
+    bars = [(bar.get_x(), bar.get_width(), bar.get_hatch()) for bar in axes.patches]
+    assert bars == [(0, 25, None), (20, 40, None), (20, 5, "///"), (0, 60, None)]
+    assert [line.get_xdata()[0] for line in axes.lines[:2]] == [10, 20]

@@ -253,6 +253,29 @@ def accounting_vectors(count=400):
     return {"counts": vectors, "impossible": impossible}
 
 
+def cluster_vectors(count=300):
+    rng = random.Random(11)
+    vectors = []
+    for _ in range(count):
+        cfg, workers, strategy = random_config(rng), 2 ** rng.randrange(14), rng.choice(("ddp", "fsdp"))
+        batch, rate, bandwidth = workers * rng.randrange(1, 40), 10 ** rng.uniform(1, 6), 10 ** rng.uniform(7, 12)
+        point = acc.training_scaling(cfg, workers, rate, batch, bandwidth, strategy=strategy)
+        tokens, price = 10 ** rng.randrange(6, 14), rng.choice((0.0, 2.0, 4.99))
+        paid = acc.training_bill(tokens, rate, acc.Cluster("some", workers, price=price, source="-"), point.efficiency)
+        vectors.append(
+            {
+                "config": cfg.to_dict(),
+                "asked": [workers, rate, batch, bandwidth, strategy],
+                "sent": acc.step_traffic(cfg, strategy, workers).sent,
+                "step": [point.compute_seconds, point.communication_seconds, point.seconds, point.efficiency],
+                "bought": [tokens, price],
+                "paid": [paid.seconds, paid.worker_hours, paid.cost],
+                "token_flops": acc.training_flops(cfg).total / cfg.context_length,
+            }
+        )
+    return vectors
+
+
 def strings(counts):
     return {name: str(count) for name, count in counts.items()}
 

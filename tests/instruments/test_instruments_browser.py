@@ -199,6 +199,21 @@ def test_schedule_and_toy(open_page):
     opened.says("Step 1,000")
 
 
+def test_a_cluster_and_its_bill(open_page):
+    opened = open_page("cluster")
+    llama = ModelConfig(32_000, 2_048, 4_096, 32, 32, d_ff=11_008, backend="fast")
+    rate = 0.4 * acc.DEVICES["h100-sxm"].peak("bfloat16") * 2_048 / acc.training_flops(llama).total
+    point = acc.training_scaling(llama, 8_192, rate, 8_192, 50e9, strategy="fsdp")
+    opened.says("1,024 GPUs with FSDP2")
+    opened.slide("workers", 13)
+    opened.says(f"8,192 GPUs with FSDP2: efficiency {100 * point.efficiency:.1f} %")
+    opened.fill("batch", "100")
+    opened.says("8192 workers do not divide batch_size 100")
+    opened.fill("batch", "8192")
+    opened.choose("strategy", "ddp")
+    opened.says("8,192 GPUs with DDP")
+
+
 def test_sampling_draws_by_hand_and_repeats_at_temperature_zero(open_page):
     opened = open_page("sampling")
     opened.says("tokens can be drawn")

@@ -69,6 +69,7 @@ def test_gpt2_is_under_700_kb_on_the_wire_and_every_data_file_is_loaded_on_its_o
         ("schedule", "lr", None),
         ("sampling", None, "Draw a token"),
         ("runs", None, "0.01"),
+        ("cluster", "price", None),
     ],
 )
 def test_an_interaction_takes_less_than_100_ms_on_a_processor_six_times_slower(chromium, pages, name, box, label):

@@ -76,6 +76,13 @@ def test_accounts_to_the_unit(tmp_path, data_file):
 
 
 @needs_node
+def test_a_cluster_sends_waits_and_costs_what_the_library_says(tmp_path, data_file):
+    report = run_node(tmp_path, data_file, cluster=vectors.cluster_vectors())
+    names = ("bytes sent in a step", "a step on a cluster", "the bill of a cluster", "FLOPs of a token")
+    assert agreed(report, dict.fromkeys(names, 300))
+
+
+@needs_node
 def test_schedules_to_the_last_bit(tmp_path, data_file, monkeypatch):
     report = run_node(tmp_path, data_file, schedule=vectors.schedule_vectors(monkeypatch))
     assert agreed(report, {"cosine, to the last bit": 4_000, "WSD schedule, to the last bit": 4_000, "the toy": 8})

@@ -12,6 +12,7 @@ const utf = await load("utf");
 const tokens = await load("tokens");
 const trainer = await load("trainer");
 const account = await load("account");
+const cluster = await load("cluster");
 const schedule = await load("schedule");
 const sampling = await load("sampling");
 const rope = await load("rope");
@@ -112,6 +113,16 @@ for (const { config, says } of vectors.accounting?.impossible ?? []) {
 }
 if (vectors.widths) for (const [dModel, swiglu, silu] of vectors.widths) expect("default d_ff", [account.defaultDff(dModel), account.defaultDff(dModel, "silu")], [swiglu, silu], dModel);
 for (const [value, digits, text] of vectors.decimals ?? []) expect("decimals", account.fixed(value, digits), text, value);
+
+for (const { config, asked, sent, step, bought, paid, token_flops } of vectors.cluster ?? []) {
+  const [workers, rate, batch, bandwidth, strategy] = asked;
+  expect("bytes sent in a step", cluster.sentBytes(config, strategy, workers), sent, asked);
+  const found = cluster.scaling(config, workers, rate, batch, bandwidth, strategy);
+  expect("a step on a cluster", [found.compute, found.communication, found.seconds, found.efficiency], step, asked, 1e-12);
+  const costs = cluster.bill(bought[0], rate, workers, found.efficiency, bought[1]);
+  expect("the bill of a cluster", [costs.seconds, costs.hours, costs.cost], paid, asked, 1e-12);
+  expect("FLOPs of a token", [cluster.tokenFlops(config)], [token_flops], asked, 1e-12);
+}
 
 for (const [x, wanted] of vectors.schedule?.cosines ?? []) expect("cosine, to the last bit", schedule.cosine(x), wanted, x);
 for (const [step, max, min, warmup, end, wanted, ofLibrary] of vectors.schedule?.cosine ?? []) {

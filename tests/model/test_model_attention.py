@@ -58,7 +58,7 @@ def attention(**options):
     return MultiHeadSelfAttention(24, 3, dtype=torch.float64, **options)
 
 
-def test_multi_head_attention_is_one_attention_a_head_on_its_rows():
+def test_multi_head_attention_is_one_attention_per_head_on_its_rows():
     attn, x = attention(), torch.randn(2, 7, 24, dtype=torch.float64)
     heads = []
     for head in range(3):

@@ -114,7 +114,7 @@ def test_gradients_pass_gradcheck(ablation, backend):
 
 
 @pytest.mark.parametrize("backend", ["reference", "fast"])
-def test_one_batch_is_learnt_by_heart(tiny, backend):
+def test_one_batch_is_learned_by_heart(tiny, backend):
     model = TransformerLM(tiny.replace(d_model=48, backend=backend))
     ids = torch.randint(tiny.vocab_size, (4, tiny.context_length + 1))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
@@ -139,10 +139,10 @@ def test_logits_are_the_head_on_the_hidden_states(ablation, ids):
     torch.testing.assert_close(hidden @ model.head_weight.T, model(ids))
 
 
-def test_the_final_stream_is_normalised_where_the_config_says_so(ids, tiny):
-    for norm, normalised in (("pre", True), ("post", True), ("none", False)):
+def test_the_final_stream_is_normalized_where_the_config_says_so(ids, tiny):
+    for norm, normalized in (("pre", True), ("post", True), ("none", False)):
         hidden = TransformerLM(tiny.replace(norm=norm)).hidden_states(ids)
-        assert ((hidden.square().mean(-1) - 1).abs().max() < 1e-3) == normalised
+        assert ((hidden.square().mean(-1) - 1).abs().max() < 1e-3) == normalized
 
 
 def test_one_token_one_sequence(ablation):

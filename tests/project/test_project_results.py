@@ -15,7 +15,7 @@ from cs336_lib.training import RunRecord, TrainConfig
 RECORDS = sorted(path for path in results.folder().rglob("*") if path.suffix in {".json", ".jsonl", ".txt"})
 
 
-def test_a_record_that_is_missing_is_named_with_its_neighbours():
+def test_a_record_that_is_missing_is_named_with_its_neighbors():
     with pytest.raises(FileNotFoundError, match=r"no record 'benchmarks/none.json'.*model"):
         results.read("benchmarks/none.json")
 

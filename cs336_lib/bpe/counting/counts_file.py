@@ -2,7 +2,7 @@
 
     CS336CNT, number of groups                     16 bytes
     for each group: offset, words, bytes, CRC-32   4 numbers of 8 bytes
-    for each group: counts, lengths, text          8 bytes a word, 8 bytes a word, the words one after the other
+    for each group: counts, lengths, text          8 bytes per word, 8 bytes per word, the words one after the other
 
 Who adds up one group of many files reads that group's bytes and nothing else.
 """

@@ -35,7 +35,7 @@ from cs336_lib.workshop import carry_out, on_shared_storage, workshop
 MB = 10**6
 _MOST_SHARDS, _SMALLEST_SHARD, _LARGEST_SHARD = 64, 4 * MB, 1_000 * MB
 _GROUP_BYTES = 4_000 * MB
-"""Text a group: about a hundred MB of distinct words at most."""
+"""Text per group: about a hundred MB of distinct words at most."""
 _FEWEST_GROUPS, _MOST_GROUPS = 4, 4_096
 _FORMAT = 1
 

@@ -10,7 +10,7 @@ Only where the pattern provably cuts, whatever stands further left or right. The
 and in each case the symbol on the left isn't white space, so that `\s+(?!\S)`, the one part of the pattern that looks
 ahead, sees the same in the piece as in the whole. A place inside what could be a special token is no cut.
 
-Such a place is recognised by the few bytes around it: proper UTF-8 is decoded the same wherever decoding began. So
+Such a place is recognized by the few bytes around it: proper UTF-8 is decoded the same wherever decoding began. So
 every worker finds the same cuts by itself, and needs to be told no more than a range of bytes. Words, spaces and
 punctuation make for a cut every few bytes; a file without any (one letter, two billion times) is one pre-token and
 stays in one piece.

@@ -13,7 +13,7 @@ Every symbol of a text falls into exactly one pre-token. Source: GPT-2's encoder
 section 2.4 of the CS336 assignment 1 handout; the chapter is notebooks/02_bpe_training.
 
 Why GPT-2's alone. The block scanner (`scanner.py`) works because a boundary depends only on the classes of two or three
-neighbouring symbols. The patterns of cl100k and o200k break that twice: numbers are cut after every third digit
+neighboring symbols. The patterns of cl100k and o200k break that twice: numbers are cut after every third digit
 (`\p{N}{1,3}`), so that a boundary depends on a count from the start of the run, and white space that holds a newline
 is cut after its last newline (`\s*[\r\n]+`), which may lie any number of blocks ahead. o200k also splits letters by
 case and by combining marks, with backtracking. They would be a second scanner and a second proof of exact chunk cuts,

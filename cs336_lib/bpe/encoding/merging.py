@@ -21,7 +21,7 @@ compared at once. Places whose token was swallowed keep the candidate NEVER:
     candidates   4|0  -    5|2  3|3  -        least: rank 3 at place 3, and so on
 
 A longer word is merged with a heap of (rank, place), n log n steps for n bytes. An entry whose pair has changed since
-is recognised by its rank when it comes up, and dropped.
+is recognized by its rank when it comes up, and dropped.
 """
 
 import numpy as np

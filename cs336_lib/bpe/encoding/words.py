@@ -13,7 +13,7 @@ has a row for each slot of a hash, holds the last short word that fell there, an
                       KEY                                ANSWER
     1 to 7 bytes      bytes 0 to 6 | length << 56        1 or 2 ids
 
-The table of words holds all, 32 bytes a row (`native/words.py` explains LOW and HIGH):
+The table of words holds all, 32 bytes per row (`native/words.py` explains LOW and HIGH):
 
                       LOW                 HIGH            SHAPE                    ANSWER
     1 to 16 bytes     bytes 0 to 7        bytes 8 to 15   length

@@ -139,7 +139,7 @@ class Workspace:
         if size <= SMALL:
             return self._encode_small(data, start, end).copy()
         text = np.frombuffer(data, np.uint8)
-        # Most texts have over two bytes a token; memory that isn't written to costs nothing.
+        # Most texts have over two bytes per token; memory that isn't written to costs nothing.
         ids = np.empty(size // 2 + JOB_BYTES, np.int32)
         written = 0
         for first, last in jobs(data, start, end, JOB_BYTES, self._tables.specials):

@@ -1,7 +1,7 @@
 """To and from tiktoken: an `Encoding` in memory, a rank file on disk.
 
-tiktoken keeps no list of merges. It has one number a token, its rank, which is also its id, and merges the two
-neighbours whose concatenation has the lowest rank. For merges in the order in which a trainer learned them this comes
+tiktoken keeps no list of merges. It has one number per token, its rank, which is also its id, and merges the two
+neighbors whose concatenation has the lowest rank. For merges in the order in which a trainer learned them this comes
 to the same; the functions here prove it token by token, by cutting each token into the two parts from which tiktoken's
 rule makes it last.
 

@@ -15,11 +15,11 @@ Every byte of every distinct word is a node; a token is the node of its first by
 
 No hash map from a pair to its row is needed. All occurrences of a pair come into being in the one step that makes its
 newer token: they are found together, listed once and contiguously, and `partners`, which says in which step a token
-last stood left or right of the new one and what row their pair has, is good for that step alone. Afterwards counts
+last stood left or right of the new one and what row their pair has, is good for that step alone. Afterward counts
 only fall, and occurrences only go stale: a listed node whose PAIR is another by now is passed over.
 
 That also makes overlapping repeats right. In "abababab" the step a·b visits nodes 0, 2, 4, 6 in turn: it makes ab·a at
-node 0, and takes it back at once for ab·ab when it comes to node 2. Trainers that look the neighbours up in the text as
+node 0, and takes it back at once for ab·ab when it comes to node 2. Trainers that look the neighbors up in the text as
 it was before the step count b·ab instead, a pair that no longer exists.
 """
 
@@ -213,21 +213,21 @@ def replace_pair(pair: Int, token: Int, left_length: Int, length: Int, corpus: C
         nodes[right_row + PAIR] = -1
         if node_before >= 0:
             corpus.pair_counts[nodes[ROW * node_before + PAIR]] -= count
-            neighbour = nodes[ROW * node_before + TOKEN]
-            if partners[ROW * neighbour + LEFT_STEP] != step:
-                partners[ROW * neighbour + LEFT_STEP] = step
-                partners[ROW * neighbour + LEFT_PAIR] = new_pair(neighbour, token, corpus)
-            made = partners[ROW * neighbour + LEFT_PAIR]
+            neighbor = nodes[ROW * node_before + TOKEN]
+            if partners[ROW * neighbor + LEFT_STEP] != step:
+                partners[ROW * neighbor + LEFT_STEP] = step
+                partners[ROW * neighbor + LEFT_PAIR] = new_pair(neighbor, token, corpus)
+            made = partners[ROW * neighbor + LEFT_PAIR]
             found_count = add_occurrence(made, node_before, count, corpus, found, found_count)
         if pair_behind >= 0:
             corpus.pair_counts[pair_behind] -= count
-            neighbour_row = ROW * (node + length)
-            nodes[neighbour_row + PREVIOUS] = node
-            neighbour = nodes[neighbour_row + TOKEN]
-            if partners[ROW * neighbour + RIGHT_STEP] != step:
-                partners[ROW * neighbour + RIGHT_STEP] = step
-                partners[ROW * neighbour + RIGHT_PAIR] = new_pair(token, neighbour, corpus)
-            made = partners[ROW * neighbour + RIGHT_PAIR]
+            neighbor_row = ROW * (node + length)
+            nodes[neighbor_row + PREVIOUS] = node
+            neighbor = nodes[neighbor_row + TOKEN]
+            if partners[ROW * neighbor + RIGHT_STEP] != step:
+                partners[ROW * neighbor + RIGHT_STEP] = step
+                partners[ROW * neighbor + RIGHT_PAIR] = new_pair(token, neighbor, corpus)
+            made = partners[ROW * neighbor + RIGHT_PAIR]
             found_count = add_occurrence(made, node, count, corpus, found, found_count)
     corpus.pair_counts[pair] = 0
     return found_count

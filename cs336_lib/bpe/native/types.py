@@ -53,7 +53,7 @@ class Kernel:
         """Compile with numba.
 
         Returns:
-            The symbol's name and the optimised LLVM module as text.
+            The symbol's name and the optimized LLVM module as text.
         """
         signature = types.int64(*(_numba_type(name) for name in self.argument_types))
         compiled = cfunc(signature, error_model="numpy")(self.function)

@@ -237,7 +237,7 @@ def merge_by_scanning(word: bytes, ranks: Mapping[tuple[bytes, bytes], int]) -> 
 def merge_by_heap(word: bytes, ranks: Mapping[tuple[bytes, bytes], int]) -> list[bytes]:
     """Merge a long pre-token in n log n steps: tokens in a linked list, candidate pairs in a heap of (rank, place).
 
-    A heap entry whose pair has changed since is recognised when it comes up, and dropped.
+    A heap entry whose pair has changed since is recognized when it comes up, and dropped.
 
     >>> merge_by_heap(b"a" * 7, {(b"a", b"a"): 0, (b"aa", b"aa"): 1})
     [b'aaaa', b'aa', b'a']

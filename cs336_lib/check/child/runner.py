@@ -138,7 +138,7 @@ def changed_state() -> str:
 
 @contextmanager
 def clean_state() -> Iterator[Path]:
-    """An empty working folder and fixed seeds; everything global is put back afterwards."""
+    """An empty working folder and fixed seeds; everything global is put back afterward."""
     import random
 
     import numpy as np

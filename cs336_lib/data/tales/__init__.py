@@ -18,7 +18,7 @@ The two splits are disjoint by construction, and a text tells which one it belon
 choice from zero; the sum of the indices taken is even in train and odd in valid. The last choice of a story is bent to
 make it so, after a choice that makes both parities equally likely; apart from that the splits have the same
 distribution. Probabilities and entropies are those within a split. A model that cannot see the parity of some eighty
-choices pays ln 2 nats a story more.
+choices pays ln 2 nats more per story.
 """
 
 from __future__ import annotations

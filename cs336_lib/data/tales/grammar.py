@@ -1,6 +1,6 @@
 r"""Sentences of the story world: rules with choices and slots, read from a small text format.
 
-A *rule* is a name and its alternatives, one a line; the story is what rule `story` derives.
+A *rule* is a name and its alternatives, one per line; the story is what rule `story` derives.
 
     story:
       <opening> <ending!>

@@ -67,7 +67,7 @@ def generate(
     out: Bytes,
     ends: Int64s,
 ) -> Int:
-    """Write stories; see `kernel.generate`. Rows: six numbers a step, three an edge, two elsewhere."""
+    """Write stories; see `kernel.generate`. Rows: six numbers per step, three per edge, two elsewhere."""
     at = np.int64(0)
     seed_key = mix((mix(seed[0] + GOLDEN) ^ np.uint64(split)) + GOLDEN)
     for story in range(count):

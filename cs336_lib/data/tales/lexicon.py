@@ -2,7 +2,7 @@
 
 A *table* is a list of entries that can fill the same place in a sentence. Each entry has a weight and *forms*: the word
 itself, and what must agree with it elsewhere (`he`, `him`, `his` for a name; what can be done with a toy). A form whose
-name is asked for with a capital letter is the capitalised form, and `a` is the word with its article:
+name is asked for with a capital letter is the capitalized form, and `a` is the word with its article:
 
     table toy | play
       3 kite : fly it high
@@ -43,7 +43,7 @@ class Table:
         return len(self.weights)
 
     def form(self, name: str) -> list[str]:
-        r"""All entries in the form called `name`; `a` and capitalised names are derived.
+        r"""All entries in the form called `name`; `a` and capitalized names are derived.
 
         >>> toys = read_lexicon("table toy | play\n  kite : fly it\n  apple : eat it")["toy"]
         >>> toys.form("A"), toys.form("play")

@@ -1,4 +1,4 @@
-"""Eight instruments that a reader can turn: the same modules in the rendered book and in a live notebook.
+"""Nine instruments that a reader can operate: the same modules in the rendered book and in a live notebook.
 
 `display` puts one into a page. In a live notebook (JupyterLab, Colab) it is an anywidget; in the book's stored outputs
 it is an empty place with a name, which `_static/instruments/boot.js` brings to life, from any folder and offline.

@@ -160,6 +160,19 @@ _ALL = (
         ("runs",),
         ("suite",),
     ),
+    Instrument(
+        "cluster",
+        "A training on many GPUs, on paper",
+        "11_scaling",
+        "Choose a model, a GPU and a network: the efficiency of DDP and FSDP2 against the number of GPUs, and the "
+        "days, GPU hours and dollars of a training, by the formulas of this chapter.",
+        (
+            "Lower the network from 400 to 10 Gbit/s: from how many GPUs on does each one wait?",
+            "Go from 1,024 to 8,192 GPUs: how much sooner is the training done, and what does it cost?",
+            "Raise the MFU: the faster a GPU computes, the less of the sending it hides.",
+        ),
+        ("accounting",),
+    ),
 )
 
 INSTRUMENTS: dict[str, Instrument] = {instrument.name: instrument for instrument in _ALL}

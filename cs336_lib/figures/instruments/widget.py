@@ -46,7 +46,7 @@ def display(name: str, **options: str) -> Any:
 
     >>> display("unicorn")
     Traceback (most recent call last):
-    ValueError: no instrument 'unicorn'; there are: unicode, bpe, tokenizer, rope, accounting, schedule, sampling, runs
+    ValueError: no instrument 'unicorn'; there are: unicode, bpe, tokenizer, rope, ..., runs, cluster
     """
     if name not in INSTRUMENTS:
         raise ValueError(f"no instrument {name!r}; there are: {', '.join(INSTRUMENTS)}")

@@ -39,7 +39,7 @@ def test_bytes_cut_anywhere_also_inside_a_character(cuts):
     ),
     st.integers(1, 9),
 )
-def test_small_blocks_of_awkward_neighbours(parts, block):
+def test_small_blocks_of_awkward_neighbors(parts, block):
     tokenizer = small_tokenizer()
     blocks = list(settled_blocks(parts, SpecialTokens(SPECIALS), block=block))
     assert "".join(blocks) == "".join(parts)

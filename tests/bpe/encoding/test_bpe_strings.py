@@ -49,7 +49,7 @@ def test_listed_ids_are_the_ids_as_python_integers(ids, repeats):
     assert all(type(one) is int for one in found[:50])
 
 
-def test_a_list_of_known_ids_takes_eight_bytes_an_id():
+def test_a_list_of_known_ids_takes_eight_bytes_per_id():
     integers = np.array(range(70_000), object)
     found = listed(np.full(100_000, 69_999, np.int32), integers)
     assert all(one is integers[69_999] for one in found)

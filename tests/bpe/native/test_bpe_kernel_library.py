@@ -222,7 +222,7 @@ def test_kernels_that_are_compiled_run_without_numba(folder):
     assert run(script) == "294 False"
 
 
-def test_kernels_do_no_harm_to_numba_imported_afterwards(folder):
+def test_kernels_do_no_harm_to_numba_imported_afterward(folder):
     uses_of_tiny(tiny())
     script = (
         "from cs336_lib.bpe.native.library import KernelLibrary; "

@@ -172,7 +172,7 @@ export function roundHalfEven(value) {
   return rest < 0.5 ? low : rest > 0.5 ? low + 1 : low % 2 ? low + 1 : low;
 }
 
-// Steps that make 20 tokens a parameter, as `cs336 account` takes when none are given.
+// Steps that make 20 tokens per parameter, as `cs336 account` takes when none are given.
 export const defaultSteps = (config, context = null, batch = 1) =>
   Math.max(1, roundHalfEven(Number(20n * total(parameterCount(config))) / ((context ?? config.context_length) * batch)));
 

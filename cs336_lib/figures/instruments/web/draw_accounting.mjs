@@ -19,7 +19,7 @@ export function mount(element, host) {
   let data = null;
   let config = null;
   let batch = 1;
-  let steps = null; // null: 20 tokens a parameter
+  let steps = null; // null: 20 tokens per parameter
   let mfu = 0.5;
   let edition = "2025"; // whose list of activations
   let device = "h100-sxm";
