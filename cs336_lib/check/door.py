@@ -12,7 +12,7 @@ import torch
 from cs336_lib.check import sections
 from cs336_lib.check.child import questions, runner
 from cs336_lib.check.child.case import CHECKS, NOTEBOOK_PROBLEMS, PROBLEMS
-from cs336_lib.check.report import Report
+from cs336_lib.check.report import Report, cause_of
 from cs336_lib.check.terminal import fault_text
 
 BY_PROBLEM = PROBLEMS | NOTEBOOK_PROBLEMS
@@ -62,7 +62,7 @@ def _row(answer: runner.Answer) -> str:
             [
                 "",
                 *(f"{name} {_code(text)}" for name, text in _facts(answer)),
-                f"usual cause: {escape(one.cause)}",
+                *(f"usual cause: {escape(text)}" for text in [cause_of(one, answer)] if text),
                 place,
             ]
         )

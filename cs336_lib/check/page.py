@@ -9,7 +9,7 @@ from html import escape
 from cs336_lib.check import curves, sections
 from cs336_lib.check.child.case import CHECKS
 from cs336_lib.check.child.runner import BROKEN, CHOSEN, RIGHT, UNANSWERED, WRONG
-from cs336_lib.check.report import Fault, Report, kind_text
+from cs336_lib.check.report import Fault, Report, cause_of, kind_text
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2430; --paper: #fff; --faint: #5d6675; --line: #d9dee5; --card: #f6f8fa;
@@ -18,7 +18,7 @@ STYLE = """
   --card: #1c222b; --right: #4cc38a; --wrong: #ff8a80; --other: #e0b050; --link: #7ab7ff; } }
 body { margin: 0 auto; max-width: 60rem; padding: 1.5rem; color: var(--ink); background: var(--paper);
   font: 16px/1.55 system-ui, sans-serif; }
-h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.2rem; margin: 2rem 0 .6rem; }
+h1 { font-size: 1.6rem; margin: 0; overflow-wrap: anywhere; } h2 { font-size: 1.2rem; margin: 2rem 0 .6rem; }
 a { color: var(--link); } .faint { color: var(--faint); }
 .right { color: var(--right); } .wrong { color: var(--wrong); } .other { color: var(--other); }
 .verdict { font-size: 1.15rem; font-weight: 600; margin: .6rem 0; }
@@ -34,7 +34,12 @@ code, pre { font: .88rem/1.5 ui-monospace, monospace; } pre { overflow-x: auto; 
   border: 1px solid var(--line); border-radius: 6px; background: var(--paper); }
 details > summary { cursor: pointer; } svg { max-width: 100%; height: auto; }
 @media (max-width: 640px) { body { padding: 1rem; }
-  dl { grid-template-columns: 1fr; gap: .1rem; } dd { margin-bottom: .4rem; } }
+  dl { grid-template-columns: 1fr; gap: .1rem; } dd { margin-bottom: .4rem; }
+  .problems tr { display: grid; grid-template-columns: 1fr repeat(4, 2.9rem); border-bottom: 1px solid var(--line); }
+  .problems :is(th, td) { border: 0; padding: .2rem .2rem; overflow-wrap: anywhere; }
+  .problems th { font-size: .75rem; }
+  .problems :is(th, td):nth-child(6), .problems th:last-child, .problems td:last-child:empty { display: none; }
+  .problems td:last-child { grid-column: 1 / -1; color: var(--wrong); } }
 """
 
 
@@ -45,7 +50,7 @@ def page(report: Report) -> str:
         report: what `check_folder` returned.
     """
     faults = report.faults()
-    verdict = "Nothing is wrong." if report.passed else f"{len(faults)} faults, the worst first below."
+    verdict = report.verdict.capitalize() + (", the worst first below." if len(faults) > 1 else ".")
     about = report.about
     versions = about.get("versions", {})
     facts = [
@@ -96,7 +101,8 @@ def _table(report: Report) -> str:
         )
     head = '<th>problem</th><th class="n">right</th><th class="n">wrong</th><th class="n">not answered</th>'
     head += '<th class="n">your choice</th><th class="n">seconds</th><th>what is wrong</th>'
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    table = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return f'<div class="wide"><table class="problems">{table}</table></div>'
 
 
 def _fault(fault: Fault, edition: str) -> str:
@@ -105,7 +111,7 @@ def _fault(fault: Fault, edition: str) -> str:
         ("input", f"<code>{escape(answer.given)}</code>" if answer.given else ""),
         ("expected", f'<code class="right">{escape(answer.expected)}</code>' if answer.expected else ""),
         ("got", f'<code class="wrong">{escape(answer.got)}</code>'),
-        ("usual cause", escape(check.cause)),
+        ("usual cause", escape(cause_of(check, answer))),
         ("right value", f"known from {escape(check.known)}"),
         ("read", f'<a href="{sections.address(check.section)}">{escape(sections.named(check.section))}</a>'),
     ]

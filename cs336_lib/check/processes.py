@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cs336_lib.check.child.case import CHECKS
+from cs336_lib.check.child.case import CHECKS, CHOICE
 from cs336_lib.check.child.jobs import last_lines
-from cs336_lib.check.child.runner import UNANSWERED, WRONG, Answer
+from cs336_lib.check.child.runner import CHOSEN, UNANSWERED, WRONG, Answer
 from cs336_lib.check.project import Project
 
 START = Path(__file__).parent / "child/start.py"
@@ -88,7 +88,8 @@ class Runs:
                 elif kind == "ended" and event["during"]["event"] == "starting":
                     why = event["why"]
                 elif kind == "ended" and asked and not self._stopped:
-                    answer = Answer(asked, WRONG, event["seconds"], got=event["why"], crash=True)
+                    status = CHOSEN if CHECKS[asked].kind == CHOICE else WRONG
+                    answer = Answer(asked, status, event["seconds"], got=event["why"], crash=True)
                     answer.given = CHECKS[asked].title
                     self._note(remaining, strikes, answer.as_dict(), tell)
                 elif kind == "loaded":

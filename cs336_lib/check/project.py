@@ -85,10 +85,15 @@ def find(folder: str | os.PathLike[str], adapters: str | os.PathLike[str] | None
     path = Path(os.path.abspath(adapters)) if adapters is not None else _adapters_in(root, notes)  # noqa: PTH100
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(adapters)!r}; --adapters names your tests/adapters.py")
-    _of_this_assignment(path)
     if path.parent.name == "tests" and path.parent.parent != root and root in path.parents:
         root = path.parent.parent
-    return Project(root, path, _python(root, python, notes), notes)
+    tree = _parsed(path)
+    if tree is not None:
+        _of_this_assignment(path, tree)
+    found = _python(root, python, notes)
+    if tree is None:
+        _readable(path, found)
+    return Project(root, path, found, notes)
 
 
 def _adapters_in(root: Path, notes: list[str]) -> Path:
@@ -97,7 +102,8 @@ def _adapters_in(root: Path, notes: list[str]) -> Path:
             return place
     found = []
     for pattern in ("*/adapters.py", "*/*/adapters.py", "*/*/*/adapters.py"):
-        found += [path for path in root.glob(pattern) if not SKIPPED & set(path.relative_to(root).parts)]
+        places = [path for path in root.glob(pattern) if path.is_file()]
+        found += [path for path in places if not SKIPPED & set(path.relative_to(root).parts)]
     if len(found) == 1:
         notes.append(f"adapters found in {found[0].relative_to(root)}")
         return found[0]
@@ -111,13 +117,28 @@ def _adapters_in(root: Path, notes: list[str]) -> Path:
     )
 
 
-def _of_this_assignment(path: Path) -> None:
+def _parsed(path: Path) -> ast.Module | None:
+    """The file's syntax tree; None where it is in a language that this Python does not read."""
     try:
-        tree = ast.parse(path.read_bytes(), str(path))
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None)
-        reason = getattr(error, "msg", error)
-        raise ValueError(f"{path}, line {line}: {reason}; Python cannot read this file, so nothing was asked") from None
+        return ast.parse(path.read_bytes(), str(path))
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _readable(path: Path, python: str) -> None:
+    """Complain about a file that the reader's Python cannot read; a newer one than ours reads more."""
+    code = "import ast, sys; ast.parse(open(sys.argv[1], 'rb').read())"
+    script = (
+        f"import sys\ntry:\n    {code}\nexcept (SyntaxError, ValueError) as error:\n"
+        "    line = f', line {error.lineno}' if getattr(error, 'lineno', None) else ''\n"
+        "    print(f'{line}: {getattr(error, \"msg\", error)}; Python {sys.version.split()[0]}')"
+    )
+    done = subprocess.run([python, "-c", script, str(path)], capture_output=True, text=True, timeout=60, check=False)
+    if done.stdout.strip():
+        raise ValueError(f"{path}{done.stdout.strip()} cannot read this file, so nothing was asked")
+
+
+def _of_this_assignment(path: Path, tree: ast.Module) -> None:
     names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -150,11 +171,16 @@ def _python(root: Path, asked: str, notes: list[str]) -> str:
     places = [root / ".venv", root / "venv", root / "env", root.parent / ".venv"]
     for place in places:
         path = place / "bin/python"
-        if path.exists():
+        if not os.path.lexists(path):
+            continue
+        try:
             missing = _missing(str(path))
-            if not missing:
-                return str(path)
-            notes.append(f"{place.name} has no {', '.join(missing)}: not used")
+        except ValueError as error:
+            notes.append(f"{place.name} is not used: {str(error).split(';')[0]}")
+            continue
+        if not missing:
+            return str(path)
+        notes.append(f"{place.name} has no {', '.join(missing)}: not used")
     missing = _missing(sys.executable)
     if missing:
         raise ValueError(f"this Python has no {', '.join(missing)}; name one that has with --python .venv/bin/python")
@@ -169,6 +195,6 @@ def _missing(python: str) -> list[str]:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ValueError(f"{python} does not run: {error}; name another with --python") from None
     if done.returncode:
-        reason = " ".join(done.stderr.split())[-200:]
+        reason = " ".join(done.stderr.split())[-200:] or f"it ends with exit code {done.returncode}"
         raise ValueError(f"{python} does not run: {reason}; name another with --python")
     return done.stdout.split()

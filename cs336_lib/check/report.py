@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,6 +62,18 @@ class Report:
     def count(self, status: str, answers: Iterable[Answer] | None = None) -> int:
         """How many answers have a status."""
         return sum(answer.status == status for answer in (self.answers if answers is None else answers))
+
+    @property
+    def verdict(self) -> str:
+        """In a few words what came of it."""
+        faults = len(self.faults())
+        if faults:
+            return f"{faults} fault{'s' * (faults != 1)}"
+        if self.broken or self.count(BROKEN):
+            return "some adapters don't import"
+        if not self.passed:
+            return "the model does not train as ours does"
+        return "nothing is wrong" if self.count(RIGHT) else "nothing was answered"
 
     @property
     def passed(self) -> bool:
@@ -129,7 +142,7 @@ class Report:
                     "problem": check.problem,
                     "title": check.title,
                     "kind": check.kind_in(self.edition),
-                    "cause": check.cause if answer.status == WRONG else "",
+                    "cause": cause_of(check, answer) if answer.status == WRONG else "",
                     "section": check.section,
                     "address": sections.address(check.section),
                 }
@@ -155,6 +168,17 @@ def _alike(fault: Fault, check: Check, answer: Answer) -> bool:
     if fault.check.needs != check.needs or fault.answer.crash != answer.crash:
         return False
     return fault.answer.got == answer.got if answer.crash else fault.check.cause == check.cause
+
+
+def cause_of(check: Check, answer: Answer) -> str:
+    """What usually makes an answer wrong; errors that the question does not ask for have a cause of their own."""
+    if answer.crash and re.match(r"TypeError: (run|get)_\w+\(\) (missing|takes|got an unexpected keyword)", answer.got):
+        return "the adapter does not take the arguments of the official tests/adapters.py"
+    if answer.crash and answer.got.startswith("the process"):
+        return ""
+    if answer.crash and answer.got.startswith("NameError"):
+        return "a name that your code uses and does not define or import"
+    return check.cause
 
 
 def kind_text(check: Check, edition: str) -> str:

@@ -11,7 +11,7 @@ from typing import TextIO
 from cs336_lib.check import sections
 from cs336_lib.check.child.case import CHECKS
 from cs336_lib.check.child.runner import BROKEN, CHOSEN, RIGHT, UNANSWERED, WRONG, Answer
-from cs336_lib.check.report import Fault, Report, kind_text
+from cs336_lib.check.report import Fault, Report, cause_of, kind_text
 
 COLORS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
 WIDTH = 112
@@ -67,7 +67,7 @@ def fault_text(fault: Fault, number: int, edition: str, colors: bool = False) ->
         ("input", answer.given, ""),
         ("expected", answer.expected, "green"),
         ("got", answer.got, "red"),
-        ("usual cause", check.cause, ""),
+        ("usual cause", cause_of(check, answer), ""),
         ("read", f"{sections.named(check.section)}\n{sections.address(check.section)}", "dim"),
     ):
         if not text:
@@ -103,9 +103,6 @@ def ending(report: Report, colors: bool = False) -> str:
     if remarks:
         rows = [textwrap.fill(text, WIDTH, initial_indent="   ", subsequent_indent="     ") for text in remarks]
         parts.append("\n".join([colored("Besides", "bold", colors), *rows]))
-    verdict = "nothing is wrong" if report.count(RIGHT) else "nothing was answered"
-    if not report.passed:
-        verdict = f"{len(faults)} fault{'s' * (len(faults) != 1)}" if faults else "some adapters don't import"
-    title = colored(f"In short: {verdict}", "green" if report.passed else "red", colors)
+    title = colored(f"In short: {report.verdict}", "green" if report.passed else "red", colors)
     parts.append(f"{title}\n{report.summary()}")
     return "\n\n".join(parts)

@@ -284,6 +284,35 @@ def test_bad_texts_get_a_line_and_the_instrument_lives_on(open_page, name, box):
     )
 
 
+@pytest.mark.parametrize("name", ["accounting", "schedule", "cluster"])
+def test_no_number_typed_in_draws_what_is_none_and_the_old_one_brings_the_figures_back(open_page, name):
+    opened = open_page(name, "dark", 320)
+    found = opened.page.evaluate(
+        """() => {
+          const host = document.querySelector(".cs336-instrument"), found = [];
+          const say = () => [...host.querySelectorAll(".ci-status")].map((line) => line.textContent).join(" ");
+          const fire = (box) => box.dispatchEvent(new Event("input", { bubbles: true }));
+          for (const box of host.querySelectorAll("input[type=text]")) {
+            const [value, said] = [box.value, say()];
+            for (const bad of ["", "NaN", "-1", "0", "0.5", "1e-320", "1e21", "1e308", "1e400", "9007199254740993", "x"]) {
+              box.value = bad;
+              fire(box);
+              const drawn = [...host.querySelectorAll("svg *")].flatMap((part) => [...part.attributes]);
+              if (drawn.some((one) => /NaN|Infinity|undefined/.test(one.value))) found.push(`${box.name} ${bad}: drawn`);
+              const calm = [...host.querySelectorAll(".ci-status:not(.ci-wrong)")].map((line) => line.textContent);
+              if (/NaN|Infinity|undefined|null/.test(calm.join(" "))) found.push(`${box.name} ${bad}: ${calm}`);
+              if (document.documentElement.scrollWidth > 320) found.push(`${box.name} ${bad}: too wide`);
+            }
+            box.value = value;
+            fire(box);
+            if (say() !== said) found.push(`${box.name}: ${said} became ${say()}`);
+          }
+          return found;
+        }"""
+    )
+    assert not found
+
+
 @in_chromium
 @pytest.mark.parametrize("name", ["bpe", "tokenizer", "runs", "unicode"])
 def test_it_works_by_touch(chromium, pages, name):

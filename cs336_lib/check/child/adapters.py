@@ -9,8 +9,12 @@ import __future__ as future
 
 import ast
 import importlib
+import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -29,12 +33,17 @@ class Loaded:
     Attributes:
         adapters: name -> function.
         broken: line of the file -> what went wrong there.
-        names: name that a broken line was to define -> that line.
+        names: name that a broken line was to define -> where that is, and what went wrong there.
     """
 
     adapters: dict[str, Any] = field(default_factory=dict)
     broken: dict[int, str] = field(default_factory=dict)
-    names: dict[str, int] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+
+    def fail(self, path: Path, line: int, why: str, names: Sequence[str]) -> None:
+        """Note that a statement failed, and which names it was to define."""
+        self.broken[line] = f"{self.broken[line]}; {why}" if line in self.broken else why
+        self.names |= dict.fromkeys(names, f"{path.name}, line {line}, does not import: {why}")
 
 
 def load(path: Path, root: Path, skip: Mapping[int, str], tell: Callable[[int, str], None]) -> Loaded:
@@ -59,7 +68,9 @@ def load(path: Path, root: Path, skip: Mapping[int, str], tell: Callable[[int, s
         return loaded
     module = _module(path, root)
     flags = 0
-    for statement in tree.body:
+    waiting = deque(tree.body)
+    while waiting:
+        statement = waiting.popleft()
         if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
             for alias in statement.names:
                 flags |= getattr(future, alias.name).compiler_flag
@@ -67,8 +78,7 @@ def load(path: Path, root: Path, skip: Mapping[int, str], tell: Callable[[int, s
         line = statement.lineno
         text = ast.unparse(statement).splitlines()[0][:120]
         if line in skip:
-            loaded.broken[line] = f"{text}: {skip[line]}"
-            loaded.names |= dict.fromkeys(_defines(statement), line)
+            loaded.fail(path, line, f"{text}: {skip[line]}", _defines(statement))
             continue
         tell(line, text)
         try:
@@ -77,12 +87,13 @@ def load(path: Path, root: Path, skip: Mapping[int, str], tell: Callable[[int, s
                 exec(code, module.__dict__)
         except TimeUpError as error:
             place = blame(error, str(root)).removeprefix("TimeUpError")
-            loaded.broken[line] = f"{text}: no end within {IMPORT_SECONDS:g} s of processor time{place}"
+            why = f"no end within {IMPORT_SECONDS:g} s of processor time{place}"
+            loaded.fail(path, line, f"{text}: {why}", _defines(statement))
         except (Exception, SystemExit) as error:
-            loaded.broken[line] = f"{text}: {blame(error, str(root))}"
-        else:
-            continue
-        loaded.names |= dict.fromkeys(_defines(statement), line)
+            parts = _parts(statement, module)
+            waiting.extendleft(reversed(parts))
+            if not parts:
+                loaded.fail(path, line, f"{text}: {blame(error, str(root))}", _defines(statement))
     known = (*ADAPTERS, *(name for names in NOTEBOOK_PROBLEMS.values() for name in names))
     loaded.adapters = {name: module.__dict__[name] for name in known if callable(module.__dict__.get(name))}
     return loaded
@@ -110,6 +121,24 @@ def _module(path: Path, root: Path) -> ModuleType:
     module.__package__ = name.rpartition(".")[0]
     sys.modules[name] = module
     return module
+
+
+def _parts(statement: ast.stmt, module: ModuleType) -> list[ast.stmt]:
+    """Cut an import that failed apart, if other names of it may be importable: `from lm import model, bpe`."""
+    if not isinstance(statement, ast.Import | ast.ImportFrom) or len(statement.names) < 2:
+        return []
+    if isinstance(statement, ast.ImportFrom):
+        name = "." * statement.level + (statement.module or "")
+        with suppress(ImportError, ValueError):
+            name = importlib.util.resolve_name(name, module.__package__ or "")
+        if name not in sys.modules:  # then it is that module that fails, and it would fail for each name
+            return []
+    parts: list[ast.stmt] = []
+    for alias in statement.names:
+        one = copy(statement)
+        one.names, one.lineno = [alias], alias.lineno
+        parts.append(one)
+    return parts
 
 
 def _defines(statement: ast.stmt) -> list[str]:

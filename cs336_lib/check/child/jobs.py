@@ -61,19 +61,14 @@ def work(job: dict[str, Any], answers: TextIO) -> None:
     if job["task"] == "speed":
         importlib.import_module(f"{__package__}.speed_job").measure(job, loaded.adapters, tell)
         return
-    broken = {name: _broken(path, line, loaded.broken[line]) for name, line in loaded.names.items()}
-    reasons = {name: broken[name] for name in broken if name not in loaded.adapters}
+    reasons = {name: why for name, why in loaded.names.items() if name not in loaded.adapters}
     for name in job["checks"]:
         check = CHECKS[name]
         tell("asking", name=name)
-        answer = runner.put(check, loaded.adapters, missing=reasons, broken=broken, root=str(root))
+        answer = runner.put(check, loaded.adapters, missing=reasons, broken=loaded.names, root=str(root))
         tell("answer", **answer.as_dict())
         if answer.crash and re.search("MemoryError|can't allocate memory|not enough memory", answer.got):
             return  # the rest is asked in a fresh process
-
-
-def _broken(path: Path, line: int, text: str) -> str:
-    return f"{path.name}, line {line}, does not import: {text}"
 
 
 def last_lines(trace: str) -> str:

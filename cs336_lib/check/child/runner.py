@@ -9,6 +9,7 @@ import signal
 import tempfile
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,7 +21,7 @@ from typing import Any
 
 import torch
 
-from .case import Case, Check, TimeUpError, UnansweredError, WrongError, blame, seed_everything
+from .case import CHOICE, Case, Check, TimeUpError, UnansweredError, WrongError, blame, seed_everything
 
 RIGHT, WRONG, UNANSWERED, BROKEN, CHOSEN = "right", "wrong", "unanswered", "broken", "chosen"
 
@@ -82,6 +83,8 @@ def put(
     with clean_state() as folder:
         case.folder = folder
         answer = _put(check, case, dict(broken or {}), root, limit)
+        if check.kind == CHOICE and answer.status == WRONG:  # what is only reported is never wrong
+            answer.status = CHOSEN
         answer.note = changed_state()
     answer.seconds = round(time.perf_counter() - started, 3)
     answer.given, answer.expected = case.given, answer.expected or case.expected
@@ -96,9 +99,12 @@ def _put(check: Check, case: Case, broken: dict[str, str], root: str, limit: boo
         return Answer(
             check.name, WRONG, got=wrong.got, expected=wrong.expected or "", crash=wrong.crash, lists=wrong.lists
         )
-    except (UnansweredError, NotImplementedError) as error:
-        text = str(error) or "not written yet (NotImplementedError)"
-        return Answer(check.name, BROKEN if "does not import" in text else UNANSWERED, got=text)
+    except UnansweredError as error:
+        return Answer(check.name, BROKEN if "does not import" in str(error) else UNANSWERED, got=str(error))
+    except NotImplementedError as error:
+        if _meant(error):
+            return Answer(check.name, UNANSWERED, got=str(error) or "not written yet (NotImplementedError)")
+        return Answer(check.name, WRONG, got=blame(error, root), crash=True)
     except TimeUpError:
         return Answer(check.name, WRONG, got=f"no end within {check.seconds:g} s of processor time", crash=True)
     except RecursionError as error:
@@ -110,9 +116,15 @@ def _put(check: Check, case: Case, broken: dict[str, str], root: str, limit: boo
         if isinstance(error, ImportError):
             return Answer(check.name, BROKEN, got=blame(error, root), crash=True)
         return Answer(check.name, WRONG, got=blame(error, root), crash=True)
-    if check.kind == "choice":
+    if check.kind == CHOICE:
         return Answer(check.name, CHOSEN, got=case.choice or "nothing to report")
     return Answer(check.name, RIGHT)
+
+
+def _meant(error: NotImplementedError) -> bool:
+    """Whether Python code raised it; torch raises it from below, for types that an operation does not take."""
+    innermost = traceback.extract_tb(error.__traceback__)[-1]
+    return not innermost.line or innermost.line.lstrip().startswith("raise") or ": raise" in innermost.line
 
 
 @cache
@@ -131,9 +143,16 @@ def changed_state() -> str:
     changes = []
     if torch.get_default_dtype() != torch.float32:
         changes.append(f"torch's default type is now {torch.get_default_dtype()}")
+    if _default_device() != "cpu":
+        changes.append(f"torch's default device is now {_default_device()}")
     if not torch.is_grad_enabled():
         changes.append("gradients are now switched off")
     return ", ".join(changes)
+
+
+def _default_device() -> str:
+    """The device of new tensors; "cpu" where this torch has no way to ask."""
+    return str(torch.get_default_device()) if hasattr(torch, "get_default_device") else "cpu"
 
 
 @contextmanager
@@ -146,6 +165,9 @@ def clean_state() -> Iterator[Path]:
     before = os.getcwd()  # noqa: PTH109 - a string to go back to
     kept = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     dtype, grad, threads = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
+    device = _default_device()
+    if device != "cpu":
+        torch.set_default_device(None)
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
     torch.set_num_threads(1)
@@ -164,6 +186,8 @@ def clean_state() -> Iterator[Path]:
         np.random.set_state(kept[1])  # noqa: NPY002
         torch.set_rng_state(kept[2])
         torch.set_default_dtype(dtype)
+        if _default_device() != device:
+            torch.set_default_device(None if device == "cpu" else device)
         torch.set_grad_enabled(grad)
         torch.set_num_threads(threads)
 

@@ -27,11 +27,13 @@ export function mount(element, host) {
     const counts = Array.from({ length: MOST + 1 }, (_, k) => 2 ** k).filter((count) => set.batch % count === 0);
     const series = Object.keys(NAMES).map((strategy, i) => ({ name: NAMES[strategy], color: COLORS[i], strong: strategy === set.strategy, points: counts.map((count) => [count, at(strategy, count).efficiency]) }));
     replace(picture, chart({ label: `Efficiency against the number of GPUs, ${set.model}`, series, xLabel: "GPUs", yLabel: "efficiency", width: chartWidth(place), logX: true, yRange: [0, 1.05], marks: [{ x: set.workers, y: now.efficiency, color: COLORS[set.strategy === "ddp" ? 0 : 1] }] }));
-    note.textContent = `A GPU alone: ${short(now.rate)} tokens per second. A step of ${set.batch.toLocaleString("en-US")} sequences: ${short(now.compute)} s of computing on each GPU, ${short(now.communication)} s on the wire, ${short(now.seconds)} s in all.`;
+    note.textContent = `A GPU alone: ${Math.round(now.rate).toLocaleString("en-US")} tokens per second. A step of ${set.batch.toLocaleString("en-US")} sequences: ${short(now.compute)} s of computing on each GPU, ${short(now.communication)} s on the wire, ${short(now.seconds)} s in all.`;
     status.say(`${set.workers.toLocaleString("en-US")} GPUs with ${NAMES[set.strategy]}: efficiency ${(100 * now.efficiency).toFixed(1)} %. ${short(set.tokens)} tokens take ${short(costs.seconds / 86400)} days, ${short(costs.hours)} GPU hours and ${short(costs.cost)} USD.`);
   });
 
   const box = (key, options = {}) => numberBox(set[key], (value) => ((set[key] = value), update()), { name: key, ...options });
+  const tokens = box("tokens");
+  tokens.value = short(set.tokens);
   const workers = slider("GPUs", { min: 0, max: MOST, value: Math.log2(set.workers), show: (value) => (2 ** value).toLocaleString("en-US"), name: "workers", onInput: (value) => ((set.workers = 2 ** value), update()) });
   const network = slider("Network of each GPU", { min: 0, max: 36, value: 26, show: (value) => `${short(+(10 ** (value / 10)).toPrecision(2))} Gbit/s`, name: "network", onInput: (value) => ((set.gigabits = +(10 ** (value / 10)).toPrecision(2)), update()) });
   const mfu = slider("MFU of a GPU alone", { min: 1, max: 100, value: 100 * set.mfu, show: (value) => `${value} %`, name: "mfu", onInput: (value) => ((set.mfu = value / 100), update()) });
@@ -45,7 +47,7 @@ export function mount(element, host) {
       place.prepend(
         h("div", { class: "ci-row" }, labeled("Model", choice(models.map((name) => [name, name]), set.model, (value) => ((set.model = value), update()), "model")), labeled("GPU, bfloat16 peak", choice(devices.map(([key, { name }]) => [key, name]), set.device, (value) => ((set.device = value), update()), "device")), labeled("Strategy", strategy), workers),
         h("div", { class: "ci-row" }, network, mfu, labeled("Batch, sequences", box("batch", { step: 1 }))),
-        h("div", { class: "ci-row" }, labeled("Tokens to train on", box("tokens")), labeled("USD per GPU hour", box("price"))),
+        h("div", { class: "ci-row" }, labeled("Tokens to train on", tokens), labeled("USD per GPU hour", box("price"))),
       );
       update();
     }),

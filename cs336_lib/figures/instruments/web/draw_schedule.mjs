@@ -3,6 +3,7 @@ import { cosineSchedule, toyVerdict, toyWeight, wsdSchedule } from "./schedule.m
 import { body, chart, chartWidth, choice, COLORS, guarded, h, labeled, numberBox, onResize, replace, short, slider, statusLine } from "./ui.mjs";
 
 const TOY_STEPS = 20;
+const MOST = 1e6; // of the toy's rate and weight: its loss of 20 steps is still a number then
 
 export function mount(element) {
   const place = body(element);
@@ -39,8 +40,8 @@ export function mount(element) {
   });
 
   const updateToy = guarded(toyStatus, () => {
-    if (!Number.isFinite(lr) || lr < 0) throw new RangeError(`The learning rate is ${lr}; it must be a number, 0 or more.`);
-    if (!Number.isFinite(start)) throw new RangeError(`The weight is ${start}; it must be a number.`);
+    if (!(lr >= 0 && lr <= MOST)) throw new RangeError(`The learning rate is ${lr}; it must be a number from 0 to ${MOST.toLocaleString("en-US")}.`);
+    if (!(Math.abs(start) <= MOST)) throw new RangeError(`The weight is ${start}; it must be a number of at most ${MOST.toLocaleString("en-US")}.`);
     const weights = toyWeight(lr, TOY_STEPS, start);
     const losses = weights.map((w) => w * w);
     const floor = 1e-12;

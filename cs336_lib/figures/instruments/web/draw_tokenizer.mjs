@@ -125,7 +125,7 @@ export function mount(element, host) {
     const steps = tokenizer.history(id).map((step) => h("li", {}, h("span", { class: "ci-times" }, `merge ${(step.rank + 1).toLocaleString("en-US")}: `), h("code", {}, `${visibleBytes(tokenizer.bytes(step.left))} + ${visibleBytes(tokenizer.bytes(step.right))} → ${visibleBytes(tokenizer.bytes(step.id))}`)));
     replace(
       detail,
-      h("p", {}, h("strong", {}, "Token "), h("code", {}, special ? tokenizer.specialOf.get(id).text : visibleBytes(bytes)), `: id ${id}, rank ${rank < 0 ? "none" : rank}, ${bytes.length} byte${bytes.length > 1 ? "s" : ""} `, h("code", {}, Array.from(bytes.subarray(0, 40), hex).join(" ") + (bytes.length > 40 ? " …" : ""))),
+      h("p", {}, h("strong", {}, "Token "), h("code", {}, special ? tokenizer.specialOf.get(id).text : visibleBytes(bytes)), `: id ${id}, rank ${rank < 0 ? "none" : `${rank} (merge ${(rank + 1).toLocaleString("en-US")})`}, ${bytes.length} byte${bytes.length > 1 ? "s" : ""} `, h("code", {}, Array.from(bytes.subarray(0, 40), hex).join(" ") + (bytes.length > 40 ? " …" : ""))),
       special ? h("p", { class: "ci-note" }, "A special token: no merge made it, and none contains a part of it.") : steps.length ? h("ol", { class: "ci-steps", "aria-label": "The merges that built it" }, steps) : h("p", { class: "ci-note" }, "A single byte: one of the 256 tokens that every tokenizer begins with."),
     );
   }

@@ -1,4 +1,4 @@
-// What all drawing halves share: elements, labeled controls, a status line, a chart. No library: the eight instruments
+// What all drawing halves share: elements, labeled controls, a status line, a chart. No library: the nine instruments
 // need little, and all of this is smaller than the loader of any.
 
 // Colors by place, lighter on a dark page: see instruments.css.
@@ -162,6 +162,7 @@ export function ticks(low, high, count, log) {
 export function short(value) {
   const size = Math.abs(value);
   if (size === 0) return "0";
+  if (size === Infinity) return value > 0 ? "∞" : "-∞";
   if (size >= 1e6 && size < 1e9) return `${+(value / 1e6).toPrecision(3)}M`;
   if (size >= 1e4 && size < 1e6) return `${+(value / 1e3).toPrecision(3)}k`;
   if (size >= 1e9 || size < 1e-3) return value.toExponential().replace("e+", "e").replace(/(\.\d\d)\d+/, "$1");
