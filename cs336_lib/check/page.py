@@ -26,7 +26,7 @@ a { color: var(--link); } .faint { color: var(--faint); }
 th, td { text-align: left; padding: .35rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 article { border: 1px solid var(--line); border-left: 4px solid var(--wrong); border-radius: 6px;
-  background: var(--card); padding: .9rem 1.1rem; margin: .9rem 0; }
+  background: var(--card); padding: .9rem 1.1rem; margin: .9rem 0; overflow-wrap: anywhere; }
 article h3 { margin: 0 0 .2rem; font-size: 1.05rem; }
 dl { display: grid; grid-template-columns: 7.5rem 1fr; gap: .3rem .8rem; margin: .6rem 0 0; }
 dt { color: var(--faint); } dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
@@ -35,9 +35,9 @@ code, pre { font: .88rem/1.5 ui-monospace, monospace; } pre { overflow-x: auto; 
 details > summary { cursor: pointer; } svg { max-width: 100%; height: auto; }
 @media (max-width: 640px) { body { padding: 1rem; }
   dl { grid-template-columns: 1fr; gap: .1rem; } dd { margin-bottom: .4rem; }
-  .problems tr { display: grid; grid-template-columns: 1fr repeat(4, 2.9rem); border-bottom: 1px solid var(--line); }
-  .problems :is(th, td) { border: 0; padding: .2rem .2rem; overflow-wrap: anywhere; }
-  .problems th { font-size: .75rem; }
+  .problems tr { display: grid; grid-template-columns: 1fr repeat(4, 3.2rem); border-bottom: 1px solid var(--line); }
+  .problems :is(th, td) { border: 0; padding: .2rem .1rem; } .problems td { overflow-wrap: anywhere; }
+  .problems th { font-size: .7rem; }
   .problems :is(th, td):nth-child(6), .problems th:last-child, .problems td:last-child:empty { display: none; }
   .problems td:last-child { grid-column: 1 / -1; color: var(--wrong); } }
 """

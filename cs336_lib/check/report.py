@@ -108,6 +108,10 @@ class Report:
         """What the reader should know besides: broken imports, changed global state, decisions on the way."""
         for line, text in sorted(self.broken.items()):
             yield f"line {line} of the adapters does not import: {text}"
+        missing = {name for text in self.broken.values() for name in re.findall(r"No module named '([\w.]+)'", text)}
+        if missing:
+            python = self.about.get("python", "this Python")
+            yield f"{', '.join(sorted(missing))}: not found by {python}; install it there, or name another with --python"
         seen = set()
         for answer in self.answers:
             if answer.note and answer.note not in seen:
@@ -176,6 +180,8 @@ def cause_of(check: Check, answer: Answer) -> str:
         return "the adapter does not take the arguments of the official tests/adapters.py"
     if answer.crash and answer.got.startswith("the process"):
         return ""
+    if answer.crash and re.search(r"\bCUDA\b|\bmps\b", answer.got):
+        return "a device that the code fixes; everything is asked on the processor"
     if answer.crash and answer.got.startswith("NameError"):
         return "a name that your code uses and does not define or import"
     return check.cause

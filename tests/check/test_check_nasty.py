@@ -7,11 +7,14 @@ import textwrap
 import pytest
 import torch
 
+from cs336_lib.check.child import questions, runner
+from cs336_lib.check.child.case import ADAPTERS, CHECKS, CHOICE
 from cs336_lib.check.child.runner import BROKEN, RIGHT, UNANSWERED, WRONG
 from cs336_lib.check.folder import check_folder, chosen
 from cs336_lib.check.project import find
 from cs336_lib.cli import main
 
+assert questions  # importing it registers the checks
 SOFTMAX = """
 def run_softmax(in_features, dim):
     import torch
@@ -64,6 +67,46 @@ def test_an_import_that_fails_is_named_and_the_rest_goes_on(tmp_path):
 
 
 @pytest.mark.check
+def test_one_name_that_does_not_import_takes_no_other_with_it(tmp_path):
+    found = project(
+        tmp_path,
+        "from lm import good, bad\nimport lm.good, lm.bad\ndef run_silu(x): return bad.silu(x)\n"
+        "def run_softmax(x, dim): return good.softmax(x, dim)\n",
+        lm__good="import torch\nsoftmax = torch.softmax\n",
+        lm__bad="import not_installed\n",
+    )
+    report, answers = ask(found, "softmax,positionwise_feedforward.silu")
+    assert answers["softmax.large"].status == RIGHT and answers["softmax.all_masked"].status == "chosen"
+    assert answers["positionwise_feedforward.silu"].status == BROKEN
+    assert (
+        set(report.broken) == {1, 2} and "good" not in report.broken[1] and report.verdict.startswith("some adapters")
+    )
+
+
+def test_what_is_only_reported_is_never_wrong_and_what_is_missing_is_no_choice():
+    def answer(name, **adapters):
+        return runner.put(CHECKS[name], adapters)
+
+    def crash(*_):
+        raise ValueError("\x1b[31m\ud800")
+
+    for name in [name for name, check in CHECKS.items() if check.kind == CHOICE]:
+        assert answer(name, **dict.fromkeys(ADAPTERS, crash)).status == "chosen", name
+        assert answer(name).status == UNANSWERED, name
+    wrong = answer("softmax.large", run_softmax=crash)
+    assert wrong.status == WRONG and wrong.got.startswith("ValueError: \\x1b[31m\\ud800")
+
+    def stub(*_):
+        raise NotImplementedError
+
+    def below(x, _):
+        return torch.empty(2, device="meta").cpu()
+
+    assert answer("softmax.large", run_softmax=stub).status == UNANSWERED
+    assert answer("softmax.large", run_softmax=below).status == WRONG
+
+
+@pytest.mark.check
 def test_an_import_that_ends_the_process_is_left_out_of_the_next_try(tmp_path):
     found = project(
         tmp_path,
@@ -89,8 +132,6 @@ def test_an_import_that_hangs_is_ended_and_named(tmp_path, monkeypatch):
 @pytest.mark.check
 def test_functions_that_kill_hang_or_exit_are_wrong_and_the_rest_goes_on(tmp_path, monkeypatch):
     from dataclasses import replace
-
-    from cs336_lib.check.child.case import CHECKS
 
     for name in ("linear.value", "rmsnorm.value"):
         monkeypatch.setitem(CHECKS, name, replace(CHECKS[name], seconds=1))
@@ -242,6 +283,8 @@ def test_json_is_json_and_nothing_else(tmp_path, capsys):
         (["empty"], "holds no tests/adapters.py"),
         (["other"], "none of the 21 adapters of assignment 1 (it has get_ddp, run_flash)"),
         (["broken"], "line 2"),
+        (["nul"], "adapters.py: source code"),
+        (["folder"], "holds no tests/adapters.py"),
         (["good", "--python", "nowhere/python"], "there is no Python 'nowhere/python'"),
         (["good", "--python", "bare"], "has no torch, numpy, regex"),
         (["good", "--only", "sofmax"], "did you mean 'softmax'?"),
@@ -259,6 +302,9 @@ def test_bad_input_is_one_line_that_says_what_to_do(tmp_path, monkeypatch, capsy
         (tmp_path / name / "tests").mkdir(parents=True)
         (tmp_path / name / "tests/adapters.py").write_text(text)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "folder/tests/adapters.py").mkdir(parents=True)
+    (tmp_path / "nul/tests").mkdir(parents=True)
+    (tmp_path / "nul/tests/adapters.py").write_bytes(b"x = 1\0")
     bare = tmp_path / "bare"
     bare.write_text("#!/bin/sh\necho torch numpy regex\n")
     bare.chmod(0o755)
@@ -278,6 +324,21 @@ def test_the_projects_own_environment_runs_it(tmp_path, capsys):
     assert find(tmp_path).python == str(python)
     python.write_text("#!/bin/sh\necho torch\n")
     assert find(tmp_path).notes == [".venv has no torch: not used"]
+    python.write_text("#!/bin/sh\nexit 3\n")
+    assert ".venv is not used" in find(tmp_path).notes[0] and "exit code 3" in find(tmp_path).notes[0]
+    python.unlink()
+    python.symlink_to("nowhere")
+    assert ".venv is not used" in find(tmp_path).notes[0]
+
+
+def test_a_file_in_a_newer_language_is_read_by_the_python_that_runs_it(tmp_path):
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/adapters.py").write_text("def run_softmax(x dim): ...")
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\necho\n")
+    python.chmod(0o755)
+    assert find(tmp_path).python == str(python)
 
 
 def test_the_search_finds_adapters_in_a_folder_below(tmp_path):

@@ -22,6 +22,7 @@ from typing import Any
 
 from .case import ADAPTERS, NOTEBOOK_PROBLEMS, TimeUpError, blame
 from .runner import processor_time
+from .show import printable
 
 IMPORT_SECONDS = 60.0  # of processor time, a statement
 
@@ -42,6 +43,7 @@ class Loaded:
 
     def fail(self, path: Path, line: int, why: str, names: Sequence[str]) -> None:
         """Note that a statement failed, and which names it was to define."""
+        why = printable(why)
         self.broken[line] = f"{self.broken[line]}; {why}" if line in self.broken else why
         self.names |= dict.fromkeys(names, f"{path.name}, line {line}, does not import: {why}")
 

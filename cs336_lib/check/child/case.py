@@ -260,18 +260,26 @@ def blame(error: BaseException, root: str = "") -> str:
     """
     text = " ".join(str(error).split())
     text = f"{type(error).__name__}: {_cut(text, 300)}" if text else type(error).__name__
-    file = error.filename if isinstance(error, FileNotFoundError) else None
-    if isinstance(file, str) and not Path(file).is_absolute():
+    missing = error.filename if isinstance(error, FileNotFoundError) else None
+    if isinstance(missing, str) and not Path(missing).is_absolute():
         text += "; the check runs in an empty folder, so files need a place that does not depend on it"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(HERE)]
-    ours = [f for f in frames if root and f.filename.startswith(root) and "site-packages" not in f.filename]
-    chosen = ours[-1] if ours else next((f for f in reversed(frames) if "<" not in f.filename), None)
+    ours = found = None
+    for frame, line in traceback.walk_tb(error.__traceback__):  # an endless recursion has millions
+        file = frame.f_code.co_filename
+        if file.startswith(HERE):
+            continue
+        if root and file.startswith(root) and "site-packages" not in file:
+            ours = file, line
+        if "<" not in file:
+            found = file, line
+    chosen = ours or found
     if chosen is None:
         return text
-    if "ipykernel_" in chosen.filename:
-        return f"{text} (line {chosen.lineno} of the cell)"
+    file, line = chosen
+    if "ipykernel_" in file:
+        return f"{text} (line {line} of the cell)"
     try:
-        name = str(Path(chosen.filename).relative_to(root)) if ours else Path(chosen.filename).name
+        name = str(Path(file).relative_to(root)) if ours else Path(file).name
     except ValueError:
-        name = Path(chosen.filename).name
-    return f"{text} ({name}, line {chosen.lineno})"
+        name = Path(file).name
+    return f"{text} ({name}, line {line})"

@@ -48,6 +48,7 @@ def work(job: dict[str, Any], answers: TextIO) -> None:
         skip = {int(line): reason for line, reason in job["skip"].items()}
         loaded = adapters.load(path, root, skip, lambda line, text: tell("loading", line=line, text=text))
         note = runner.changed_state()
+    sys.setrecursionlimit(min(sys.getrecursionlimit(), 100_000))  # a million frames take minutes to unwind
     tell(
         "loaded",
         broken=loaded.broken,

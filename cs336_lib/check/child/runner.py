@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import linecache
 import os
 import re
 import signal
@@ -22,6 +23,7 @@ from typing import Any
 import torch
 
 from .case import CHOICE, Case, Check, TimeUpError, UnansweredError, WrongError, blame, seed_everything
+from .show import printable
 
 RIGHT, WRONG, UNANSWERED, BROKEN, CHOSEN = "right", "wrong", "unanswered", "broken", "chosen"
 
@@ -87,7 +89,8 @@ def put(
             answer.status = CHOSEN
         answer.note = changed_state()
     answer.seconds = round(time.perf_counter() - started, 3)
-    answer.given, answer.expected = case.given, answer.expected or case.expected
+    answer.given, answer.got = printable(case.given), printable(answer.got)
+    answer.expected = printable(answer.expected or case.expected)
     return answer
 
 
@@ -123,8 +126,9 @@ def _put(check: Check, case: Case, broken: dict[str, str], root: str, limit: boo
 
 def _meant(error: NotImplementedError) -> bool:
     """Whether Python code raised it; torch raises it from below, for types that an operation does not take."""
-    innermost = traceback.extract_tb(error.__traceback__)[-1]
-    return not innermost.line or innermost.line.lstrip().startswith("raise") or ": raise" in innermost.line
+    *_, (frame, number) = traceback.walk_tb(error.__traceback__)
+    line = linecache.getline(frame.f_code.co_filename, number).strip()
+    return not line or line.startswith("raise") or ": raise" in line
 
 
 @cache

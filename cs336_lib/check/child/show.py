@@ -107,3 +107,12 @@ def _tensors(got: Any, expected: torch.Tensor, tolerance: float) -> str:
         f"{int(wrong.sum())} of {mine.numel()} numbers differ, by up to {most:.3g}; "
         f"the first, at {list(at)}, is {mine[at].item():.5g} instead of {right[at].item():.5g}"
     )
+
+
+def printable(text: str) -> str:
+    r"""Escape what a terminal or a file would choke on: control characters, halves of surrogate pairs.
+
+    >>> printable("a\x1b[31m\ud800 b")
+    'a\\x1b[31m\\ud800 b'
+    """
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
