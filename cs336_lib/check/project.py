@@ -164,7 +164,7 @@ def _python(root: Path, asked: str, notes: list[str]) -> str:
         missing = _missing(str(path))
         if missing:
             raise ValueError(
-                f"{asked} has no {', '.join(missing)}; install it there ({asked} -m pip install {' '.join(missing)}), "
+                f"{asked} has no {', '.join(missing)}; install it there ({path} -m pip install {' '.join(missing)}), "
                 "or name another Python with --python"
             )
         return str(path)

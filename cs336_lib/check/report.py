@@ -110,8 +110,8 @@ class Report:
             yield f"line {line} of the adapters does not import: {text}"
         missing = {name for text in self.broken.values() for name in re.findall(r"No module named '([\w.]+)'", text)}
         if missing:
-            python = self.about.get("python", "this Python")
-            yield f"{', '.join(sorted(missing))}: not found by {python}; install it there, or name another with --python"
+            where = f"not found by {self.about.get('python', 'this Python')}"
+            yield f"{', '.join(sorted(missing))}: {where}; install it there, or name another with --python"
         seen = set()
         for answer in self.answers:
             if answer.note and answer.note not in seen:

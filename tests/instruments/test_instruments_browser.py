@@ -294,11 +294,11 @@ def test_no_number_typed_in_draws_what_is_none_and_the_old_one_brings_the_figure
           const fire = (box) => box.dispatchEvent(new Event("input", { bubbles: true }));
           for (const box of host.querySelectorAll("input[type=text]")) {
             const [value, said] = [box.value, say()];
-            for (const bad of ["", "NaN", "-1", "0", "0.5", "1e-320", "1e21", "1e308", "1e400", "9007199254740993", "x"]) {
+            for (const bad of ["", "x", "-1", "0", "0.5", "1e-320", "1e21", "1e308", "1e400", "9007199254740993"]) {
               box.value = bad;
               fire(box);
               const drawn = [...host.querySelectorAll("svg *")].flatMap((part) => [...part.attributes]);
-              if (drawn.some((one) => /NaN|Infinity|undefined/.test(one.value))) found.push(`${box.name} ${bad}: drawn`);
+              if (drawn.some((part) => /NaN|Infinity|undefined/.test(part.value))) found.push([box.name, bad]);
               const calm = [...host.querySelectorAll(".ci-status:not(.ci-wrong)")].map((line) => line.textContent);
               if (/NaN|Infinity|undefined|null/.test(calm.join(" "))) found.push(`${box.name} ${bad}: ${calm}`);
               if (document.documentElement.scrollWidth > 320) found.push(`${box.name} ${bad}: too wide`);

@@ -57,7 +57,8 @@ def load(path: Path, root: Path, skip: Mapping[int, str], tell: Callable[[int, s
         skip: lines to leave out, because running them hung or killed an earlier process, and what they did.
         tell: is told each line and its text before it is run.
     """
-    for folder in (path.parent, root / "src", root):
+    beside = (path.parents[1] / "src", path.parents[1]) if path.parent.name == "tests" else ()
+    for folder in (path.parent, *beside, root / "src", root):
         if folder.is_dir():
             sys.path.insert(0, str(folder))
     loaded = Loaded()
