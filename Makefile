@@ -47,7 +47,7 @@ format: setup ## Let ruff mend what it can
 test: unit nbval ## Unit tests, doctests and every notebook
 	@$(PY) tools/count.py "$(REPORTS)" --slowest 10
 
-unit: setup
+unit: kernels
 	@mkdir -p "$(REPORTS)"
 	@$(SHARED) -p no:nbval --junitxml="$(REPORTS)/unit.xml"
 

@@ -32,7 +32,7 @@ LONGEST = (
     "bpe/native/test_bpe_kernel_library.py",
     "data/test_data_tales.py",
 )
-"""The files that take longest, the longest first: they begin, so that no worker is alone with one of them at the end."""
+"""The files that take longest, the longest first, so that at the end no worker is alone with one of them."""
 
 
 def pytest_addoption(parser):

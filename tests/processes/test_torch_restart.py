@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from kernel_copies import cache_with_kernels
 
 from cs336_lib.cli import main
 from cs336_lib.training import RunRecord
@@ -39,7 +40,7 @@ def folder(tmp_path_factory):
     commands.append(command(folder, "ddp", "hangs", "--timeout", "8", sleep_before=6, code=1))
     (folder / "commands.json").write_text(json.dumps(commands))
     variables = {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "OMP_NUM_THREADS": "1"}
-    variables["CS336_CACHE_DIR"] = str(folder / "cache")
+    variables["CS336_CACHE_DIR"] = str(cache_with_kernels(folder / "cache"))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=2"]
     done = subprocess.run(
         [*torchrun, str(HERE / "dist_torch_dies.py"), str(folder)],
