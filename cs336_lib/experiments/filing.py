@@ -122,7 +122,7 @@ def _runs(packed: Path, home: Path, say: Callable[[str], object]) -> list[Path]:
             except FileExistsError as error:
                 say(f"there already: {error.filename}")
             except (ValueError, KeyError, TypeError) as error:
-                say(f"left out: {run.name}: {str(error).replace(folder, '')}")
+                say(f"left out: {run.name}: {str(error).replace(folder + '/', '')}")
     return done
 
 
