@@ -26,6 +26,8 @@ THERE = {
     "safetensors": "0.7.0",
     "tqdm": "4.67.3",
     "huggingface-hub": "1.10.0",
+    "dask": "2025.5.0",
+    "distributed": "2025.5.0",
 }
 MAY_BE_ADDED = {
     "cs336-lib",
