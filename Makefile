@@ -12,7 +12,12 @@ JOBS   ?= auto
 PY      := "$(VENV)/bin/python"
 BUILD   := $(OUT)/_build
 REPORTS := $(BUILD)/reports
-PYTEST  := OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(JOBS) -p no:cacheprovider
+PYTEST  := OMP_NUM_THREADS=1 $(PY) -m pytest -q -p no:cacheprovider
+# A file's tests stay on one worker, and the files that take longest begin.
+SHARED  := $(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
+# Dozens of processes start below. Where compiled modules may not be kept, each would compile torch and all others anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lint format test unit kernels nbval gpu book serve notebooks bench lock linkcheck clean distclean
@@ -42,9 +47,9 @@ format: setup ## Let ruff mend what it can
 test: unit nbval ## Unit tests, doctests and every notebook
 	@$(PY) tools/count.py "$(REPORTS)" --slowest 10
 
-unit: setup
+unit: kernels
 	@mkdir -p "$(REPORTS)"
-	@$(PYTEST) --dist loadfile --junitxml="$(REPORTS)/unit.xml"
+	@$(SHARED) -p no:nbval --junitxml="$(REPORTS)/unit.xml"
 
 gpu: setup ## The tests that need a CUDA device
 	@$(PY) -m pytest -q -n 0 -m gpu $$(grep -rl 'mark.gpu' tests)
@@ -54,12 +59,12 @@ kernels: setup
 
 nbval: kernels
 	@mkdir -p "$(REPORTS)"
-	@PYTHONPATH=tools $(PYTEST) --dist loadfile --nbval --nbval-current-env --nbval-sanitize-with tools/nbval.cfg \
+	@PYTHONPATH=tools $(SHARED) --nbval --nbval-current-env --nbval-sanitize-with tools/nbval.cfg \
 	  -p keep_executed --keep-executed "$(BUILD)/executed" -W default --junitxml="$(REPORTS)/notebooks.xml" notebooks
 
 book: kernels ## Execute every notebook at the quick scale and render the book
 	@$(PY) tools/build_book.py --out "$(OUT)"
-	@$(PYTEST) -n 0 -m built --built-book "$(BUILD)/html" --junitxml="$(REPORTS)/book.xml" tests/book
+	@$(PYTEST) -n 0 -p no:nbval -m built --built-book "$(BUILD)/html" --junitxml="$(REPORTS)/book.xml" tests/book
 
 serve: book ## Serve the book to your browser (PORT=8000)
 	@$(PY) -m http.server $(PORT) --bind localhost --directory "$(BUILD)/html"

@@ -6,7 +6,7 @@
 
 It runs from a checkout, installed or not, needs no network, and wants of packages no more than torch, numpy, numba,
 regex, safetensors, tqdm, and for its tests pytest. Each section is a process of its own with a limit, and writes what
-it finds as it finds it. What lies in the folder afterwards, and at any moment before:
+it finds as it finds it. What lies in the folder, at any moment:
 
     summary.json        every section: seconds, exit code, its own numbers
     log.txt             what the sections printed
@@ -14,7 +14,7 @@ it finds as it finds it. What lies in the folder afterwards, and at any moment b
     records.tar.gz      the runs' records, without checkpoints
     training_cuda.json  the benchmark against torch.nn
 
-`python tools/records.py --add gpu/records.tar.gz` files the runs below results/; `--summary gpu/summary.json` the rest.
+`cs336 records add gpu` files all of it below results/.
 In a copy without history, `CS336_COMMIT` says of which commit it is. `GPU_RUN_SMALL=1` rehearses everything on a CPU
 at toy size.
 """
@@ -34,6 +34,7 @@ import threading
 import time
 import traceback
 from contextlib import nullcontext, suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -106,9 +107,10 @@ def facts(options: argparse.Namespace) -> None:
     """Versions, and the ceilings: bytes per second of a copy, products and attention in this model's shapes."""
     import torch
 
-    from cs336_lib.environment import environment
+    from cs336_lib.environment import commit, environment
 
     note("facts", **environment("torch", "triton", "numpy", "numba"))
+    note("facts", date=date.today().isoformat(), commit=commit())
     if not torch.cuda.is_available():
         return
     from torch.nn.attention import SDPBackend, sdpa_kernel

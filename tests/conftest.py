@@ -17,11 +17,35 @@ os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(tempfile.gettempd
 
 ROOT = Path(__file__).resolve().parent.parent
 
+LONGEST = (
+    "instruments/test_instruments_browser.py",
+    "processes/test_torch_engines.py",
+    "processes/test_torch_restart.py",
+    "processes/test_dask_cluster.py",
+    "training/test_training_trainer.py",
+    "bpe/counting/test_bpe_shards.py",
+    "accounting/test_accounting_distributed.py",
+    "bpe/test_bpe_training.py",
+    "instruments/test_instruments_speed.py",
+    "check/test_check_nasty.py",
+    "training/test_training_faults.py",
+    "bpe/native/test_bpe_kernel_library.py",
+    "data/test_data_tales.py",
+)
+"""The files that take longest, the longest first, so that at the end no worker is alone with one of them."""
+
 
 def pytest_addoption(parser):
     parser.addoption(
         "--built-book", type=Path, default=ROOT / "_build/html", help="the rendered book that tests/book reads"
     )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Put the longest files first; `--no-loadscope-reorder` keeps them there."""
+    ranks = {ROOT / "tests" / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")

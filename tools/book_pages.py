@@ -7,12 +7,15 @@ What it does, it does for every page alike, so that no author has to:
 - a box of an official problem has an id, such as `problem-unicode2-c`, that links can use;
 - the bar of a hidden solution says whose solution it is, and that of hidden checks what they are;
 - links to the library's source, absolute in the notebooks, become relative.
+
+And it draws the table of contents once for all pages of the library's source in a folder, not for each of them.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from functools import cache
 from html import escape, unescape
 from pathlib import Path
@@ -144,13 +147,38 @@ def finished(body: str, pagename: str, pages: str) -> str:
     return sections_linked(body, pagename)
 
 
+def drawn_once(draw: Callable[..., str], folder: str, drawn: dict[object, str]) -> Callable[..., str]:
+    """Return `draw` for a page that is not in the contents itself: all pages of a folder have the same links then.
+
+    Args:
+        draw: makes the table of contents of a page.
+        folder: of the page.
+        drawn: what has been made already, by folder and options.
+
+    >>> drawn = {}
+    >>> [drawn_once(lambda **options: text, "_modules", drawn)(depth=1) for text in "ab"]
+    ['a', 'a']
+    """
+
+    def toctree(**options: Any) -> str:
+        key = folder, tuple(sorted(options.items()))
+        if key not in drawn:
+            drawn[key] = draw(**options)
+        return drawn[key]
+
+    return toctree
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Register with Sphinx."""
     pages = Address.of().pages
+    drawn: dict[object, str] = {}
 
     def write(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
         if pagename.startswith(("notebooks/", "book/")) and "body" in context:
             context["body"] = finished(context["body"], pagename, pages)
+        if pagename.startswith("_modules/"):
+            context["toctree"] = drawn_once(context["toctree"], pagename.rpartition("/")[0], drawn)
 
     def updated(app: Any, env: Any) -> list[str]:
         """Write all pages again when a section got another name: any of them may have a link to it."""

@@ -169,7 +169,8 @@ def setup(venv: Path, extras: str, newest: bool = False) -> None:
     torch = re.search(r"^torch==\S+", CONSTRAINTS.read_text(), re.MULTILINE)
     assert torch is not None, "constraints.txt pins torch"
     pins = [] if newest else ["-c", str(CONSTRAINTS)]
-    pip_install(python, [*pins, "torch" if newest else torch[0]], "PyTorch")
+    # What is imported compiles itself then; to compile all of torch now would take longer than to download it.
+    pip_install(python, [*pins, "--no-compile", "torch" if newest else torch[0]], "PyTorch")
     rest = [*pins, "-e", f".[{extras}]"]
     if not uv_install(python, ["--upgrade", *rest] if newest else rest, "everything else"):
         pip_install(python, rest, "everything else")

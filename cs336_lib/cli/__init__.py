@@ -24,6 +24,7 @@ COMMANDS = {
     "generate": "write text with a run's model, or talk to it",
     "runs": "table and plot of run folders",
     "experiment": "run a comparison: learning rates, batch sizes, ablations",
+    "records": "file what a GPU run brought back",
     "account": "parameters, FLOPs, memory and time of a model",
     "export": "write a run's model for transformers (Llama)",
     "check": "hold your own solution of the assignment against the definitions",

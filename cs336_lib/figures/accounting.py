@@ -197,3 +197,30 @@ def roofline(situations: Mapping[str, Sequence[RooflinePoint]], device: Device, 
             each.set_xlim(left, right)
         roof.text(ridge / 1.1, peak * left / ridge * 1.5, f"ridge: {ridge:.0f} FLOPs per byte", fontsize=9, ha="right")
         return figure
+
+
+def bars(
+    values: Mapping[str, float], xlabel: str, form: str = "{:.3g}", doubt: tuple[float, float] | None = None
+) -> Figure:
+    """Draw one bar for each value, from top to bottom, with its number.
+
+    Args:
+        values: label -> value.
+        xlabel: what they are, with the unit.
+        form: of the numbers.
+        doubt: lowest and highest value of repeated measurements, shaded: what lies inside is no difference.
+    """
+    with style():
+        figure, (axes,) = new_figure(7.2, 0.8 + 0.36 * len(values))
+        rows = range(len(values))
+        axes.barh(rows, list(values.values()), color=COLORS["sky"], height=0.66)
+        if doubt is not None:
+            axes.axvspan(*doubt, color=COLORS["orange"], alpha=0.35, lw=0)
+        for row, value in zip(rows, values.values(), strict=True):
+            axes.annotate(form.format(value), (value, row), (4, 0), textcoords="offset points", va="center", fontsize=9)
+        axes.set_yticks(rows, list(values))
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1.12 * max(values.values()))
+        axes.set_xlabel(xlabel)
+        axes.grid(axis="y", visible=False)
+        return figure

@@ -1,7 +1,8 @@
 """Which of torch's attention kernels a run takes on CUDA, and why (chapter 6).
 
-`F.scaled_dot_product_attention` is four kernels behind one name. Which of them is the fastest depends on the device and
-on how wide a head is; torch's own order was made for wide ones.
+`F.scaled_dot_product_attention` is four kernels behind one name. Alone, forward and backward on an H100, cuDNN's takes
+an eighth less time than flash attention where heads are 64 or 128 wide; where they are 32 wide, as in the assignment's
+small model, the two are level (chapter 5 has the record).
 """
 
 from __future__ import annotations

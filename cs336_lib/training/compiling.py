@@ -71,8 +71,8 @@ def compiled(loss: nn.Module, config: TrainConfig) -> Callable[..., Any]:
 def wants_compiled_update(config: TrainConfig, device: torch.device, world_size: int, compiled: bool) -> bool:
     """Return whether to compile the optimizer's update: as the config says, otherwise with the model on one GPU.
 
-    Compiled, AdamW reads and writes 28 bytes a parameter, where one operation after the other moves 84. On a CPU pieces
-    of parameters stay in the cache from one operation to the next, which does the same.
+    Compiled, AdamW reads and writes 28 bytes per parameter, where one operation after the other moves 84. On a CPU
+    pieces of parameters stay in the cache from one operation to the next, which does the same.
 
     >>> from cs336_lib.model import ModelConfig
     >>> config = TrainConfig(ModelConfig.preset("tales-1m"))

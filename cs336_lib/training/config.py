@@ -77,8 +77,8 @@ class TrainConfig:
         compile: compile the model; None does so on CUDA only, if Triton is there and the device is not too old.
         compile_mode: torch.compile's mode; "reduce-overhead" is CUDA graphs.
         compile_optimizer: compile the update as well; None does so where the model is compiled on CUDA, in one process.
-        attention: which of torch's kernels the fast backend attends with on CUDA first; "auto" is what is fastest on
-            the device for heads as narrow as here.
+        attention: which of torch's kernels the fast backend tries first on CUDA; "auto" is cuDNN's from compute
+            capability 9.0 on, else torch's own choice.
         residual: type of the residual stream under autocast, "fp32" or "half": half the bytes, and sums rounded to
             8 bits.
         resident: hold all tokens on the device; None does so on CUDA when they take a tenth of its memory at most.

@@ -158,8 +158,8 @@ def perplexity(loss: float | Tensor) -> float:
     """Return exp(loss): between how many equally likely tokens the model is as undecided.
 
     Args:
-        loss: mean cross-entropy in nats per token; it must be the mean over all tokens, not a mean of batches of unequal
-            size.
+        loss: mean cross-entropy in nats per token; it must be the mean over all tokens, not a mean of batches of
+            unequal size.
 
     Returns:
         The perplexity, inf where it is too large for a float.

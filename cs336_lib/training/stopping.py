@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cs336_lib.accounting import max_batch_size
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.records import RunRecord
 
@@ -73,6 +74,28 @@ def could_not_write(record: RunRecord, step: int, saved: list[int], error: OSErr
     with suppress(OSError):
         record.set_status("interrupted", step, where, saved=max(saved, default=0))
     return OSError(error.errno, where)
+
+
+def too_large(record: RunRecord, step: int, memory: int | None, error: Exception) -> RuntimeError:
+    """Note in the record that the device's memory was not enough, and return the error that says what would fit.
+
+    Args:
+        record: of the run.
+        step: that was done last.
+        memory: bytes of the device; None if it does not tell.
+        error: torch's own.
+    """
+    config = record.config
+    part = config.batch_size // config.accumulation
+    fits = max_batch_size(config.model, memory, activations="autograd") if memory else 0
+    said = f"a part of {part} sequences does not fit into the device's memory"
+    said += "" if not memory else f" of {memory / 1e9:,.1f} GB" if memory > 1e9 else f" of {memory / 1e6:,.1f} MB"
+    if 0 < fits < part:
+        said += f", where {fits} fit in float32 without a compiler, by the accounting of chapter 5"
+    said += f". Use accumulation {2 * config.accumulation} or more, loss_chunk 8192, or a smaller model"
+    with suppress(OSError):
+        record.set_status("interrupted", step, f"out of memory: {said}")
+    return RuntimeError(f"out of memory at step {step}: {said} (torch: {' '.join(str(error).split())[:120]})")
 
 
 class Interrupted(KeyboardInterrupt):

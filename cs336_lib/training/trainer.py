@@ -192,6 +192,7 @@ class Trainer:
         Raises:
             Interrupted: Ctrl-C or a request to terminate; a checkpoint was written, and the message says how to resume.
             OSError: the record could not be written; the last good checkpoint is there.
+            RuntimeError: the device has too little memory; the message says what would fit.
         """
         with ExitStack() as held:
             held.enter_context(self.record.locked())
@@ -206,6 +207,9 @@ class Trainer:
             except DivergedError as error:
                 self.record.set_status("diverged", self.step, str(error), thrown_out=error.thrown_out)
                 self._say(str(error))
+            except torch.OutOfMemoryError as error:
+                memory = setup.memory_of(self.device)
+                raise stopping.too_large(self.record, self.step, memory, error) from error
             except OSError as error:
                 raise stopping.could_not_write(self.record, self.step, self.checkpoints.steps(), error) from error
         return self.record

@@ -1,14 +1,27 @@
 """The results page is made of cells that run, and types no record."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import jupytext
+import pytest
 import yaml
 
 from cs336_lib.experiments import SUITES, catalogue, catalogue_page
 
 PAGE = (Path(__file__).resolve().parents[2] / "book/results.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def read_once():
+    """Read the folder of results once, not for each table."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("training_runs", "tokenizers", "measurements"):
+            once = cache(getattr(catalogue, name))
+            for module in (catalogue, catalogue_page):
+                patch.setattr(module, name, once)
+        yield
 
 
 def cells():

@@ -165,7 +165,6 @@ def write(folder, text: bytes):
     return path
 
 
-@pytest.mark.filterwarnings("ignore:.*a short page of HTML")  # Hypothesis tries strings that it finds in the library
 @given(st.one_of(broken_texts, texts_with_specials).filter(len), special_lists)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_file_trains_as_the_definition_says(tmp_path, monkeypatch, road, text, specials):

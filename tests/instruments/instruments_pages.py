@@ -5,6 +5,7 @@ class Opened:
     """A page with an instrument, and everything that went wrong in it."""
 
     def __init__(self, browser, pages, name, theme="light", width=800, **context):
+        self.kind = browser.browser_type.name
         self.context = browser.new_context(viewport={"width": width, "height": 900}, **context)
         self.page = self.context.new_page()
         self.troubles, self.outside = [], []

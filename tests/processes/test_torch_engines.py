@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from dist_torch_setup import CASES, CONFIG, MODEL, set_type, train
+from kernel_copies import cache_with_kernels
 
 from cs336_lib.model import ModelConfig
 from cs336_lib.training import RunRecord
@@ -51,7 +52,7 @@ def folder(tmp_path_factory):
         (folder / f"{parallel}-other" / "config.json").write_text(wide)
     paths = os.pathsep.join([str(HERE), str(HERE.parents[1])])
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2"}
-    environment["CS336_CACHE_DIR"] = str(folder / "cache")
+    environment["CS336_CACHE_DIR"] = str(cache_with_kernels(folder / "cache"))
     ranks = [
         subprocess.Popen(
             [sys.executable, str(HERE / "dist_torch_worker.py"), str(folder)],

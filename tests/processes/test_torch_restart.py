@@ -1,12 +1,14 @@
 """torchrun starts the ranks, and starts them again when one is killed; the run goes on by itself."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from kernel_copies import cache_with_kernels
 
 from cs336_lib.cli import main
 from cs336_lib.training import RunRecord
@@ -14,26 +16,49 @@ from cs336_lib.training.checkpoints.run import RunCheckpoints
 
 pytestmark = pytest.mark.dist
 HERE = Path(__file__).parent
+TEXT = "The cat sat on the mat. The dog ran to the cat.<|endoftext|>" * 80
 
 
-def torchrun(folder, parallel, name, *options, restarts=1, **environment):
-    (folder / "cats.txt").write_text("The cat sat on the mat. The dog ran to the cat.<|endoftext|>" * 80)
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        f"--max-restarts={restarts}",
-    ]
-    command += [str(HERE / "dist_torch_dies.py"), "train", "tales-1m", "--parallel", parallel, "--name", name]
-    command += ["--data", str(folder / "cats.txt"), "--model.vocab-size", "270", "--model.d-model", "16"]
-    command += ["--model.num-layers", "1", "--model.num-heads", "2", "--model.context-length", "16", "--quiet"]
-    command += ["--batch-size", "4", "--steps", "12", "--warmup-steps", "2", "--log-every", "1", "--device", "cpu"]
-    command += ["--checkpoint-every", "4", "--sample-tokens", "4", "--runs", str(folder), *options]
-    variables = {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "OMP_NUM_THREADS": "1", **environment}
-    variables["CS336_CACHE_DIR"] = str(folder / "cache")
-    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=90)
+def command(folder, parallel, name, *options, code=0, **when):
+    arguments = ["train", "tales-1m", "--parallel", parallel, "--name", name]
+    arguments += ["--data", str(folder / "cats.txt"), "--model.vocab-size", "270", "--model.d-model", "16"]
+    arguments += ["--model.num-layers", "1", "--model.num-heads", "2", "--model.context-length", "16", "--quiet"]
+    arguments += ["--batch-size", "4", "--steps", "12", "--warmup-steps", "2", "--log-every", "1", "--device", "cpu"]
+    arguments += ["--checkpoint-every", "4", "--sample-tokens", "4", "--runs", str(folder), *options]
+    return {"name": name, "arguments": arguments, "code": code, "die_before": None, "sleep_before": None, **when}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What came of six commands under one torchrun, which may start its ranks again twice: once for each that dies."""
+    folder = tmp_path_factory.mktemp("torchrun")
+    (folder / "cats.txt").write_text(TEXT)
+    commands = [command(folder, "fsdp", "bad", "--batch-size", "5", code=2)]
+    for parallel in ("ddp", "fsdp"):
+        commands.append(command(folder, parallel, f"whole-{parallel}"))
+        commands.append(command(folder, parallel, f"killed-{parallel}", die_before=6))
+    commands.append(command(folder, "ddp", "hangs", "--timeout", "8", sleep_before=6, code=1))
+    (folder / "commands.json").write_text(json.dumps(commands))
+    variables = {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "OMP_NUM_THREADS": "1"}
+    variables["CS336_CACHE_DIR"] = str(cache_with_kernels(folder / "cache"))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=2"]
+    done = subprocess.run(
+        [*torchrun, str(HERE / "dist_torch_dies.py"), str(folder)],
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    (folder / "stderr").write_text(done.stderr)
+    assert done.returncode != 0, "the last command fails, and all restarts are used up"
+    return folder
+
+
+def said(folder, name, rank):
+    """What a command told in a rank; see `dist_torch_dies.py`."""
+    note = folder / f"{name}.{rank}.json"
+    assert note.exists(), [path.name + path.read_text() for path in (*folder.glob("*.failed-*"), folder / "stderr")]
+    return json.loads(note.read_text())
 
 
 def weights_hash(run):
@@ -42,36 +67,36 @@ def weights_hash(run):
 
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
-def test_killed_in_the_middle_and_finished_with_the_same_weights(tmp_path, parallel):
-    whole = torchrun(tmp_path, parallel, "whole")
-    assert whole.returncode == 0, whole.stderr[-3000:]
-    killed = torchrun(tmp_path, parallel, "killed", DIE_BEFORE="6")
-    assert killed.returncode == 0, killed.stderr[-3000:]
-    assert killed.stdout.count("finished: step 12") == 1, "rank 0 alone tells"
-    records = [RunRecord(tmp_path / name) for name in ("whole", "killed")]
+def test_killed_in_the_middle_and_finished_with_the_same_weights(folder, parallel):
+    names = f"whole-{parallel}", f"killed-{parallel}"
+    for name in names:
+        ranks = [said(folder, name, rank) for rank in range(2)]
+        assert [rank["code"] for rank in ranks] == [0, 0], ranks
+        assert ["finished: step 12" in rank["out"] for rank in ranks] == [True, False], "rank 0 alone tells"
+    assert (folder / f"{names[1]}.died").exists()
+    records = [RunRecord(folder / name) for name in names]
     assert [resumed["step"] for resumed in records[1].environment["resumed"]] == [4]
     assert "resumed" not in records[0].environment
     assert records[0].series("train_loss") == records[1].series("train_loss")
     assert records[0].samples() == records[1].samples() and len(records[0].samples()) == 1
-    hashes = [weights_hash(tmp_path / name) for name in ("whole", "killed")]
+    hashes = [weights_hash(folder / name) for name in names]
     assert hashes[0] == hashes[1]
     print(parallel, *hashes)
 
 
-def test_a_rank_that_hangs_ends_the_run_after_the_timeout(tmp_path):
-    done = torchrun(tmp_path, "ddp", "hangs", "--timeout", "8", restarts=0, SLEEP_BEFORE="6")
-    assert done.returncode != 0
-    told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert told[0].startswith("error: rank 0 of 2: another process did not answer within 8 s"), done.stderr[-3000:]
-    assert "--timeout" in told[0] and "resume" in told[0]
-    assert sorted(RunCheckpoints(tmp_path / "hangs" / "checkpoints").steps()) == [4]
+def test_a_rank_that_hangs_ends_the_run_after_the_timeout(folder):
+    told = said(folder, "hangs", 0)
+    (error,) = told["error"].splitlines()
+    assert told["code"] != 0
+    assert error.startswith("error: rank 0 of 2: another process did not answer within 8 s")
+    assert "--timeout" in error and "resume" in error
+    assert sorted(RunCheckpoints(folder / "hangs" / "checkpoints").steps()) == [4]
 
 
-def test_a_bad_command_is_told_once_and_ends_all(tmp_path):
-    done = torchrun(tmp_path, "fsdp", "bad", "--batch-size", "5", restarts=0)
-    assert done.returncode != 0 and not (tmp_path / "bad").exists()
-    told = [line for line in done.stderr.splitlines() if line.startswith("error: batch_size is 5")]
-    assert len(told) == 1, "rank 0 alone tells"
+def test_a_bad_command_is_told_once_and_ends_all(folder):
+    ranks = [said(folder, "bad", rank) for rank in range(2)]
+    assert all(rank["code"] != 0 for rank in ranks) and not (folder / "bad").exists()
+    assert ranks[0]["error"].startswith("error: batch_size is 5") and not ranks[1]["error"], "rank 0 alone tells"
 
 
 def test_several_processes_need_to_know_how_to_share(monkeypatch, tmp_path, capsys):

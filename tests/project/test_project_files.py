@@ -54,6 +54,12 @@ def test_the_readme_names_only_targets_that_make_has():
         assert used and used <= targets, name
 
 
+def test_the_files_that_begin_exist_and_keep_their_place():
+    names = re.findall(r'^    "([\w/]+\.py)",$', text("tests/conftest.py"), re.MULTILINE)
+    assert names and all((ROOT / "tests" / name).is_file() for name in names)
+    assert "--no-loadscope-reorder" in text("Makefile"), "without it, xdist begins with the files of most tests"
+
+
 def test_every_page_of_the_contents_exists():
     contents = yaml.safe_load(text("_toc.yml"))
     pages = [contents["root"]] + [page["file"] for part in contents["parts"] for page in part["chapters"]]

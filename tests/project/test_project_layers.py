@@ -71,7 +71,8 @@ INSIDE: dict[str, dict[str, set[str]]] = {
         "record_files": set(),
         "records": {"config", "record_files"},
         "checkpoints": {"ranks"},
-        "engines": {"checkpoints", "config", "precision", "ranks"},
+        "attending": {"config"},
+        "engines": {"attending", "checkpoints", "config", "precision", "ranks"},
         "corpus": {"config"},
         "evaluation": {"loss", "ranks"},
         "throughput": {"precision"},
@@ -80,7 +81,7 @@ INSIDE: dict[str, dict[str, set[str]]] = {
         "stopping": {"config", "records"},
         "resuming": {"checkpoints", "config", "ranks", "records"},
         "loading": {"checkpoints", "config", "precision", "records"},
-        "setup": {"config", "corpus", "evaluation", "loss", "precision", "ranks", "records"},
+        "setup": {"attending", "config", "corpus", "engines", "evaluation", "loss", "ranks", "records"},
         "compiling": {"config", "engines"},
         "trainer": {
             *(

@@ -9,6 +9,7 @@ from imports import ROOT
 
 from cs336_lib import results
 from cs336_lib.bpe import Tokenizer
+from cs336_lib.experiments import filing
 from cs336_lib.model import ModelConfig
 from cs336_lib.training import RunRecord, TrainConfig
 
@@ -49,9 +50,6 @@ def test_a_new_measurement_says_where_it_comes_from(tmp_path):
 
 
 def test_a_run_that_is_kept_leaves_its_checkpoints_and_shares_its_tokenizer(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("records_tool", ROOT / "tools/records.py")
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
     config = TrainConfig(ModelConfig.preset("tales-1m"), data_bytes=1000)
     tokenizer = Tokenizer({i: bytes([i]) for i in range(256)}, [])
     for name in ("a", "b"):
@@ -59,9 +57,9 @@ def test_a_run_that_is_kept_leaves_its_checkpoints_and_shares_its_tokenizer(tmp_
         tokenizer.save(record.tokenizer_folder)
         (record.folder / "checkpoints").mkdir()
         with pytest.raises(ValueError, match="only a run that is over"):
-            tool.keep(record.folder, name, tmp_path / "results")
+            filing.keep(record.folder, name, tmp_path / "results")
         record.set_status("finished", 7)
-        kept = tool.keep(record.folder, name, tmp_path / "results")
+        kept = filing.keep(record.folder, name, tmp_path / "results")
         assert {path.name for path in kept.iterdir()} == {
             "config.json",
             "environment.json",
@@ -72,7 +70,7 @@ def test_a_run_that_is_kept_leaves_its_checkpoints_and_shares_its_tokenizer(tmp_
     assert RunRecord(kept).tokenizer.fingerprint == tokenizer.fingerprint
     assert len(list((tmp_path / "results/tokenizers/of-runs").iterdir())) == 1
     with pytest.raises(FileExistsError):
-        tool.keep(tmp_path / "a", "a", tmp_path / "results")
+        filing.keep(tmp_path / "a", "a", tmp_path / "results")
 
 
 def test_each_tokenizer_of_a_run_is_there_and_is_its_own():

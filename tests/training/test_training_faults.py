@@ -20,7 +20,7 @@ from training_setup import CONFIG, corpus, write_sample
 
 from cs336_lib import locks
 from cs336_lib.cli import main
-from cs336_lib.training import RunRecord, Trainer
+from cs336_lib.training import RunRecord, Trainer, setup
 from cs336_lib.training.checkpoints.run import RunCheckpoints
 from cs336_lib.training.checkpoints.snapshot import BadCheckpointError, NoCheckpointError, Snapshot
 from cs336_lib.training.corpus import _whole_documents
@@ -418,3 +418,20 @@ def test_mirrors_of_a_resumed_run_go_on_as_the_same_run(tmp_path, monkeypatch):
     stop_after(trainer(tmp_path / "run", SAVES.replace(tensorboard=True, wandb="project")), 10)
     Trainer.resume(tmp_path / "run", corpus(), progress=False).fit()
     assert opened == [None, 11] and began == [(None, None), ("abc", "allow")]
+
+
+@pytest.mark.parametrize(
+    ("memory", "words"), [(2_000_000, "of 2.0 MB, where 40 fit in float32"), (None, "memory. Use accum")]
+)
+def test_a_device_with_too_little_memory_is_told_in_one_line(tmp_path, monkeypatch, memory, words):
+    def full(self):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2.44 GiB.")
+
+    monkeypatch.setattr(Trainer, "_train_step", full)
+    trainer = Trainer(CONFIG.replace(batch_size=64), tmp_path / "run", corpus(), progress=False)
+    monkeypatch.setattr(setup, "memory_of", lambda device: memory)
+    with pytest.raises(RuntimeError, match="out of memory at step 0: a part of 64 sequences does not fit") as error:
+        trainer.fit()
+    said = str(error.value)
+    assert words in said and "Use accumulation 2 or more, loss_chunk 8192" in said and "\n" not in said
+    assert trainer.record.status["status"] == "interrupted"

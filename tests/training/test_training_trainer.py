@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -84,35 +85,46 @@ def test_the_same_seed_gives_the_same_run_and_another_one_another(whole, tmp_pat
     assert timeless(fit(tmp_path / "other", CONFIG.replace(seed=1))) != timeless(whole)
 
 
-def work(folder, what):
-    """Train in a process of its own, until its end or that of the step before which it kills itself."""
-    command = [sys.executable, str(HERE / "training_worker.py"), str(folder), str(what)]
+def work(folder, step):
+    """Train in a process of its own, which kills itself before a step."""
+    command = [sys.executable, str(HERE / "training_worker.py"), str(folder), str(step)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200)
 
 
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """Make a copy of a run that was killed after a step; each is trained once."""
+    home, made = tmp_path_factory.mktemp("killed"), {}
+
+    def copy(step, folder):
+        if step not in made:
+            made[step] = work(home / str(step), step)
+            assert made[step].returncode == -signal.SIGKILL, made[step].stderr
+        return shutil.copytree(home / str(step), folder)
+
+    return copy
+
+
 @pytest.mark.parametrize("killed_after", [pytest.param(5, marks=pytest.mark.slow), 26])
-def test_killed_and_resumed_is_the_same_run_to_the_bit(whole, tmp_path, killed_after):
+def test_killed_and_resumed_is_the_same_run_to_the_bit(whole, killed, tmp_path, killed_after):
     """Step 26 lies between a checkpoint and a line of metrics, 5 before the first checkpoint."""
-    first = work(tmp_path / "run", killed_after)
-    assert first.returncode == -signal.SIGKILL, first.stderr
-    record = RunRecord(tmp_path / "run")
+    record = RunRecord(killed(killed_after, tmp_path / "run"))
     assert record.status["status"] == "interrupted"
-    second = work(tmp_path / "run", "resume")
-    assert second.stdout.strip() == "finished", second.stderr
+    Trainer.resume(record.folder, corpus(), write_sample=write_sample, progress=False).fit()
+    assert record.status["status"] == "finished"
     assert [resumed["step"] for resumed in record.environment["resumed"]] == [killed_after // 7 * 7]
     assert_same_run(record, whole)
 
 
-def test_a_damaged_checkpoint_costs_only_its_steps(whole, tmp_path):
-    work(tmp_path / "run", 20)
-    checkpoints = RunCheckpoints(tmp_path / "run" / "checkpoints")
-    assert checkpoints.steps() == [7, 14]
-    path = checkpoints.path(14) / "model.safetensors"
+def test_a_damaged_checkpoint_costs_only_its_steps(whole, killed, tmp_path):
+    checkpoints = RunCheckpoints(killed(26, tmp_path / "run") / "checkpoints")
+    assert checkpoints.steps() == [14, 21]
+    path = checkpoints.path(21) / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.warns(UserWarning, match="skipping a checkpoint"):
         trainer = Trainer.resume(tmp_path / "run", corpus(), write_sample=write_sample, progress=False)
-    assert trainer.step == 7
+    assert trainer.step == 14
     assert_same_run(trainer.fit(), whole)
 
 
