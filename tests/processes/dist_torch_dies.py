@@ -19,7 +19,7 @@ import torch.distributed as dist
 from cs336_lib.cli import main
 from cs336_lib.training.trainer import Trainer
 
-RANK, RESTART = int(os.environ["RANK"]), int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+RANK, RESTART = (int(os.environ.get(name, 0)) for name in ("RANK", "TORCHELASTIC_RESTART_COUNT"))
 LONG = 14
 """Seconds; longer than the patience of the other rank."""
 step = Trainer._train_step

@@ -118,9 +118,8 @@ export function autogradActivations(config, context = null, batch = 1) {
   const gated = config.ffn === "swiglu";
   const onHeads = config.qk_norm ? (fast ? 2n : 4n) * row + 2n * B * H * S : 0n;
   const turned = config.position === "rope" || config.qk_norm;
-  const copied = turned && H > 1n && S > 1n;
   const scores = fast
-    ? 4n * row + (turned ? 2n * row : 0n) + B * H * S + (copied ? row : 0n)
+    ? 4n * row + (turned ? 2n * row : 0n) + B * H * S
     : 3n * row + 2n * B * H * S * S + 2n * B * H * S;
   const floats = {
     embedding: 0n,
