@@ -6,6 +6,7 @@ leaves behind, also a stranger's: of a packed file it reads only the names that 
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -46,14 +47,19 @@ def keep(run: Path, name: str, home: Path) -> Path:
     if record.status["status"] not in ("finished", "diverged"):
         raise ValueError(f"{run} is {record.status['status']}; only a run that is over is kept: cs336 resume {run}")
     target = home / name
-    target.mkdir(parents=True, exist_ok=False)
+    if target.exists():
+        raise FileExistsError(errno.EEXIST, "there is a record already", str(target))
+    begun = target.with_name(f".{target.name}.partial")  # a kill leaves no half of a record under its name
+    shutil.rmtree(begun, ignore_errors=True)
+    begun.mkdir(parents=True)
     for file in KEPT:
         if (run / file).is_file():
-            shutil.copyfile(run / file, target / file)
+            shutil.copyfile(run / file, begun / file)
     if record.tokenizer_folder.is_dir():
         shared = home / "tokenizers" / "of-runs" / record.tokenizer.fingerprint[:16]
         if not shared.is_dir():
             record.tokenizer.save(shared)
+    begun.rename(target)
     return target
 
 

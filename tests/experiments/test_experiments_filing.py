@@ -97,6 +97,26 @@ def test_what_is_no_record_is_refused_in_one_line(tmp_path, capsys, name, conten
     assert not any((tmp_path / "results").iterdir())
 
 
+@pytest.mark.parametrize("after", range(3))
+def test_a_kill_leaves_no_half_of_a_record_and_the_next_call_files_it(brought, tmp_path, monkeypatch, after):
+    class Killed(BaseException):
+        pass
+
+    home, copy, done = tmp_path / "results", filing.shutil.copyfile, []
+
+    def die(source, target):
+        if len(done) == after:
+            raise Killed
+        done.append(copy(source, target))
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(filing.shutil, "copyfile", die)
+        filing.add(brought, home)
+    assert not (home / "whole-t4").exists()
+    filing.add(brought, home)
+    assert RunRecord(home / "whole-t4").config and not list(home.glob(".*"))
+
+
 def test_the_records_of_the_book_came_this_way():
     for path in (results.folder() / "benchmarks").glob("gpu_*.json"):
         record = json.loads(path.read_text())
