@@ -2,8 +2,8 @@
 
 B batch, S sequence, D d_model, H heads, K head dim, F d_ff; "..." stands for any leading dimensions.
 
-Each class here is the reference class of the same name with another `forward`. This is the one file of the package
-that may use torch.nn.functional.
+Each class here is the reference class of the same name with another `forward`. This file and
+`fast_step.py` alone of the package may use torch.nn.functional.
 """
 
 from __future__ import annotations

@@ -70,6 +70,26 @@ def test_forbidden_tokens_stay_forbidden():
         assert distribution(logits, config)[0, 1] == 0
 
 
+@pytest.mark.parametrize(
+    "config", [SamplingConfig(), SamplingConfig(temperature=0), SamplingConfig(top_p=0.5, top_k=1)]
+)
+@pytest.mark.parametrize("bad", [[math.nan, 0.0], [math.inf, 0.0], [-math.inf, -math.inf]])
+def test_logits_that_nothing_can_be_drawn_from_are_named(config, bad):
+    with pytest.raises(ValueError, match=r"largest logit of row 1 is (nan|inf|-inf)"):
+        distribution(torch.tensor([[0.0, 1.0], bad]), config)
+
+
+@pytest.mark.parametrize(
+    "config", [SamplingConfig(1, 1, 0, 0.95), SamplingConfig(1, 1, 500), SamplingConfig(1, 0.8, 30, 0.5)]
+)
+def test_a_whole_vocabulary_with_ties_is_its_definition(config):
+    logits = (torch.randn(3, 1024, generator=torch.Generator().manual_seed(0)) * 4).round() / 2
+    for row, ours in zip(logits.tolist(), distribution(logits, config).tolist(), strict=True):
+        slow = slow_distribution(row, config.temperature, config.top_k, config.top_p)
+        assert [p > 0 for p in ours] == [p > 0 for p in slow], "of equal logits the smaller ids are in"
+        assert ours == pytest.approx(slow, abs=1e-6)
+
+
 def test_draws_follow_the_probabilities_and_never_hit_zero():
     probabilities = torch.tensor([[0.2, 0.0, 0.5, 0.3, 0.0]])
     uniform = (torch.arange(1000) + 0.5) / 1000

@@ -111,6 +111,12 @@ def always(model, ids):
     model.logits = logits
 
 
+def test_a_model_of_nan_is_an_error_and_not_a_token(model):
+    model.logits = lambda hidden: torch.full((*hidden.shape[:-1], CONFIG.vocab_size), torch.nan)
+    with pytest.raises(ValueError, match=r"largest logit of row 0 is nan.*earlier checkpoint"):
+        generate(model, BYTES, "xy", SamplingConfig(3, top_p=0.9))
+
+
 def test_it_stops_at_the_end_of_text_and_says_so(model):
     always(model, [104, 105, 256, 33])
     result = generate(model, BYTES, "x", SamplingConfig(10, temperature=0))

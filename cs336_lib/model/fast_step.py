@@ -1,0 +1,191 @@
+"""One new token a row, the fast way: what is the same for every token is done once, before the first (chapter 7).
+
+B batch, T tokens so far, D d_model, H heads, K head dim, F d_ff, V vocab.
+
+A step over one token reads every weight once and does little else, so reading them is its limit. A small model is far
+from that limit: it waits for calls. `hidden_states` makes about sixty of them for each layer, many of which prepare
+what has not changed since the last token: the weights of Q, K and V side by side, sines and cosines, a mask. Here they
+are made beforehand, and a layer is about twenty calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cs336_lib.model.block import TransformerBlock
+from cs336_lib.model.cache import KVCache
+from cs336_lib.model.fast import FastSelfAttention, FastSiLUFeedForward, FastSwiGLU
+from cs336_lib.model.ffn import SwiGLU
+from cs336_lib.model.shapes import Bool, Float, Int
+from cs336_lib.model.transformer import TransformerLM
+
+ONE_THREAD_BELOW = 4_000_000
+"""Multiplications in a step on a CPU below which a second thread costs more than it brings: on two cores a row of
+tales-1m (a million) takes 1.5 ms on one thread and 2.1 ms on two, sixteen rows 5.0 and 3.7 ms. Where another program
+keeps a core busy, threads that wait for each other after every product take many times as long as one."""
+
+
+class FastStep:
+    """`TransformerLM.forward` for one new token a row, on the fast backend.
+
+    It keeps copies of the projections to queries, keys and values and of the first feed-forward matrices, side by side
+    as it multiplies them: weights that change later do not change it.
+
+    Args:
+        model: one that is `usable`.
+        cache: what the rows have seen, filled by the model itself; steps add to it.
+
+    >>> from cs336_lib.model import ModelConfig
+    >>> model = TransformerLM(ModelConfig.preset("tales-1m").replace(backend="fast"))
+    >>> cache = KVCache(model.config, batch_size=1)
+    >>> with torch.no_grad():
+    ...     prompt = model(torch.tensor([[5, 6, 7]]), cache=cache)
+    ...     logits = FastStep(model, cache)(torch.tensor([8]), [3])
+    ...     whole = model(torch.tensor([[5, 6, 7, 8]]))[:, -1]
+    >>> logits.shape, torch.allclose(logits, whole, atol=1e-4)
+    (torch.Size([1, 1024]), True)
+    """
+
+    def __init__(self, model: TransformerLM, cache: KVCache) -> None:
+        self.model, self.cache = model, cache
+        blocks = [block for block in model.layers if isinstance(block, TransformerBlock)]
+        rope = blocks[0].attn.rope
+        # The pair (2k, 2k + 1) is one complex number, and turning it is one multiplication.
+        self.turns = None if rope is None else torch.complex(rope.cos, rope.sin)  # positions K/2
+        self.layers = [_Layer(block, cache.keys[i], cache.values[i]) for i, block in enumerate(blocks)]
+        final = model.ln_final
+        self.table = model.token_embeddings.weight.detach()
+        self.final = None if final is None else final.weight.detach()
+        self.eps = 0.0 if final is None else final.eps
+        self.multiplications = cache.keys.shape[1] * (
+            model.head_weight.numel() + sum(weight.numel() for layer in model.layers for weight in layer.parameters())
+        )
+
+    @staticmethod
+    def usable(model: TransformerLM) -> bool:
+        """Whether the model is made of the fast backend's own modules, with nothing that listens or changes types."""
+        own = {FastSelfAttention, FastSwiGLU, FastSiLUFeedForward}
+        return (
+            type(model).hidden_states is TransformerLM.hidden_states
+            and "hidden_states" not in vars(model)
+            and all(type(layer.attn) in own and type(layer.ffn) in own for layer in model.layers)
+            and not torch.is_autocast_enabled(model.head_weight.device.type)
+            and not any(part._forward_hooks or part._forward_pre_hooks for part in model.modules())
+        )
+
+    def __call__(self, ids: Int[Tensor, " B"], places: Sequence[int]) -> Float[Tensor, "B V"]:
+        """Add one token to each row, and return the logits of the one that follows.
+
+        Args:
+            ids: the new tokens, (B,), each within the vocabulary.
+            places: position of each token in its row, within the cache; what is kept behind it is not looked at.
+
+        Returns:
+            (B, V).
+        """
+        one = ids.device.type == "cpu" and self.multiplications < ONE_THREAD_BELOW
+        with _threads(1 if one else torch.get_num_threads()):
+            return self._logits(ids, places)
+
+    def _logits(self, ids: Tensor, places: Sequence[int]) -> Tensor:
+        end = max(places) + 1
+        where: Tensor | int = end - 1
+        mask = None
+        if min(places) != where:
+            where = torch.tensor(places, device=ids.device)
+            mask = (where[:, None] >= torch.arange(end, device=ids.device))[:, None, None]  # B T -> B 1 1 T
+        turns = None if self.turns is None else self.turns[where].view(-1, 1, 1, self.turns.shape[1])  # B 1 1 K/2
+        x = F.embedding(ids, self.table)  # B D
+        if self.model.config.lookup_scale != 1:
+            x = x * self.model.config.lookup_scale
+        for layer in self.layers:
+            x = layer(x, where, end, turns, mask)
+        self.cache.advance(1)
+        return self.model.logits(x if self.final is None else F.rms_norm(x, self.final.shape, self.final, self.eps))
+
+
+class _Layer:
+    """One block, and its part of the cache: plain tensors, since even the call of a module shows at this size."""
+
+    def __init__(self, block: TransformerBlock, keys: Float[Tensor, "B H T K"], values: Float[Tensor, "B H T K"]):
+        attn, ffn = block.attn, block.ffn
+        self.order, self.keys, self.values = block.norm, keys, values
+        self.heads = (len(keys), 3, attn.num_heads, keys.shape[-1])
+        self.ln1, self.ln2, self.q_norm, self.k_norm = (
+            None if norm is None else norm.weight.detach() for norm in (block.ln1, block.ln2, attn.q_norm, attn.k_norm)
+        )
+        self.eps = next((norm.eps for norm in (block.ln1, attn.q_norm) if norm is not None), 0.0)
+        self.qkv = torch.cat((attn.q_proj.weight, attn.k_proj.weight, attn.v_proj.weight)).detach()  # 3D D
+        self.output = attn.output_proj.weight.detach().T
+        self.gated = isinstance(ffn, SwiGLU)
+        first = (ffn.w1.weight, ffn.w3.weight) if isinstance(ffn, SwiGLU) else (ffn.w1.weight,)
+        self.up = torch.cat(first).detach()  # 2F D, without a gate F D
+        self.down = ffn.w2.weight.detach().T  # F D
+        self.rows = torch.arange(len(keys), device=keys.device)
+
+    def __call__(
+        self, x: Tensor, where: Tensor | int, end: int, turns: Tensor | None, mask: Tensor | None
+    ) -> Float[Tensor, "B D"]:
+        if self.order == "pre":
+            x = torch.addmm(x, self._mix(self._normed(x, self.ln1), where, end, turns, mask), self.output)
+            return torch.addmm(x, self._hidden(self._normed(x, self.ln2)), self.down)
+        x = torch.addmm(x, self._mix(x, where, end, turns, mask), self.output)
+        if self.order == "post":
+            x = self._normed(x, self.ln1)
+        x = torch.addmm(x, self._hidden(x), self.down)
+        return self._normed(x, self.ln2) if self.order == "post" else x
+
+    def _normed(self, x: Tensor, gain: Tensor | None) -> Tensor:
+        return x if gain is None else F.rms_norm(x, gain.shape, gain, self.eps)
+
+    def _mix(
+        self,
+        x: Float[Tensor, "B D"],
+        where: Int[Tensor, " B"] | int,
+        end: int,
+        turns: Float[Tensor, "B 1 1 half_K"] | None,
+        mask: Bool[Tensor, "B 1 1 T"] | None,
+    ) -> Float[Tensor, "B D"]:
+        """Return the mixture of values that each row's new token attends to."""
+        B, _, H, K = self.heads
+        qkv = F.linear(x, self.qkv).view(self.heads)  # B 3D -> B 3 H K
+        qk = qkv[:, :2]
+        if self.q_norm is not None and self.k_norm is not None:
+            qk = torch.stack((self._normed(qk[:, 0], self.q_norm), self._normed(qk[:, 1], self.k_norm)), dim=1)
+        if turns is not None:
+            pairs = qk.to(turns.real.dtype).view(B, 2, H, K // 2, 2)
+            qk = torch.view_as_real(torch.view_as_complex(pairs) * turns).view(B, 2, H, K).to(x.dtype)
+        if isinstance(where, int):
+            self.keys[:, :, where], self.values[:, :, where] = qk[:, 1], qkv[:, 2]
+        else:
+            self.keys[self.rows, :, where], self.values[self.rows, :, where] = qk[:, 1], qkv[:, 2]
+        q = qk[:, 0].unsqueeze(2)  # B H 1 K
+        mixed = F.scaled_dot_product_attention(q, self.keys[:, :, :end], self.values[:, :, :end], attn_mask=mask)
+        return mixed.view(B, H * K)
+
+    def _hidden(self, x: Float[Tensor, "B D"]) -> Float[Tensor, "B F"]:
+        """Return the hidden units of the feed-forward network."""
+        up = F.linear(x, self.up)
+        if not self.gated:
+            return F.silu(up)
+        units = len(self.down)
+        return F.silu(up[:, :units]).mul_(up[:, units:])
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let torch use so many threads."""
+    before = torch.get_num_threads()
+    if count == before:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

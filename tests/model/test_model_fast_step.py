@@ -1,0 +1,97 @@
+"""One token at a time by `FastStep`, against the whole forward pass."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cs336_lib.model import KVCache, ModelConfig, TransformerLM
+from cs336_lib.model import fast_step as module
+from cs336_lib.model.fast_step import FastStep
+
+
+@pytest.fixture(autouse=True)
+def inference():
+    with torch.inference_mode():
+        yield
+
+
+def begun(config, rows, lengths, dtype=torch.float64):
+    """Return a model, and a step whose cache has seen the first `lengths` tokens of each row."""
+    model = TransformerLM(config.replace(backend="fast"), dtype=dtype)
+    cache = KVCache(config, len(rows), dtype=dtype)
+    longest = max(lengths)
+    padded = torch.stack(
+        [torch.cat((row[:n], row.new_zeros(longest - n))) for row, n in zip(rows, lengths, strict=True)]
+    )
+    model(padded, cache=cache, token_positions=torch.arange(longest).expand(len(rows), longest))
+    assert FastStep.usable(model)
+    return model, FastStep(model, cache)
+
+
+@pytest.mark.parametrize("lengths", [[5, 5], [2, 5]], ids=["in step", "apart"])
+def test_each_step_is_the_full_forward_of_the_reference(ablation, lengths):
+    rows = list(torch.randint(ablation.vocab_size, (2, ablation.context_length)))
+    model, step = begun(ablation, rows, lengths)
+    reference = TransformerLM(ablation, dtype=torch.float64)
+    reference.load_state_dict(model.state_dict())
+    for done in range(ablation.context_length - max(lengths)):
+        places = [n + done for n in lengths]
+        logits = step(torch.stack([row[place] for row, place in zip(rows, places, strict=True)]), places)
+        for out, row, place in zip(logits, rows, places, strict=True):
+            torch.testing.assert_close(out, reference(row[None, : place + 1])[0, -1])
+    assert len(step.cache) == step.cache.capacity
+
+
+@settings(max_examples=25, deadline=None)
+@given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=5), heads=st.sampled_from([1, 2, 4]))
+def test_rows_of_any_lengths_go_side_by_side(lengths, heads):
+    config = ModelConfig(41, 9, d_model=16, num_layers=1, num_heads=heads, d_ff=24)
+    rows = list(torch.randint(41, (len(lengths), 9)))
+    model, step = begun(config, rows, lengths)
+    logits = step(torch.stack([row[n] for row, n in zip(rows, lengths, strict=True)]), lengths)
+    for out, row, n in zip(logits, rows, lengths, strict=True):
+        torch.testing.assert_close(out, model(row[None, : n + 1])[0, -1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_other_types_are_as_near_as_they_can_be(tiny, dtype):
+    rows = list(torch.randint(tiny.vocab_size, (2, 8)))
+    model, step = begun(tiny.replace(qk_norm=True), rows, [6, 6], dtype)
+    logits = step(torch.stack([row[6] for row in rows]), [6, 6])
+    assert logits.dtype == dtype
+    near = {"atol": 0.1, "rtol": 0.05} if dtype == torch.bfloat16 else {}
+    torch.testing.assert_close(logits, model(torch.stack(rows)[:, :7])[:, -1], **near)
+
+
+def test_a_model_that_is_not_all_its_own_is_left_to_itself(tiny):
+    model = TransformerLM(tiny.replace(backend="fast"))
+    assert FastStep.usable(model)
+    assert not FastStep.usable(TransformerLM(tiny))
+    hook = model.layers[0].register_forward_hook(lambda *_: None)
+    assert not FastStep.usable(model), "a hook would not be called"
+    hook.remove()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not FastStep.usable(model)
+
+    class Listening(type(model.layers[0].ffn)):
+        pass
+
+    model.layers[1].ffn.__class__ = Listening
+    assert not FastStep.usable(model)
+
+
+@pytest.mark.parametrize(("below", "used"), [(0, 2), (10**9, 1)])
+def test_small_steps_take_one_thread_and_give_the_others_back(tiny, monkeypatch, below, used):
+    monkeypatch.setattr(module, "ONE_THREAD_BELOW", below)
+    model, step = begun(tiny, [torch.tensor([1, 2, 3])], [2])
+    seen = []
+    monkeypatch.setattr(model, "logits", lambda hidden: seen.append(torch.get_num_threads()) or 1 / 0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            step(torch.tensor([3]), [2])
+        assert (seen, torch.get_num_threads()) == ([used], 2)
+    finally:
+        torch.set_num_threads(before)
