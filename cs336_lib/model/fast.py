@@ -8,6 +8,8 @@ Each class here is the reference class of the same name with another `forward`. 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,8 +17,8 @@ from torch import Tensor
 from cs336_lib.model.attention import MultiHeadSelfAttention
 from cs336_lib.model.cache import LayerCache
 from cs336_lib.model.ffn import SiLUFeedForward, SwiGLU
-from cs336_lib.model.layers import Embedding, Linear, RMSNorm
-from cs336_lib.model.rope import turn
+from cs336_lib.model.layers import Embedding, Linear, RMSNorm, at_least_float32
+from cs336_lib.model.rope import RotaryEmbedding, turn
 from cs336_lib.model.shapes import Float, Int
 
 
@@ -41,13 +43,49 @@ class FastEmbedding(Embedding):
 
 
 class FastRMSNorm(RMSNorm):
-    """`RMSNorm` in one kernel where input and gain have the same type."""
+    """`RMSNorm` in one kernel where input and gain are of one type; where torch has none, with a gradient by hand."""
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
         """Normalize the last dimension of `x`."""
         if x.dtype != self.weight.dtype:
             return super().forward(x)  # F.rms_norm would warn and take the slow path
+        eager = x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
+        if eager and torch.is_grad_enabled() and self.weight.requires_grad and x.dtype == at_least_float32(x.dtype):
+            normed: Tensor = _RMSNormByHand.apply(x, self.weight, self.eps)
+            return normed
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+class _RMSNormByHand(torch.autograd.Function):
+    """RMSNorm with its gradient written down. On a CPU torch derives it operation by operation, in twice the time.
+
+    With n = x / RMS(x), y = n w and G the gradient of y::
+
+        dx = (G w - n mean(G w n)) / RMS(x)        dw = sum over positions of G n
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        """Return y, and keep n and 1 / RMS(x)."""
+        squares = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_()
+        inverse_rms = squares.div_(x.shape[-1]).add_(eps).rsqrt_()
+        n = x * inverse_rms
+        ctx.eps = eps
+        ctx.save_for_backward(x, weight, n, inverse_rms)
+        return n * weight
+
+    @staticmethod
+    def backward(ctx: Any, G: Tensor) -> tuple[Tensor | None, Tensor, None]:
+        """Return the gradients of x and of the gain."""
+        x, weight, n, inverse_rms = ctx.saved_tensors
+        if torch.is_grad_enabled():  # somebody wants the gradient of this gradient, and n hides what it comes from
+            y = F.rms_norm(x, weight.shape, weight, ctx.eps)
+            asked = [value for value, wanted in zip((x, weight), ctx.needs_input_grad, strict=False) if wanted]
+            found = iter(torch.autograd.grad(y, asked, G, create_graph=True))
+            return next(found) if ctx.needs_input_grad[0] else None, next(found), None
+        Gn = G * n
+        mean = (Gn @ weight).unsqueeze(-1) / n.shape[-1]
+        return torch.addcmul(G * weight, n, mean, value=-1).mul_(inverse_rms), Gn.reshape(-1, n.shape[-1]).sum(0), None
 
 
 class FastSelfAttention(MultiHeadSelfAttention):
@@ -63,19 +101,36 @@ class FastSelfAttention(MultiHeadSelfAttention):
     ) -> Float[Tensor, "... S D"]:
         """Let each position attend to itself and to what came before."""
         weight = torch.cat((self.q_proj.weight, self.k_proj.weight, self.v_proj.weight))  # 3 times D D -> 3D D
-        q, k, v = F.linear(x, weight).unflatten(-1, (3, self.num_heads, -1)).unbind(-3)  # ... S 3D -> 3 of ... S H K
+        qkv = F.linear(x, weight).unflatten(-1, (3, self.num_heads, -1))  # ... S 3D -> ... S 3 H K
+        qk, v = qkv.split((2, 1), dim=-3)
         if self.q_norm is not None and self.k_norm is not None:
-            q, k = self.q_norm(q), self.k_norm(k)
+            qk = torch.stack((self.q_norm(qk[..., 0, :, :]), self.k_norm(qk[..., 1, :, :])), dim=-3)
         if self.rope is not None:  # before heads come first, which keeps this one pass over memory
-            cos, sin = (table.unsqueeze(-2) for table in self.rope.rows(x.shape[-2], token_positions))  # ... S 1 K/2
-            q, k = turn(q, cos, sin), turn(k, cos, sin)
-        q, k, v = (heads.transpose(-3, -2) for heads in (q, k, v))  # ... S H K -> ... H S K
+            qk = _turned(qk, self.rope, token_positions)
+        q, k = (heads.transpose(-3, -2) for heads in qk.unbind(-3))  # ... S 2 H K -> 2 of ... H S K
+        v = v.squeeze(-3).transpose(-3, -2)
         if cache is None:
             mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:
             k, v, mask = cache.append(k, v, token_positions)
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return F.linear(mixed.transpose(-3, -2).flatten(-2), self.output_proj.weight)  # ... H S K -> ... S D
+
+
+def _turned(
+    qk: Float[Tensor, "... S 2 H K"], rope: RotaryEmbedding, token_positions: Int[Tensor, "... S"] | None
+) -> Float[Tensor, "... S 2 H K"]:
+    """Turn queries and keys by their positions; eagerly on a CPU in one operation instead of seven each.
+
+    A pair of channels is a complex number, and turning it is multiplying by cos + i sin; backward multiplies by
+    cos - i sin. A compiler makes one kernel of the seven operations, and of complex numbers none.
+    """
+    S = qk.shape[-4]
+    if qk.device.type != "cpu" or qk.dtype != rope.cos.dtype or torch.compiler.is_compiling():
+        cos, sin = (table[..., None, None, :] for table in rope.rows(S, token_positions))  # ... S 1 1 K/2
+        return turn(qk, cos, sin)
+    pairs = torch.view_as_complex(qk.unflatten(-1, (-1, 2)))  # ... S 2 H K -> ... S 2 H K/2
+    return torch.view_as_real(pairs * rope.complex_rows(S, token_positions)[..., None, None, :]).flatten(-2)
 
 
 class FastSwiGLU(SwiGLU):

@@ -55,8 +55,7 @@ class FastStep:
         self.model, self.cache = model, cache
         blocks = [block for block in model.layers if isinstance(block, TransformerBlock)]
         rope = blocks[0].attn.rope
-        # The pair (2k, 2k + 1) is one complex number, and turning it is one multiplication.
-        self.turns = None if rope is None else torch.complex(rope.cos, rope.sin)  # positions K/2
+        self.turns = None if rope is None else rope.turns  # positions K/2
         self.layers = [_Layer(block, cache.keys[i], cache.values[i]) for i, block in enumerate(blocks)]
         final = model.ln_final
         self.table = model.token_embeddings.weight.detach()
@@ -73,6 +72,7 @@ class FastStep:
         return (
             type(model).hidden_states is TransformerLM.hidden_states
             and "hidden_states" not in vars(model)
+            and model.head_weight.device.type in ("cpu", "cuda")
             and all(type(layer.attn) in own and type(layer.ffn) in own for layer in model.layers)
             and not torch.is_autocast_enabled(model.head_weight.device.type)
             and not any(part._forward_hooks or part._forward_pre_hooks for part in model.modules())

@@ -45,6 +45,7 @@ class RotaryEmbedding(nn.Module):
 
     cos: Tensor
     sin: Tensor
+    turns: Tensor | None  # cos + i sin where it is used; no buffer, or a cast of the model would make it real
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class RotaryEmbedding(nn.Module):
         positions = torch.arange(self.max_seq_len, device=source, dtype=torch.float64)
         angles = positions[:, None] * self.theta ** (-2 * k / self.d_k)
         self.cos, self.sin = angles.cos().to(device, dtype), angles.sin().to(device, dtype)
+        self.turns = torch.complex(self.cos, self.sin) if device.type in ("cpu", "cuda") else None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> RotaryEmbedding:
         """Follow a move or a cast of the model, and compute the table again."""
@@ -85,10 +87,19 @@ class RotaryEmbedding(nn.Module):
             ValueError: there are more positions than rows in the table, or (on the CPU, where looking is free) a
                 position is outside of it. Negative ones would count from the end without a word.
         """
+        places = self._checked(seq_len, token_positions)
+        return self.cos[places], self.sin[places]
+
+    def complex_rows(self, seq_len: int, token_positions: Int[Tensor, "... S"] | None = None) -> Tensor:
+        """Return the same as complex numbers cos + i sin, (..., S, K/2), on a CPU or CUDA."""
+        assert self.turns is not None, "other devices turn by cosines and sines"
+        return self.turns[self._checked(seq_len, token_positions)]
+
+    def _checked(self, seq_len: int, token_positions: Tensor | None) -> Tensor | slice:
         if seq_len > self.max_seq_len:
             raise ValueError(f"the sequence has {seq_len} positions, RotaryEmbedding was made for {self.max_seq_len}")
         if token_positions is None:
-            return self.cos[:seq_len], self.sin[:seq_len]
+            return slice(seq_len)
         if token_positions.device.type == "cpu" and token_positions.numel() and not torch.compiler.is_compiling():
             low, high = (int(bound) for bound in token_positions.aminmax())
             if low < 0 or high >= self.max_seq_len:
@@ -96,7 +107,7 @@ class RotaryEmbedding(nn.Module):
                     f"position {low if low < 0 else high} is outside the table: RotaryEmbedding was made for positions "
                     f"0 to {self.max_seq_len - 1}"
                 )
-        return self.cos[token_positions], self.sin[token_positions]
+        return token_positions
 
     def forward(
         self, x: Float[Tensor, "... S K"], token_positions: Int[Tensor, "... S"] | None = None

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cs336_lib.model import ModelConfig, TransformerLM
+from cs336_lib.model import ModelConfig, TransformerLM, fast
 
 
 def pair(config, dtype):
@@ -50,6 +50,22 @@ def test_fast_equals_reference_for_any_sizes(batch, seq_len, heads, half, qk_nor
     reference, fast = pair(config, torch.float64)
     ids = torch.randint(11, (batch, seq_len))
     torch.testing.assert_close(fast(ids), reference(ids))
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 5), (2, 3, 5)])
+@pytest.mark.parametrize("reads", ["weights", "activations"])
+def test_the_norms_gradient_by_hand_is_right_and_so_is_its_own(shape, reads):
+    norm = fast.FastRMSNorm(5, eps=1e-2, dtype=torch.float64)
+    torch.nn.init.normal_(norm.weight, mean=1.0)
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=reads == "activations")
+    assert type(norm(x).grad_fn).__name__.startswith("_RMSNormByHand"), "or this tests torch"
+    torch.testing.assert_close(norm(x), super(fast.FastRMSNorm, norm).forward(x))
+
+    def of(x, weight):
+        return torch.func.functional_call(norm, {"weight": weight}, (x,))
+
+    assert torch.autograd.gradcheck(of, (x, norm.weight))
+    assert torch.autograd.gradgradcheck(of, (x, norm.weight))
 
 
 def relative_error(a, exact):

@@ -8,7 +8,7 @@ from optim_parameters import make_params, set_grads
 from cs336_lib.optim import AdamW, Muon
 
 ORDERS = ("first", "last")
-PATHS = {"loop": {"foreach": False}, "foreach": {"foreach": True}}
+PATHS = {"loop": {"foreach": False}, "foreach": {"foreach": True}, "by itself": {}}
 # torch's compiler imports a module of its own that torch deprecates.
 COMPILER_WARNING = "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"
 
