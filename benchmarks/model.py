@@ -145,6 +145,7 @@ def optimizer_steps(config: ModelConfig, device: str) -> dict[str, Callable[[], 
         "AdamW, compiled": AdamW(made_of(shapes), compile=True),
         "AdamW, foreach": AdamW(made_of(shapes), foreach=True),
         "AdamW, loop": AdamW(made_of(shapes), foreach=False),
+        "AdamW, as it comes": AdamW(made_of(shapes)),
     }
     if device == "cuda" and hasattr(torch.optim, "Muon"):  # on a CPU its bfloat16 products take many seconds
         contenders["torch Muon"] = torch.optim.Muon(made_of(hidden))

@@ -25,7 +25,7 @@ from cs336_lib.model.shapes import Bool, Float, Int
 from cs336_lib.model.transformer import TransformerLM
 
 ONE_THREAD_BELOW = 4_000_000
-"""Multiplications in a step on a CPU below which a second thread costs more than it brings: on two cores a row of
+"""Multiplications in a step on a CPU below which a second thread costs more than it brings: on two cores one row of
 tales-1m (a million) takes 1.5 ms on one thread and 2.1 ms on two, sixteen rows 5.0 and 3.7 ms. Where another program
 keeps a core busy, threads that wait for each other after every product take many times as long as one."""
 

@@ -140,3 +140,11 @@ def test_at_the_middle_scale_large_batches_make_too_few_steps_whatever_their_rat
     small, medium, large = (found[f"batch {size}"].loss for size in (4, 16, 64))
     assert small < medium - 0.3 and medium < large - 0.3
     assert abs(found["batch 1"].loss - small) < 0.1
+
+
+def test_text_is_written_faster_than_by_transformers():
+    cases = results.read("benchmarks/generation.json")["cases"]
+    ratios = {name: case["ratio"] for name, case in cases.items()}
+    assert len(ratios) >= 4 and min(ratios.values()) > 1, ratios
+    assert ratios["tales-1m, 1 rows"] > ratios["tinystories-17m, 1 rows"]
+    assert ratios["tales-1m, 16 rows"] > ratios["tinystories-17m, 16 rows"]
