@@ -1,6 +1,6 @@
 """Commands of `cs336`, one after the other in the same ranks; rank 1 dies in some of them, and falls asleep in others.
 
-The folder has commands.json: a list of {"name", "arguments", "code", "die_before", "sleep_before"}: the exit code that it
+The folder has commands.json: a list of {"name", "arguments", "code", "die_before", "sleep_before"}: the exit code it
 should have, and numbers of steps, or null. What a rank is told goes to NAME.RANK.json. With another code it goes to
 NAME.RANK.failed-RESTART, and the rank ends; those that torchrun starts again go on with the first that is not done.
 """
