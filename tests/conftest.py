@@ -5,6 +5,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import matplotlib
 import pytest
 
@@ -14,6 +15,10 @@ collect_ignore_glob = ["conftest.py", "*/conftest.py"]
 matplotlib.use("agg")
 # Hypothesis keeps its examples outside of the checkout, which may be read-only.
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(tempfile.gettempdir()) / "cs336-hypothesis"))
+
+# A test that does not say how many examples it takes; each run of the gate draws others.
+hypothesis.settings.register_profile("gate", max_examples=50)
+hypothesis.settings.load_profile("gate")
 
 ROOT = Path(__file__).resolve().parent.parent
 

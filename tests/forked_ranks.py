@@ -1,7 +1,7 @@
-"""Two ranks that `elastic_launch` starts, which is what `torchrun` calls, forked from a process that has torch already.
+"""Processes forked from one that has torch already: ranks that `elastic_launch` starts, as `torchrun` does, and others.
 
-Importing torch takes a rank longer than most of what the tests let it do; so one process imports it, for all ranks that
-the tests of a worker start, and for those that are started again.
+Importing torch takes a process longer than most of what the tests let it do; so one process imports it, for all those
+that the tests of a worker start, and for ranks that are started again.
 """
 
 import logging
@@ -17,6 +17,13 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 multiprocessing.set_forkserver_preload(
     ["torch", "torch._dynamo", "torch.distributed.checkpoint", "torch.distributed.fsdp"]
 )
+
+
+def start(work, *arguments):
+    """Call `work` in a process of its own, and return the process; see `launch` for what it may be."""
+    process = multiprocessing.get_context("forkserver").Process(target=work, args=arguments)
+    process.start()
+    return process
 
 
 def launch(work, *arguments, logs, restarts=0):
