@@ -24,14 +24,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LONGEST = (
     "instruments/test_instruments_browser.py",
-    "processes/test_torch_engines.py",
     "processes/test_torch_restart.py",
+    "processes/test_torch_engines.py",
     "processes/test_dask_cluster.py",
     "training/test_training_trainer.py",
-    "bpe/counting/test_bpe_shards.py",
-    "accounting/test_accounting_distributed.py",
-    "bpe/test_bpe_training.py",
     "instruments/test_instruments_speed.py",
+    "bpe/counting/test_bpe_shards.py",
+    "bpe/test_bpe_training.py",
     "check/test_check_nasty.py",
     "training/test_training_faults.py",
     "bpe/native/test_bpe_kernel_library.py",

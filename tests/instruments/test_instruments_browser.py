@@ -51,7 +51,6 @@ def test_without_javascript_the_place_says_what_it_is(browser, pages, name):
     context.close()
 
 
-@pytest.mark.both_browsers
 def test_unicode_bits_and_broken_bytes(open_page):
     opened = open_page("unicode")
     opened.fill("text", "你")
@@ -149,8 +148,7 @@ def test_rope_depends_on_the_distance_alone(open_page):
     assert not opened.status().split("inner product ")[1].startswith(before)
 
 
-@pytest.mark.both_browsers
-@pytest.mark.parametrize("preset", ["gpt2-xl", "tinystories-17m"])
+@pytest.mark.parametrize("preset", [pytest.param("gpt2-xl", marks=pytest.mark.both_browsers), "tinystories-17m"])
 def test_accounting_shows_the_librarys_figures(open_page, preset):
     opened = open_page("accounting")
     opened.choose("preset", preset)
