@@ -1,6 +1,7 @@
 """Options and fixtures that every test may use."""
 
 import os
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 collect_ignore_glob = ["conftest.py", "*/conftest.py"]
 
 matplotlib.use("agg")
+# Where it is installed, jsonschema, and so nbformat, takes two seconds to load a grammar of addresses.
+sys.modules["rfc3987_syntax"] = None
 # Hypothesis keeps its examples outside of the checkout, which may be read-only.
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(tempfile.gettempdir()) / "cs336-hypothesis"))
 
