@@ -1,10 +1,12 @@
 """Options and fixtures that every test may use."""
 
 import os
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import matplotlib
 import pytest
 
@@ -12,21 +14,26 @@ import pytest
 collect_ignore_glob = ["conftest.py", "*/conftest.py"]
 
 matplotlib.use("agg")
+# Where it is installed, jsonschema, and so nbformat, takes two seconds to load a grammar of addresses.
+sys.modules["rfc3987_syntax"] = None
 # Hypothesis keeps its examples outside of the checkout, which may be read-only.
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(tempfile.gettempdir()) / "cs336-hypothesis"))
+
+# A test that does not say how many examples it takes; each run of the gate draws others.
+hypothesis.settings.register_profile("gate", max_examples=50)
+hypothesis.settings.load_profile("gate")
 
 ROOT = Path(__file__).resolve().parent.parent
 
 LONGEST = (
     "instruments/test_instruments_browser.py",
-    "processes/test_torch_engines.py",
     "processes/test_torch_restart.py",
+    "processes/test_torch_engines.py",
     "processes/test_dask_cluster.py",
     "training/test_training_trainer.py",
-    "bpe/counting/test_bpe_shards.py",
-    "accounting/test_accounting_distributed.py",
-    "bpe/test_bpe_training.py",
     "instruments/test_instruments_speed.py",
+    "bpe/counting/test_bpe_shards.py",
+    "bpe/test_bpe_training.py",
     "check/test_check_nasty.py",
     "training/test_training_faults.py",
     "bpe/native/test_bpe_kernel_library.py",

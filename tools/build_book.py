@@ -23,6 +23,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
 
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # a grammar of addresses, for jsonschema: 2 s
+
 import nbformat
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
@@ -157,7 +159,7 @@ def sphinx(out: Path, builder: str) -> int:
     command = [
         sys.executable,
         "-c",
-        "import sys; from jupyter_book.cli.main import main; sys.exit(main())",
+        "import sys; sys.modules['rfc3987_syntax'] = None; from jupyter_book.cli.main import main; sys.exit(main())",
         "build",
         ".",
     ]

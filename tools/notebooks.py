@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # a grammar of addresses, for jsonschema: 2 s
+
 import jupytext
 import nbformat
 

@@ -16,6 +16,9 @@ catalogue   everything that results/ holds, and how much of each plan is there
 ['batch-size', 'layer-norm', 'leaderboard', 'leaderboard-124m', 'lr-sweep', 'main', 'nope', 'post-norm', 'swiglu']
 """
 
+from typing import TYPE_CHECKING
+
+from cs336_lib.doors import door
 from cs336_lib.experiments.comparison import (
     Difference,
     Side,
@@ -28,10 +31,12 @@ from cs336_lib.experiments.comparison import (
     sides,
 )
 from cs336_lib.experiments.outcome import Outcome, final_loss, outcome
-from cs336_lib.experiments.runner import run_suite
 from cs336_lib.experiments.suite import PlannedRun, Scale, Suite, Variation
 from cs336_lib.experiments.suites import SUITES
 from cs336_lib.experiments.summary import Row, devices, load_suite, loss_after, report, rows, scale_spread, table
+
+if TYPE_CHECKING:
+    from cs336_lib.experiments.runner import run_suite
 
 __all__ = [
     "SUITES",
@@ -61,3 +66,6 @@ __all__ = [
     "scale_spread",
     "loss_after",
 ]
+
+# Pages that only show what is on record need no torch, which trains.
+__getattr__, __dir__ = door(__name__, {"run_suite": "runner"})

@@ -1,10 +1,6 @@
-"""One training step of the real model on one of two gloo ranks, with every collective's payload written down.
+"""One training step of the real model on one of two gloo ranks, with every collective's payload written down."""
 
-Run as a program: `python distributed_step.py RANK RENDEZVOUS_FILE`; rank 0 prints JSON.
-"""
-
-import json
-import sys
+import os
 from contextlib import nullcontext
 from datetime import timedelta
 from inspect import signature
@@ -102,13 +98,15 @@ def step(strategy, cfg, accumulation):
     }
 
 
-def main(rank, rendezvous):
+def steps(rendezvous):
+    """Do all of them in this rank; the ranks meet at a file."""
     torch.set_num_threads(1)
+    rank = int(os.environ["RANK"])
     dist.init_process_group(
         "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2, timeout=timedelta(seconds=60)
     )
     try:
-        done = {
+        return {
             f"{strategy} {name} {accumulation}": step(strategy, cfg, accumulation)
             for strategy in ("ddp", "fsdp", "fsdp-kept")
             for name, cfg in MODELS.items()
@@ -116,9 +114,3 @@ def main(rank, rendezvous):
         }
     finally:
         dist.destroy_process_group()
-    if rank == 0:
-        print(json.dumps(done))
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])

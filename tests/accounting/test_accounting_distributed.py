@@ -1,15 +1,12 @@
 """Bytes held and sent by each rank are those of a real step, and behave as they must for any model and any N."""
 
-import json
-import subprocess
-import sys
 from fractions import Fraction
 from math import prod
-from pathlib import Path
 
 import pytest
 from accounting_counts import GRID, TINY, name
-from distributed_step import MODELS
+from distributed_step import MODELS, steps
+from forked_ranks import launch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -117,22 +114,11 @@ def test_bad_arguments_name_what_is_allowed(arguments, message):
 
 @pytest.fixture(scope="module")
 def counted(tmp_path_factory):
-    """Run `distributed_step.py` as two ranks and return what rank 0 counted."""
-    rendezvous = tmp_path_factory.mktemp("ranks") / "rendezvous"
-    program = Path(__file__).with_name("distributed_step.py")
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, program, str(rank), rendezvous], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for rank in range(2)
-    ]
-    try:
-        outputs = [rank.communicate(timeout=120) for rank in ranks]
-    finally:
-        for rank in ranks:
-            rank.kill()
-    assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(errors for _, errors in outputs)
-    return json.loads(outputs[0][0].splitlines()[-1])
+    """What rank 0 of two counted; see `distributed_step.py`."""
+    folder = tmp_path_factory.mktemp("ranks")
+    done, said = launch(steps, str(folder / "rendezvous"), logs=folder)
+    assert done is not None, said[-4000:]
+    return done[0]
 
 
 @pytest.mark.dist

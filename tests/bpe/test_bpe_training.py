@@ -102,7 +102,7 @@ def test_word_counts_beyond_32_bits_decide_rightly(trainer):
 
 
 @given(word_counts, st.sampled_from([1, 3, 10, 1000]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_all_trainers_agree_on_any_words(counts, max_merges):
     expected = reference.train_on_words(counts, max_merges)
     assert list(train_incrementally(counts, max_merges)) == expected
@@ -119,7 +119,7 @@ def test_trainers_agree_on_every_pair_of_short_words():
 
 
 @given(word_counts)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_no_two_merges_make_the_same_bytes(counts):
     made = [left + right for left, right in merge_compiled(counts, 1000)]
     assert len(set(made)) == len(made)
@@ -166,7 +166,7 @@ def write(folder, text: bytes):
 
 
 @given(st.one_of(broken_texts, texts_with_specials).filter(len), special_lists)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_file_trains_as_the_definition_says(tmp_path, monkeypatch, road, text, specials):
     monkeypatch.setattr(arguments, "check_is_text", lambda path: None)  # some of these look like other things than text
     appended = [token for token in specials if len(token) > 1 or not token.isascii()]

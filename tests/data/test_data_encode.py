@@ -55,7 +55,7 @@ class Here(Executor):
         return future
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.sampled_from(NASTY), max_size=30).map("".join),
     st.integers(1, 40),

@@ -45,7 +45,7 @@ def test_the_kernel_writes_what_the_walk_writes(seed, first, split):
     assert [text[a:b].tobytes().decode() for a, b in zip(starts, ends, strict=True)] == slow
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.integers(1, 2**32 - 1), SEEDS)
 def test_the_kernel_draws_what_the_stream_draws(n, start):
     stream = rng.Stream(0, 0, 0)

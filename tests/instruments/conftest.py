@@ -20,7 +20,7 @@ PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><head><meta charse
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Leave what Firefox repeats to `-m slow`: by default it compares ids and figures, on four of the pages.
+    """Leave what Firefox repeats to `-m slow`: by default it compares ids and figures, on two of the pages.
 
     Chromium does everything, every time; the two share all scripts, so that what only one of them gets wrong is in
     starting up, in its regular expressions and in its arithmetic.

@@ -1,10 +1,8 @@
-"""One of two ranks that do everything the tests look at: FOLDER; the results are in the folder as JSON."""
+"""What one of two ranks does, everything that the tests look at; the results are in the folder as JSON."""
 
 import json
 import os
-import sys
 import warnings
-from pathlib import Path
 
 import torch
 from dist_torch_setup import CASES, CONFIG, MODEL, set_type, train
@@ -23,8 +21,15 @@ def error_of(make):
     return None
 
 
-def work(folder):
-    """Do it."""
+def work(folder, cache):
+    """Do it.
+
+    Args:
+        folder: of the results.
+        cache: folder of compiled kernels.
+    """
+    torch.set_num_threads(1)
+    os.environ["CS336_CACHE_DIR"] = str(cache)
     rank, read, errors = int(os.environ["RANK"]), {}, {}
     with started("ddp", "cpu", timeout=60, rendezvous=f"file://{folder / 'meeting'}") as ranks:
         for parallel in ("ddp", "fsdp"):
@@ -68,8 +73,3 @@ def work(folder):
             errors[f"{parallel}-other"] = error_of(lambda: train(other, None, resume=True, **options))  # noqa: B023
             errors[f"{parallel}-taken"] = error_of(lambda: train(folder / "ddp-adamw", CASES["adamw"], **options))  # noqa: B023
     (folder / f"rank-{rank}.json").write_text(json.dumps({"read": read, "errors": errors}))
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    work(Path(sys.argv[1]))

@@ -3,13 +3,12 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from dist_torch_setup import CASES, CONFIG, MODEL, set_type, train
+from dist_torch_worker import work
+from forked_ranks import launch
 from kernel_copies import cache_with_kernels
 
 from cs336_lib.model import ModelConfig
@@ -20,7 +19,6 @@ from cs336_lib.training.checkpoints.run import RunCheckpoints
 from cs336_lib.training.checkpoints.snapshot import BadCheckpointError
 
 pytestmark = [pytest.mark.dist, pytest.mark.xdist_group("ranks")]
-HERE = Path(__file__).parent
 BOTH = pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 
 
@@ -50,24 +48,8 @@ def folder(tmp_path_factory):
             shutil.copytree(folder / f"stopped-{optimizer}", folder / f"{parallel}-{optimizer}-one-to-two")
         shutil.copytree(folder / "stopped-adamw", folder / f"{parallel}-other")
         (folder / f"{parallel}-other" / "config.json").write_text(wide)
-    paths = os.pathsep.join([str(HERE), str(HERE.parents[1])])
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2"}
-    environment["CS336_CACHE_DIR"] = str(cache_with_kernels(folder / "cache"))
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, str(HERE / "dist_torch_worker.py"), str(folder)],
-            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        said = [rank.communicate(timeout=150)[1] for rank in ranks]
-    finally:
-        for rank in ranks:
-            rank.kill()
-    assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(said)[-4000:]
+    done, said = launch(work, folder, cache_with_kernels(folder / "cache"), logs=folder)
+    assert done is not None, said[-4000:]
     return folder
 
 

@@ -1,4 +1,7 @@
-"""torchrun starts the ranks, and starts them again when one is killed; the run goes on by itself."""
+"""The ranks are started again when one is killed, and the run goes on by itself.
+
+What starts them is the function under `torchrun`; two tests take the command, of which each start imports torch thrice.
+"""
 
 import hashlib
 import json
@@ -8,6 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from dist_torch_dies import do_all
+from forked_ranks import launch
 from kernel_copies import cache_with_kernels
 
 from cs336_lib.cli import main
@@ -16,6 +21,7 @@ from cs336_lib.training.checkpoints.run import RunCheckpoints
 
 pytestmark = pytest.mark.dist
 HERE = Path(__file__).parent
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 TEXT = "The cat sat on the mat. The dog ran to the cat.<|endoftext|>" * 80
 
 
@@ -28,9 +34,15 @@ def command(folder, parallel, name, *options, code=0, **when):
     return {"name": name, "arguments": arguments, "code": code, "die_before": None, "sleep_before": None, **when}
 
 
+def torchrun(*arguments):
+    """Run the command and return what came of it."""
+    variables = {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "OMP_NUM_THREADS": "1"}
+    return subprocess.run([*TORCHRUN, *arguments], env=variables, capture_output=True, text=True, timeout=240)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What came of six commands under one torchrun, which may start its ranks again twice: once for each that dies."""
+    """What came of six commands under one launcher, which may start its ranks again twice: once for each that dies."""
     folder = tmp_path_factory.mktemp("torchrun")
     (folder / "cats.txt").write_text(TEXT)
     commands = [command(folder, "fsdp", "bad", "--batch-size", "5", code=2)]
@@ -39,18 +51,9 @@ def folder(tmp_path_factory):
         commands.append(command(folder, parallel, f"killed-{parallel}", die_before=6))
     commands.append(command(folder, "ddp", "hangs", "--timeout", "8", sleep_before=6, code=1))
     (folder / "commands.json").write_text(json.dumps(commands))
-    variables = {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "OMP_NUM_THREADS": "1"}
-    variables["CS336_CACHE_DIR"] = str(cache_with_kernels(folder / "cache"))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=2"]
-    done = subprocess.run(
-        [*torchrun, str(HERE / "dist_torch_dies.py"), str(folder)],
-        env=variables,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    (folder / "stderr").write_text(done.stderr)
-    assert done.returncode != 0, "the last command fails, and all restarts are used up"
+    done, stderr = launch(do_all, folder, cache_with_kernels(folder / "cache"), logs=folder, restarts=2)
+    (folder / "stderr").write_text(stderr)
+    assert done is None, "the last command fails, and all restarts are used up"
     return folder
 
 
@@ -82,6 +85,25 @@ def test_killed_in_the_middle_and_finished_with_the_same_weights(folder, paralle
     hashes = [weights_hash(folder / name) for name in names]
     assert hashes[0] == hashes[1]
     print(parallel, *hashes)
+
+
+@pytest.mark.slow
+def test_torchrun_starts_again_what_was_killed(folder, tmp_path):
+    (tmp_path / "cats.txt").write_text(TEXT)
+    killed = command(tmp_path, "fsdp", "killed", die_before=6)
+    (tmp_path / "commands.json").write_text(json.dumps([killed]))
+    done = torchrun("--max-restarts=1", str(HERE / "dist_torch_dies.py"), str(tmp_path), str(folder / "cache"))
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert [resumed["step"] for resumed in RunRecord(tmp_path / "killed").environment["resumed"]] == [4]
+    assert weights_hash(tmp_path / "killed") == weights_hash(folder / "whole-fsdp")
+
+
+def test_torchrun_starts_a_command_and_one_rank_tells_what_is_wrong(folder):
+    arguments = command(folder, "ddp", "never", "--batch-size", "5")["arguments"]
+    done = torchrun("-m", "cs336_lib", *arguments)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert done.returncode != 0 and len(errors) == 1 and "batch_size is 5" in errors[0], done.stderr[-4000:]
+    assert not (folder / "never").exists()
 
 
 def test_a_rank_that_hangs_ends_the_run_after_the_timeout(folder):

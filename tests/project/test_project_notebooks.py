@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import json
 import re
+from functools import cache
 from itertools import pairwise
 
 import pytest
@@ -42,6 +43,7 @@ def python(cell):
     return "\n".join(re.sub(r"^(\s*)[%!].*", r"\1pass", line) for line in lines)
 
 
+@cache
 def library_functions():
     names = set()
     # The questions of the checker are no library; a chapter may call a function of its own `scores`.

@@ -21,20 +21,24 @@ def test_a_record_that_is_missing_is_named_with_its_neighbors():
         results.read("benchmarks/none.json")
 
 
-@pytest.mark.parametrize("path", [path for path in RECORDS if path.suffix == ".json"], ids=lambda path: path.name)
-def test_each_json_record_can_be_read(path):
-    name = path.relative_to(results.folder()).as_posix()
-    assert results.read(name) == json.loads(path.read_text(encoding="utf-8"))
+def test_each_json_record_can_be_read():
+    names = [path.relative_to(results.folder()).as_posix() for path in RECORDS if path.suffix == ".json"]
+    assert len(names) > 100
+    for name in names:
+        assert results.read(name) == json.loads((results.folder() / name).read_text(encoding="utf-8")), name
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in RECORDS if path.name not in {"vocab.json", "merges.txt"}], ids=lambda path: path.name
-)
-def test_no_record_names_a_path_of_the_machine_that_wrote_it(path):
-    found = re.findall(
-        r'"(?:/(?:home|root|tmp|work|Users|mnt|content)/|[A-Z]:\\\\)[^"]*', path.read_text(encoding="utf-8")
-    )
-    assert not found
+OF_A_MACHINE = re.compile(r'"(?:/(?:home|root|tmp|work|Users|mnt|content)/|[A-Z]:\\\\)[^"]*')
+
+
+def test_no_record_names_a_path_of_the_machine_that_wrote_it():
+    found = {}
+    for path in RECORDS:
+        if path.name not in {"vocab.json", "merges.txt"}:
+            found[path] = OF_A_MACHINE.findall(path.read_text(encoding="utf-8"))
+    assert len(found) > 100
+    assert not {path: paths for path, paths in found.items() if paths}
+    assert OF_A_MACHINE.findall('{"a": "/home/me/x", "b": "C:\\\\x"}') == ['"/home/me/x', '"C:\\\\x']
 
 
 def test_a_new_measurement_says_where_it_comes_from(tmp_path):

@@ -88,7 +88,7 @@ def test_no_step_compiles_anew_whatever_its_learning_rate(front_half, tmp_path):
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2, "the loss, and the update"
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("optimizer", ["adamw", pytest.param("muon", marks=pytest.mark.slow)])
 def test_a_compiled_update_trains_as_the_plain_one(front_half, tmp_path, optimizer):
     ends = []
     for name, compiled in (("plain", False), ("compiled", True)):

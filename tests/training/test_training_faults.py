@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked_ranks import start
 from training_setup import CONFIG, corpus, write_sample
 
 from cs336_lib import locks
@@ -327,19 +328,21 @@ def test_who_holds_a_lock_is_said_and_can_be_waited_for(tmp_path):
             assert len(said) == 1 and "waiting" in said[0]
 
 
+def begin(folder, seed):
+    """Begin a run, or end with 3 where somebody else has begun it."""
+    try:
+        RunRecord.create(folder, CONFIG.replace(seed=seed), {"seed": seed})
+    except FileExistsError:
+        sys.exit(3)
+
+
 def test_two_that_begin_one_run_do_not_mix(tmp_path):
-    code = (
-        "import sys; from training_setup import CONFIG; from cs336_lib.training import RunRecord\n"
-        "try:\n    RunRecord.create(sys.argv[1], CONFIG.replace(seed=int(sys.argv[2])), {'seed': int(sys.argv[2])})\n"
-        "except FileExistsError:\n    sys.exit(3)\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     for round_ in range(3):
         folder = tmp_path / str(round_)
-        started = [
-            subprocess.Popen([sys.executable, "-c", code, str(folder), str(seed)], env=environment) for seed in (1, 2)
-        ]
-        assert sorted(process.wait() for process in started) == [0, 3]
+        started = [start(begin, folder, seed) for seed in (1, 2)]
+        for process in started:
+            process.join(60)
+        assert sorted(process.exitcode for process in started) == [0, 3]
         assert RunRecord(folder).config.seed == RunRecord(folder).environment["seed"]
 
 

@@ -1,25 +1,22 @@
 """The loop: it learns, it repeats, it survives, it says what it did."""
 
 import math
-import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from forked_ranks import start
 from safetensors.torch import load_file
 from training_setup import CONFIG, corpus, write_sample
+from training_worker import work
 
 from cs336_lib.training import Interrupted, RunRecord, Trainer
 from cs336_lib.training.checkpoints.run import RunCheckpoints
 from cs336_lib.training.records import TIMINGS
-
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 
 
 def fit(folder, config=CONFIG, **options):
@@ -85,13 +82,6 @@ def test_the_same_seed_gives_the_same_run_and_another_one_another(whole, tmp_pat
     assert timeless(fit(tmp_path / "other", CONFIG.replace(seed=1))) != timeless(whole)
 
 
-def work(folder, step):
-    """Train in a process of its own, which kills itself before a step."""
-    command = [sys.executable, str(HERE / "training_worker.py"), str(folder), str(step)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200)
-
-
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
     """Make a copy of a run that was killed after a step; each is trained once."""
@@ -99,8 +89,9 @@ def killed(tmp_path_factory):
 
     def copy(step, folder):
         if step not in made:
-            made[step] = work(home / str(step), step)
-            assert made[step].returncode == -signal.SIGKILL, made[step].stderr
+            made[step] = start(work, home / str(step), step)
+            made[step].join(200)
+            assert made[step].exitcode == -signal.SIGKILL
         return shutil.copytree(home / str(step), folder)
 
     return copy

@@ -1,8 +1,7 @@
-"""A process of its own that trains and is killed: FOLDER, and the step before which it kills itself."""
+"""What a process does that trains and kills itself before a step."""
 
 import os
 import signal
-import sys
 
 import torch
 from training_setup import CONFIG, corpus, write_sample
@@ -23,7 +22,3 @@ def work(folder, last):
 
     trainer._train_step = step_or_die
     trainer.fit()
-
-
-if __name__ == "__main__":
-    work(sys.argv[1], int(sys.argv[2]))

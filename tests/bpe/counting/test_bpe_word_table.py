@@ -20,7 +20,7 @@ def counted(text: bytes, specials: list[str]) -> WordTable:
 
 
 @given(st.one_of(broken_texts, texts_with_specials), special_lists)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_counts_are_those_of_the_reference(text, specials):
     assert dict(counted(text, specials).words().items()) == count_words(text, specials)
 

@@ -22,7 +22,7 @@ def words_in_order(text: bytes, specials: list[str]) -> list[bytes]:
 
 
 @given(any_text, special_lists)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_text_cut_at_a_cut_gives_the_pretokens_of_the_whole(text, specials):
     whole = words_in_order(text, specials)
     for place in cut_places(text, [token.encode() for token in specials]):
@@ -30,7 +30,7 @@ def test_a_text_cut_at_a_cut_gives_the_pretokens_of_the_whole(text, specials):
 
 
 @given(any_text, special_lists, st.integers(1, 40))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_pieces_of_any_size_give_the_pretokens_of_the_whole(tmp_path, text, specials, size):
     path = tmp_path / "text"
     path.write_bytes(text)

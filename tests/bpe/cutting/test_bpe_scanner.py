@@ -100,20 +100,20 @@ def test_block_borders_change_nothing(atom, behind):
 
 
 @given(broken_texts)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_any_bytes_are_cut_like_the_reference_cuts_them(text):
     assert scan(text) == starts_of(pretokenize(text))
 
 
 @given(st.text(max_size=200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_string_is_cut_like_regex_cuts_it(symbols):
     symbols = symbols.encode("utf-8", "replace").decode()
     assert_cuts_like_regex(symbols)
 
 
 @given(broken_texts, st.sampled_from([b"\x80\x80\x80", b"s", b"ll", b" x", b"'", b"\xbd\xa0", b"\xff" * 64]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_what_lies_behind_a_text_is_not_looked_at(text, behind):
     assert scan(text, behind) == scan(text)
 

@@ -80,7 +80,7 @@ def test_ids_come_before_the_stream_ends():
     assert small_tokenizer().decode([next(ids) for _ in range(20)]).startswith("the cat sat")
 
 
-@pytest.mark.parametrize("mode", ["r", "rb"])
+@pytest.mark.parametrize("mode", ["r", pytest.param("rb", marks=pytest.mark.slow)])
 def test_a_file_read_by_lines_takes_less_than_a_megabyte(mode, tmp_path):
     starts, ends = "bcdfgklmnprst", ("at", "ell", "ing", "orn", "ound", "ust", "y")
     words = [start + end for start in starts for end in ends]
