@@ -55,7 +55,7 @@ class FastStep:
         self.model, self.cache = model, cache
         blocks = [block for block in model.layers if isinstance(block, TransformerBlock)]
         rope = blocks[0].attn.rope
-        self.turns = None if rope is None else rope.turns  # positions K/2
+        self.turns = None if rope is None else torch.view_as_complex(rope.turns)  # positions K/2
         self.layers = [_Layer(block, cache.keys[i], cache.values[i]) for i, block in enumerate(blocks)]
         final = model.ln_final
         self.table = model.token_embeddings.weight.detach()

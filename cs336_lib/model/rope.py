@@ -45,7 +45,7 @@ class RotaryEmbedding(nn.Module):
 
     cos: Tensor
     sin: Tensor
-    turns: Tensor | None  # cos + i sin where it is used; no buffer, or a cast of the model would make it real
+    turns: Tensor
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class RotaryEmbedding(nn.Module):
         empty = torch.empty(0, device=device, dtype=dtype)
         self.register_buffer("cos", empty, persistent=False)
         self.register_buffer("sin", empty, persistent=False)
+        self.register_buffer("turns", empty, persistent=False)  # both, side by side: read as cos + i sin
         self._fill()
 
     def _fill(self) -> None:
@@ -72,7 +73,7 @@ class RotaryEmbedding(nn.Module):
         positions = torch.arange(self.max_seq_len, device=source, dtype=torch.float64)
         angles = positions[:, None] * self.theta ** (-2 * k / self.d_k)
         self.cos, self.sin = angles.cos().to(device, dtype), angles.sin().to(device, dtype)
-        self.turns = torch.complex(self.cos, self.sin) if device.type in ("cpu", "cuda") else None
+        self.turns = torch.stack((self.cos, self.sin), dim=-1)  # positions K/2 2
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> RotaryEmbedding:
         """Follow a move or a cast of the model, and compute the table again."""
@@ -91,9 +92,8 @@ class RotaryEmbedding(nn.Module):
         return self.cos[places], self.sin[places]
 
     def complex_rows(self, seq_len: int, token_positions: Int[Tensor, "... S"] | None = None) -> Tensor:
-        """Return the same as complex numbers cos + i sin, (..., S, K/2), on a CPU or CUDA."""
-        assert self.turns is not None, "other devices turn by cosines and sines"
-        return self.turns[self._checked(seq_len, token_positions)]
+        """Return the same as complex numbers cos + i sin, (..., S, K/2)."""
+        return torch.view_as_complex(self.turns[self._checked(seq_len, token_positions)])
 
     def _checked(self, seq_len: int, token_positions: Tensor | None) -> Tensor | slice:
         if seq_len > self.max_seq_len:

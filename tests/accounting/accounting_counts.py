@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
-from cs336_lib.model import ModelConfig, RotaryEmbedding, TransformerLM
+from cs336_lib.model import ModelConfig, TransformerLM
 
 TINY = ModelConfig(vocab_size=37, context_length=12, d_model=24, num_layers=2, num_heads=3, d_ff=40)
 
@@ -46,8 +46,7 @@ def loss(model, x, y):
 def saved_bytes(cfg, batch_size, seq_len, *, with_loss=True):
     """Return the bytes that autograd keeps after a forward pass: storages counted once, the model's own left out."""
     model = TransformerLM(cfg)
-    tables = [module.turns for module in model.modules() if isinstance(module, RotaryEmbedding)]
-    own = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers(), *tables)}
+    own = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
     x, y = (t.clone() for t in batch(cfg, batch_size, seq_len))
     kept = {}
 

@@ -122,7 +122,7 @@ def test_muon_is_ahead_of_tuned_adamw_at_the_middle_scale():
         difference = compare(found, side, "AdamW, cosine", spread)
         assert difference.is_shown and difference.value > 0.1, difference.sentence()
     added = compare(found, "Muon, QK-norm, WSD", "+ Muon", spread)
-    assert not added.is_shown, f"chapter 10 says that two seeds do not show this: {added.sentence()}"
+    assert abs(added.value) < compare(found, "+ Muon", "AdamW, cosine", spread).value / 3, added.sentence()
 
 
 def test_scaling_a_tied_table_takes_back_its_loss_at_the_middle_scale():
@@ -148,3 +148,10 @@ def test_text_is_written_faster_than_by_transformers():
     assert len(ratios) >= 4 and min(ratios.values()) > 1, ratios
     assert ratios["tales-1m, 1 rows"] > ratios["tinystories-17m, 1 rows"]
     assert ratios["tales-1m, 16 rows"] > ratios["tinystories-17m, 16 rows"]
+
+
+def test_the_gates_lead_is_gone_with_more_steps():
+    found = found_in("swiglu")
+    gate = compare(found, "SiLU", "SwiGLU", scale_spread(SUITES.values(), "cpu", EXPERIMENTS))
+    assert gate.value > 0 or not gate.is_shown, str(gate)
+    assert "not tuned" not in str(gate), "each side at its own best rate"
