@@ -108,20 +108,25 @@ def distribution(logits: Tensor, config: SamplingConfig, seen: Sequence[Sequence
     if config.temperature == 0:
         return torch.zeros_like(scores).scatter_(-1, scores.argmax(dim=-1, keepdim=True), 1.0)
     # With the maximum taken out first, no temperature, however small, makes an infinity.
-    probabilities = _softmax((scores - largest) / config.temperature)
+    weights = ((scores - largest) / config.temperature).exp()
+    total = weights.sum(dim=-1, keepdim=True)
+    probabilities = weights / total
     V = scores.shape[-1]
-    if 0 < config.top_k < V or config.top_p < 1:
-        ordered = _descending(probabilities)
+    if not 0 < config.top_k < V and config.top_p == 1:
+        return probabilities
+    # Ranked by logits: two that differ may have probabilities that are equal after rounding.
+    ranked = _descending(scores)
+    ordered = ((ranked - largest) / config.temperature).exp() / total
     if 0 < config.top_k < V:
         mass = ordered[:, : config.top_k].sum(dim=-1, keepdim=True)
-        kept = _likeliest(probabilities, ordered, torch.full_like(mass, config.top_k, dtype=torch.int64))
+        kept = _likeliest(scores, ranked, torch.full_like(mass, config.top_k, dtype=torch.int64))
         probabilities = torch.where(kept, probabilities / mass, 0)
         ordered = ordered / mass
         ordered[:, config.top_k :] = 0
     if config.top_p < 1:
         inside = ordered.cumsum(dim=-1) - ordered < config.top_p  # what comes before has not reached p yet
         mass = ordered.masked_fill(~inside, 0).sum(dim=-1, keepdim=True)
-        kept = _likeliest(probabilities, ordered, inside.sum(dim=-1, keepdim=True))
+        kept = _likeliest(scores, ranked, inside.sum(dim=-1, keepdim=True))
         probabilities = torch.where(kept, probabilities / mass, 0)
     return probabilities
 
@@ -146,31 +151,26 @@ def draw(probabilities: Tensor, uniform: Tensor) -> Tensor:
     return torch.minimum(ids, last)
 
 
-def _softmax(scores: Tensor) -> Tensor:
-    weights = scores.exp()
-    return weights / weights.sum(dim=-1, keepdim=True)
-
-
-def _descending(probabilities: Tensor) -> Tensor:
+def _descending(scores: Tensor) -> Tensor:
     """Sort each row; on a CPU by numpy, whose vectorized sort of 10,000 numbers takes a fifteenth of torch's time."""
-    if probabilities.device.type != "cpu":
-        return probabilities.sort(dim=-1, descending=True).values
-    return torch.from_numpy(np.flip(np.sort(probabilities.detach().numpy(), axis=-1), axis=-1).copy())
+    if scores.device.type != "cpu":
+        return scores.sort(dim=-1, descending=True).values
+    return torch.from_numpy(np.flip(np.sort(scores.detach().numpy(), axis=-1), axis=-1).copy())
 
 
-def _likeliest(probabilities: Tensor, ordered: Tensor, count: Tensor) -> Tensor:
+def _likeliest(scores: Tensor, ranked: Tensor, count: Tensor) -> Tensor:
     """Mark the `count` likeliest tokens of each row, the smaller ids among equals.
 
     Values alone were sorted, not ids with them: all above the last one that is kept are in, and of those equal to it as
     many as there is room for.
 
     Args:
-        probabilities: (B, V).
-        ordered: the same, each row from the largest down.
+        scores: (B, V).
+        ranked: the same, each row from the largest down.
         count: (B, 1), each 1 at least.
     """
-    least = ordered.gather(-1, count - 1)
-    above, equal = probabilities > least, probabilities == least
+    least = ranked.gather(-1, count - 1)
+    above, equal = scores > least, scores == least
     room = count - above.sum(dim=-1, keepdim=True)
     if (equal.sum(dim=-1, keepdim=True) > room).any():
         equal &= equal.cumsum(dim=-1) <= room
