@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cs336_lib.model import KVCache, ModelConfig, TransformerLM
 from cs336_lib.model import fast_step as module
@@ -79,6 +80,30 @@ def test_a_model_that_is_not_all_its_own_is_left_to_itself(tiny):
 
     model.layers[1].ffn.__class__ = Listening
     assert not FastStep.usable(model)
+
+
+class Operations(TorchDispatchMode):
+    """Counts what torch is asked for."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_layer_asks_for_far_fewer_operations_than_the_whole_forward(tiny):
+    asked = {}
+    for layers in (2, 4):
+        rows = [torch.tensor([1, 2, 3, 4])]
+        model, step = begun(tiny.replace(num_layers=layers), rows, [2])
+        with Operations() as by_step:
+            step(rows[0][2:3], [2])
+        with Operations() as by_forward:
+            model(rows[0][None, 3:], step.cache, torch.tensor([[3]]))
+        asked[layers] = by_step.count, by_forward.count
+    by_step, by_forward = ((four - two) / 2 for two, four in zip(asked[2], asked[4], strict=True))
+    assert 0 < by_step < 0.65 * by_forward
 
 
 @pytest.mark.parametrize(("below", "used"), [(0, 2), (10**9, 1)])
