@@ -109,14 +109,35 @@ def test_a_layer_asks_for_far_fewer_operations_than_the_whole_forward(tiny):
 @pytest.mark.parametrize(("below", "used"), [(0, 2), (10**9, 1)])
 def test_small_steps_take_one_thread_and_give_the_others_back(tiny, monkeypatch, below, used):
     monkeypatch.setattr(module, "ONE_THREAD_BELOW", below)
-    model, step = begun(tiny, [torch.tensor([1, 2, 3])], [2])
+    _, step = begun(tiny, [torch.tensor([1, 2, 3])], [2])
     seen = []
-    monkeypatch.setattr(model, "logits", lambda hidden: seen.append(torch.get_num_threads()) or 1 / 0)
+    monkeypatch.setattr(module, "_by_rows", lambda *_: seen.append(torch.get_num_threads()) or 1 / 0)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         with pytest.raises(ZeroDivisionError):
             step(torch.tensor([3]), [2])
         assert (seen, torch.get_num_threads()) == ([used], 2)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_large_steps_multiply_by_columns_and_get_the_same(ablation, monkeypatch, rows):
+    ids = torch.randint(ablation.vocab_size, (rows, 4))
+    model, step = begun(ablation, list(ids), [3] * rows)
+    asked = []
+    by_columns = module._by_columns
+    monkeypatch.setattr(module, "_by_columns", lambda *given: asked.append(len(given[0])) or by_columns(*given))
+    monkeypatch.setattr(module, "ONE_THREAD_BELOW", 0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for weights in (step.weights + 1, step.weights):  # one weight too few, and just enough
+            monkeypatch.setattr(module, "BY_COLUMNS_FROM", weights)
+            logits = step(ids[:, 3], [3] * rows)
+            assert asked == ([] if weights > step.weights else [rows] * (4 * ablation.num_layers + 1))
+            torch.testing.assert_close(logits, model(ids)[:, -1])
+            assert logits.is_contiguous()
     finally:
         torch.set_num_threads(before)
