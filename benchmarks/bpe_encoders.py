@@ -1,4 +1,4 @@
-"""GPT-2's tokenizer in several libraries, behind the same four calls; what `bpe_encode.py` measures.
+"""GPT-2's tokenizer in several libraries, behind the same calls; what `bpe_encode.py` and `bpe_files.py` measure.
 
 Every call takes strings, finds special tokens, and uses a given number of threads. gigabpe, rustbpe and minibperust are
 not among them: none can load a vocabulary that it has not trained itself.
@@ -27,14 +27,18 @@ class Encoder:
         to_array: a long text, given as documents that make it up, to an array of ids.
         to_list: the same to one list, or to a list for each document where threads share them.
         whole_text: whether `to_array` and, on one thread, `to_list` are given the text as one document.
+        documents: many short texts to a list of ids for each.
         encode_ordinary: like `encode`, if the library has a quicker call that looks for no special tokens.
+        file: a text file to a file of uint16 ids, if the library reads files.
     """
 
     encode: Callable[[str], list[int]]
     to_array: Callable[[Sequence[str]], np.ndarray]
     to_list: Callable[[Sequence[str]], list]
     whole_text: bool
+    documents: Callable[[Sequence[str]], list[list[int]]]
     encode_ordinary: Callable[[str], list[int]] | None = None
+    file: Callable[[Path, Path], object] | None = None
 
 
 def find_files(folder: str | None) -> tuple[Path, Path]:
@@ -69,7 +73,15 @@ def ours(vocab: Path, merges: Path, threads: int) -> Encoder:
     def to_array(texts: Sequence[str]) -> np.ndarray:
         return tokenizer.encode_to_array(texts[0], workers=threads)
 
-    return Encoder(tokenizer.encode, to_array, to_list, whole_text=True)
+    def documents(texts: Sequence[str]) -> list[list[int]]:
+        return tokenizer.encode_batch(texts, workers=threads)
+
+    def file(text: Path, out: Path) -> object:
+        from cs336_lib.data import encode_file
+
+        return encode_file(tokenizer, text, out, workers=threads, resume=False)
+
+    return Encoder(tokenizer.encode, to_array, to_list, True, documents, file=file)
 
 
 def fastokens(vocab: Path, merges: Path, threads: int) -> Encoder:
@@ -87,9 +99,12 @@ def fastokens(vocab: Path, merges: Path, threads: int) -> Encoder:
     def to_list(texts: Sequence[str]) -> list:
         if threads == 1:
             return tokenizer.encode(texts[0]).ids
-        return [found.ids for found in tokenizer.encode_batch(texts)]
+        return documents(texts)
 
-    return Encoder(lambda text: tokenizer.encode(text).ids, to_array, to_list, whole_text=threads == 1)
+    def documents(texts: Sequence[str]) -> list[list[int]]:
+        return [found.ids for found in tokenizer.encode_batch(list(texts))]
+
+    return Encoder(lambda text: tokenizer.encode(text).ids, to_array, to_list, threads == 1, documents)
 
 
 def gigatoken(vocab: Path, merges: Path, threads: int) -> Encoder:
@@ -110,9 +125,17 @@ def gigatoken(vocab: Path, merges: Path, threads: int) -> Encoder:
     def to_list(texts: Sequence[str]) -> list:
         if threads == 1:
             return tokenizer.encode(texts[0]).tolist()
-        return tokenizer.encode_batch_list(list(texts), parallel=True)
+        return documents(texts)
 
-    return Encoder(lambda text: tokenizer.encode(text).tolist(), to_array, to_list, whole_text=threads == 1)
+    def documents(texts: Sequence[str]) -> list[list[int]]:
+        return tokenizer.encode_batch_list(list(texts), parallel=threads > 1)
+
+    def file(text: Path, out: Path) -> object:
+        ids = tokenizer.encode_files(str(text), parallel=threads > 1).layout.content.data
+        np.asarray(ids).astype(np.uint16).tofile(out)
+        return out
+
+    return Encoder(lambda text: tokenizer.encode(text).tolist(), to_array, to_list, threads == 1, documents, file=file)
 
 
 def tiktoken(vocab: Path, merges: Path, threads: int) -> Encoder:
@@ -131,15 +154,15 @@ def tiktoken(vocab: Path, merges: Path, threads: int) -> Encoder:
     def to_list(texts: Sequence[str]) -> list:
         if threads == 1:
             return encoding.encode(texts[0], allowed_special="all")
+        return documents(texts)
+
+    def documents(texts: Sequence[str]) -> list[list[int]]:
         return encoding.encode_batch(list(texts), num_threads=threads, allowed_special="all")
 
-    return Encoder(
-        lambda text: encoding.encode(text, allowed_special="all"),
-        to_array,
-        to_list,
-        whole_text=threads == 1,
-        encode_ordinary=encoding.encode_ordinary,
-    )
+    def encode(text: str) -> list[int]:
+        return encoding.encode(text, allowed_special="all")
+
+    return Encoder(encode, to_array, to_list, threads == 1, documents, encode_ordinary=encoding.encode_ordinary)
 
 
 def tokenizers(vocab: Path, merges: Path, threads: int) -> Encoder:
@@ -148,13 +171,16 @@ def tokenizers(vocab: Path, merges: Path, threads: int) -> Encoder:
     def to_list(texts: Sequence[str]) -> list:
         if threads == 1:
             return tokenizer.encode(texts[0]).ids
+        return documents(texts)
+
+    def documents(texts: Sequence[str]) -> list[list[int]]:
         return [found.ids for found in tokenizer.encode_batch(list(texts))]
 
     def to_array(texts: Sequence[str]) -> np.ndarray:
         found = to_list(texts)
         return np.array(found if threads == 1 else list(chain.from_iterable(found)), np.uint32)
 
-    return Encoder(lambda text: tokenizer.encode(text).ids, to_array, to_list, whole_text=threads == 1)
+    return Encoder(lambda text: tokenizer.encode(text).ids, to_array, to_list, threads == 1, documents)
 
 
 def _hugging_face(vocab: Path, merges: Path):

@@ -132,7 +132,7 @@ _QUICK_BOARD: dict[str, Rates] = {
 }
 _CPU_BOARD: dict[str, Rates] = {
     "AdamW, cosine": PLAIN_CPU,
-    "+ Muon": {0.01: ONE, 0.02: TWO, 0.04: ONE},
+    "+ Muon": {0.01: ONE, 0.02: TWO, 0.04: TWO, 0.08: ONE},
     "+ QK-norm": {0.005: TWO, 0.01: TWO, 0.02: ONE},
     "+ tied embeddings": {0.005: ONE, 0.01: TWO, 0.02: ONE},
     "tied, rows as they are": {0.0025: ONE, 0.005: TWO, 0.01: ONE},
@@ -259,7 +259,11 @@ _ALL = [
         "SwiGLU",
         {
             "SiLU": ({"model.ffn": "silu"}, PLAIN_QUICK, {0.005: TWO, 0.01: TWO, 0.02: ONE}),
-            "SiLU, wider": (_wider, {0.01: ONE, 0.02: THREE, 0.03: THREE, 0.05: ONE}, {0.01: ONE}),
+            "SiLU, wider": (
+                _wider,
+                {0.01: ONE, 0.02: THREE, 0.03: THREE, 0.05: ONE},
+                {0.005: ONE, 0.01: TWO, 0.02: ONE},
+            ),
         },
     ),
     Suite(

@@ -108,6 +108,24 @@ def test_the_rendered_book_gets_relative_links():
         assert links.relative(f"]({OURS.pages}/{text})", docname, OURS.pages) == f"]({expected})"
 
 
+def test_on_the_page_of_claims_sections_and_tests_are_links():
+    links = tool("book_links")
+    text = (ROOT / "book/claims.md").read_text(encoding="utf-8")
+    made = links.linked(text, OURS.repository)
+    assert re.findall(r"`tests/[^`]+`", made) == re.findall(r"`tests/[^`]+`", text)
+    assert not re.findall(r"(?<!\[)`tests/\S+::", made), "tests without a link"
+    assert not re.findall(r"\[\d+\.\d+\]\([^)#]+\)", made), "sections without a heading"
+    blob = rf"\(https://github\.com/{OURS.repository}/blob/main/([\w/]+\.py)#L(\d+)\)"
+    places = re.findall(rf"::(\w+)(?:\[[^`]*\])?`\]{blob}", made)
+    assert len(places) == len(re.findall(r"`tests/\S+::", text)) > 50
+    for name, path, line in places:
+        assert (ROOT / path).read_text(encoding="utf-8").splitlines()[int(line) - 1].startswith(f"def {name}(")
+    with pytest.raises(ValueError, match=r"names section 1\.99 of 01_unicode\.ipynb"):
+        links.linked("in [1.99](../notebooks/01_unicode.ipynb)", OURS.repository)
+    with pytest.raises(KeyError, match="test_nothing"):
+        links.linked("`tests/project/test_project_address.py::test_nothing`", OURS.repository)
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_first_cell_takes_the_checkout_the_tag_or_the_main_branch(path, tmp_path, capsys, monkeypatch):
     """Run it where the library is missing, with a pip that knows the tag, and with one that does not."""
