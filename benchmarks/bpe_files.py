@@ -81,8 +81,9 @@ def child(options: argparse.Namespace) -> dict[str, Any]:
         began = time.perf_counter()
         encoder.file(Path(options.path), out)
         seconds = time.perf_counter() - began
+        memory = (peak_memory() or 0) / 1e6  # before the ids are read again
         ids = np.fromfile(out, np.uint16) if options.child != "ours" else _ids_of(out)
-        return {"seconds": seconds, "ids": digest(ids), "memory_mb": (peak_memory() or 0) / 1e6}
+        return {"seconds": seconds, "ids": digest(ids), "memory_mb": memory}
     text = Path(options.path).read_bytes()[: options.bytes].decode("utf-8", "ignore")
     texts = short_documents(text[: int(len(text) * SHARE.get(options.child, 1))])
     size = sum(len(one.encode()) for one in texts)

@@ -18,11 +18,13 @@ def check_replaceable(path: Path) -> None:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replacing(path: str | os.PathLike[str], *, survives_power: bool = True) -> Iterator[BinaryIO]:
     """Open a file for writing that takes the place of `path` only when the block ends without an error.
 
     Args:
         path: the final name; its folder must exist.
+        survives_power: wait until the disk has it, so that a cut of power leaves the old file or the new. Without, a
+            kill of the process still does; for files that whoever reads them can tell to be damaged and make again.
 
     Yields:
         A binary file under a temporary name, `.NAME.RANDOM.part`, which no other process on any machine has. On an
@@ -49,7 +51,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with temporary.open("wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if survives_power:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -80,14 +80,15 @@ def linked(text: str, repository: str, root: Path = ROOT) -> str:
         KeyError: a test that is named is not there.
     """
 
-    def section(found: re.Match[str]) -> str:
-        return f"[{found[1]}]({found[2]}#{heading(found[1], root / 'notebooks' / Path(found[2]).name)})"
+    def sections(found: re.Match[str]) -> str:
+        notebook = root / "notebooks" / Path(found[2]).name
+        return ", ".join(f"[{one}]({found[2]}#{heading(one, notebook)})" for one in found[1].split(", "))
 
     def test(found: re.Match[str]) -> str:
         line = lines(root / found[1])[found[2]]
         return f"[{found[0]}](https://github.com/{repository}/blob/main/{found[1]}#L{line})"
 
-    text = re.sub(r"\[(\d+\.\d+)\]\((\.\./notebooks/\w+\.ipynb)\)", section, text)
+    text = re.sub(r"\[(\d+\.\d+(?:, \d+\.\d+)*)\]\((\.\./notebooks/\w+\.ipynb)\)", sections, text)
     return re.sub(r"`(tests/[\w/]+\.py)::(\w+)(?:\[[^`]*\])?`", test, text)
 
 

@@ -146,8 +146,7 @@ def test_text_is_written_faster_than_by_transformers():
     cases = results.read("benchmarks/generation.json")["cases"]
     ratios = {name: case["ratio"] for name, case in cases.items()}
     assert len(ratios) >= 4 and min(ratios.values()) > 1, ratios
-    assert ratios["tales-1m, 1 rows"] > ratios["tinystories-17m, 1 rows"]
-    assert ratios["tales-1m, 16 rows"] > ratios["tinystories-17m, 16 rows"]
+    assert min(ratios, key=ratios.get) == "tinystories-17m, 1 rows", ratios
 
 
 def test_the_gates_lead_is_gone_with_more_steps():
