@@ -24,8 +24,9 @@ from bpe_encoders import SPECIAL, find_files, tiktoken, tokenizers
 from harness import write
 from tqdm import tqdm
 
-from cs336_lib.bpe import Tokenizer, reference, training
+from cs336_lib.bpe import Tokenizer, training
 from cs336_lib.bpe.encoding.compiled import CompiledEncoder
+from cs336_lib.bpe.plain import definition
 from cs336_lib.bpe.plain.definition_encoder import encode_word, split_on_special_tokens
 from cs336_lib.bpe.plain.encoder import PlainEncoder
 from cs336_lib.bpe.vocabulary import Vocabulary
@@ -113,7 +114,7 @@ class Fuzz:
             if is_special:
                 ids.append(self.ids[part.encode()])
                 continue
-            for word in reference.pretokenize(part.encode("utf-8", "surrogateescape")):
+            for word in definition.pretokenize(part.encode("utf-8", "surrogateescape")):
                 ids += [self.ids[token] for token in encode_word(word, self.ranks)]
         return ids
 
@@ -167,7 +168,7 @@ class Fuzz:
             path.write_bytes(text)
             order = training._Order(path, len(text), merges, [SPECIAL], 2, None, None, 1, False)
             found, _ = training._train_compiled(order)
-        _, expected = reference.train(text, 257 + merges, [SPECIAL])
+        _, expected = definition.train(text, 257 + merges, [SPECIAL])
         if found != expected:
             raise AssertionError(f"training on {text!r} gives {found}, by the definition {expected}")
         self.trainings += 1

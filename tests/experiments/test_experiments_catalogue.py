@@ -12,11 +12,6 @@ from cs336_lib.experiments import SUITES, catalogue, catalogue_page
 from cs336_lib.training import RunRecord
 
 HOME = results.folder()
-BEFORE_THE_RULE = {
-    f"benchmarks/{name}.json"
-    for name in ("bpe_fuzz", "bpe_scale")
-}
-"""Measurements that may lack date and commit, and data.json its versions; the benchmarks write them since."""
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +57,7 @@ def test_each_measurement_says_where_it_comes_from():
     records = [*catalogue.tokenizers(), *catalogue.measurements()]
     assert len(records) > 10
     for record in records:
-        older, of_runs = record.path in BEFORE_THE_RULE, record.path.startswith("tokenizers")
-        allowed = {"versions", "date", "commit"} if older else {"commit"} if of_runs else set()
+        allowed = {"commit"} if record.path.startswith("tokenizers") else set()
         lacking = set(record.provenance.missing()) - allowed
         assert not lacking, f"{record.path} does not say its {', '.join(sorted(lacking))}: write it with harness.write"
 
