@@ -149,6 +149,14 @@ def test_text_is_written_faster_than_by_transformers():
     assert min(ratios, key=ratios.get) == "tinystories-17m, 1 rows", ratios
 
 
+def test_in_words_without_an_end_only_a_row_of_spaces_is_encoded_faster_elsewhere():
+    for name in ("bpe_encode", "bpe_encode_peers"):
+        found = results.read(f"benchmarks/{name}.json")["seconds_for_1_MB"]
+        for peer, took in found.items():
+            for what in took.keys() - {"space"}:
+                assert took[what] > 0.95 * found["ours"][what], (name, peer, what)
+
+
 def test_the_gates_lead_is_gone_with_more_steps():
     found = found_in("swiglu")
     gate = compare(found, "SiLU", "SwiGLU", scale_spread(SUITES.values(), "cpu", EXPERIMENTS))
