@@ -77,8 +77,8 @@ class FastStep:
         """Whether the model is made of the fast backend's own modules, with nothing that listens or changes types."""
         own = {FastSelfAttention, FastSwiGLU, FastSiLUFeedForward}
         return (
-            type(model).hidden_states is TransformerLM.hidden_states
-            and "hidden_states" not in vars(model)
+            all(getattr(type(model), name) is getattr(TransformerLM, name) for name in ("hidden_states", "logits"))
+            and not {"hidden_states", "logits"} & vars(model).keys()
             and model.head_weight.device.type in ("cpu", "cuda")
             and all(type(layer.attn) in own and type(layer.ffn) in own for layer in model.layers)
             and not torch.is_autocast_enabled(model.head_weight.device.type)

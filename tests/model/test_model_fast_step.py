@@ -75,6 +75,11 @@ def test_a_model_that_is_not_all_its_own_is_left_to_itself(tiny):
     with torch.autocast("cpu", torch.bfloat16):
         assert not FastStep.usable(model)
 
+    model.logits = lambda hidden: hidden
+    assert not FastStep.usable(model), "logits of its own would not be asked"
+    del model.logits
+    assert FastStep.usable(model)
+
     class Listening(type(model.layers[0].ffn)):
         pass
 
