@@ -178,7 +178,7 @@ class _Cached:
             return self._fill(rows, names, starts)
         device = self.model.head_weight.device
         places = [len(row) - 1 - start for row, start in zip(rows, starts, strict=True)]
-        if self.step is not None:
+        if self.step is not None and not torch.is_autocast_enabled(device.type):
             return self.step(torch.tensor([row[-1] for row in rows], device=device), places)
         x = torch.tensor([[row[-1]] for row in rows], device=device)
         hidden = self.model.hidden_states(x, cache, torch.tensor([[place] for place in places], device=device))

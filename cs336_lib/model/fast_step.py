@@ -10,17 +10,27 @@ torch for little more than half as many operations (tests count them).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from cs336_lib.model.block import TransformerBlock
 from cs336_lib.model.cache import KVCache
-from cs336_lib.model.fast import FastSelfAttention, FastSiLUFeedForward, FastSwiGLU
+from cs336_lib.model.fast import (
+    FastEmbedding,
+    FastLinear,
+    FastRMSNorm,
+    FastSelfAttention,
+    FastSiLUFeedForward,
+    FastSwiGLU,
+)
 from cs336_lib.model.ffn import SwiGLU
+from cs336_lib.model.layers import Linear
+from cs336_lib.model.rope import RotaryEmbedding
 from cs336_lib.model.shapes import Bool, Float, Int
 from cs336_lib.model.transformer import TransformerLM
 
@@ -34,6 +44,20 @@ BY_COLUMNS_FROM = 4_000_000
 rows and by columns: 17.5 million weights 11.7 and 8.5 ms for one row, 21.6 and 7.9 for two, 29.8 and 17.4 for sixteen;
 4.2 million 3.9 and 3.2, 6.0 and 2.4, 6.2 and 5.2; 1 million 0.4 and 1.4, 0.5 and 0.7, 0.9 and 1.3."""
 
+OWN = {
+    FastEmbedding,
+    FastLinear,
+    FastRMSNorm,
+    FastSelfAttention,
+    FastSiLUFeedForward,
+    FastSwiGLU,
+    Linear,
+    RotaryEmbedding,
+    TransformerBlock,
+    nn.ModuleList,
+}
+"""What a model may be made of; a subclass of one of these is somebody else's."""
+
 Product = Callable[..., Tensor]
 """x A, and with a third argument y + x A: (B, m) and (m, n), y (B, n) to (B, n). Weights lie transposed in memory."""
 
@@ -42,7 +66,7 @@ class FastStep:
     """`TransformerLM.forward` for one new token a row, on the fast backend.
 
     It keeps copies of the projections to queries, keys and values and of the first feed-forward matrices, side by side
-    as it multiplies them: weights that change later do not change it.
+    as it multiplies them, and looks at the other weights where they are: none may change while it is in use.
 
     Args:
         model: one that is `usable`.
@@ -74,14 +98,27 @@ class FastStep:
 
     @staticmethod
     def usable(model: TransformerLM) -> bool:
-        """Whether the model is made of the fast backend's own modules, with nothing that listens or changes types."""
-        own = {FastSelfAttention, FastSwiGLU, FastSiLUFeedForward}
+        """Whether a step would do what the model does: all its parts are the fast backend's own, as it made them.
+
+        Where a part was replaced, wrapped, compiled apart, given hooks, a `forward`, an epsilon or a type of its own,
+        nothing of that would be seen here, and the model is left to itself.
+        """
+        layers = list(getattr(model, "layers", ()))
+        parts = [part for part in model.modules() if part is not model]
+        norms = {part.eps for part in parts if isinstance(part, FastRMSNorm)}
         return (
-            all(getattr(type(model), name) is getattr(TransformerLM, name) for name in ("hidden_states", "logits"))
+            all(
+                getattr(type(model), name, None) is getattr(TransformerLM, name) for name in ("hidden_states", "logits")
+            )
             and not {"hidden_states", "logits"} & vars(model).keys()
+            and all(type(part) in OWN and "forward" not in vars(part) for part in parts)
+            and all(type(layer) is TransformerBlock for layer in layers)
+            and len(norms) <= 1
+            and len({id(layer.attn.rope) for layer in layers}) == 1
+            and len({weight.dtype for weight in model.parameters()}) == 1
             and model.head_weight.device.type in ("cpu", "cuda")
-            and all(type(layer.attn) in own and type(layer.ffn) in own for layer in model.layers)
             and not torch.is_autocast_enabled(model.head_weight.device.type)
+            and not nn.modules.module._has_any_global_hook()
             and not any(part._forward_hooks or part._forward_pre_hooks for part in model.modules())
         )
 
@@ -96,7 +133,9 @@ class FastStep:
             (B, V).
         """
         on_cpu = ids.device.type == "cpu"
-        threads = 1 if on_cpu and len(ids) * self.weights < ONE_THREAD_BELOW else torch.get_num_threads()
+        # A thread that begins while another one has set the number keeps it, so only the main thread does.
+        may = on_cpu and threading.current_thread() is threading.main_thread()
+        threads = 1 if may and len(ids) * self.weights < ONE_THREAD_BELOW else torch.get_num_threads()
         large = on_cpu and threads > 1 and self.weights >= BY_COLUMNS_FROM
         with _threads(threads):
             return self._logits(ids, places, _by_columns if large else _by_rows)

@@ -1,11 +1,15 @@
 """One token at a time by `FastStep`, against the whole forward pass."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from cs336_lib.generation import SamplingConfig
+from cs336_lib.generation.decoding import decode
 from cs336_lib.model import KVCache, ModelConfig, TransformerLM
 from cs336_lib.model import fast_step as module
 from cs336_lib.model.fast_step import FastStep
@@ -75,16 +79,74 @@ def test_a_model_that_is_not_all_its_own_is_left_to_itself(tiny):
     with torch.autocast("cpu", torch.bfloat16):
         assert not FastStep.usable(model)
 
-    model.logits = lambda hidden: hidden
-    assert not FastStep.usable(model), "logits of its own would not be asked"
-    del model.logits
+
+def of_its_own(part, **changes):
+    """Make a part one of a subclass, which may do what it likes."""
+    part.__class__ = type("Own", (type(part),), changes)
+
+
+CHANGES = {
+    "logits": lambda model: setattr(model, "logits", lambda hidden: -hidden @ model.head_weight.T),
+    "a head with a bias": lambda model: setattr(model, "lm_head", torch.nn.Linear(16, 31).double()),
+    "another last norm": lambda model: setattr(model, "ln_final", torch.nn.LayerNorm(16).double()),
+    "no last norm": lambda model: setattr(model, "ln_final", torch.nn.Identity()),
+    "a head of a subclass": lambda model: of_its_own(
+        model.lm_head, forward=lambda self, x: -torch.nn.functional.linear(x, self.weight)
+    ),
+    "a feed-forward of a subclass": lambda model: of_its_own(model.layers[1].ffn, forward=lambda self, x: -x),
+    "a block of a subclass": lambda model: of_its_own(
+        model.layers[0],
+        forward=lambda self, x, *more, **named: 2 * type(self).__bases__[0].forward(self, x, *more, **named),
+    ),
+    "a forward": lambda model: setattr(model.layers[0].ffn, "forward", lambda x: -x),
+    "an epsilon": lambda model: setattr(model.layers[0].ln2, "eps", 1.0),
+    "no positions in a layer": lambda model: setattr(model.layers[1].attn, "rope", None),
+    "a compiled layer": lambda model: model.layers.__setitem__(0, torch.compile(model.layers[0], backend="eager")),
+    "compiled layers": lambda model: [
+        model.layers.__setitem__(i, torch.compile(layer, backend="eager")) for i, layer in enumerate(model.layers)
+    ],
+    "a hook": lambda model: model.layers[0].ffn.register_forward_hook(lambda part, given, out: -out),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_model_that_was_changed_writes_as_it_computes(change):
+    torch.manual_seed(0)
+    config = ModelConfig(31, 16, d_model=16, num_layers=2, num_heads=2, d_ff=24, backend="fast")
+    model = TransformerLM(config, dtype=torch.float64)
     assert FastStep.usable(model)
-
-    class Listening(type(model.layers[0].ffn)):
-        pass
-
-    model.layers[1].ffn.__class__ = Listening
+    change(model)
     assert not FastStep.usable(model)
+    sampling, prompts = SamplingConfig(max_tokens=9, seed=3), [[1, 2, 3], [4]]
+    cached, whole = (list(decode(model, prompts, sampling, use_cache=cache)) for cache in (True, False))
+    assert [(step.row, step.token) for step in cached] == [(step.row, step.token) for step in whole]
+
+
+def test_a_hook_on_all_modules_and_weights_of_two_types_are_seen(tiny):
+    model = TransformerLM(tiny.replace(backend="fast"))
+    assert FastStep.usable(model)
+    hook = torch.nn.modules.module.register_module_forward_hook(lambda *_: None)
+    try:
+        assert not FastStep.usable(model)
+    finally:
+        hook.remove()
+    model.layers[0].ln1.bfloat16()
+    assert not FastStep.usable(model)
+
+
+def test_autocast_that_begins_midway_goes_by_the_model(tiny):
+    steps = decode(TransformerLM(tiny.replace(backend="fast")), [[1, 2]], SamplingConfig(max_tokens=5, seed=0))
+    first = [next(steps), next(steps)]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert len(first + list(steps)) == 5
+
+
+def test_a_thread_beside_the_main_one_leaves_the_number_of_threads_alone(tiny, monkeypatch):
+    monkeypatch.setattr(module, "ONE_THREAD_BELOW", 10**9)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: 1 / 0)
+    model, prompts, sampling = TransformerLM(tiny.replace(backend="fast")), [[1, 2]], SamplingConfig(max_tokens=4)
+    with ThreadPoolExecutor(1) as pool:
+        assert len(pool.submit(lambda: list(decode(model, prompts, sampling))).result()) == 4
 
 
 class Operations(TorchDispatchMode):
