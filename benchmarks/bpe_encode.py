@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bpe_encoders import ENCODERS, SPECIAL, Encoder, find_files, installed
+from bpe_encoders import ENCODERS, SPECIAL, Encoder, add_options, contenders, find_files
 from bpe_text import read_bandwidth, text_or_tales
 from harness import device_name, write
 
@@ -253,20 +253,15 @@ def measure_hard(runs: Runs, names: list[str], count: int) -> dict[str, dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", nargs="?", help="a text file in UTF-8; tales if not given")
-    parser.add_argument("--gpt2", help="folder with GPT-2's vocabulary and merges; tiktoken's copy if not given")
     parser.add_argument("--bytes", type=int, default=20_000_000, help="how much of the text to encode")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default=",".join(ENCODERS), help="contenders, separated by commas")
-    parser.add_argument("--output", type=Path, default=RESULTS / "bpe_encode.json")
-    for hidden in ("--child", "--task", "--vocab", "--merges", "--hard"):
-        parser.add_argument(hidden, help=argparse.SUPPRESS)
-    parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
+    parser.add_argument("--hard", help=argparse.SUPPRESS)
+    add_options(parser, 5, RESULTS / "bpe_encode.json")
     options = parser.parse_args()
     if options.child:
         print(json.dumps(child(options)))
         return
 
-    names = installed(["ours"] + [name for name in options.only.split(",") if name != "ours"])
+    names = contenders(options.only)
     with text_or_tales(options.path, options.bytes) as path:
         size = min(options.bytes, Path(path).stat().st_size)
         print(f"{Path(path).name}, the first {size:,} bytes, GPT-2's vocabulary, {device_name()}")

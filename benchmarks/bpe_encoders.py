@@ -4,6 +4,7 @@ Every call takes strings, finds special tokens, and uses a given number of threa
 not among them: none can load a vocabulary that it has not trained itself.
 """
 
+import argparse
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -200,8 +201,22 @@ ENCODERS = {
 }
 
 
-def installed(names: Sequence[str]) -> list[str]:
-    """Return the libraries that are there, and say which are not."""
+def add_options(parser: argparse.ArgumentParser, rounds: int, output: Path) -> None:
+    """Add what the benchmarks of encoders have in common, and what they tell the processes that they measure."""
+    parser.add_argument("--gpt2", help="folder with GPT-2's vocabulary and merges; tiktoken's copy if not given")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--only", default=",".join(ENCODERS), help="contenders beside ours, separated by commas")
+    parser.add_argument("--output", type=Path, default=output)
+    for hidden in ("--child", "--task", "--vocab", "--merges"):
+        parser.add_argument(hidden, help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
+
+
+def contenders(only: str) -> list[str]:
+    """Return ours, which all are compared with, and those of `--only` that are installed; say which are not."""
+    names = ["ours", *(name for name in only.split(",") if name != "ours")]
+    if unknown := sorted(set(names) - ENCODERS.keys()):
+        raise SystemExit(f"error: no encoder {', '.join(unknown)}; allowed: {', '.join(ENCODERS)}")
     there = [name for name in names if name == "ours" or find_spec(name)]
     if missing := sorted(set(names) - set(there)):
         print(f"not installed, so not measured: {', '.join(missing)}")

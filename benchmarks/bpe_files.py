@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 from bpe_encode import SHARE, digest
-from bpe_encoders import ENCODERS, SPECIAL, find_files, installed
+from bpe_encoders import ENCODERS, SPECIAL, add_options, contenders, find_files
 from bpe_text import text_or_tales
 from harness import device_name, write
 
@@ -158,20 +158,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", nargs="?", help="a text file in UTF-8, for the large file; tales if not given")
     parser.add_argument("--documents", help="a text file whose pieces are the short documents; PATH if not given")
-    parser.add_argument("--gpt2", help="folder with GPT-2's vocabulary and merges; tiktoken's copy if not given")
     parser.add_argument("--bytes", type=int, default=1_000_000_000, help="of the large file")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default=",".join(ENCODERS), help="contenders, separated by commas")
-    parser.add_argument("--output", type=Path, default=RESULTS / "bpe_files.json")
-    for hidden in ("--child", "--task", "--vocab", "--merges", "--out"):
-        parser.add_argument(hidden, help=argparse.SUPPRESS)
-    parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
+    parser.add_argument("--out", help=argparse.SUPPRESS)
+    add_options(parser, 3, RESULTS / "bpe_files.json")
     options = parser.parse_args()
     if options.child:
         print(json.dumps(child(options)))
         return
 
-    names, files = installed(options.only.split(",")), find_files(options.gpt2)
+    names, files = contenders(options.only), find_files(options.gpt2)
     record: dict[str, Any] = {
         "device": device_name(),
         "environment": environment("numpy", "numba", "regex", *(name for name in names if name != "ours")),

@@ -18,16 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cs336_lib.model import fast
 from cs336_lib.model.block import TransformerBlock
 from cs336_lib.model.cache import KVCache
-from cs336_lib.model.fast import (
-    FastEmbedding,
-    FastLinear,
-    FastRMSNorm,
-    FastSelfAttention,
-    FastSiLUFeedForward,
-    FastSwiGLU,
-)
 from cs336_lib.model.ffn import SwiGLU
 from cs336_lib.model.layers import Linear
 from cs336_lib.model.rope import RotaryEmbedding
@@ -45,12 +38,12 @@ rows and by columns: 17.5 million weights 11.7 and 8.5 ms for one row, 21.6 and 
 4.2 million 3.9 and 3.2, 6.0 and 2.4, 6.2 and 5.2; 1 million 0.4 and 1.4, 0.5 and 0.7, 0.9 and 1.3."""
 
 OWN = {
-    FastEmbedding,
-    FastLinear,
-    FastRMSNorm,
-    FastSelfAttention,
-    FastSiLUFeedForward,
-    FastSwiGLU,
+    fast.FastEmbedding,
+    fast.FastLinear,
+    fast.FastRMSNorm,
+    fast.FastSelfAttention,
+    fast.FastSiLUFeedForward,
+    fast.FastSwiGLU,
     Linear,
     RotaryEmbedding,
     TransformerBlock,
@@ -105,7 +98,7 @@ class FastStep:
         """
         layers = list(getattr(model, "layers", ()))
         parts = [part for part in model.modules() if part is not model]
-        norms = {part.eps for part in parts if isinstance(part, FastRMSNorm)}
+        norms = {part.eps for part in parts if isinstance(part, fast.FastRMSNorm)}
         return (
             all(
                 getattr(type(model), name, None) is getattr(TransformerLM, name) for name in ("hidden_states", "logits")
