@@ -1,7 +1,10 @@
 """The parts around the checks: what they point to, what they may import, what the report and the door show."""
 
 import ast
+import contextlib
+import gc
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +15,7 @@ import torch
 from cs336_lib.check import check, sections
 from cs336_lib.check.child import bpe_rules, case, formulas, limits, questions
 from cs336_lib.check.child.case import ADAPTERS, CHECKS, CHOICE, KINDS, NOTEBOOK_PROBLEMS, PROBLEMS
-from cs336_lib.check.child.runner import RIGHT, WRONG, Answer
+from cs336_lib.check.child.runner import RIGHT, WRONG, Answer, processor_time
 from cs336_lib.check.folder import chosen
 from cs336_lib.check.project import KNOWN
 from cs336_lib.check.report import Report
@@ -197,6 +200,67 @@ def test_a_wrong_model_parts_from_ours(tmp_path, change, says):
     result = trained(find(tmp_path), 4.0, None)
     assert says in " ".join(result["says"])
     assert result["ok"] == (change == ("", ""))
+
+
+def forever(*_):
+    while True:
+        pass
+
+
+class SlowlyDeleted:
+    __del__ = forever
+
+
+def lost_in_a_finalizer():
+    SlowlyDeleted()
+
+
+def lost_in_the_garbage_collector():
+    gc.callbacks.insert(0, forever)
+    gc.collect()
+
+
+def lost_in_code_that_catches_everything():
+    with contextlib.suppress(BaseException):
+        forever()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGPROF"), reason="no clock of processor time on this system")
+@pytest.mark.parametrize(
+    "lose",
+    [forever, lost_in_a_finalizer, lost_in_the_garbage_collector, lost_in_code_that_catches_everything],
+    ids=lambda lose: lose.__name__,
+)
+def test_time_is_up_even_where_python_drops_what_is_raised(lose):
+    handler, hook, callbacks, told = signal.getsignal(signal.SIGPROF), sys.unraisablehook, list(gc.callbacks), []
+    sys.unraisablehook = told.append
+    try:
+        with pytest.raises(case.TimeUpError), processor_time(0.05):
+            lose()
+            gc.callbacks[:] = callbacks
+            forever()
+        assert sys.unraisablehook == told.append
+    finally:
+        gc.callbacks[:], sys.unraisablehook = callbacks, hook
+    assert not told
+    assert signal.getsignal(signal.SIGPROF) == handler
+    assert signal.getitimer(signal.ITIMER_PROF) == (0, 0)
+
+
+def test_a_clock_that_has_not_struck_drops_nothing_else():
+    hook, told = sys.unraisablehook, []
+    sys.unraisablehook = told.append
+    try:
+        with processor_time(60):
+
+            class Faulty:
+                def __del__(self):
+                    raise ValueError(1)
+
+            Faulty()
+    finally:
+        sys.unraisablehook = hook
+    assert [dropped.exc_type for dropped in told] == [ValueError]
 
 
 def test_sockets_refuse_in_a_process_that_is_cut_off():

@@ -7,6 +7,7 @@ import linecache
 import os
 import re
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -26,6 +27,8 @@ from .case import CHOICE, Case, Check, TimeUpError, UnansweredError, WrongError,
 from .show import printable
 
 RIGHT, WRONG, UNANSWERED, BROKEN, CHOSEN = "right", "wrong", "unanswered", "broken", "chosen"
+# Seconds of processor time between the strikes of a clock whose first one was lost.
+STRIKES_AGAIN = 0.25
 
 
 @dataclass
@@ -198,7 +201,11 @@ def clean_state() -> Iterator[Path]:
 
 @contextmanager
 def processor_time(seconds: float) -> Iterator[None]:
-    """Raise TimeUpError in this thread when the process has used so much processor time (0: never; not on Windows)."""
+    """Raise TimeUpError in this thread when the process has used so much processor time (0: never; not on Windows).
+
+    Python drops what is raised in a finalizer or in a callback of its garbage collector, and code under test may catch
+    everything: so the clock strikes again, every ``STRIKES_AGAIN`` seconds, until the block has ended.
+    """
     usable = hasattr(signal, "SIGPROF") and threading.current_thread() is threading.main_thread()
     if not seconds or not usable:
         yield
@@ -207,10 +214,19 @@ def processor_time(seconds: float) -> Iterator[None]:
     def stop(_: int, __: FrameType | None) -> None:
         raise TimeUpError
 
-    before = signal.signal(signal.SIGPROF, stop)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
+    def tell_of_others(dropped: sys.UnraisableHookArgs) -> None:
+        if not issubclass(dropped.exc_type, TimeUpError):
+            hook(dropped)
+
+    before, hook = signal.signal(signal.SIGPROF, stop), sys.unraisablehook
+    sys.unraisablehook = tell_of_others
+    signal.setitimer(signal.ITIMER_PROF, seconds, STRIKES_AGAIN)
     try:
-        yield
-    finally:
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+    finally:  # a strike on the way out raises in the block above, and the next is far away
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
+        sys.unraisablehook = hook
