@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 PICTURES = (".png", ".svg", ".pdf")
@@ -16,20 +16,24 @@ def check_folder(path: Path, option: str) -> None:
         path: of the folder; is left as it is.
         option: how the command line names it.
     """
+    there = None
     for folder in (path, *path.parents):
-        if folder.exists() and not folder.is_dir():
+        exists = os.path.exists(folder)  # noqa: PTH110 - a name that is too long is not there, and no error yet
+        if exists and not folder.is_dir():
             raise FileExistsError(f"{option} {folder} is a file; name a folder")
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+        if not exists and os.path.islink(folder):  # noqa: PTH114
+            raise FileNotFoundError(f"{option} {folder} is a link to {folder.readlink()}, which is not there")
+        there = there or (folder if exists else None)
+    there = there or Path()
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
+        # What is missing is made under a name that nobody else has: another rank may be at the same folder just now.
+        with tempfile.TemporaryDirectory(prefix=".cs336-", dir=there) as own:
+            inside = Path(own) / path.relative_to(there)
+            inside.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=inside):
+                pass
     except OSError as error:
         raise type(error)(error.errno, f"{option} {path} can't be written to ({error.strerror or error})") from None
-    finally:
-        for folder in missing:
-            with suppress(OSError):
-                folder.rmdir()
 
 
 def check_file(path: Path, option: str, endings: tuple[str, ...] = ()) -> None:

@@ -4,6 +4,7 @@ import io
 import shlex
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -101,9 +102,37 @@ def test_outputs_are_tried_before_a_tokenizer_is_trained(home, monkeypatch):
     assert cs336("train-tokenizer", home / "cats.txt", "--out", home / "cats.txt") == 2
 
 
-def test_trying_a_folder_leaves_nothing(tmp_path):
+def test_trying_a_folder_leaves_nothing(tmp_path, monkeypatch):
     check_folder(tmp_path / "a" / "b", "--out")
+    check_folder(tmp_path / "a" / ".." / "b", "--out")
+    monkeypatch.chdir(tmp_path)
+    for name in (".", "a", "a/b", "../" + tmp_path.name, "../" + tmp_path.name + "/a"):
+        check_folder(Path(name), "--out")
     assert not list(tmp_path.iterdir())
+
+
+def test_ranks_that_try_one_folder_at_once_do_not_meet(tmp_path):
+    """Each made it and took it away again: between the two, it was gone for the others."""
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(check_folder, tmp_path / "runs" / "name", "--runs") for _ in range(400)]:
+            done.result()
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_that_cannot_be_made_are_refused_and_left_alone(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.iterdir())
+    for name, says in (
+        ("link", "a link to .*nowhere, which is not there"),
+        ("link/a", "a link to"),
+        ("file/a", "is a file; name a folder"),
+        ("n" * 300, "can't be written to"),
+        ("a/" + "n" * 300, "can't be written to"),
+    ):
+        with pytest.raises(OSError, match=says):
+            check_folder(tmp_path / name, "--out")
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_next_commands_can_be_pasted(home, capsys, monkeypatch):
