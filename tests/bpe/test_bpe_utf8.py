@@ -35,6 +35,15 @@ def codec_verdict(sequence: bytes) -> str:
     return "truncated" if any(decodes(sequence + ending) for ending in ENDINGS) else "never"
 
 
+def quick_verdict(sequence: bytes) -> str:
+    """The same, without looking for an ending where the codec's error is not that the text ends too early."""
+    try:
+        sequence.decode()
+    except UnicodeDecodeError as error:
+        return codec_verdict(sequence) if error.reason == "unexpected end of data" else "never"
+    return "text"
+
+
 def our_verdict(sequence: bytes) -> str:
     verdict = classify(sequence)
     return {Verdict.TEXT: "text", Verdict.TRUNCATED: "truncated"}.get(verdict, "never")
@@ -56,7 +65,14 @@ def test_every_two_byte_sequence_is_classified_as_the_codec_does():
     for first in range(256):
         for second in range(256):
             pair = bytes([first, second])
-            assert our_verdict(pair) == codec_verdict(pair), pair
+            assert our_verdict(pair) == quick_verdict(pair), pair
+
+
+def test_what_the_codec_calls_wrong_has_no_ending():
+    for first in range(256):
+        for second in (0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xFF):
+            pair = bytes([first, second])
+            assert quick_verdict(pair) == codec_verdict(pair), pair
 
 
 def test_three_bytes_at_the_edges_of_every_range_are_classified_as_the_codec_does():
@@ -64,7 +80,7 @@ def test_three_bytes_at_the_edges_of_every_range_are_classified_as_the_codec_doe
         for second in range(256):
             for third in (0x7F, 0x80, 0xBF, 0xC0):
                 triple = bytes([first, second, third])
-                assert our_verdict(triple) == codec_verdict(triple), triple
+                assert our_verdict(triple) == quick_verdict(triple), triple
 
 
 @given(st.binary(max_size=12))

@@ -1,6 +1,7 @@
 """The built-in world: its stories, floor, splits, golden texts and files."""
 
 import hashlib
+import inspect
 import math
 import subprocess
 import sys
@@ -12,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cs336_lib.data import tales
-from cs336_lib.data.tales import ambiguity, information, kernel, rng, walk, world, writer
+from cs336_lib.data.tales import ambiguity, information, kernel, lexicon, program, rng, walk, world, writer
 
 SEEDS = st.integers(0, 2**64 - 1)
 INDICES = st.integers(0, 2**40)
 SPLITS = st.sampled_from(tales.SPLITS)
+PROVED = "d7ab1cea1ae954749a3b2bdf6ea1c6a957dd5e3f4e2eaf0f1c819461b041a5f3"
 GOLDEN = "61c0c40ab894c29aeb0ef2e395a02ddab3d71dd3319ccc1189588be6d0799b38"
 
 
@@ -54,6 +56,17 @@ def test_the_kernel_draws_what_the_stream_draws(n, start):
     assert (stream.below(n), stream.state) == (drawn, state)
 
 
+def what_was_proved() -> str:
+    """The hash of the built-in grammar and of all that reads it in the proof that no two derivations write one text."""
+    code = "".join(inspect.getsource(module) for module in (ambiguity, program, lexicon))
+    return hashlib.sha256("\0".join((*world.sources(), code)).encode()).hexdigest()
+
+
+def test_the_grammar_is_the_one_that_was_proved():
+    assert what_was_proved() == PROVED, f"after `pytest -m slow {__file__}` passes, PROVED is {what_was_proved()!r}"
+
+
+@pytest.mark.slow
 def test_no_two_derivations_have_the_same_text():
     assert ambiguity.check(world.program()) < ambiguity.LIMIT
 

@@ -108,7 +108,7 @@ def rebuilt(name):
     return Tokenizer(tokens, merges, list(stored["specials"]))
 
 
-def text_vectors(count=10_000):
+def text_vectors(count):
     rng = random.Random(22)
     tokenizers = {name: rebuilt(name) for name in TOKENIZERS}
     strings = [random_string(rng) for _ in range(count)]
