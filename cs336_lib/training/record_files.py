@@ -6,10 +6,15 @@ import errno
 import json
 import math
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+SETTLED_NS = 10_000_000_000
+"""Nanoseconds since the last change after which a file's size and time tell whether it changed again."""
 
 
 def append_line(path: Path, line: Mapping[str, Any]) -> None:
@@ -42,6 +47,27 @@ def whole_lines(raw: bytes) -> Iterator[tuple[dict[str, Any], int]]:
         if not line.endswith(b"\n") or not isinstance(content, dict) or "step" not in content:
             return
         yield {name: _from_json(value) for name, value in content.items()}, end
+
+
+def metrics_of(path: Path) -> list[dict[str, Any]]:
+    """Return all whole lines of a file, none if it is not there.
+
+    A page asks hundreds of records the same several times: what was read is kept for as long as the file has not
+    changed. Clocks of file systems tick coarsely, so that a file is trusted only when its last change is a while ago.
+    """
+    try:
+        seen = path.stat()
+    except FileNotFoundError:
+        return []
+    changed = seen.st_mtime_ns, seen.st_ctime_ns  # the first can be set back, as copying does
+    if time.time_ns() - max(changed) < SETTLED_NS:
+        return [line for line, _ in whole_lines(path.read_bytes())]
+    return [dict(line) for line in _settled(path.absolute(), seen.st_ino, seen.st_size, *changed)]
+
+
+@lru_cache(maxsize=2_000)
+def _settled(path: Path, *_: int) -> tuple[dict[str, Any], ...]:
+    return tuple(line for line, _ in whole_lines(path.read_bytes()))
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from cs336_lib import locks, results
 from cs336_lib.atomic import write_whole
 from cs336_lib.locks import held, is_held
 from cs336_lib.training.config import TrainConfig
-from cs336_lib.training.record_files import append_line, read_object, whole_lines
+from cs336_lib.training.record_files import append_line, metrics_of, read_object, whole_lines
 
 if TYPE_CHECKING:
     from cs336_lib.bpe import Tokenizer
@@ -183,8 +183,7 @@ class RunRecord:
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return all whole lines of metrics, in order."""
-        path = self.folder / METRICS
-        return [line for line, _ in whole_lines(path.read_bytes())] if path.exists() else []
+        return metrics_of(self.folder / METRICS)
 
     def series(self, name: str) -> tuple[list[int], list[float]]:
         """Return the steps at which a metric was written, and its values."""

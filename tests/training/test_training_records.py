@@ -2,13 +2,15 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
+import time
 
 import pytest
 
 from cs336_lib.model import ModelConfig
-from cs336_lib.training import RunRecord, TrainConfig
+from cs336_lib.training import RunRecord, TrainConfig, record_files
 from cs336_lib.training.records import find_runs
 
 CONFIG = TrainConfig(ModelConfig.preset("tales-1m"), data_bytes=1_000, name="r")
@@ -103,3 +105,33 @@ def test_a_damaged_config_is_named(record):
     (record.folder / "config.json").write_text('{"lr": 1, "lrr": 2}')
     with pytest.raises(ValueError, match=r"config\.json: unknown key 'lrr'"):
         _ = record.config
+
+
+@pytest.mark.parametrize("settled", [True, False], ids=["long ago", "just now"])
+def test_what_changed_is_read_again_and_what_did_not_is_read_once(record, settled, monkeypatch):
+    """Also when a file of equal size takes the place of another, and its time is set back."""
+    monkeypatch.setattr(record_files, "SETTLED_NS", 0 if settled else 10**18)
+    path = record.folder / "metrics.jsonl"
+    for step in (1, 2):
+        record.append({"step": step, "train_loss": 1.5})
+    assert [line["step"] for line in record.metrics()] == [1, 2]
+    record.metrics()[0]["step"] = 7  # what a caller does with a line is the caller's
+    assert [line["step"] for line in record.metrics()] == [1, 2]
+    before = path.stat()
+    text = path.read_text().replace('"step": 1', '"step": 3')
+    time.sleep(0.02)  # file systems' clocks tick coarsely
+    path.write_text(text)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size and path.stat().st_mtime_ns == before.st_mtime_ns
+    assert [line["step"] for line in record.metrics()] == [3, 2]
+    record.append({"step": 4})
+    assert [line["step"] for line in record.metrics()] == [3, 2, 4]
+    with monkeypatch.context() as patch:
+        patch.setattr(record_files, "whole_lines", None)
+        if settled:
+            assert len(record.metrics()) == 3
+        else:
+            with pytest.raises(TypeError):
+                record.metrics()
+    path.unlink()
+    assert record.metrics() == []
