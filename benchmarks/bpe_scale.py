@@ -2,6 +2,7 @@
 
     python benchmarks/bpe_scale.py                                    # made of tales; needs 10 GB of disk
     python benchmarks/bpe_scale.py corpus.txt --bytes 10000000000 --folder /somewhere/big
+    python benchmarks/bpe_scale.py corpus.txt --bytes 1000000000 --build half-new.txt  # for bpe_train.py
 
 The file is made of the given text, cut into blocks of lines that are drawn by chance. Half of the blocks are new text:
 into those a word that nobody has written is put every 700 bytes, so that the number of distinct pre-tokens grows as it
@@ -214,12 +215,18 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5, help="of the start times")
     parser.add_argument("--folder", help="where to build the big file, one at a time")
+    parser.add_argument("--build", type=Path, metavar="FILE", help="only write such a text, for other benchmarks")
     parser.add_argument("--only", default="start,executors,scale", help="parts to run")
     parser.add_argument("--output", type=Path, default=RESULTS / "bpe_scale.json")
     parser.add_argument("--child", choices=["threads", "processes"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         print(json.dumps(train(options.path, options.workers, options.child == "processes")))
+        return
+
+    if options.build:
+        with text_or_tales(options.path, SEED_BYTES) as source:
+            build(options.build, source, options.bytes, one_line=False)
         return
 
     wanted = options.only.split(",")

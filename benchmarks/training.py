@@ -1,13 +1,15 @@
 """The whole training loop of ours against the loop a PyTorch user would write, in tokens per second.
 
     python benchmarks/training.py                               # tales-1m, minutes on a CPU
+    python benchmarks/training.py --compile --rounds 3          # both compiled
+    python benchmarks/training.py --preset tinystories-17m --batch-size 4 --context-length 64
     python benchmarks/training.py --preset tinystories-17m --batch-size 256 --steps 200
 
 Ours is `Trainer.fit` as `cs336 train` calls it: sampler, schedule, loss, clipping, AdamW, lines of metrics. The peer is
 the same architecture in torch.nn from the same weights, on batches of the same shape, with F.cross_entropy,
 torch.nn.utils.clip_grad_norm_, torch.optim.AdamW(fused=True) and a LambdaLR. It logs nothing. Both are timed over the
 same number of steps after the same warm-up; contenders take turns, each turn starts from the same weights, and the
-table shows medians over the rounds. On a CPU both are eager float32. On CUDA both run under bfloat16 autocast, both
+table shows medians over the rounds. On a CPU both are float32, eager unless --compile asks. On CUDA both run under bfloat16 autocast, both
 hold all ids on the device, and the peer compiles its model and its loss as one, as nanoGPT does.
 
 Writes results/benchmarks/training.json.
@@ -77,7 +79,7 @@ def twin(config: TrainConfig, ids: np.ndarray) -> float:
     ends = (config.lr, config.min_lr, config.warmup_steps, config.steps)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine_schedule(step, *ends))
     loss_of = WithLoss(model)
-    run: Any = torch.compile(loss_of, dynamic=False) if device == "cuda" else loss_of
+    run: Any = torch.compile(loss_of, dynamic=False) if config.compile else loss_of
     source: Any = resident(ids, device) if device == "cuda" else ids
     wait = torch.cuda.synchronize if device == "cuda" else (lambda: None)
     generator = torch.Generator().manual_seed(config.seed)
@@ -101,6 +103,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--preset", default="tales-1m")
     parser.add_argument("--batch-size", type=int, default=None, help="sequences; the preset's if not given")
+    parser.add_argument(
+        "--context-length", type=int, default=None, help="tokens per sequence; the preset's if not given"
+    )
+    parser.add_argument("--compile", action="store_true", help="both, as on a GPU they always are")
     parser.add_argument("--steps", type=int, default=45, help=f"of a turn; the first {WARM_UP} are not timed")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
@@ -111,7 +117,10 @@ def main() -> None:
     if args.device == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32, for what autocast leaves in float32
     config = TrainConfig.preset(args.preset)
+    length = args.context_length or config.model.context_length
     config = config.replace(
+        model=config.model.replace(context_length=length),
+        compile=True if args.compile or args.device == "cuda" else None,
         steps=args.steps,
         batch_size=args.batch_size or config.batch_size,
         warmup_steps=min(config.warmup_steps, args.steps - 1),
@@ -136,7 +145,8 @@ def main() -> None:
         "device": device_name(args.device),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "precision": "bfloat16 autocast, compiled" if args.device == "cuda" else "float32, eager",
+        "precision": ("bfloat16 autocast" if args.device == "cuda" else "float32")
+        + (", compiled" if config.compile else ", eager"),
         "preset": args.preset,
         "batch_size": config.batch_size,
         "context_length": config.model.context_length,
