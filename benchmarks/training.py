@@ -9,8 +9,9 @@ Ours is `Trainer.fit` as `cs336 train` calls it: sampler, schedule, loss, clippi
 the same architecture in torch.nn from the same weights, on batches of the same shape, with F.cross_entropy,
 torch.nn.utils.clip_grad_norm_, torch.optim.AdamW(fused=True) and a LambdaLR. It logs nothing. Both are timed over the
 same number of steps after the same warm-up; contenders take turns, each turn starts from the same weights, and the
-table shows medians over the rounds. On a CPU both are float32, eager unless --compile asks. On CUDA both run under bfloat16 autocast, both
-hold all ids on the device, and the peer compiles its model and its loss as one, as nanoGPT does.
+table shows medians over the rounds. On a CPU both are float32, eager unless --compile asks. On CUDA both run under
+bfloat16 autocast, both hold all ids on the device, and the peer compiles its model and its loss as one, as nanoGPT
+does.
 
 Writes results/benchmarks/training.json.
 """
