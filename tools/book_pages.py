@@ -6,7 +6,8 @@ What it does, it does for every page alike, so that no author has to:
 - a figure's alternative text is the beginning of its caption, up to "What to see";
 - a box of an official problem has an id, such as `problem-unicode2-c`, that links can use;
 - the bar of a hidden solution says whose solution it is, and that of hidden checks what they are;
-- links to the library's source, absolute in the notebooks, become relative.
+- links to the library's source, absolute in the notebooks, become relative;
+- no script stands there twice.
 
 And it draws the table of contents once for all pages of the library's source in a folder, not for each of them.
 """
@@ -169,6 +170,21 @@ def drawn_once(draw: Callable[..., str], folder: str, drawn: dict[object, str]) 
     return toctree
 
 
+def each_once(scripts: list[Any]) -> list[Any]:
+    """Return the scripts of a page without repetitions: Sphinx writes what is added late twice.
+
+    >>> from types import SimpleNamespace
+    >>> early, late = ({"filename": name, "attributes": {"body": "const a = 1"}} for name in ("", None))
+    >>> len(each_once([SimpleNamespace(**script) for script in (early, late)] + ["a.js", "a.js", "b.js"]))
+    3
+    """
+    found = {}
+    for script in scripts:
+        name, attributes = getattr(script, "filename", script), getattr(script, "attributes", {})
+        found.setdefault((str(name or ""), tuple(sorted(attributes.items()))), script)
+    return list(found.values())
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Register with Sphinx."""
     pages = Address.of().pages
@@ -177,6 +193,7 @@ def setup(app: Any) -> dict[str, bool]:
     def write(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
         if pagename.startswith(("notebooks/", "book/")) and "body" in context:
             context["body"] = finished(context["body"], pagename, pages)
+        context["script_files"] = each_once(context["script_files"])
         if pagename.startswith("_modules/"):
             context["toctree"] = drawn_once(context["toctree"], pagename.rpartition("/")[0], drawn)
 

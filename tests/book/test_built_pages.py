@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from collections import Counter
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -82,6 +83,16 @@ def test_pages_load_nothing_from_the_network(pages):
     for path, page in pages.items():
         outside = [load for load in page.loads if urlparse(load).netloc]
         assert not outside, f"{path.name} loads {outside}"
+
+
+def test_no_page_declares_a_constant_twice(pages):
+    """Which is a SyntaxError in the console of who reads it."""
+    for path in pages:
+        head = path.read_text(encoding="utf-8").partition("</head>")[0]
+        scripts = "\n".join(re.findall(r"<script>(.*?)</script>", head, re.DOTALL))
+        counts = Counter(re.findall(r"\bconst (\w+) ?=", scripts))
+        assert "THEBE_JS_URL" in counts, "look for it another way"
+        assert max(counts.values()) == 1, (path.name, counts)
 
 
 def test_the_software_that_draws_formulas_is_in_the_book(html):
