@@ -178,7 +178,7 @@ def each_once(scripts: list[Any]) -> list[Any]:
     >>> len(each_once([SimpleNamespace(**script) for script in (early, late)] + ["a.js", "a.js", "b.js"]))
     3
     """
-    found = {}
+    found: dict[tuple[str, tuple[Any, ...]], Any] = {}
     for script in scripts:
         name, attributes = getattr(script, "filename", script), getattr(script, "attributes", {})
         found.setdefault((str(name or ""), tuple(sorted(attributes.items()))), script)
