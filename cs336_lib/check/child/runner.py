@@ -215,7 +215,7 @@ def processor_time(seconds: float) -> Iterator[None]:
         raise TimeUpError
 
     def tell_of_others(dropped: sys.UnraisableHookArgs) -> None:
-        if not issubclass(dropped.exc_type, TimeUpError):
+        if not isinstance(dropped.exc_value, TimeUpError):
             hook(dropped)
 
     before, hook = signal.signal(signal.SIGPROF, stop), sys.unraisablehook
