@@ -1,8 +1,8 @@
 """The whole training loop of ours against the loop a PyTorch user would write, in tokens per second.
 
     python benchmarks/training.py                               # tales-1m, minutes on a CPU
-    python benchmarks/training.py --compile --rounds 3          # both compiled
-    python benchmarks/training.py --preset tinystories-17m --batch-size 4 --context-length 64
+    python benchmarks/training.py --compile --rounds 3 --write results/benchmarks/training_compiled.json
+    python benchmarks/training.py --preset tinystories-17m --batch-size 4 --context-length 64 --write short.json
     python benchmarks/training.py --preset tinystories-17m --batch-size 256 --steps 200
 
 Ours is `Trainer.fit` as `cs336 train` calls it: sampler, schedule, loss, clipping, AdamW, lines of metrics. The peer is
@@ -13,7 +13,7 @@ table shows medians over the rounds. On a CPU both are float32, eager unless --c
 bfloat16 autocast, both hold all ids on the device, and the peer compiles its model and its loss as one, as nanoGPT
 does.
 
-Writes results/benchmarks/training.json.
+Writes results/benchmarks/training.json, on CUDA training_cuda.json; name another file for another experiment.
 """
 
 from __future__ import annotations

@@ -193,7 +193,8 @@ def setup(app: Any) -> dict[str, bool]:
     def write(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
         if pagename.startswith(("notebooks/", "book/")) and "body" in context:
             context["body"] = finished(context["body"], pagename, pages)
-        context["script_files"] = each_once(context["script_files"])
+        # In place: other extensions add scripts of single pages to this very list.
+        context["script_files"][:] = each_once(context["script_files"])
         if pagename.startswith("_modules/"):
             context["toctree"] = drawn_once(context["toctree"], pagename.rpartition("/")[0], drawn)
 

@@ -16,22 +16,23 @@ def check_folder(path: Path, option: str) -> None:
         path: of the folder; is left as it is.
         option: how the command line names it.
     """
-    there = None
     for folder in (path, *path.parents):
         exists = os.path.exists(folder)  # noqa: PTH110 - a name that is too long is not there, and no error yet
         if exists and not folder.is_dir():
             raise FileExistsError(f"{option} {folder} is a file; name a folder")
         if not exists and os.path.islink(folder):  # noqa: PTH114
             raise FileNotFoundError(f"{option} {folder} is a link to {folder.readlink()}, which is not there")
-        there = there or (folder if exists else None)
-    there = there or Path()
+    meant = Path(os.path.realpath(path))  # without "..", which would lead out of the folder that is made here
     try:
+        there = next(folder for folder in (meant, *meant.parents) if os.path.exists(folder))  # noqa: PTH110
         # What is missing is made under a name that nobody else has: another rank may be at the same folder just now.
         with tempfile.TemporaryDirectory(prefix=".cs336-", dir=there) as own:
-            inside = Path(own) / path.relative_to(there)
+            inside = Path(own) / meant.relative_to(there)
             inside.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=inside):
                 pass
+    except StopIteration:
+        raise FileNotFoundError(f"{option} {path}: there is no such disk") from None
     except OSError as error:
         raise type(error)(error.errno, f"{option} {path} can't be written to ({error.strerror or error})") from None
 

@@ -57,10 +57,10 @@ def metrics_of(path: Path) -> list[dict[str, Any]]:
     """
     try:
         seen = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     changed = seen.st_mtime_ns, seen.st_ctime_ns  # the first can be set back, as copying does
-    if time.time_ns() - max(changed) < SETTLED_NS:
+    if os.name == "nt" or time.time_ns() - max(changed) < SETTLED_NS:  # Windows keeps no time of change but the first
         return [line for line, _ in whole_lines(path.read_bytes())]
     return [dict(line) for line in _settled(path.absolute(), seen.st_ino, seen.st_size, *changed)]
 

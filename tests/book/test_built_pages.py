@@ -92,6 +92,7 @@ def test_no_page_declares_a_constant_twice(pages):
         scripts = "\n".join(re.findall(r"<script>(.*?)</script>", head, re.DOTALL))
         counts = Counter(re.findall(r"\bconst (\w+) ?=", scripts))
         assert "THEBE_JS_URL" in counts, "look for it another way"
+        assert head.count("DOCUMENTATION_OPTIONS.pagename =") == 1, "the theme's script of this page is there"
         assert max(counts.values()) == 1, (path.name, counts)
 
 

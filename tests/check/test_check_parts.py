@@ -247,6 +247,15 @@ def test_time_is_up_even_where_python_drops_what_is_raised(lose):
     assert signal.getitimer(signal.ITIMER_PROF) == (0, 0)
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGPROF"), reason="no clock of processor time on this system")
+@pytest.mark.parametrize(
+    "lose", [lost_in_a_finalizer, lost_in_code_that_catches_everything], ids=lambda lose: lose.__name__
+)
+def test_time_was_up_although_the_block_ended_right_after(lose):
+    with pytest.raises(case.TimeUpError), processor_time(0.05):
+        lose()
+
+
 def test_a_clock_that_has_not_struck_drops_nothing_else():
     hook, told = sys.unraisablehook, []
     sys.unraisablehook = told.append

@@ -106,6 +106,16 @@ def test_trying_a_folder_leaves_nothing(tmp_path, monkeypatch):
     check_folder(tmp_path / "a" / "b", "--out")
     check_folder(tmp_path / "a" / ".." / "b", "--out")
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    for name in (
+        "there/x/../../b/c",
+        "there/x/../../z",
+        "missing/../../" + tmp_path.name + "/y",
+        str(tmp_path / "there/x/../../b"),
+    ):
+        check_folder(Path(name), "--out")
+        assert [path.name for path in tmp_path.rglob("*")] == ["there"], name
+    (tmp_path / "there").rmdir()
     for name in (".", "a", "a/b", "../" + tmp_path.name, "../" + tmp_path.name + "/a"):
         check_folder(Path(name), "--out")
     assert not list(tmp_path.iterdir())

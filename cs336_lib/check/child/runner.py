@@ -211,7 +211,11 @@ def processor_time(seconds: float) -> Iterator[None]:
         yield
         return
 
+    struck = False
+
     def stop(_: int, __: FrameType | None) -> None:
+        nonlocal struck
+        struck = True
         raise TimeUpError
 
     def tell_of_others(dropped: sys.UnraisableHookArgs) -> None:
@@ -226,6 +230,8 @@ def processor_time(seconds: float) -> Iterator[None]:
             yield
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
+        if struck:  # and lost, and the block ended before the next
+            raise TimeUpError
     finally:  # a strike on the way out raises in the block above, and the next is far away
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
