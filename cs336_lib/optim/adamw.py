@@ -1,10 +1,11 @@
 """AdamW: Adam with decoupled weight decay (chapter 6).
 
-One update, run three ways::
+One update, run four ways::
 
-    loop      one piece of a parameter after the other; reads like the algorithm, and is the twin of the other two
+    loop      one piece of a parameter after the other; reads like the algorithm, and is the twin of the others
     foreach   each operation on all parameters at once, which saves thousands of kernel launches on a GPU
     compile   the loop, compiled: every number is read and written once instead of once an operation
+    fused     the same by torch's own kernel, for a CPU: nothing to compile, and nothing to read (`fused.py`)
 
 Where nobody chooses, a GPU takes foreach, and a CPU takes foreach's seven operations (the loop has ten) on one piece
 after the other.
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cs336_lib.optim.fused import adamw_fused, fits
 from cs336_lib.optim.sharding import local
 from cs336_lib.optim.state import DecayOrder, MomentOptimizer, Path, check_kind, wide, with_gradients
 
@@ -65,9 +67,11 @@ class AdamW(MomentOptimizer):
             on one piece after the other, since there passes over memory cost more than calls.
         compile: take the compiled path. The first step compiles for some seconds; so does a step on which another set
             of parameters has gradients.
+        fused: on a CPU, take torch's kernel; parameters elsewhere, and those that do not lie in one row in memory, are
+            updated as they would be without. The trainer takes it with the model's fast backend.
 
     Raises:
-        ValueError: a hyperparameter is out of range.
+        ValueError: a hyperparameter is out of range, or more than one path is asked for.
 
     Source: Loshchilov and Hutter, 2019; handout, algorithm 1 and problem (adamw).
 
@@ -90,6 +94,7 @@ class AdamW(MomentOptimizer):
         decay_order: DecayOrder = "first",
         foreach: bool | None = None,
         compile: bool = False,
+        fused: bool = False,
     ) -> None:
         check_adamw(lr, betas, eps, weight_decay)
         defaults = {
@@ -99,7 +104,7 @@ class AdamW(MomentOptimizer):
             "weight_decay": weight_decay,
             "decay_order": decay_order,
         }
-        super().__init__(params, defaults, foreach, compile)
+        super().__init__(params, defaults, foreach, compile, fused)
 
     def moments_of(self, group: dict[str, Any]) -> set[str]:
         """Names of what is kept for each parameter of a group."""
@@ -154,21 +159,36 @@ def adamw_group(group: dict[str, Any], states: dict[Tensor, Any], path: Path | N
         grads = [local(p.grad).to(wide(dtype)) for p in bucket if p.grad is not None]
         m = [local(states[p]["exp_avg"]) for p in bucket]
         v = [local(states[p]["exp_avg_sq"]) for p in bucket]
+        if path == "fused":
+            fitting, rest = by_fit(work, grads, m, v)
+            if fitting[0]:
+                adamw_fused(*fitting, t, lr, group["weight_decay"], (beta1, beta2), eps, decay_first)
+        else:
+            rest = [work, grads, m, v]
         if path == "loop":
-            thetas, gs, ms, vs = in_pieces(work, grads, m, v)
+            thetas, gs, ms, vs = in_pieces(*rest)
             adamw_loop(thetas, gs, ms, vs, alpha_t, keep, beta1, beta2, eps, decay_first)
-        elif path is None and device.type == "cpu":
-            for piece in zip(*in_pieces(work, grads, m, v), strict=True):
+        elif path in (None, "fused") and device.type == "cpu":
+            for piece in zip(*in_pieces(*rest), strict=True):
                 theta, g, first, second = ([part] for part in piece)
                 adamw_foreach(theta, g, first, second, alpha_t, keep, beta1, beta2, eps, decay_first)
         elif path != "compile":
-            adamw_foreach(work, grads, m, v, alpha_t, keep, beta1, beta2, eps, decay_first)
+            adamw_foreach(*rest, alpha_t, keep, beta1, beta2, eps, decay_first)
         else:
             # As tensors, the two numbers that change every step do not make the compiler start anew.
             changing = torch.tensor(alpha_t, dtype=torch.float64), torch.tensor(keep, dtype=torch.float64)
-            compiled_loop()(work, grads, m, v, *changing, beta1, beta2, eps, decay_first)
+            compiled_loop()(*rest, *changing, beta1, beta2, eps, decay_first)
         if work is not held:
             torch._foreach_copy_(held, work)
+
+
+def by_fit(*lists: list[Tensor]) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
+    """Divide parameters, and what goes with each of them, into those that torch's kernel may have and the rest."""
+    halves: list[list[list[Tensor]]] = [[[] for _ in lists] for _ in range(2)]
+    for together in zip(*lists, strict=True):
+        for column, tensor in zip(halves[0 if fits(*together) else 1], together, strict=True):
+            column.append(tensor)
+    return halves[0], halves[1]
 
 
 def in_pieces(*lists: list[Tensor]) -> list[list[Tensor]]:

@@ -57,9 +57,11 @@ class Muon(MomentOptimizer):
         decay_order: of the AdamW groups, see `AdamW`; Muon's own matrices always decay first.
         foreach: path of the AdamW groups, see `AdamW`.
         compile: path of the AdamW groups, see `AdamW`.
+        fused: path of the AdamW groups, see `AdamW`.
 
     Raises:
-        ValueError: a hyperparameter is out of range, or a parameter in a Muon group is no matrix.
+        ValueError: a hyperparameter is out of range, a parameter in a Muon group is no matrix, or more than one path is
+            asked for.
 
     Source: Jordan et al., 2024 (Muon: an optimizer for hidden layers); Liu et al., 2025, for the second scale.
 
@@ -85,6 +87,7 @@ class Muon(MomentOptimizer):
         decay_order: DecayOrder = "first",
         foreach: bool | None = None,
         compile: bool = False,
+        fused: bool = False,
     ) -> None:
         check_adamw(lr, betas, eps, weight_decay)
         if not 0 <= momentum < 1:
@@ -106,7 +109,7 @@ class Muon(MomentOptimizer):
             "decay_order": decay_order,
         }
         self.ns_dtype = ns_dtype
-        super().__init__(params, defaults, foreach, compile)
+        super().__init__(params, defaults, foreach, compile, fused)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "ns_dtype": self.ns_dtype}

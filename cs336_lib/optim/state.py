@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-Path = Literal["loop", "foreach", "compile"]
+Path = Literal["loop", "foreach", "compile", "fused"]
 DecayOrder = Literal["first", "last"]
 
 
@@ -30,12 +30,24 @@ class MomentOptimizer(Optimizer, ABC):
         defaults: hyperparameters of groups that do not set their own.
         foreach: True works on all tensors at once, False on one after the other, None chooses by device.
         compile: compile the update, so that each number is read and written once.
+        fused: take torch's own kernel for AdamW on a CPU.
+
+    Raises:
+        ValueError: more than one way is asked for.
     """
 
     path: Path | None
 
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any], foreach: bool | None, compile: bool) -> None:
-        self.path = "compile" if compile else None if foreach is None else "foreach" if foreach else "loop"
+    def __init__(
+        self, params: Iterable[Any], defaults: dict[str, Any], foreach: bool | None, compile: bool, fused: bool
+    ) -> None:
+        if fused and (compile or foreach is not None):
+            other = "compile=True" if compile else f"foreach={foreach}"
+            raise ValueError(f"fused=True and {other} are two ways to do one update; give one of them")
+        if fused or compile:
+            self.path = "fused" if fused else "compile"
+        else:
+            self.path = None if foreach is None else "foreach" if foreach else "loop"
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:

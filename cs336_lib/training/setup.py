@@ -51,12 +51,16 @@ class LossModule(nn.Module):
 def make_optimizer(config: TrainConfig, model: nn.Module, compile: bool = False) -> Optimizer:
     """Return the optimizer that a config names, for the parameters of a model.
 
+    With the model's fast backend, AdamW on a CPU is updated by torch's kernel too: it takes half the time of the
+    operations one by one.
+
     Args:
         config: of the run.
         model: whose parameters are updated.
         compile: compile the update, of the optimizers that can be.
     """
     betas = config.beta1, config.beta2
+    fused = not compile and config.model.backend == "fast" and next(model.parameters()).device.type == "cpu"
     if config.optimizer == "sgd":
         return SGD(model.parameters(), lr=config.lr)
     if config.optimizer == "muon":
@@ -69,9 +73,15 @@ def make_optimizer(config: TrainConfig, model: nn.Module, compile: bool = False)
             eps=config.eps,
             decay_order=config.decay_order,
             compile=compile,
+            fused=fused,
         )
     decay: dict[str, Any] = {"weight_decay": config.weight_decay, "decay_order": config.decay_order}
-    return AdamW(model.parameters(), config.lr, betas, config.eps, compile=compile, **decay)
+    return AdamW(model.parameters(), config.lr, betas, config.eps, compile=compile, fused=fused, **decay)
+
+
+def is_fused(optimizer: Optimizer) -> bool:
+    """Whether an optimizer of this project leaves its updates to torch's kernel."""
+    return getattr(optimizer, "path", None) == "fused"
 
 
 def make_sampler(config: TrainConfig, ids: Any, ranks: Ranks) -> EpochSampler:

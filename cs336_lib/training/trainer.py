@@ -119,7 +119,7 @@ class Trainer:
         with ranks.together():
             if _record is None and ranks.rank == 0:
                 chosen = setup.about_choices(config, self.engine, (self._compiled, why), is_resident, stated_peak)
-                chosen["compile_optimizer"] = also_update
+                chosen |= {"compile_optimizer": also_update, "fused_update": setup.is_fused(self.optimizer)}
                 about = {"parameters": setup.size_of(self.model), **chosen}
                 about |= {"data": self.corpus.facts, **setup.about_ranks(parallel, ranks.world_size)}
                 _record = setup.begin_record(folder, config, self.device, self.corpus.tokenizer, about)

@@ -4,11 +4,12 @@ import math
 import pytest
 import torch
 from optim_parameters import make_params, set_grads
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cs336_lib.optim import AdamW, Muon
 
 ORDERS = ("first", "last")
-PATHS = {"loop": {"foreach": False}, "foreach": {"foreach": True}, "by itself": {}}
+PATHS = {"loop": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}, "by itself": {}}
 # torch's compiler imports a module of its own that torch deprecates.
 COMPILER_WARNING = "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"
 
@@ -105,6 +106,50 @@ def test_large_parameters_are_updated_in_pieces_with_the_same_result(monkeypatch
     torch.testing.assert_close(*outcomes, rtol=1e-6, atol=1e-6)
 
 
+class Kernels(TorchDispatchMode):
+    """Counts calls of torch's fused kernel, and the parameters it was given."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket is torch.ops.aten._fused_adamw_:
+            self.calls.append(len(args[0]))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_fused_path_is_one_call_and_leaves_to_others_what_does_not_lie_in_one_row(order):
+    """Sizes beside a vector's and a thread's share; a transposed parameter, and a gradient in another order."""
+    shapes = [(1,), (17,), (33, 31), (70_001,), (64, 48), (40, 24)]
+    params, looped = (
+        [torch.nn.Parameter(torch.linspace(-1, 1, math.prod(s)).reshape(s)) for s in shapes] for _ in range(2)
+    )
+    for same in (params, looped):
+        same[4] = torch.nn.Parameter(same[4].detach().T)
+    fused = AdamW(params, lr=1e-2, weight_decay=0.5, decay_order=order, fused=True)
+    loop = AdamW(looped, lr=1e-2, weight_decay=0.5, decay_order=order, foreach=False)
+    for step in range(30):
+        set_grads(step, params, looped)
+        params[5].grad = params[5].grad.T.contiguous().T
+        with Kernels() as kernels:
+            fused.step()
+        loop.step()
+        assert kernels.calls == [4]
+    torch.testing.assert_close(params, looped, rtol=1e-5, atol=1e-6)
+    with Kernels() as kernels:
+        loop.step()
+    assert not kernels.calls
+
+
+@pytest.mark.parametrize("other", [{"foreach": True}, {"foreach": False}, {"compile": True}])
+@pytest.mark.parametrize("make", [AdamW, Muon])
+def test_two_paths_at_once_are_refused(make, other):
+    with pytest.raises(ValueError, match="are two ways to do one update; give one of them"):
+        make([torch.nn.Parameter(torch.ones(2, 2))], fused=True, **other)
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
@@ -150,7 +195,9 @@ def test_the_compiled_path_equals_the_loop_and_compiles_once(dtype, order):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize(("saved_by", "loaded_by"), [("loop", "foreach"), ("foreach", "loop")])
+@pytest.mark.parametrize(
+    ("saved_by", "loaded_by"), [("loop", "foreach"), ("foreach", "loop"), ("loop", "fused"), ("fused", "loop")]
+)
 def test_state_loads_into_the_other_path_and_continues(dtype, saved_by, loaded_by, tmp_path):
     params, copies = make_params(dtype), make_params(dtype)
     first = AdamW(params, lr=1e-2, **PATHS[saved_by])

@@ -35,7 +35,11 @@ SYNONYMS = {
     )
 }
 # The second, explicit backend: same parameters, torch's kernels, held to the first by tests.
-FAST_BACKEND = {ROOT / "cs336_lib/model/fast.py", ROOT / "cs336_lib/model/fast_step.py"}
+FAST_BACKEND = {
+    ROOT / "cs336_lib/model/fast.py",
+    ROOT / "cs336_lib/model/fast_step.py",
+    ROOT / "cs336_lib/optim/fused.py",
+}
 
 FILES = [path for room in ("model", "optim") for path in sorted((ROOT / "cs336_lib" / room).rglob("*.py"))]
 
@@ -45,7 +49,8 @@ def forbidden(tree: ast.AST, path: Path) -> list[str]:
     uses = [name for _, name in dotted_names(tree, path)] + list(imported_modules(tree, path))
     watched = [name for name in uses if name.startswith(("torch.nn.", "torch.optim.", "torch._C."))]
     bad = {name for name in watched if not any(name == good or name.startswith(good + ".") for good in ALLOWED)}
-    return sorted((bad | (SYNONYMS & set(uses))) - NAMESPACES)
+    kernels = {name for name in uses if name.startswith("torch._fused_")}
+    return sorted((bad | kernels | (SYNONYMS & set(uses))) - NAMESPACES)
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path not in FAST_BACKEND], ids=module_name)
@@ -63,6 +68,7 @@ def test_the_file_is_from_scratch(path: Path):
         "import torch\ntorch.nn.functional.softmax(x)",
         "from torch.nn.functional import cross_entropy",
         "from torch.optim import AdamW",
+        "import torch\ntorch._fused_adamw_(p, g, m, v, [], s)",
         "import torch\ntorch.softmax(x, -1)",
         "from torch.nn.init import xavier_uniform_",
     ],
