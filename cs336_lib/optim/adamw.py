@@ -159,25 +159,26 @@ def adamw_group(group: dict[str, Any], states: dict[Tensor, Any], path: Path | N
         grads = [local(p.grad).to(wide(dtype)) for p in bucket if p.grad is not None]
         m = [local(states[p]["exp_avg"]) for p in bucket]
         v = [local(states[p]["exp_avg_sq"]) for p in bucket]
+        thetas, gs, ms, vs = work, grads, m, v
         if path == "fused":
-            fitting, rest = by_fit(work, grads, m, v)
-            if fitting[0]:
-                adamw_fused(*fitting, t, lr, group["weight_decay"], (beta1, beta2), eps, decay_first)
-        else:
-            rest = [work, grads, m, v]
+            (thetas, gs, ms, vs), rest = by_fit(work, grads, m, v)
+            if thetas:
+                decay = group["weight_decay"]
+                adamw_fused(thetas, gs, ms, vs, t, lr, decay, (beta1, beta2), eps, decay_first)
+            thetas, gs, ms, vs = rest
         if path == "loop":
-            thetas, gs, ms, vs = in_pieces(*rest)
+            thetas, gs, ms, vs = in_pieces(thetas, gs, ms, vs)
             adamw_loop(thetas, gs, ms, vs, alpha_t, keep, beta1, beta2, eps, decay_first)
         elif path in (None, "fused") and device.type == "cpu":
-            for piece in zip(*in_pieces(*rest), strict=True):
+            for piece in zip(*in_pieces(thetas, gs, ms, vs), strict=True):
                 theta, g, first, second = ([part] for part in piece)
                 adamw_foreach(theta, g, first, second, alpha_t, keep, beta1, beta2, eps, decay_first)
         elif path != "compile":
-            adamw_foreach(*rest, alpha_t, keep, beta1, beta2, eps, decay_first)
+            adamw_foreach(thetas, gs, ms, vs, alpha_t, keep, beta1, beta2, eps, decay_first)
         else:
             # As tensors, the two numbers that change every step do not make the compiler start anew.
             changing = torch.tensor(alpha_t, dtype=torch.float64), torch.tensor(keep, dtype=torch.float64)
-            compiled_loop()(*rest, *changing, beta1, beta2, eps, decay_first)
+            compiled_loop()(thetas, gs, ms, vs, *changing, beta1, beta2, eps, decay_first)
         if work is not held:
             torch._foreach_copy_(held, work)
 

@@ -42,7 +42,7 @@ def adamw_fused(
     sqrt(1 - beta2^t). It decays first; a decay that comes last is a pass of its own.
     """
     beta1, beta2 = betas
-    torch._fused_adamw_(  # type: ignore[attr-defined]
+    torch._fused_adamw_(
         params,
         grads,
         first_moments,

@@ -49,14 +49,67 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     >>> cross_entropy(torch.tensor([[1e4, 0.0]]), torch.tensor([1])).item()
     10000.0
     """
+    _check_shapes(logits, targets)
+    shifted = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    shifted = shifted - shifted.detach().amax(dim=-1, keepdim=True)
+    return (shifted.exp().sum(dim=-1).log() - _at(shifted, targets)).mean()
+
+
+def _check_shapes(logits: Tensor, targets: Tensor) -> None:
     if logits.shape[:-1] != targets.shape or targets.numel() == 0:
         raise ValueError(
             f"logits have shape {tuple(logits.shape)} and targets {tuple(targets.shape)}; they must be (..., V) and "
             "(...), with one target at least"
         )
-    shifted = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    shifted = shifted - shifted.detach().amax(dim=-1, keepdim=True)
-    return (shifted.exp().sum(dim=-1).log() - _at(shifted, targets)).mean()
+
+
+def fused_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return `cross_entropy(logits, targets)` from torch's softmax and a gradient written down.
+
+    The definition makes a tensor of (..., V) at each of its operations, and on a CPU the time goes into reading and
+    writing them. Here there are two: the probabilities, and the gradient, which is (softmax - onehot) / N. The
+    logarithm is that of the largest probability, 1 / V at least; the target's own may have been rounded to 0::
+
+        log sum_v exp(x_v) = max_v x_v - log max_v p_v
+
+    Args:
+        logits: as for `cross_entropy`.
+        targets: as for `cross_entropy`.
+
+    Returns:
+        The mean over all targets, a tensor without dimensions. Its gradient has no gradient.
+
+    Raises:
+        ValueError: the shapes do not fit, or there is no target.
+
+    >>> logits, targets = torch.randn(4, 9), torch.randint(9, (4,))
+    >>> torch.allclose(fused_cross_entropy(logits, targets), cross_entropy(logits, targets))
+    True
+    >>> fused_cross_entropy(torch.tensor([[1e4, 0.0]]), torch.tensor([1])).item()
+    10000.0
+    """
+    _check_shapes(logits, targets)
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    loss: Tensor = _FusedCrossEntropy.apply(wide.flatten(0, -2), targets.flatten())
+    return loss
+
+
+class _FusedCrossEntropy(torch.autograd.Function):
+    """The mean loss over N rows of logits, (N, V)."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
+        p = logits.softmax(dim=-1)
+        norm = logits.amax(dim=-1) - p.amax(dim=-1).log()
+        ctx.save_for_backward(p, targets)
+        return (norm - _at(logits, targets)).mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor, None]:
+        p, targets = ctx.saved_tensors
+        scale = d_loss / len(targets)
+        return (p * scale).scatter_add_(-1, targets[:, None], -scale.expand(len(targets), 1)), None
 
 
 def _at(values: Tensor, targets: Tensor) -> Tensor:

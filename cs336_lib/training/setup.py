@@ -23,13 +23,15 @@ from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.corpus import PreparedCorpus
 from cs336_lib.training.engines.single import SingleDevice
 from cs336_lib.training.evaluation import flat_ids
-from cs336_lib.training.loss import chunked_cross_entropy, cross_entropy
+from cs336_lib.training.loss import chunked_cross_entropy, cross_entropy, fused_cross_entropy
 from cs336_lib.training.ranks import Ranks
 from cs336_lib.training.records import CONFIG, RunRecord
 
 
 class LossModule(nn.Module):
     """A model with its loss, so that both are compiled, or wrapped by an engine, as one.
+
+    With the model's fast backend and nothing compiled, the loss on a CPU is the fused one.
 
     Args:
         model: the language model.
@@ -45,7 +47,8 @@ class LossModule(nn.Module):
         """Return the mean loss of targets y, (B, S), after x, (B, S)."""
         if self.loss_chunk:
             return chunked_cross_entropy(self.model.hidden_states(x), self.model.head_weight, y, self.loss_chunk)
-        return cross_entropy(self.model(x), y)
+        by_hand = self.model.config.backend == "fast" and x.device.type == "cpu" and not torch.compiler.is_compiling()
+        return (fused_cross_entropy if by_hand else cross_entropy)(self.model(x), y)
 
 
 def make_optimizer(config: TrainConfig, model: nn.Module, compile: bool = False) -> Optimizer:

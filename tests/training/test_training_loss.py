@@ -10,56 +10,88 @@ from hypothesis import strategies as st
 
 from cs336_lib.bpe import Tokenizer
 from cs336_lib.training import bits_per_byte, chunked_cross_entropy, cross_entropy, perplexity
+from cs336_lib.training.loss import fused_cross_entropy
 
 oracle = torch.nn.functional.cross_entropy
+either = pytest.mark.parametrize("loss_of", [cross_entropy, fused_cross_entropy])
 
 
+@either
 @pytest.mark.parametrize("shape", [(3,), (2, 5), (2, 3, 4), (1,)])
-def test_any_leading_dimensions_agree_with_torch(shape):
+def test_any_leading_dimensions_agree_with_torch(shape, loss_of):
     logits = torch.randn(*shape, 11, dtype=torch.float64, requires_grad=True)
     targets = torch.randint(11, shape)
-    loss = cross_entropy(logits, targets)
+    loss = loss_of(logits, targets)
     expected = oracle(logits.reshape(-1, 11), targets.reshape(-1))
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(torch.autograd.grad(loss, logits), torch.autograd.grad(expected, logits))
 
 
+@either
 @pytest.mark.parametrize("size", [1e2, 1e4, 1e30, -1e30])
-def test_large_logits_do_not_overflow(size):
+def test_large_logits_do_not_overflow(size, loss_of):
     logits = torch.tensor([[size, 0.0, size], [0.0, size, 1.0]])
     targets = torch.tensor([0, 2])
-    assert cross_entropy(logits, targets).isfinite()
-    torch.testing.assert_close(cross_entropy(logits, targets), oracle(logits, targets))
+    assert loss_of(logits, targets).isfinite()
+    torch.testing.assert_close(loss_of(logits, targets), oracle(logits, targets))
 
 
-def test_minus_infinity_forbids_a_token():
+@either
+def test_minus_infinity_forbids_a_token(loss_of):
     logits = torch.tensor([[0.0, -math.inf, 0.0]])
-    assert cross_entropy(logits, torch.tensor([0])).item() == pytest.approx(math.log(2))
-    assert cross_entropy(logits, torch.tensor([1])).item() == math.inf
+    assert loss_of(logits, torch.tensor([0])).item() == pytest.approx(math.log(2))
+    assert loss_of(logits, torch.tensor([1])).item() == math.inf
 
 
-def test_nan_is_not_hidden():
-    assert cross_entropy(torch.tensor([[0.0, math.nan]]), torch.tensor([0])).isnan()
+@either
+def test_nan_is_not_hidden(loss_of):
+    assert loss_of(torch.tensor([[0.0, math.nan]]), torch.tensor([0])).isnan()
 
 
+@either
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_is_summed_in_float32(dtype):
+def test_half_precision_is_summed_in_float32(dtype, loss_of):
     logits = torch.randn(7, 50_000, generator=torch.Generator().manual_seed(0)).to(dtype)
     targets = torch.randint(50_000, (7,))
-    loss = cross_entropy(logits, targets)
+    loss = loss_of(logits, targets)
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, oracle(logits.float(), targets))
 
 
-def test_shapes_that_do_not_fit_are_named():
+@either
+def test_shapes_of_logits_that_do_not_fit_are_named(loss_of):
     with pytest.raises(ValueError, match=r"\(2, 3, 5\) and targets \(2, 4\)"):
-        cross_entropy(torch.zeros(2, 3, 5), torch.zeros(2, 4, dtype=torch.int64))
+        loss_of(torch.zeros(2, 3, 5), torch.zeros(2, 4, dtype=torch.int64))
     with pytest.raises(ValueError, match="one target at least"):
-        cross_entropy(torch.zeros(0, 5), torch.zeros(0, dtype=torch.int64))
+        loss_of(torch.zeros(0, 5), torch.zeros(0, dtype=torch.int64))
+
+
+def test_shapes_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match=r"head_weight \(5, 4\)"):
         chunked_cross_entropy(torch.zeros(2, 3), torch.zeros(5, 4), torch.zeros(2, dtype=torch.int64))
     with pytest.raises(ValueError, match="chunk_size is 0"):
         chunked_cross_entropy(torch.zeros(2, 3), torch.zeros(5, 3), torch.zeros(2, dtype=torch.int64), 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 20),
+    vocab=st.integers(1, 300),
+    size=st.sampled_from([0.0, 1.0, 300.0, 1e30]),
+    seed=st.integers(0, 2**31),
+)
+def test_the_fused_loss_and_its_gradient_are_those_of_the_definition(rows, vocab, size, seed):
+    generator = torch.Generator().manual_seed(seed)
+    logits = (torch.randn(rows, vocab, generator=generator, dtype=torch.float64) * size).requires_grad_()
+    targets = torch.randint(vocab, (rows,), generator=generator)
+    plain, fused = cross_entropy(logits, targets), fused_cross_entropy(logits, targets)
+    torch.testing.assert_close(fused, plain, rtol=1e-12, atol=1e-12)
+    for _ in range(2):  # a graph that is kept can be walked twice
+        ours = torch.autograd.grad(3 * fused, logits, retain_graph=True)
+        torch.testing.assert_close(
+            ours, torch.autograd.grad(3 * plain, logits, retain_graph=True), rtol=1e-9, atol=1e-15
+        )
+    assert torch.equal(fused_cross_entropy(logits.detach(), targets), fused)
 
 
 @settings(max_examples=60, deadline=None)
