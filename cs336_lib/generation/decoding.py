@@ -20,9 +20,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cs336_lib.generation.sampling import SamplingConfig, distribution, draw
+from cs336_lib.generation.sampling import SamplingConfig, distribution, draw, log_probability
 from cs336_lib.model import KVCache, TransformerLM
 from cs336_lib.model.fast_step import FastStep
+from cs336_lib.model.numpy_step import NumpyStep
 from cs336_lib.naming import check_whole
 
 
@@ -91,7 +92,7 @@ def decode(
         probabilities = distribution(logits, config, [rows[row] for row in active])
         uniform = torch.cat([torch.rand(1, generator=generators[row]) for row in active])
         tokens = draw(probabilities, uniform)
-        chosen = logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(dim=-1)
+        chosen = log_probability(logits, tokens)
         still = []
         for row, token, log_prob in zip(active, tokens.tolist(), chosen.tolist(), strict=True):
             if token == end:
@@ -159,13 +160,13 @@ class _Cached:
     """The quick way: only the new token of each row goes through the model.
 
     When a window slides, or room runs out, the cache is filled anew from the windows of the rows that are left. A model
-    on the fast backend takes its steps by `FastStep`.
+    on the fast backend takes its steps by `NumpyStep` or `FastStep`.
     """
 
     def __init__(self, model: TransformerLM) -> None:
         self.model = model
         self.cache: KVCache | None = None
-        self.step: FastStep | None = None
+        self.step: NumpyStep | FastStep | None = None
         self.names: list[int] = []
         self.starts: list[int] = []
 
@@ -192,6 +193,16 @@ class _Cached:
         x = _padded(windows, weight.device)
         places = torch.arange(x.shape[1], device=weight.device).expand_as(x)
         hidden = self.model.hidden_states(x, self.cache, places)
-        self.step = FastStep(self.model, self.cache) if FastStep.usable(self.model) else None
+        self.step = self._step(self.cache)
         ends = torch.tensor([len(window) - 1 for window in windows], device=weight.device)
         return self.model.logits(hidden[torch.arange(len(rows), device=weight.device), ends])
+
+    def _step(self, cache: KVCache) -> NumpyStep | FastStep | None:
+        """Return what takes the next steps, from a cache that was just filled; None leaves them to the model."""
+        if not FastStep.usable(self.model):
+            return None
+        if not NumpyStep.usable(self.model):
+            return FastStep(self.model, cache)
+        step = self.step if isinstance(self.step, NumpyStep) else NumpyStep(self.model)  # it keeps its matrices
+        step.begin(cache)
+        return step

@@ -10,9 +10,7 @@ torch for little more than half as many operations (tests count them).
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -27,16 +25,6 @@ from cs336_lib.model.rope import RotaryEmbedding
 from cs336_lib.model.shapes import Bool, Float, Int
 from cs336_lib.model.transformer import TransformerLM
 
-ONE_THREAD_BELOW = 4_000_000
-"""Multiplications in a step on a CPU below which a second thread costs more than it brings: on two cores one row of
-tales-1m (a million) takes 1.5 ms on one thread and 2.1 ms on two, sixteen rows 5.0 and 3.7 ms. Where another program
-keeps a core busy, threads that wait for each other after every product take many times as long as one."""
-
-BY_COLUMNS_FROM = 4_000_000
-"""Weights in a step on a CPU from which products go by columns. Medians for all products of a step, on two cores, by
-rows and by columns: 17.5 million weights 11.7 and 8.5 ms for one row, 21.6 and 7.9 for two, 29.8 and 17.4 for sixteen;
-4.2 million 3.9 and 3.2, 6.0 and 2.4, 6.2 and 5.2; 1 million 0.4 and 1.4, 0.5 and 0.7, 0.9 and 1.3."""
-
 OWN = {
     fast.FastEmbedding,
     fast.FastLinear,
@@ -50,9 +38,6 @@ OWN = {
     nn.ModuleList,
 }
 """What a model may be made of; a subclass of one of these is somebody else's."""
-
-Product = Callable[..., Tensor]
-"""x A, and with a third argument y + x A: (B, m) and (m, n), y (B, n) to (B, n). Weights lie transposed in memory."""
 
 
 class FastStep:
@@ -87,7 +72,6 @@ class FastStep:
         self.head = model.head_weight.detach().T  # D V
         self.final = None if final is None else final.weight.detach()
         self.eps = 0.0 if final is None else final.eps
-        self.weights = model.head_weight.numel() + sum(p.numel() for layer in model.layers for p in layer.parameters())
 
     @staticmethod
     def usable(model: TransformerLM) -> bool:
@@ -125,15 +109,6 @@ class FastStep:
         Returns:
             (B, V).
         """
-        on_cpu = ids.device.type == "cpu"
-        # A thread that begins while another one has set the number keeps it, so only the main thread does.
-        may = on_cpu and threading.current_thread() is threading.main_thread()
-        threads = 1 if may and len(ids) * self.weights < ONE_THREAD_BELOW else torch.get_num_threads()
-        large = on_cpu and threads > 1 and self.weights >= BY_COLUMNS_FROM
-        with _threads(threads):
-            return self._logits(ids, places, _by_columns if large else _by_rows)
-
-    def _logits(self, ids: Tensor, places: Sequence[int], product: Product) -> Tensor:
         end = max(places) + 1
         where: Tensor | int = end - 1
         mask = None
@@ -145,10 +120,10 @@ class FastStep:
         if self.model.config.lookup_scale != 1:
             x = x * self.model.config.lookup_scale
         for layer in self.layers:
-            x = layer(x, where, end, turns, mask, product)
+            x = layer(x, where, end, turns, mask)
         self.cache.advance(1)
         x = x if self.final is None else F.rms_norm(x, self.final.shape, self.final, self.eps)
-        return product(x, self.head)
+        return torch.mm(x, self.head)
 
 
 class _Layer:
@@ -177,15 +152,14 @@ class _Layer:
         end: int,
         turns: Tensor | None,
         mask: Tensor | None,
-        product: Product,
     ) -> Float[Tensor, "B D"]:
         if self.order == "pre":
-            x = product(self._mix(self._normed(x, self.ln1), where, end, turns, mask, product), self.output, x)
-            return product(self._hidden(self._normed(x, self.ln2), product), self.down, x)
-        x = product(self._mix(x, where, end, turns, mask, product), self.output, x)
+            x = torch.addmm(x, self._mix(self._normed(x, self.ln1), where, end, turns, mask), self.output)
+            return torch.addmm(x, self._hidden(self._normed(x, self.ln2)), self.down)
+        x = torch.addmm(x, self._mix(x, where, end, turns, mask), self.output)
         if self.order == "post":
             x = self._normed(x, self.ln1)
-        x = product(self._hidden(x, product), self.down, x)
+        x = torch.addmm(x, self._hidden(x), self.down)
         return self._normed(x, self.ln2) if self.order == "post" else x
 
     def _normed(self, x: Tensor, gain: Tensor | None) -> Tensor:
@@ -198,11 +172,10 @@ class _Layer:
         end: int,
         turns: Float[Tensor, "B 1 1 half_K"] | None,
         mask: Bool[Tensor, "B 1 1 T"] | None,
-        product: Product,
     ) -> Float[Tensor, "B D"]:
         """Return the mixture of values that each row's new token attends to."""
         B, _, H, K = self.heads
-        qkv = product(x, self.qkv).view(self.heads)  # B 3D -> B 3 H K
+        qkv = torch.mm(x, self.qkv).view(self.heads)  # B 3D -> B 3 H K
         qk = qkv[:, :2]
         if self.q_norm is not None and self.k_norm is not None:
             qk = torch.stack((self._normed(qk[:, 0], self.q_norm), self._normed(qk[:, 1], self.k_norm)), dim=1)
@@ -217,40 +190,10 @@ class _Layer:
         mixed = F.scaled_dot_product_attention(q, self.keys[:, :, :end], self.values[:, :, :end], attn_mask=mask)
         return mixed.view(B, H * K)
 
-    def _hidden(self, x: Float[Tensor, "B D"], product: Product) -> Float[Tensor, "B F"]:
+    def _hidden(self, x: Float[Tensor, "B D"]) -> Float[Tensor, "B F"]:
         """Return the hidden units of the feed-forward network."""
-        up = product(x, self.up)
+        up = torch.mm(x, self.up)
         if not self.gated:
             return F.silu(up)
         units = len(self.down)
         return F.silu(up[:, :units]).mul_(up[:, units:])
-
-
-def _by_rows(x: Float[Tensor, "B m"], weight: Float[Tensor, "m n"], y: Tensor | None = None) -> Float[Tensor, "B n"]:
-    """Multiply as a layer does: small products in one call each."""
-    return torch.mm(x, weight) if y is None else torch.addmm(y, x, weight)
-
-
-def _by_columns(x: Float[Tensor, "B m"], weight: Float[Tensor, "m n"], y: Tensor | None = None) -> Float[Tensor, "B n"]:
-    """Multiply with the weight on the left, which a BLAS shares out among threads by the weight's rows.
-
-    With few rows of `x` on the left there is nothing to share out, and one thread reads the whole weight. A single row,
-    which would be a product of matrix and vector and stay on one thread too, goes as two.
-    """
-    few = x if len(x) > 1 else x.repeat(2, 1)
-    columns = torch.mm(weight.T, few.T).T[: len(x)]
-    return columns.contiguous() if y is None else columns + y
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Let torch use so many threads."""
-    before = torch.get_num_threads()
-    if count == before:
-        yield
-        return
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

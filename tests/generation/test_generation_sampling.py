@@ -1,14 +1,16 @@
 """The distribution that tokens are drawn from, against its definition in plain Python."""
 
+import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cs336_lib.generation import SamplingConfig, distribution
-from cs336_lib.generation.sampling import draw
+from cs336_lib.generation.sampling import _sums_below, draw, log_probability
 
 
 def slow_distribution(logits, temperature, top_k, top_p):
@@ -91,6 +93,14 @@ def test_a_whole_vocabulary_with_ties_is_its_definition(config):
         assert ours == pytest.approx(slow, abs=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_log_probabilities_are_those_of_log_softmax(dtype):
+    logits = torch.randn(5, 300, dtype=torch.float64).mul(30).to(dtype)
+    tokens = torch.randint(300, (5,))
+    expected = logits.to(torch.promote_types(dtype, torch.float32)).log_softmax(-1)[torch.arange(5), tokens]
+    torch.testing.assert_close(log_probability(logits, tokens), expected)
+
+
 def test_draws_follow_the_probabilities_and_never_hit_zero():
     probabilities = torch.tensor([[0.2, 0.0, 0.5, 0.3, 0.0]])
     uniform = (torch.arange(1000) + 0.5) / 1000
@@ -98,6 +108,35 @@ def test_draws_follow_the_probabilities_and_never_hit_zero():
     assert torch.bincount(drawn, minlength=5).tolist() == [200, 0, 500, 300, 0]
     edge = torch.tensor([0.0, 1 - 2**-24, 1.0])
     assert draw(probabilities.expand(3, 5), edge).tolist() == [0, 3, 3]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    values=st.lists(st.lists(st.integers(0, 3), min_size=7, max_size=7), min_size=1, max_size=4),
+    repeat=st.integers(1, 9),
+    limit=st.integers(0, 200),
+    few=st.sampled_from([0, 1 << 12]),
+)
+def test_sums_are_counted_in_blocks_as_one_by_one(values, repeat, limit, few):
+    """Whole numbers, whose sums are exact in any order; zeros, and limits that are a sum, and beyond all."""
+    array = np.tile(np.array(values, dtype=np.float32), (1, repeat))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cs336_lib.generation.sampling.FEW", few)
+        ours = _sums_below(array, np.full((len(array), 1), float(limit)))
+    assert ours[:, 0].tolist() == [sum(s <= limit for s in itertools.accumulate(row)) for row in array.tolist()]
+
+
+@pytest.mark.parametrize("few", [0, 1 << 20])
+def test_no_draw_hits_a_token_of_probability_zero(monkeypatch, few):
+    """Numbers at and beside each border between tokens, where sums in another order are rounded otherwise."""
+    monkeypatch.setattr("cs336_lib.generation.sampling.FEW", few)
+    generator = torch.Generator().manual_seed(0)
+    p = torch.rand(1, 101, generator=generator) * (torch.rand(1, 101, generator=generator) < 0.3)
+    p /= p.sum()
+    edges = p.double().cumsum(-1)[0] / p.double().sum()
+    for uniform in (edges, torch.nextafter(edges, torch.tensor(0.0).double()), torch.nextafter(edges, edges + 1)):
+        drawn = draw(p.expand(101, 101), uniform.clamp(0, 1))
+        assert (p[0, drawn] > 0).all()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""One token at a time by `FastStep`, against the whole forward pass."""
+"""One token at a time by `FastStep` and `NumpyStep`, against the whole forward pass."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,8 +11,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from cs336_lib.generation import SamplingConfig
 from cs336_lib.generation.decoding import decode
 from cs336_lib.model import KVCache, ModelConfig, TransformerLM
-from cs336_lib.model import fast_step as module
+from cs336_lib.model import numpy_step as module
 from cs336_lib.model.fast_step import FastStep
+from cs336_lib.model.numpy_step import NumpyStep
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +22,18 @@ def inference():
         yield
 
 
-def begun(config, rows, lengths, dtype=torch.float64):
+def numpy_step(model, cache):
+    assert NumpyStep.usable(model)
+    step = NumpyStep(model)
+    step.begin(cache)
+    return step
+
+
+STEPS = {"torch": FastStep, "numpy": numpy_step}
+either = pytest.mark.parametrize("make", STEPS.values(), ids=STEPS)
+
+
+def begun(config, rows, lengths, dtype=torch.float64, make=FastStep):
     """Return a model, and a step whose cache has seen the first `lengths` tokens of each row."""
     model = TransformerLM(config.replace(backend="fast"), dtype=dtype)
     cache = KVCache(config, len(rows), dtype=dtype)
@@ -31,13 +43,14 @@ def begun(config, rows, lengths, dtype=torch.float64):
     )
     model(padded, cache=cache, token_positions=torch.arange(longest).expand(len(rows), longest))
     assert FastStep.usable(model)
-    return model, FastStep(model, cache)
+    return model, make(model, cache)
 
 
+@either
 @pytest.mark.parametrize("lengths", [[5, 5], [2, 5]], ids=["in step", "apart"])
-def test_each_step_is_the_full_forward_of_the_reference(ablation, lengths):
+def test_each_step_is_the_full_forward_of_the_reference(ablation, lengths, make):
     rows = list(torch.randint(ablation.vocab_size, (2, ablation.context_length)))
-    model, step = begun(ablation, rows, lengths)
+    model, step = begun(ablation, rows, lengths, make=make)
     reference = TransformerLM(ablation, dtype=torch.float64)
     reference.load_state_dict(model.state_dict())
     for done in range(ablation.context_length - max(lengths)):
@@ -48,21 +61,27 @@ def test_each_step_is_the_full_forward_of_the_reference(ablation, lengths):
     assert len(step.cache) == step.cache.capacity
 
 
-@settings(max_examples=25, deadline=None)
-@given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=5), heads=st.sampled_from([1, 2, 4]))
-def test_rows_of_any_lengths_go_side_by_side(lengths, heads):
+@settings(max_examples=40, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 6), min_size=1, max_size=5),
+    heads=st.sampled_from([1, 2, 4]),
+    make=st.sampled_from([FastStep, numpy_step]),
+)
+def test_rows_of_any_lengths_go_side_by_side(lengths, heads, make):
     config = ModelConfig(41, 9, d_model=16, num_layers=1, num_heads=heads, d_ff=24)
     rows = list(torch.randint(41, (len(lengths), 9)))
-    model, step = begun(config, rows, lengths)
+    model, step = begun(config, rows, lengths, make=make)
     logits = step(torch.stack([row[n] for row, n in zip(rows, lengths, strict=True)]), lengths)
     for out, row, n in zip(logits, rows, lengths, strict=True):
         torch.testing.assert_close(out, model(row[None, : n + 1])[0, -1])
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_other_types_are_as_near_as_they_can_be(tiny, dtype):
+@pytest.mark.parametrize(
+    ("dtype", "make"), [(torch.float32, FastStep), (torch.float32, numpy_step), (torch.bfloat16, FastStep)]
+)
+def test_other_types_are_as_near_as_they_can_be(tiny, dtype, make):
     rows = list(torch.randint(tiny.vocab_size, (2, 8)))
-    model, step = begun(tiny.replace(qk_norm=True), rows, [6, 6], dtype)
+    model, step = begun(tiny.replace(qk_norm=True), rows, [6, 6], dtype, make)
     logits = step(torch.stack([row[6] for row in rows]), [6, 6])
     assert logits.dtype == dtype
     near = {"atol": 0.1, "rtol": 0.05} if dtype == torch.bfloat16 else {}
@@ -141,12 +160,64 @@ def test_autocast_that_begins_midway_goes_by_the_model(tiny):
         assert len(first + list(steps)) == 5
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_numpy_steps_where_it_has_the_type_and_prepares_once(tiny, dtype, monkeypatch):
+    """Also when the window slides, which fills the cache anew."""
+    made = []
+    for kind in (NumpyStep, FastStep):
+        first = kind.__init__
+        monkeypatch.setattr(
+            kind, "__init__", lambda self, *given, first=first: (made.append(type(self)), first(self, *given))[1]
+        )
+    model = TransformerLM(tiny.replace(backend="fast"), dtype=dtype)
+    sampling, prompts = SamplingConfig(max_tokens=3 * tiny.context_length, seed=1), [[1, 2, 3], [4]]
+    cached = [(step.row, step.token) for step in decode(model, prompts, sampling)]
+    assert len(cached) == 6 * tiny.context_length
+    if dtype == torch.bfloat16:
+        assert set(made) == {FastStep} and not NumpyStep.usable(model)
+    else:
+        assert made == [NumpyStep]
+        assert cached == [(step.row, step.token) for step in decode(model, prompts, sampling, use_cache=False)]
+
+
+@pytest.mark.parametrize("size", [1e2, 1e4, 1e30])
+def test_gates_far_from_zero_make_no_infinity_and_no_warning(tiny, recwarn, size):
+    ids = torch.randint(tiny.vocab_size, (2, 7))
+    model, cache = TransformerLM(tiny.replace(backend="fast")), KVCache(tiny, 2)
+    for layer in model.layers:
+        layer.ffn.w1.weight *= size
+    model(ids[:, :6], cache=cache)
+    logits = numpy_step(model, cache)(ids[:, 6], [6, 6])
+    assert logits.isfinite().all() and not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
+    torch.testing.assert_close(logits, model(ids)[:, -1], rtol=1e-3, atol=1e-3)
+
+
+def test_a_step_without_a_cache_says_what_to_do(tiny):
+    with pytest.raises(ValueError, match=r"no cache to go on from; call begin\(cache\)"):
+        NumpyStep(TransformerLM(tiny.replace(backend="fast")))(torch.tensor([1]), [0])
+
+
+def blas_threads():
+    return [library["num_threads"] for library in module.ThreadpoolController().info() if library["user_api"] == "blas"]
+
+
+def test_the_main_thread_steps_on_one_thread_and_gives_the_others_back(tiny, monkeypatch):
+    _, step = begun(tiny, [torch.tensor([1, 2, 3])], [2], make=numpy_step)
+    seen, before = [], blas_threads()
+    whole = module._Layer._units
+    monkeypatch.setattr(module._Layer, "_units", lambda self, x: (seen.append(blas_threads()), whole(self, x))[1])
+    step(torch.tensor([3]), [2])
+    assert seen and all(set(threads) <= {1} for threads in seen)
+    assert blas_threads() == before
+
+
 def test_a_thread_beside_the_main_one_leaves_the_number_of_threads_alone(tiny, monkeypatch):
-    monkeypatch.setattr(module, "ONE_THREAD_BELOW", 10**9)
-    monkeypatch.setattr(torch, "set_num_threads", lambda count: 1 / 0)
+    monkeypatch.setattr(module, "_libraries", lambda: 1 / 0)
     model, prompts, sampling = TransformerLM(tiny.replace(backend="fast")), [[1, 2]], SamplingConfig(max_tokens=4)
     with ThreadPoolExecutor(1) as pool:
         assert len(pool.submit(lambda: list(decode(model, prompts, sampling))).result()) == 4
+    with pytest.raises(ZeroDivisionError):
+        list(decode(model, prompts, sampling))
 
 
 class Operations(TorchDispatchMode):
@@ -171,40 +242,3 @@ def test_a_layer_asks_for_far_fewer_operations_than_the_whole_forward(tiny):
         asked[layers] = by_step.count, by_forward.count
     by_step, by_forward = ((four - two) / 2 for two, four in zip(asked[2], asked[4], strict=True))
     assert 0 < by_step < 0.65 * by_forward
-
-
-@pytest.mark.parametrize(("below", "used"), [(0, 2), (10**9, 1)])
-def test_small_steps_take_one_thread_and_give_the_others_back(tiny, monkeypatch, below, used):
-    monkeypatch.setattr(module, "ONE_THREAD_BELOW", below)
-    _, step = begun(tiny, [torch.tensor([1, 2, 3])], [2])
-    seen = []
-    monkeypatch.setattr(module, "_by_rows", lambda *_: seen.append(torch.get_num_threads()) or 1 / 0)
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with pytest.raises(ZeroDivisionError):
-            step(torch.tensor([3]), [2])
-        assert (seen, torch.get_num_threads()) == ([used], 2)
-    finally:
-        torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize("rows", [1, 2, 5])
-def test_large_steps_multiply_by_columns_and_get_the_same(ablation, monkeypatch, rows):
-    ids = torch.randint(ablation.vocab_size, (rows, 4))
-    model, step = begun(ablation, list(ids), [3] * rows)
-    asked = []
-    by_columns = module._by_columns
-    monkeypatch.setattr(module, "_by_columns", lambda *given: asked.append(len(given[0])) or by_columns(*given))
-    monkeypatch.setattr(module, "ONE_THREAD_BELOW", 0)
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        for weights in (step.weights + 1, step.weights):  # one weight too few, and just enough
-            monkeypatch.setattr(module, "BY_COLUMNS_FROM", weights)
-            logits = step(ids[:, 3], [3] * rows)
-            assert asked == ([] if weights > step.weights else [rows] * (4 * ablation.num_layers + 1))
-            torch.testing.assert_close(logits, model(ids)[:, -1])
-            assert logits.is_contiguous()
-    finally:
-        torch.set_num_threads(before)

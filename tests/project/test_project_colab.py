@@ -33,6 +33,7 @@ MAY_BE_ADDED = {
     "cs336-lib",
     "anywidget",
     "psygnal",
+    "threadpoolctl",
     "tyro",
     "docstring-parser",
     "typeguard",
