@@ -201,13 +201,15 @@ def blas_threads():
     return [library["num_threads"] for library in module.ThreadpoolController().info() if library["user_api"] == "blas"]
 
 
-def test_the_main_thread_steps_on_one_thread_and_gives_the_others_back(tiny, monkeypatch):
+@pytest.mark.parametrize("large", [False, True])
+def test_the_main_thread_takes_one_thread_for_small_steps_and_gives_the_others_back(tiny, monkeypatch, large):
     _, step = begun(tiny, [torch.tensor([1, 2, 3])], [2], make=numpy_step)
     seen, before = [], blas_threads()
     whole = module._Layer._units
     monkeypatch.setattr(module._Layer, "_units", lambda self, x: (seen.append(blas_threads()), whole(self, x))[1])
+    monkeypatch.setattr(module, "THREADS_FROM", step.weights if large else step.weights + 1)
     step(torch.tensor([3]), [2])
-    assert seen and all(set(threads) <= {1} for threads in seen)
+    assert seen and all(threads == (before if large else [1] * len(before)) for threads in seen)
     assert blas_threads() == before
 
 
