@@ -175,7 +175,7 @@ def draw(probabilities: Tensor, uniform: Tensor) -> Tensor:
 
 
 def log_probability(logits: Tensor, tokens: Tensor) -> Tensor:
-    """Return the log-probability of one token a row, in nats.
+    """Return the log-probability of the token of each row, in nats.
 
     Args:
         logits: (B, V).

@@ -29,7 +29,7 @@ from cs336_lib.model.transformer import TransformerLM
 Array = np.ndarray
 
 THREADS_FROM = 100_000_000
-"""Multiplications in a step from which numpy may take all threads. On two cores a step of tales-1m (a million weights)
+"""Multiplications in a step from which numpy may take all threads. With two cores, a step of tales-1m (a million weights)
 for sixteen rows took 2.4 ms on one thread and 3.0 on two, one of tinystories-17m for one row 5.7 and 5.6, and for
 sixteen rows 18.6 and 14.7."""
 
