@@ -65,7 +65,7 @@ def decode(
     """Continue prompts side by side, and yield each token as it is drawn.
 
     Args:
-        model: the language model.
+        model: the language model; its weights must stay as they are until the last token.
         prompts: ids, one at least in each; they may be of any lengths, longer than the context as well. Lists, arrays,
             a tensor of shape (B, S), any iterable.
         config: how to draw, and how many tokens.

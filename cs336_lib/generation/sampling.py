@@ -77,6 +77,7 @@ class SamplingConfig:
             check_whole("seed", self.seed)
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")  # infinities mean what they do in torch
 def distribution(logits: Tensor, config: SamplingConfig, seen: Sequence[Sequence[int]] | None = None) -> Tensor:
     """Return the probabilities that tokens are drawn with.
 
@@ -124,9 +125,10 @@ def distribution(logits: Tensor, config: SamplingConfig, seen: Sequence[Sequence
 
 def _softened(scores: Array, largest: Array, config: SamplingConfig) -> Array:
     """Return the probabilities after temperature, top-k and top-p."""
-    # With the maximum taken out first, no temperature, however small, makes an infinity that is not minus infinity.
-    with np.errstate(over="ignore"):
-        weights = (scores - largest) / config.temperature
+    # With the maximum taken out first, dividing by a small temperature can only give minus infinity. One that is 0 in
+    # the type of the scores would give 0 / 0.
+    temperature = max(float(config.temperature), float(np.finfo(scores.dtype).tiny))
+    weights = (scores - largest) / temperature
     np.exp(weights, out=weights)
     total = weights.sum(axis=-1, keepdims=True)
     weights /= total
@@ -136,8 +138,7 @@ def _softened(scores: Array, largest: Array, config: SamplingConfig) -> Array:
         return probabilities
     # Ranked by logits: two that differ may have probabilities that are equal after rounding.
     ranked = np.ascontiguousarray(np.sort(scores, axis=-1)[:, ::-1])
-    with np.errstate(over="ignore"):
-        ordered = np.exp((ranked - largest) / config.temperature)
+    ordered = np.exp((ranked - largest) / temperature)
     ordered /= total
     if few:
         mass = ordered[:, : config.top_k].sum(axis=-1, keepdims=True)
@@ -174,6 +175,7 @@ def draw(probabilities: Tensor, uniform: Tensor) -> Tensor:
     return torch.from_numpy(ids).to(probabilities.device)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def log_probability(logits: Tensor, tokens: Tensor) -> Tensor:
     """Return the log-probability of the token of each row, in nats.
 

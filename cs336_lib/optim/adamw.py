@@ -71,7 +71,7 @@ class AdamW(MomentOptimizer):
             updated as they would be without. The trainer takes it with the model's fast backend.
 
     Raises:
-        ValueError: a hyperparameter is out of range, or more than one path is asked for.
+        ValueError: a hyperparameter is out of range, or `fused` is asked for together with another path.
 
     Source: Loshchilov and Hutter, 2019; handout, algorithm 1 and problem (adamw).
 

@@ -19,9 +19,8 @@ def fits(theta: Tensor, g: Tensor, m: Tensor, v: Tensor) -> bool:
     >>> fits(square, square, square, square), fits(square, other, square, square)
     (True, False)
     """
-    return theta.device.type == "cpu" and all(
-        tensor.is_contiguous() and tensor.dtype == theta.dtype for tensor in (theta, g, m, v)
-    )
+    known = theta.device.type == "cpu" and theta.is_floating_point()
+    return known and all(tensor.is_contiguous() and tensor.dtype == theta.dtype for tensor in (theta, g, m, v))
 
 
 def adamw_fused(
@@ -57,5 +56,7 @@ def adamw_fused(
         amsgrad=False,
         maximize=False,
     )
+    # The kernel writes behind autograd's back; a graph that still needs the old numbers is to say so.
+    torch.autograd.graph.increment_version(params)
     if not decay_first:
         torch._foreach_mul_(params, 1 - lr * weight_decay)

@@ -60,8 +60,8 @@ class Muon(MomentOptimizer):
         fused: path of the AdamW groups, see `AdamW`.
 
     Raises:
-        ValueError: a hyperparameter is out of range, a parameter in a Muon group is no matrix, or more than one path is
-            asked for.
+        ValueError: a hyperparameter is out of range, a parameter in a Muon group is no matrix, or `fused` is asked for
+            together with another path.
 
     Source: Jordan et al., 2024 (Muon: an optimizer for hidden layers); Liu et al., 2025, for the second scale.
 

@@ -33,7 +33,7 @@ class MomentOptimizer(Optimizer, ABC):
         fused: take torch's own kernel for AdamW on a CPU.
 
     Raises:
-        ValueError: more than one way is asked for.
+        ValueError: `fused` is asked for together with another way.
     """
 
     path: Path | None

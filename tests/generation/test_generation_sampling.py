@@ -67,6 +67,23 @@ def test_the_penalty_makes_what_was_seen_less_likely_whatever_its_sign():
     assert torch.equal(logits, torch.tensor([[2.0, -2.0, 0.5]])), "the input is left alone"
 
 
+def test_the_nucleus_ends_where_its_sum_is_p():
+    logits = torch.tensor([[0.5, 0.25, 0.25]]).log2() * math.log(2)
+    assert distribution(logits, SamplingConfig(top_p=0.5))[0].tolist() == [1, 0, 0]
+    assert distribution(logits, SamplingConfig(top_p=0.75))[0, 2] == 0
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-46, 1e-38, np.float64(0.7), 3])
+@pytest.mark.parametrize("logits", [[3e38, -3e38, 0.0], [1.0, 3.0, 2.0]])
+def test_numbers_at_the_ends_of_float32_make_no_nan_and_no_warning(logits, temperature, recwarn):
+    given = torch.tensor([logits])
+    for more in ({}, {"top_p": 0.5}, {"top_k": 2}, {"repetition_penalty": 1e300}, {"repetition_penalty": 1.5}):
+        p = distribution(given, SamplingConfig(temperature=temperature, **more), [[0]])
+        assert p.dtype == torch.float32 and p.sum().item() == pytest.approx(1)
+    log_probability(given, torch.tensor([1]))
+    assert not recwarn.list
+
+
 def test_forbidden_tokens_stay_forbidden():
     logits = torch.tensor([[0.0, -math.inf, 1.0]])
     for config in (SamplingConfig(), SamplingConfig(top_p=0.99), SamplingConfig(top_k=2)):

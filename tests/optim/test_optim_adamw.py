@@ -143,6 +143,16 @@ def test_the_fused_path_is_one_call_and_leaves_to_others_what_does_not_lie_in_on
     assert not kernels.calls
 
 
+@pytest.mark.parametrize("options", PATHS.values(), ids=PATHS)
+def test_a_graph_that_needs_the_old_numbers_says_so(options):
+    p = torch.nn.Parameter(torch.ones(3))
+    optimizer, y = AdamW([p], **options), (p * p * p).sum()
+    p.grad = torch.ones(3)
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()
+
+
 @pytest.mark.parametrize("other", [{"foreach": True}, {"foreach": False}, {"compile": True}])
 @pytest.mark.parametrize("make", [AdamW, Muon])
 def test_two_paths_at_once_are_refused(make, other):

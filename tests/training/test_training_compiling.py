@@ -9,7 +9,7 @@ import pytest
 import torch
 from training_setup import CONFIG, corpus
 
-from cs336_lib.training import Trainer, compiling
+from cs336_lib.training import Trainer, compiling, setup
 from cs336_lib.training.loss import chunked_cross_entropy, cross_entropy
 
 # All of them inside torch.
@@ -27,6 +27,25 @@ def front_half(monkeypatch):
 
     monkeypatch.setattr(torch, "compile", compile_to_graphs)
     return given
+
+
+@pytest.mark.parametrize("backend", ["reference", "fast"])
+@pytest.mark.parametrize("compile_optimizer", [None, True])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_only_the_fast_backend_on_a_cpu_leaves_update_and_loss_to_torchs_kernels(
+    front_half, tmp_path, monkeypatch, backend, compile_optimizer, optimizer
+):
+    losses = []
+    for name in ("cross_entropy", "fused_cross_entropy"):
+        whole = getattr(setup, name)
+        monkeypatch.setattr(setup, name, lambda *given, n=name, f=whole: (losses.append(n), f(*given))[1])
+    model = CONFIG.model.replace(backend=backend)
+    changes = {"compile_optimizer": compile_optimizer, "optimizer": optimizer, "steps": 2, "warmup_steps": 1}
+    trainer = Trainer(CONFIG.replace(model=model, eval_every=0, **changes), tmp_path / "run", corpus(), progress=False)
+    fused = backend == "fast" and not compile_optimizer
+    assert (trainer.optimizer.path == "fused") is fused
+    assert trainer.fit().environment["fused_update"] is fused
+    assert set(losses) == {"fused_cross_entropy" if backend == "fast" else "cross_entropy"}
 
 
 class Squares(torch.nn.Module):

@@ -36,6 +36,30 @@ def test_large_logits_do_not_overflow(size, loss_of):
     torch.testing.assert_close(loss_of(logits, targets), oracle(logits, targets))
 
 
+def lean(logits, targets):
+    return chunked_cross_entropy(logits, torch.eye(logits.shape[-1]), targets, 1)
+
+
+@pytest.mark.parametrize("loss_of", [cross_entropy, fused_cross_entropy, lean])
+@pytest.mark.parametrize(
+    ("logits", "expected"),
+    [
+        ([1e30, 1e30], math.log(2)),
+        ([-1e30, -1e30], math.log(2)),
+        ([1e4, 1e4], math.log(2)),
+        ([1000.0, 992.0], math.log1p(math.exp(-8))),
+        ([100.0, 90.0], math.log1p(math.exp(-10))),
+    ],
+)
+def test_a_small_loss_does_not_drown_in_large_logits(loss_of, logits, expected):
+    assert loss_of(torch.tensor([logits]), torch.tensor([0])).item() == pytest.approx(expected, rel=3e-3)
+
+
+@either
+def test_one_row_needs_no_leading_dimension(loss_of):
+    assert loss_of(torch.zeros(5), torch.tensor(1)).item() == pytest.approx(math.log(5))
+
+
 @either
 def test_minus_infinity_forbids_a_token(loss_of):
     logits = torch.tensor([[0.0, -math.inf, 0.0]])
