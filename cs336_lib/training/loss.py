@@ -4,8 +4,8 @@ D d_model, V vocab, N targets; "..." stands for any leading dimensions.
 
 `cross_entropy` reads like its definition. `chunked_cross_entropy` computes the same number from what the head reads: it
 goes through the head a few rows at a time, so that neither all (N, V) logits nor their gradient are ever in memory. For
-a batch of 256 x 256 tokens and V = 10,000 these are 2.6 GB each in float32. `fused_cross_entropy` holds them, and passes
-over them fewer times.
+a batch of 256 x 256 tokens and V = 10,000 these are 2.6 GB each in float32. `fused_cross_entropy` holds them, and
+passes over them fewer times.
 """
 
 from __future__ import annotations
