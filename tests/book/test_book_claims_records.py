@@ -145,8 +145,8 @@ def test_at_the_middle_scale_large_batches_make_too_few_steps_whatever_their_rat
 def test_text_is_written_faster_than_by_transformers():
     cases = results.read("benchmarks/generation.json")["cases"]
     ratios = {name: case["ratio"] for name, case in cases.items()}
-    assert len(ratios) >= 4 and min(ratios.values()) > 1, ratios
-    assert min(ratios, key=ratios.get) == "tinystories-17m, 1 rows", ratios
+    assert len(ratios) >= 4 and min(min(case["ratios"]) for case in cases.values()) > 1, cases
+    assert max(ratios, key=ratios.get) == "tales-1m, 1 rows", ratios
 
 
 def test_in_words_without_an_end_only_a_row_of_spaces_is_encoded_faster_elsewhere():
