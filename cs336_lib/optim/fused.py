@@ -18,6 +18,8 @@ def fits(theta: Tensor, g: Tensor, m: Tensor, v: Tensor) -> bool:
     >>> square, other = torch.zeros(2, 2), torch.zeros(2, 2).T
     >>> fits(square, square, square, square), fits(square, other, square, square)
     (True, False)
+    >>> fits(*[torch.zeros(2, dtype=torch.complex64)] * 4)       # it knows real numbers only
+    False
     """
     known = theta.device.type == "cpu" and theta.is_floating_point()
     return known and all(tensor.is_contiguous() and tensor.dtype == theta.dtype for tensor in (theta, g, m, v))
