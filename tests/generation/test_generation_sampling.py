@@ -118,6 +118,11 @@ def test_log_probabilities_are_those_of_log_softmax(dtype):
     torch.testing.assert_close(log_probability(logits, tokens), expected)
 
 
+@pytest.mark.parametrize("size", [1.0, 1e4, 1e30, -1e30])
+def test_a_small_log_probability_does_not_drown_in_large_logits(size):
+    assert log_probability(torch.tensor([[size, size]]), torch.tensor([1])).item() == pytest.approx(-math.log(2))
+
+
 def test_draws_follow_the_probabilities_and_never_hit_zero():
     probabilities = torch.tensor([[0.2, 0.0, 0.5, 0.3, 0.0]])
     uniform = (torch.arange(1000) + 0.5) / 1000
