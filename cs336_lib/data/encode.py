@@ -1,8 +1,8 @@
 """`encode_file`: a text file to a token file, in parallel, in bounded memory, resumable (chapter 3).
 
 The text is cut into parts of about 8 MiB at places that are sure not to change the ids (`pieces`); each part is encoded
-by one worker and put down as a file of its own (`parts`); when all are there, they become one token file
-(`token_format`). Nobody ever holds more than a part, unless a text gives no place to cut.
+by one worker and put down as a file of its own (`parts`), and beside that one after the other goes into the token file
+(`joining`, `token_format`). Nobody ever holds more than a part, unless a text gives no place to cut.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 from tqdm import tqdm
 
 from cs336_lib.atomic import check_replaceable
+from cs336_lib.data.joining import Joining
 from cs336_lib.data.parts import (
     TOKENIZER,
     WHOLE,
@@ -31,7 +32,6 @@ from cs336_lib.data.parts import (
     UnknownSpecialError,
     encode_part,
     finished_part,
-    join_parts,
     kept_part,
     put_down,
 )
@@ -153,8 +153,9 @@ def encode_file(
         if wait and resume and (done := _already_done(text_path, out_path, plan, progress)):  # by whom was waited for
             return Encoded(out_path, done.count, done.source_bytes, time.perf_counter() - began, 0)
         job = Job(tokenizer if executor is None else put_down(tokenizer, folder), text_path, folder, plan)
-        encoded = _encode_parts(job, tokenizer, workers, executor, progress)
-        header = join_parts(job, out_path, source_hash.result(), progress)
+        with Joining(job) as joining:
+            encoded = _encode_parts(job, tokenizer, workers, executor, joining, progress)
+            header = joining.finish(out_path, source_hash.result(), progress)
     return Encoded(out_path, header.count, plan.source_bytes, time.perf_counter() - began, encoded)
 
 
@@ -172,9 +173,13 @@ def _parts_folder(
     )
 
 
-def _encode_parts(job: Job, tokenizer: Any, workers: int, executor: Executor | None, progress: bool) -> int:
+def _encode_parts(
+    job: Job, tokenizer: Any, workers: int, executor: Executor | None, joining: Joining, progress: bool
+) -> int:
     """Encode the parts that are not there yet; returns how many bytes of text that was."""
     there = {i: part for i in range(job.parts) if (part := kept_part(job, tokenizer, i)) is not None}
+    for index in there:
+        joining.add(index)
     todo = ((job, i) for i in range(job.parts) if i not in there)
     already, encoded = sum(part.stop - part.start for part in there.values()), 0
     with (
@@ -191,6 +196,7 @@ def _encode_parts(job: Job, tokenizer: Any, workers: int, executor: Executor | N
 
         def done(part: Part) -> None:
             nonlocal encoded
+            joining.add(part.index)
             encoded += part.stop - part.start
             bar.update(part.stop - part.start)
 

@@ -155,6 +155,21 @@ def stream_token_file(file: BinaryIO, chunks: Iterable[np.ndarray], *, vocab_siz
         vocab_size: every id must be below it.
         about: the other fields of `Header` that the ids don't tell.
     """
+    count, digest = write_ids(file, chunks, vocab_size)
+    header = Header(smallest_dtype(vocab_size).name, count, vocab_size, payload_sha256=digest, **about)
+    write_header(file, header)
+    return header
+
+
+def write_ids(file: BinaryIO, chunks: Iterable[np.ndarray], vocab_size: int) -> tuple[int, str]:
+    """Write the ids of a token file, and leave room before them for the header that `write_header` puts there.
+
+    Returns:
+        How many ids there are, and the SHA-256 of their bytes.
+
+    Raises:
+        TokenFileError: an id is outside the vocabulary.
+    """
     dtype, digest, count = smallest_dtype(vocab_size), hashlib.sha256(), 0
     file.write(bytes(HEADER_BYTES))
     for chunk in chunks:
@@ -163,10 +178,13 @@ def stream_token_file(file: BinaryIO, chunks: Iterable[np.ndarray], *, vocab_siz
         file.write(stored.data)
         digest.update(stored.data)
         count += len(stored)
-    header = Header(dtype.name, count, vocab_size, payload_sha256=digest.hexdigest(), **about)
+    return count, digest.hexdigest()
+
+
+def write_header(file: BinaryIO, header: Header) -> None:
+    """Write the header at the start of a file."""
     file.seek(0)
     file.write(header.to_bytes())
-    return header
 
 
 def check_ids(ids: np.ndarray, vocab_size: int, what: str = "the array") -> None:
@@ -188,7 +206,8 @@ def check_ids(ids: np.ndarray, vocab_size: int, what: str = "the array") -> None
         return
     for at in range(0, len(ids), SCAN):
         part = ids[at : at + SCAN]
-        if part.max() >= vocab_size or (ids.dtype.kind == "i" and part.min() < 0):
+        # Read as unsigned, an id below 0 is a large one, so that a single look finds both kinds.
+        if part.view(f"u{part.itemsize}").max() >= vocab_size:
             place = int(np.argmax((part >= vocab_size) | (part < 0)))
             raise TokenFileError(
                 f"{what} has id {part[place]} at place {at + place:,}, outside a vocabulary of {vocab_size:,}"

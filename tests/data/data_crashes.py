@@ -14,10 +14,11 @@ from pathlib import Path
 
 from data_texts import tokenizer
 
-from cs336_lib.data import TokenFile, encode_file
+from cs336_lib.data import TokenFile, encode_file, joining
 
 OURS = tokenizer()
-STEPS = {os: ("fsync",), Path: ("replace", "unlink", "rmdir", "mkdir")}
+joining.FLUSHED = 40_000
+STEPS = {os: ("fsync", "fdatasync"), Path: ("replace", "unlink", "rmdir", "mkdir")}
 
 
 def forked(work):

@@ -20,7 +20,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cs336_lib.bpe.cutting.cuts import FileChangedError
-from cs336_lib.data import TokenFile, encode_file, parts, pieces
+from cs336_lib.data import TokenFile, encode_file, joining, parts, pieces
+from cs336_lib.data.joining import Joining
 
 CRASHES = Path(__file__).with_name("data_crashes.py")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -151,6 +152,69 @@ def test_any_executor_gives_the_same_file(tmp_path, text, reference, name):
     assert sha(tmp_path / "x") == reference
 
 
+class Backwards(Executor):
+    """Does a whole list of tasks from the last to the first, once nothing else is to come."""
+
+    def __init__(self):
+        self.left = []
+
+    def submit(self, function, /, *args, **kwargs):
+        future = Future()
+        self.left.append((future, function, args))
+        if len(self.left) == PARTS:
+            for future, function, args in reversed(self.left):
+                future.set_result(function(*args))
+        return self.left[-1][0]
+
+
+PARTS = 8
+
+
+def test_parts_that_come_backwards_are_joined_in_order(tmp_path, text, reference):
+    with Backwards() as executor:
+        encode_file(tokenizer(), text, tmp_path / "x", executor=executor, part_bytes=-(-text.stat().st_size // PARTS))
+    assert sha(tmp_path / "x") == reference
+
+
+def test_parts_are_joined_while_later_ones_are_made_and_the_disk_gets_them(tmp_path, text, reference, monkeypatch):
+    encode_part, flushed = parts.encode_part, []
+
+    def last_one_waits(job, index):
+        until = time.monotonic() + 20
+        while index == job.parts - 1 and len(flushed) < index and time.monotonic() < until:
+            time.sleep(0.01)
+        return encode_part(job, index)
+
+    monkeypatch.setattr("cs336_lib.data.encode.encode_part", last_one_waits)
+    monkeypatch.setattr(joining, "FLUSHED", 1)
+    monkeypatch.setattr(joining, "_let_the_disk_begin", lambda file: flushed.append(os.fstat(file).st_size))
+    encode_file(tokenizer(), text, tmp_path / "x", workers=2, part_bytes=50_000)
+    assert len(flushed) == -(-text.stat().st_size // 50_000) and flushed == sorted(set(flushed))
+    assert flushed[-1] == (tmp_path / "x").stat().st_size and sha(tmp_path / "x") == reference
+
+
+def test_a_disk_that_fails_while_parts_are_joined_ends_the_run_at_once(tmp_path, text, monkeypatch):
+    encode_part, failed = parts.encode_part, threading.Event()
+
+    def breaks(file):
+        failed.set()
+        raise OSError(errno.EIO, "Input/output error")
+
+    def waits(job, index):
+        assert index < 2 or failed.wait(20)
+        time.sleep(0.05)
+        return encode_part(job, index)
+
+    monkeypatch.setattr("cs336_lib.data.encode.encode_part", waits)
+    monkeypatch.setattr(joining, "FLUSHED", 1)
+    monkeypatch.setattr(joining, "_let_the_disk_begin", breaks)
+    with pytest.raises(OSError, match="Input/output error"):
+        encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=10_000)
+    left = [path.name for path in (tmp_path / "x.parts").iterdir()]
+    assert 2 <= sum(name.endswith(".ids") for name in left) < 10  # of 30
+    assert not any("whole" in name for name in left) and not (tmp_path / "x").exists()
+
+
 @pytest.mark.dist
 @pytest.mark.slow
 def test_a_dask_client_gives_the_same_file(tmp_path, text, reference):
@@ -219,7 +283,7 @@ def test_finished_parts_are_not_done_again(tmp_path, text, reference, monkeypatc
 def interrupted(monkeypatch, ours, text, out):
     """Leave all parts behind, but no token file."""
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("cs336_lib.data.encode.join_parts", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(Joining, "finish", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
         encode_file(ours, text, out, part_bytes=50_000)
     assert not out.exists()
     return out.with_name(out.name + ".parts")
@@ -324,16 +388,16 @@ def test_ids_outside_the_vocabulary_are_an_error(tmp_path, text):
 @pytest.mark.parametrize("where", ["a part", "the whole"])
 def test_a_full_disk_says_what_to_do_and_keeps_finished_parts(tmp_path, text, reference, monkeypatch, where):
     written = []
-    replacing, stream = parts.replacing, parts.stream_token_file
+    replacing, write_ids = parts.replacing, joining.write_ids
 
     def full(*args, **kwargs):
         written.append(args)
         if len(written) > (4 if where == "a part" else 0):
             raise OSError(errno.ENOSPC, "No space left on device")
-        return (replacing if where == "a part" else stream)(*args, **kwargs)
+        return (replacing if where == "a part" else write_ids)(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(parts, "replacing" if where == "a part" else "stream_token_file", full)
+        patch.setattr(*((parts, "replacing") if where == "a part" else (joining, "write_ids")), full)
         with pytest.raises(OSError, match=r"finished parts are kept: free some and run encode_file again") as caught:
             encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=50_000)
     assert caught.value.errno == errno.ENOSPC

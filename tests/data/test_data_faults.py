@@ -32,7 +32,7 @@ def text(tmp_path):
 def cut_off(text, out):
     """Encode a text and stop before the parts are joined: they are all there."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cs336_lib.data.encode.join_parts", lambda *arguments: 1 / 0)
+        patch.setattr("cs336_lib.data.joining.Joining.finish", lambda *arguments: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             encode_file(tokenizer(), text, out, part_bytes=2_000, workers=1)
     return out.with_name(out.name + ".parts")

@@ -212,6 +212,7 @@ WRITERS = {
     "atomic.py": "text",
     "data/downloads.py": "the notes; a download, which is verified",
     "data/encode.py": "encoded text",
+    "data/joining.py": "encoded text",
     "data/parts.py": "encoded text",
     "data/own_text.py": "text",
     "data/tales/writer.py": "tales",
