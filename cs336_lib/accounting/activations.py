@@ -105,8 +105,8 @@ def autograd_activations(cfg: ModelConfig, context_length: int | None = None, ba
 
     The loss is torch.nn.functional.cross_entropy's; one that works in chunks keeps less. These are the bytes held when
     the backward pass begins, with the CPU kernels of torch 2.13; fused kernels of other devices and versions keep other
-    tensors. The peak lies higher by what is alive besides: the logits and their gradient (2 B S V), then
-    the temporaries of one operation.
+    tensors, and on CUDA the fast backend puts W1 and W3 together as well (2 D F a layer). The peak lies higher by what
+    is alive besides: the logits and their gradient (2 B S V), then the temporaries of one operation.
 
     Args:
         cfg: the model.

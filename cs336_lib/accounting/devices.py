@@ -107,6 +107,11 @@ DEVICES: dict[str, Device] = {
 }
 
 
+RENT = {"t4": 0.000164, "l4": 0.000222, "a100-80gb": 0.000694, "h100-sxm": 0.001097, "b200": 0.001736}
+"""US dollars per second of a rented device: the list prices of modal.com/pricing as they stood in May 2026, without the
+CPU and memory beside it. Prices change, and between providers they differ by a factor of two and more."""
+
+
 def identify(reported: str) -> Device | None:
     """Return the device that a driver's name stands for, or None when the table has no such device.
 

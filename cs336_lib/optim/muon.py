@@ -51,7 +51,8 @@ class Muon(MomentOptimizer):
         scale: "spectral" multiplies by sqrt(max(1, rows / columns)), so that the step changes outputs by the same
             amount whatever the shape; "adamw_rms" by 0.2 sqrt(max(rows, columns)), so that the step is as large as
             AdamW's and its learning rate can be used.
-        ns_dtype: type of the iteration; None takes bfloat16 on a GPU, which is enough, and float32 elsewhere.
+        ns_dtype: type of the iteration; None takes bfloat16 on a GPU that has it (compute capability 8.0 and up), which
+            is enough, and float32 elsewhere.
         betas: of the AdamW groups.
         eps: of the AdamW groups.
         decay_order: of the AdamW groups, see `AdamW`; Muon's own matrices always decay first.
@@ -183,7 +184,7 @@ class Muon(MomentOptimizer):
             update = torch.stack([whole(b) for b in buffers])
             if group["nesterov"]:
                 update = torch.stack([whole(one) for one in g]).lerp(update, momentum)
-            ns_dtype = self.ns_dtype or (torch.bfloat16 if device.type == "cuda" else wide(dtype))
+            ns_dtype = self.ns_dtype or (torch.bfloat16 if _has_bfloat16(device) else wide(dtype))
             # Matrices of one shape are orthogonalized together: one batched product instead of many small ones.
             step = orthogonal(update.to(ns_dtype), group["ns_steps"]).to(wide(dtype))
             if group["scale"] == "spectral":
@@ -193,6 +194,11 @@ class Muon(MomentOptimizer):
             for p, direction in zip(bucket, step, strict=True):
                 held = local(p).mul_(1 - group["lr"] * group["weight_decay"])
                 held.sub_(local(part_of(direction, p)) * (group["lr"] * factor))
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether products of bfloat16 are quick there; a T4 only emulates them."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:

@@ -1,0 +1,234 @@
+"""Take steps of the real trainer on a CUDA device that is not there, and tell what torch was asked for.
+
+python steps.py DEVICE.so < cases.json > outcomes.json
+
+A case is a compute capability and changes of the config. Nothing is computed: tensors are fake, and a device of C++
+stands in for the driver (device.cpp). What a GPU would do is not shown by this; what it would be *asked* to do is.
+"""
+
+import ctypes
+import importlib.util
+import json
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from unittest import mock
+
+
+def load(library):
+    """Load the device; torch's own libraries first, torch itself later."""
+    torch_folder = Path(importlib.util.find_spec("torch").origin).parent / "lib"
+    for name in (torch_folder / "libc10.so", torch_folder / "libtorch_cpu.so", library):
+        ctypes.CDLL(str(name), ctypes.RTLD_GLOBAL)
+
+
+if __name__ == "__main__":
+    load(sys.argv[1])
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "accounting")]
+
+from accounting_counts import Peak, loss
+from training_setup import CONFIG, corpus
+
+from cs336_lib.accounting import training_memory
+from cs336_lib.model import ModelConfig, TransformerLM
+from cs336_lib.optim import AdamW
+from cs336_lib.training import Trainer
+from cs336_lib.training.engines.single import SingleDevice
+
+aten = torch.ops.aten
+PRODUCTS = (aten.mm.default, aten.bmm.default, aten.addmm.default, aten.baddbmm.default)
+STEPS = 2  # the first makes moments; the second is told
+
+
+def short(dtype):
+    return str(dtype).removeprefix("torch.")
+
+
+class Watch(TorchDispatchMode):
+    """Notes what torch is asked for: waits, copies between devices, types, products, attention."""
+
+    def __init__(self):
+        super().__init__()
+        self.begin("setup")
+
+    def begin(self, phase):
+        self.phase = phase
+        self.waits, self.copies, self.attention = [], [], set()
+        self.dtypes, self.products, self.pinned = set(), {}, []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is aten._local_scalar_dense.default:  # a number on the device is asked for: the host waits
+            self.waits.append([self.phase, list(args[0].shape), args[0].device.type])
+            return 0
+        if func is aten._pin_memory.default:
+            self.pinned.append(args[0].clone())
+            return self.pinned[-1]
+        out = func(*args, **(kwargs or {}))
+        given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        made = [leaf for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
+        kinds = {one.device.type for one in (*given, *made)}
+        if func is aten._to_copy.default and len(kinds) > 1:
+            free = (kwargs or {}).get("non_blocking", False) and any(args[0] is one for one in self.pinned)
+            self.copies.append([given[0].device.type, made[0].device.type, free])
+        elif func is aten.copy_.default and len(kinds) > 1 and given[1].ndim:
+            self.copies.append([given[1].device.type, given[0].device.type, False])
+        self.dtypes |= {short(one.dtype) for one in made if one.device.type == "cuda"}
+        if func in PRODUCTS:
+            self.products.setdefault(self.phase, set()).add(short(made[0].dtype))
+        if "attention" in str(func):
+            self.attention.add(func._schema.name.removeprefix("aten::_scaled_dot_product_"))
+        return out
+
+
+def placed(engine, module):
+    """What `Module.to` does, which does not know fake tensors of another device."""
+    for part in module.modules():
+        for name, parameter in part.named_parameters(recurse=False):
+            part._parameters[name] = torch.nn.Parameter(parameter.detach().to(engine.device))
+        for name, buffer in part.named_buffers(recurse=False):
+            part._buffers[name] = buffer.to(engine.device)
+    return module
+
+
+def attention_kernel(q, k, v, attn_mask=None, is_causal=False):
+    """The kernel that torch takes for training on the device at hand; its own choice asks the driver."""
+    assert attn_mask is None and is_causal
+    if torch.cuda.get_device_capability() < (8, 0) or q.dtype == torch.float32:
+        return aten._scaled_dot_product_efficient_attention(q, k, v, None, torch.is_grad_enabled(), 0.0, True)[0]
+    return aten._scaled_dot_product_flash_attention(q, k, v, 0.0, True)[0]
+
+
+def device_of(capability):
+    """What the driver would say."""
+    properties = mock.Mock(total_memory=16 * 10**9, major=capability[0], minor=capability[1])
+    said = {
+        "is_available": lambda: True,
+        "device_count": lambda: 1,
+        "current_device": lambda: 0,
+        "get_device_capability": lambda *device: capability,
+        "get_device_name": lambda *device: "a device that is not there",
+        "get_device_properties": lambda *device: properties,
+        "_lazy_init": lambda: None,
+        "synchronize": lambda *device: None,
+        "get_rng_state": lambda *device: None,
+        "set_rng_state": lambda state, *device: None,
+    }
+    held = ExitStack()
+    for name, function in said.items():
+        held.enter_context(mock.patch.object(torch.cuda, name, function))
+    held.enter_context(mock.patch.object(SingleDevice, "setup", placed))
+    held.enter_context(mock.patch("torch.nn.functional.scaled_dot_product_attention", attention_kernel))
+    held.enter_context(mock.patch("cs336_lib.model.layers.truncated_normal_", lambda weight, std: weight))
+    return held
+
+
+def changed(changes):
+    """The small run of these tests on CUDA, with changes; those of the model stand under "model"."""
+    model = CONFIG.model.replace(**changes.get("model", {}))
+    rest = {name: value for name, value in changes.items() if name != "model"}
+    return CONFIG.replace(**{"device": "cuda", "compile": False, "model": model, **rest})
+
+
+def moments_of(optimizer):
+    found = [one for state in optimizer.state.values() for one in state.values()]
+    return [one for one in found if isinstance(one, torch.Tensor) and one.ndim]
+
+
+def step_outcome(case):
+    """What the last of a few steps asked for."""
+    watch = Watch()
+    with device_of(tuple(case["capability"])), tempfile.TemporaryDirectory() as folder:
+        with FakeTensorMode(allow_non_fake_inputs=True), watch:
+            trainer = Trainer(changed(case["changes"]), Path(folder) / "run", corpus(), progress=False)
+            clip, update = trainer.engine.clip, trainer.engine.step
+
+            def then(phase, function):
+                def told(*arguments):
+                    watch.phase = phase
+                    return function(*arguments)
+
+                return told
+
+            trainer.engine.clip, trainer.engine.step = then("clip", clip), then("update", update)
+            for _ in range(STEPS):
+                watch.begin("model")
+                trainer._train_step()
+            moments = [one for state in trainer.optimizer.state.values() for one in state.values()]
+            kept = [
+                *trainer.model.parameters(),
+                *(one for one in moments if isinstance(one, torch.Tensor) and one.ndim),
+            ]
+            kept += [parameter.grad for parameter in trainer.model.parameters()]
+        about = trainer.record.environment
+    return {
+        "precision": about["precision"],
+        "about_attention": about["attention"],
+        "waits": watch.waits,
+        "copies": watch.copies,
+        "dtypes": sorted(watch.dtypes),
+        "products": {phase: sorted(found) for phase, found in watch.products.items()},
+        "attention": sorted(watch.attention),
+        "kept": sorted({(one.device.type, short(one.dtype)) for one in kept}),
+    }
+
+
+def memory_outcome(case):
+    """Bytes of a float32 step of a preset: what accounting says, what is held before the backward pass, the peak."""
+    config = ModelConfig.preset(case["preset"]).replace(backend=case["backend"])
+    device = torch.device("cuda")
+    with device_of((9, 0)), FakeTensorMode(allow_non_fake_inputs=True):
+        model = placed(mock.Mock(device=device), TransformerLM(config))
+        optimizer = AdamW(model.parameters(), foreach=True)
+        shape = case["batch_size"], config.context_length
+        x, y = (torch.zeros(shape, dtype=torch.int64, device=device) for _ in range(2))
+        loss(model, x, y).backward()
+        optimizer.step()
+        held = [*model.parameters(), *(p.grad for p in model.parameters()), *moments_of(optimizer), x, y]
+        optimizer.zero_grad(set_to_none=False)
+        with Peak(held) as step:
+            end = loss(model, x, y)
+            kept = sum(step.alive.values())
+            end.backward()
+    formula = training_memory(config, case["batch_size"], activations="autograd")
+    return {
+        "formula": formula.total,
+        "kept": kept,
+        "peak": step.peak,
+    }
+
+
+def recompiling_outcome(case):
+    """How many graphs there are after two steps and after five, each with another learning rate."""
+    from torch._dynamo.utils import counters
+
+    def traced(model, config):
+        torch._dynamo.reset()
+        return torch.compile(model, backend="eager", dynamic=False)
+
+    counters.clear()
+    with device_of(tuple(case["capability"])), tempfile.TemporaryDirectory() as folder, ExitStack() as held:
+        held.enter_context(mock.patch("cs336_lib.training.compiling.compiled", traced))
+        compile_update = torch.compile
+        held.enter_context(mock.patch("torch.compile", lambda *a, **k: compile_update(*a, **{**k, "backend": "eager"})))
+        held.enter_context(mock.patch.object(torch.Tensor, "pin_memory", lambda tensor: tensor))
+        held.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
+        config = changed(case["changes"] | {"compile": True})
+        trainer = Trainer(config, Path(folder) / "run", corpus(), progress=False)
+        graphs, rates = [], []
+        for _ in range(5):
+            rates.append(trainer._train_step())
+            graphs.append(counters["stats"]["unique_graphs"])
+    return {"graphs": graphs, "rates": rates, "breaks": dict(counters["graph_break"])}
+
+
+KINDS = {"step": step_outcome, "memory": memory_outcome, "recompiling": recompiling_outcome}
+
+if __name__ == "__main__":
+    print(json.dumps([KINDS[case["kind"]](case) for case in json.load(sys.stdin)]))
