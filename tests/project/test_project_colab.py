@@ -1,6 +1,7 @@
-"""The wheel in Colab's own set of packages: nothing of it is replaced, first cells work, a whole page runs.
+"""The wheel in Colab's own sets of packages: nothing of them is replaced, first cells work, a whole page runs.
 
-The versions are those of Colab's runtime since August 2026 (googlecolab/backend-info), downloaded when `-m slow` asks.
+The versions are those of Colab's runtime since August 2026, and of the one of July that a notebook can be pinned to
+(googlecolab/backend-info), downloaded when `-m slow` asks.
 """
 
 import json
@@ -14,20 +15,35 @@ from imports import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(1_800)]
 
-THERE = {
+IN_BOTH = {
     "torch": "2.11.0",
-    "numpy": "2.1.3",
-    "numba": "0.61.2",
-    "llvmlite": "0.44.0",
     "ipython": "7.34.0",
     "ipywidgets": "7.7.1",
     "matplotlib": "3.10.0",
     "regex": "2025.11.3",
     "safetensors": "0.7.0",
     "tqdm": "4.67.3",
-    "huggingface-hub": "1.10.0",
-    "dask": "2025.5.0",
-    "distributed": "2025.5.0",
+}
+RUNTIMES = {
+    "2026.08": {
+        "python": "3.13",
+        "numpy": "2.1.3",
+        "numba": "0.61.2",
+        "llvmlite": "0.44.0",
+        "huggingface-hub": "1.10.0",
+        "dask": "2025.5.0",
+        "distributed": "2025.5.0",
+    },
+    "2026.07": {
+        "python": "3.12",
+        "numpy": "2.0.2",
+        "numba": "0.60.0",
+        "llvmlite": "0.43.0",
+        "huggingface-hub": "1.17.0",
+        "dask": "2026.1.1",
+        "distributed": "2026.1.1",
+        "threadpoolctl": "3.6.0",
+    },
 }
 MAY_BE_ADDED = {
     "cs336-lib",
@@ -55,19 +71,21 @@ for cell in cells[:1] if first_only else cells:
 """
 
 
-@pytest.fixture(scope="module")
-def colab(tmp_path_factory):
+@pytest.fixture(scope="module", params=RUNTIMES)
+def colab(request, tmp_path_factory):
     """An environment with what Colab has, and the wheel on top; what pip added for it."""
-    python = shutil.which("python3.13")
+    there = {**IN_BOTH, **RUNTIMES[request.param]}
+    version = there.pop("python")
+    python = shutil.which(f"python{version}")
     if python is None or subprocess.run([python, "--version"], capture_output=True).returncode:
-        pytest.skip("there is no Python 3.13 here")
+        pytest.skip(f"there is no Python {version} here")
     folder = tmp_path_factory.mktemp("colab")
     subprocess.run([python, "-m", "venv", folder / "there"], check=True)
     mine = str(folder / "there/bin/python")
     constraints = folder / "constraints.txt"
-    constraints.write_text("".join(f"{name}=={version}\n" for name, version in THERE.items()))
+    constraints.write_text("".join(f"{name}=={version}\n" for name, version in there.items()))
     pip = [mine, "-m", "pip", "install", "-q", "-c", str(constraints)]
-    subprocess.run([*pip, *THERE, "setuptools", "wheel"], check=True)
+    subprocess.run([*pip, *there, "setuptools", "wheel"], check=True)
     before = versions(mine)
     # Out of a copy: a build leaves folders beside the sources.
     names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")

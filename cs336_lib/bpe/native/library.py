@@ -189,7 +189,7 @@ def _numba_version() -> str:
     else:
         spec = importlib.util.find_spec("numba")
         if spec is None or spec.origin is None:
-            raise ImportError("cs336_lib.bpe compiles its kernels with numba: pip install 'numba>=0.61'")
+            raise ImportError("cs336_lib.bpe compiles its kernels with numba: pip install 'numba>=0.60'")
         folder = Path(spec.origin).parent
     return (folder / "_version.py").read_text()
 
