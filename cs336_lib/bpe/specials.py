@@ -37,6 +37,8 @@ class SpecialTokens:
         self.encoded: tuple[bytes, ...] = tuple(sorted((s.encode() for s in self.strings), key=len, reverse=True))
         #: characters of the longest one; 0 when there are none
         self.longest: int = max(map(len, self.strings), default=0)
+        #: what all of them begin with, such as "<|"; a text without it has none of them
+        self.beginning: str = _common(min(self.strings), max(self.strings)) if self.strings else ""
         #: cut a string: [text, special, text, special, ..., text]
         self.split = self._in_str.split
 

@@ -72,7 +72,7 @@ class PlainEncoder:
         self._ranks = vocabulary.ranks()
         self._ids = vocabulary.ids
         self._split = vocabulary.specials.split
-        self._has_specials = bool(vocabulary.specials)
+        self._has_specials, self._beginning = bool(vocabulary.specials), vocabulary.specials.beginning
         self._special_ids = vocabulary.special_ids
         self._find: Callable[[str], list[str]] = (
             regex.compile(pattern).findall if pattern == PAT else pieces_of(pattern)
@@ -102,7 +102,7 @@ class PlainEncoder:
         # chain and map keep the loop over words out of the interpreter: it is what makes this path worth having.
         if self._rules.changes_text:
             find = self._find_in_changed
-        if not self._has_specials:
+        if not self._has_specials or self._beginning not in text:  # a quarter of the time that cutting takes
             return list(chain.from_iterable(map(ids_of, find(text))))
         parts = self._split(text)
         ids = list(chain.from_iterable(map(ids_of, find(parts[0]))))

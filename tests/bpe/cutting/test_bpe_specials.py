@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cs336_lib.bpe import Tokenizer, train_bpe
@@ -127,3 +127,16 @@ def test_cutting_at_dense_special_tokens_takes_no_time(tmp_path):
         ends = SpecialEnds(file, 120_000, [b"\n"])
         assert (ends.first_cut(1, 120_000), ends.first_cut(60_001, 120_000)) == (3, 60_003)
     assert time.perf_counter() - began < 1.0  # it took a minute when each was compared with all
+
+
+@given(st.lists(st.text("<|xé😀", min_size=1, max_size=5), max_size=4), st.text("<|xé😀a", max_size=20))
+@example(["<|a|>", "<|b|>"], "x<|b|>")
+@example(["x", "é"], "é")
+@example([], "")
+def test_a_text_without_what_all_begin_with_has_none_of_them(tokens, text):
+    specials = SpecialTokens(tokens)
+    assert all(token.startswith(specials.beginning) for token in tokens)
+    if specials and specials.beginning not in text:
+        assert specials.split(text) == [text]
+    longer = {token[: len(specials.beginning) + 1] for token in tokens}
+    assert not tokens or len(longer) > 1 or specials.beginning in tokens, "nothing longer would do"
