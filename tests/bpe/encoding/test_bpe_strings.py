@@ -1,5 +1,6 @@
 """Strings become bytes without a copy, and lists without new integers; neither may show in the ids."""
 
+import gc
 import sys
 
 import numpy as np
@@ -65,6 +66,35 @@ def test_texts_of_every_length_get_the_same_ids_from_every_door(size):
     assert ids == tokenizer.encode_to_array(text.encode()).tolist()
     assert ids == tokenizer.encode_batch([text])[0]
     assert tokenizer.decode(ids) == text
+
+
+@pytest.fixture
+def collections():
+    """How often Python's collector has run, in a process that has it as it was before when the test ends."""
+    seen, was_on = [], gc.isenabled()
+    gc.callbacks.append(note := lambda phase, about: seen.append(about["generation"]) if phase == "start" else None)
+    yield seen
+    gc.callbacks.remove(note)
+    (gc.enable if was_on else gc.disable)()
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_lists_for_many_texts_are_not_walked_over_while_they_are_made(collections, is_on):
+    tokenizer, texts = small_tokenizer(), ["the cat sat on a mat, and stayed"] * 20_000
+    tokenizer.encode_batch(texts)
+    (gc.enable if is_on else gc.disable)()
+    collections.clear()
+    kept = tokenizer.encode_batch(texts)
+    assert len(collections) <= 3 and gc.isenabled() == is_on
+    assert len(kept) == 20_000 and kept[0] == tokenizer.encode(texts[0])
+
+
+def test_an_error_leaves_the_collector_as_it_was():
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError), choice._no_collection():
+        assert not gc.isenabled()
+        1 / 0  # noqa: B018
+    assert gc.isenabled()
 
 
 def test_many_short_texts_are_worth_loading_the_compiled_encoder(monkeypatch):
