@@ -14,8 +14,10 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,11 +26,15 @@ from tqdm import tqdm
 
 from cs336_lib.data.parts import WHOLE, Job, read_part
 from cs336_lib.data.token_format import Header, TokenFileError, smallest_dtype, write_header, write_ids
+from cs336_lib.workshop import on_shared_storage
 
 FLUSHED = 1 << 26
 """Bytes after which the disk is given what is there, so that it need not be waited for at the end."""
+PATIENCE = 60.0
+"""Seconds for which a part that a worker has reported may be out of sight: a network file system remembers that long
+that a name was not there."""
 _LOOK = 0.1
-"""Seconds between two steps of the progress bar."""
+"""Seconds between two looks at what another thread does."""
 
 
 class Joining:
@@ -43,32 +49,33 @@ class Joining:
         # A name of its own: where nothing can be locked, two processes may work here at once.
         self._path = job.folder / f".{WHOLE}.{secrets.token_hex(6)}.part"
         self._there: set[int] = set()
-        self._joined = 0
-        self._stopped = False
+        self._joined, self._stopped = 0, False
         self._news = threading.Condition()
-        self._thread = ThreadPoolExecutor(1)
-        self._file: BinaryIO | None = None
-        self._written: Future[tuple[int, str]] | None = None
+        self._written: Future[tuple[int, str]] = Future()
+        # It must not keep a process from ending that was interrupted before it could be told.
+        self._thread = threading.Thread(target=self._join, name="join parts", daemon=True)
 
     def __enter__(self) -> Joining:
-        self._file = self._path.open("wb")
-        self._written = self._thread.submit(
-            write_ids, self._file, self._in_order(self._file), self._job.plan.vocab_size
-        )
+        try:
+            self._thread.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
-        with self._news:
-            self._stopped = True
-            self._news.notify()
-        self._thread.shutdown()
-        if self._file is not None:
-            self._file.close()
-        self._path.unlink(missing_ok=True)
+        self._stopped = True
+        try:
+            with self._news:
+                self._news.notify()
+            if self._thread.ident is not None:
+                self._thread.join()
+        finally:
+            with suppress(OSError):  # of a system that removes no open file
+                self._path.unlink(missing_ok=True)
 
     def add(self, index: int) -> None:
         """Say that a part is there; raises what joining the ones before has failed with."""
-        assert self._written is not None
         if self._written.done():
             self._written.result()
         with self._news:
@@ -82,49 +89,80 @@ class Joining:
             FileChangedError: the text changed meanwhile.
             TokenFileError: a part was damaged; it is removed and the others are kept.
         """
-        assert self._written is not None and self._file is not None
-        plan = self._job.plan
         with tqdm(total=self._job.parts, desc="join parts", unit="part", disable=not progress, leave=False) as bar:
             while wait([self._written], timeout=_LOOK).not_done:
                 bar.update(self._joined - bar.n)
-        count, digest = self._written.result()
-        header = Header(
-            smallest_dtype(plan.vocab_size).name,
-            count,
-            plan.vocab_size,
-            plan.tokenizer,
-            source_sha256,
-            plan.source_bytes,
-            digest,
-        )
-        write_header(self._file, header)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._job.check_unchanged(self._job.text_path.stat())
-        self._path.replace(out_path)
+        plan, (count, digest) = self._job.plan, self._written.result()
+        about = plan.tokenizer, source_sha256, plan.source_bytes, digest
+        header = Header(smallest_dtype(plan.vocab_size).name, count, plan.vocab_size, *about)
+        try:
+            self._give_a_name(out_path, header)
+        except FileNotFoundError:
+            # Where nothing can be locked, another process that has begun the same has tidied up; the parts are there.
+            with self._path.open("wb") as file:
+                write_ids(file, self._in_order(), plan.vocab_size)
+            self._give_a_name(out_path, header)
         return header
 
-    def _in_order(self, file: BinaryIO) -> Iterator[np.ndarray]:
-        """The ids of each part, as soon as it is there."""
+    def _give_a_name(self, out_path: Path, header: Header) -> None:
+        with self._path.open("r+b") as file:
+            write_header(file, header)
+            file.flush()
+            os.fsync(file.fileno())
+        self._job.check_unchanged(self._job.text_path.stat())
+        self._path.replace(out_path)
+
+    def _join(self) -> None:
+        """What the thread does: write the ids of all parts, and say how many there are and what their hash is."""
+        try:
+            self._wait_for(0)  # workers that are forked shall not inherit the open file
+            with self._path.open("wb") as file:
+                written = write_ids(file, self._in_order(file), self._job.plan.vocab_size)
+            self._written.set_result(written)  # not before the last bytes have left the buffer
+        except BaseException as error:
+            self._written.set_exception(error)
+
+    def _wait_for(self, index: int) -> None:
+        with self._news:
+            while index not in self._there and index < self._job.parts and not self._stopped:
+                self._news.wait(10 * _LOOK)  # not for ever: whoever was interrupted may not have told
+
+    def _in_order(self, file: BinaryIO | None = None) -> Iterator[np.ndarray]:
+        """The ids of each part as soon as it is there; the disk is given what a file has now and then."""
         at = flushed = 0
         for index in range(self._job.parts):
-            with self._news:
-                while index not in self._there and not self._stopped:
-                    self._news.wait()
-                if self._stopped:
-                    return
-            at, ids = read_part(self._job, index, at)
+            self._wait_for(index)
+            if self._stopped:
+                return
+            start, stop, ids = self._read(index)
+            if stop > start != at:
+                raise self._gap(at)
+            at = max(at, stop)
             yield ids
             self._joined = index + 1
-            if file.tell() - flushed >= FLUSHED:
+            if file is not None and file.tell() - flushed >= FLUSHED:
                 flushed = file.tell()
                 file.flush()
                 _let_the_disk_begin(file.fileno())
         if at != self._job.plan.source_bytes:
-            raise TokenFileError(
-                f"the parts in {self._job.folder} end at byte {at:,} of {self._job.plan.source_bytes:,}; delete them"
-            )
+            raise self._gap(at)
+
+    def _read(self, index: int) -> tuple[int, int, np.ndarray]:
+        elsewhere = isinstance(self._job.tokenizer, str)
+        until = time.monotonic() + (PATIENCE if elsewhere else 0)
+        while True:
+            try:
+                return read_part(self._job, index)
+            except FileNotFoundError:
+                if self._stopped or time.monotonic() > until:
+                    with on_shared_storage(self._job.path(index)):
+                        raise
+                time.sleep(_LOOK)
+
+    def _gap(self, at: int) -> TokenFileError:
+        return TokenFileError(
+            f"the parts in {self._job.folder} end at byte {at:,} of {self._job.plan.source_bytes:,}; delete them"
+        )
 
 
 def _let_the_disk_begin(descriptor: int) -> None:

@@ -17,6 +17,7 @@ import hashlib
 import os
 import pickle
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -177,13 +178,15 @@ def _piece(job: Job, tokenizer: Any, index: int) -> tuple[int, int, bytes]:
 
 
 def kept_part(job: Job, tokenizer: Any, index: int) -> Part | None:
-    """The part on disk if it is of the text as it is now; one of an older text is removed."""
+    """The part on disk if it is whole and of the text as it is now; otherwise it is removed."""
     part = finished_part(job, index)
     if part is None:
         return None
     start, stop, text = _piece(job, tokenizer, index)
-    if (part.start, part.stop, part.text_sum) == (start, stop, _text_sum(text)):
-        return part
+    with suppress(TokenFileError):
+        if (part.start, part.stop, part.text_sum) == (start, stop, _text_sum(text)):
+            read_part(job, index)
+            return part
     job.path(index).unlink(missing_ok=True)
     return None
 
@@ -215,29 +218,23 @@ def _is_sound(head: bytes) -> bool:
     )
 
 
-def read_part(job: Job, index: int, start: int) -> tuple[int, np.ndarray]:
-    """Where a finished part ends, and its ids.
-
-    Args:
-        job: what it belongs to.
-        index: which part.
-        start: where the one before it ended.
+def read_part(job: Job, index: int) -> tuple[int, int, np.ndarray]:
+    """Where a finished part begins and ends in the text, and its ids.
 
     Raises:
         TokenFileError: the part was damaged; it is removed.
     """
     dtype = smallest_dtype(job.plan.vocab_size)
     raw = job.path(index).read_bytes()
-    sound = _is_sound(raw[:_HEADER_BYTES])
-    begin, stop, count, crc = _numbers(raw) if sound else (0, 0, -1, 0)
-    size = (len(raw) - _HEADER_BYTES) // dtype.itemsize if sound else 0
-    ids = np.frombuffer(raw, dtype, size, _HEADER_BYTES if sound else 0)
-    if len(ids) != count or zlib.crc32(ids.data) != crc or (stop > begin and begin != start):
-        job.path(index).unlink(missing_ok=True)
-        raise TokenFileError(
-            f"{job.path(index)} was damaged and is removed; run encode_file again, the other parts are kept"
-        )
-    return (stop if stop > begin else start), ids
+    if _is_sound(raw[:_HEADER_BYTES]):
+        start, stop, count, crc = _numbers(raw)
+        ids = np.frombuffer(raw, dtype, (len(raw) - _HEADER_BYTES) // dtype.itemsize, _HEADER_BYTES)
+        if len(ids) == count and zlib.crc32(ids.data) == crc:
+            return start, stop, ids
+    job.path(index).unlink(missing_ok=True)
+    raise TokenFileError(
+        f"{job.path(index)} was damaged and is removed; run encode_file again, the other parts are kept"
+    )
 
 
 def _numbers(head: bytes) -> tuple[int, int, int, int]:

@@ -204,10 +204,16 @@ def check_ids(ids: np.ndarray, vocab_size: int, what: str = "the array") -> None
     """
     if ids.dtype.kind == "u" and vocab_size > np.iinfo(ids.dtype).max:
         return
+    # Read as unsigned, an id below 0 is a large one, so that a single look finds both kinds; where a vocabulary reaches
+    # that far, it takes two.
+    signed = ids.dtype.kind == "i"
+    one_look = signed and vocab_size <= 1 << (8 * ids.dtype.itemsize - 1)
+    unsigned = ids.dtype.str.replace("i", "u")
     for at in range(0, len(ids), SCAN):
         part = ids[at : at + SCAN]
-        # Read as unsigned, an id below 0 is a large one, so that a single look finds both kinds.
-        if part.view(f"u{part.itemsize}").max() >= vocab_size:
+        if (part.view(unsigned) if one_look else part).max() >= vocab_size or (
+            signed and not one_look and part.min() < 0
+        ):
             place = int(np.argmax((part >= vocab_size) | (part < 0)))
             raise TokenFileError(
                 f"{what} has id {part[place]} at place {at + place:,}, outside a vocabulary of {vocab_size:,}"

@@ -198,7 +198,7 @@ class Muon(MomentOptimizer):
 
 def _has_bfloat16(device: torch.device) -> bool:
     """Whether products of bfloat16 are quick there; a T4 only emulates them."""
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cuda" and torch.cuda.is_available() and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:

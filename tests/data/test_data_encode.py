@@ -215,6 +215,105 @@ def test_a_disk_that_fails_while_parts_are_joined_ends_the_run_at_once(tmp_path,
     assert not any("whole" in name for name in left) and not (tmp_path / "x").exists()
 
 
+def test_a_token_file_that_somebody_tidied_up_is_joined_again(tmp_path, text, reference, monkeypatch):
+    encode_part, removed = parts.encode_part, []
+
+    def tidies(job, index):
+        for path in job.folder.glob(".whole.*"):
+            removed.append(path.unlink())
+        return encode_part(job, index)
+
+    monkeypatch.setattr("cs336_lib.data.encode.encode_part", tidies)
+    encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=50_000)
+    assert removed and sha(tmp_path / "x") == reference
+    assert not (tmp_path / "x.parts").exists()
+
+
+@pytest.mark.parametrize("seconds", [0.3, 60])
+def test_a_part_that_a_worker_elsewhere_reports_may_come_into_sight_later(
+    tmp_path, text, reference, monkeypatch, seconds
+):
+    read_part, began = parts.read_part, time.monotonic()
+
+    def late(job, index):
+        if time.monotonic() < began + seconds:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(job.path(index)))
+        return read_part(job, index)
+
+    monkeypatch.setattr(joining, "read_part", late)
+    monkeypatch.setattr(joining, "PATIENCE", 2)
+    with ThreadPoolExecutor(1) as executor:
+        if seconds < joining.PATIENCE:
+            encode_file(tokenizer(), text, tmp_path / "x", executor=executor, part_bytes=50_000)
+            assert sha(tmp_path / "x") == reference
+        else:
+            with pytest.raises(FileNotFoundError, match="all workers must see the file under the same path"):
+                encode_file(tokenizer(), text, tmp_path / "x", executor=executor, part_bytes=50_000)
+
+
+@pytest.mark.parametrize("part_bytes", [500, 5_000, 50_000])
+def test_a_disk_that_is_full_at_the_last_byte_is_noticed(tmp_path, text, reference, monkeypatch, part_bytes):
+    """What is written stays in a buffer until the file is closed: that, too, must not fail unseen."""
+
+    class Full(io.BufferedWriter):
+        def close(self):
+            if not self.closed:
+                super().close()
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    def opened(path, mode="r", *arguments, **options):
+        if mode == "wb" and ".whole." in path.name:
+            return Full(io.FileIO(path, "wb"))
+        return usual(path, mode, *arguments, **options)
+
+    usual = Path.open
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", opened)
+        with pytest.raises(OSError, match="finished parts are kept: free some and run encode_file again"):
+            encode_file(tokenizer(), text, tmp_path / "x", part_bytes=part_bytes)
+    assert not (tmp_path / "x").exists() and not list((tmp_path / "x.parts").glob(".whole*"))
+    assert encode_file(tokenizer(), text, tmp_path / "x", part_bytes=part_bytes).encoded_bytes == 0
+    assert sha(tmp_path / "x") == reference
+
+
+def test_whoever_is_interrupted_leaves_no_thread_behind(tmp_path, text, monkeypatch):
+    started = threading.Thread.start
+
+    def interrupted_after(thread):
+        started(thread)
+        if thread.name == "join parts":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted_after)
+    with pytest.raises(KeyboardInterrupt):
+        encode_file(tokenizer(), text, tmp_path / "x", part_bytes=50_000)
+    assert not [thread for thread in threading.enumerate() if thread.name == "join parts"]
+    assert not list((tmp_path / "x.parts").glob(".whole*"))
+
+
+def test_a_thread_that_nobody_could_tell_keeps_no_process_alive(tmp_path):
+    program = (
+        "import sys; from data_texts import tokenizer; from cs336_lib.data import encode_file, joining\n"
+        "joining.Joining.__exit__ = lambda *arguments: None\n"
+        "class Stop(Exception): pass\n"
+        "def stops(*arguments): raise Stop\n"
+        "import cs336_lib.data.encode as encode; encode.encode_part = stops\n"
+        "try: encode_file(tokenizer(), sys.argv[1], sys.argv[2])\n"
+        "except Stop: print('stopped')\n"
+    )
+    (tmp_path / "a").write_bytes(prose(30_000))
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "a", tmp_path / "x"],
+        cwd=Path(__file__).parent,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr
+
+
 @pytest.mark.dist
 @pytest.mark.slow
 def test_a_dask_client_gives_the_same_file(tmp_path, text, reference):
@@ -289,18 +388,32 @@ def interrupted(monkeypatch, ours, text, out):
     return out.with_name(out.name + ".parts")
 
 
-def test_a_damaged_part_is_found_and_only_it_is_done_again(tmp_path, text, reference, monkeypatch):
+def test_damaged_parts_are_found_and_only_they_are_done_again(tmp_path, text, reference, monkeypatch):
     folder = interrupted(monkeypatch, tokenizer(), text, tmp_path / "x")
-    part = folder / "00002.ids"
-    raw = bytearray(part.read_bytes())
-    raw[-1] ^= 1
-    part.write_bytes(raw)
-    with pytest.raises(ValueError, match=r"00002.ids was damaged and is removed; run encode_file again"):
-        encode_file(tokenizer(), text, tmp_path / "x", part_bytes=50_000)
-    assert not (tmp_path / "x").exists()
-    (folder / "00001.ids").write_bytes(b"half")
+    for name, damaged in (("00002", lambda raw: raw[:-1] + bytes([raw[-1] ^ 1])), ("00004", lambda raw: b"half")):
+        part = folder / f"{name}.ids"
+        part.write_bytes(damaged(part.read_bytes()))
     done = encode_file(tokenizer(), text, tmp_path / "x", part_bytes=50_000)
     assert 90_000 < done.encoded_bytes < 110_000
+    assert sha(tmp_path / "x") == reference
+
+
+def test_a_part_that_is_damaged_while_later_ones_are_made_costs_that_part_alone(tmp_path, text, reference, monkeypatch):
+    encode_part = parts.encode_part
+
+    def damages(job, index):
+        done = encode_part(job, index)
+        if index == 2:
+            path = job.path(index)
+            path.write_bytes(path.read_bytes()[:-1] + b"?")
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cs336_lib.data.encode.encode_part", damages)
+        with pytest.raises(ValueError, match=r"00002.ids was damaged and is removed; run encode_file again"):
+            encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=50_000)
+    assert not (tmp_path / "x").exists()
+    encode_file(tokenizer(), text, tmp_path / "x", part_bytes=50_000)
     assert sha(tmp_path / "x") == reference
 
 

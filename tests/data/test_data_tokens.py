@@ -202,3 +202,35 @@ def test_a_file_that_was_never_finished_has_no_header():
     with pytest.raises(KeyboardInterrupt):
         stream_token_file(file, chunks(), vocab_size=9, tokenizer_sha256="ab", source_sha256="", source_bytes=0)
     assert not file.getvalue()[:HEADER_BYTES].strip(b"\0")
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("kind", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"])
+def test_ids_of_any_type_are_judged_as_numbers(kind, order):
+    dtype = np.dtype(order + kind)
+    limits = np.iinfo(dtype)
+    numbers = [0, 1, 99, 100, 127, 128, 255, 256, 300, 32_767, 32_768, 50_256, 65_535, 65_536, 1 << 31, 1 << 40]
+    numbers = [n for n in (*numbers, -1, -20_000, limits.min, limits.max) if limits.min <= n <= limits.max]
+    for vocab_size in (
+        1,
+        10,
+        100,
+        128,
+        129,
+        256,
+        300,
+        32_768,
+        50_257,
+        65_536,
+        100_000,
+        1 << 31,
+        (1 << 31) + 1,
+        1 << 62,
+    ):
+        for number in numbers:
+            for ids in (np.array([0, number], dtype), np.array([number, 7, 0, 7], dtype)[::2]):
+                if 0 <= number < vocab_size:
+                    check_ids(ids, vocab_size)
+                else:
+                    with pytest.raises(ValueError, match=f"has id {number} at place"):
+                        check_ids(ids, vocab_size)
