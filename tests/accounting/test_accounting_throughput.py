@@ -23,6 +23,7 @@ from cs336_lib.accounting import (
     training_flops,
     training_time,
 )
+from cs336_lib.accounting.devices import RENT
 from cs336_lib.accounting.intensity import BYTES
 from cs336_lib.model import KVCache
 from cs336_lib.model.config import ModelConfig
@@ -184,3 +185,11 @@ def test_sequences_side_by_side_share_the_weights():
 def test_accounting_never_imports_torch():
     code = "import cs336_lib.accounting, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_chapter_5_says_of_prices_is_so_at_the_prices_that_are_listed():
+    """A FLOP on a B200, the dearest per second, is cheapest, then on an H100; an L4's costs less than an A100's."""
+    prices = {name: RENT[name] / DEVICES[name].peak("float16") for name in RENT}
+    assert sorted(prices, key=prices.get) == ["b200", "h100-sxm", "l4", "a100-80gb", "t4"]
+    assert max(RENT, key=RENT.get) == "b200"
+    assert 3 < RENT["a100-80gb"] / RENT["l4"] < 3.5

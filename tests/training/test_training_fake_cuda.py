@@ -1,8 +1,10 @@
 """Steps of the real trainer as a CUDA device would be asked for them, on a machine without one (fake_cuda/).
 
 Nothing is computed: tensors are fake, and a few lines of C++ stand in for the driver. So these tests see what is asked
-of a T4, an A100, an H100, a B200: whether a step waits, in which types it multiplies, how much memory it holds, whether
-it compiles anew. What the kernels then answer is for `make gpu`.
+of a T4, an A100, an H100, a B200: whether a step waits, in which types it multiplies, which attention kernel comes
+first, whether a step holds what the last one left. Two more things are seen with fewer choices: the memory of a step in
+float32 beside accounting, and that a compiled step is traced once. What kernels answer, and how long they take, is for
+`make gpu`.
 """
 
 import json
@@ -92,22 +94,29 @@ def outcomes(tmp_path_factory):
 
 
 def check_step(case, seen):
-    half, changes = HALF[tuple(case["capability"])], case["changes"]
+    capability, changes = tuple(case["capability"]), case["changes"]
+    half = HALF[capability]
+    assert (
+        seen["precision"].split(":")[0].split()[0] == {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}[half]
+    )
     # One flag a step is read with float16: whether a gradient overflowed.
-    assert seen["waits"] == ([["update", [], "cuda"]] if half == "float16" else [])
+    assert seen["waits"] == ([["update", "a number is read", "cuda"]] if half == "float16" else [])
     # The places of a batch's windows, from pinned memory and without waiting; ids and tables are on the device.
     assert seen["copies"] == [["cpu", "cuda", True]] * changes.get("accumulation", 1)
     assert seen["kept"] == [["cuda", "float32"]], "weights, gradients and moments"
-    assert seen["products"]["model"] == [half]
-    other = {"float16", "bfloat16"} - {half}
-    assert not other & set(seen["dtypes"]), f"no {other} belongs on this device"
+    assert seen["held"][-1] == seen["held"][-2] and not seen["with_gradients"], "no step holds what the last one left"
+    assert set(seen["dtypes"]) <= {half, "float32", "int64", "int32", "int16", "bool", "uint64"}
+    products = {"model": [half]}
     if changes.get("optimizer") == "muon":
-        assert seen["products"]["update"] == ["bfloat16" if half == "bfloat16" else "float32"]
-    else:
-        assert "update" not in seen["products"]
+        products["update"] = ["bfloat16" if half == "bfloat16" else "float32"]
+    assert {name: found for name, found in seen["products"].items() if name != "clip"} == products
+    assert seen["products"].get("clip", ["float32"]) == ["float32"]
+    kernel = {"float32": "efficient", "float16": "efficient"}.get(half) or (
+        "cudnn" if capability >= (9, 0) else "flash"
+    )
     fast = changes.get("model", {}).get("backend") == "fast"
-    kernel = "flash_attention" if half == "bfloat16" else "efficient_attention"
-    assert seen["attention"] == ([kernel, f"{kernel}_backward"] if fast else [])
+    assert seen["attention"] == ([f"{kernel}_attention", f"{kernel}_attention_backward"] if fast else [])
+    assert seen["about_attention"].startswith("cudnn:" if kernel == "cudnn" else "torch's own order:")
 
 
 @pytest.mark.parametrize("case", STEPS, ids=told)

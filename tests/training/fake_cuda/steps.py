@@ -7,6 +7,7 @@ stands in for the driver (device.cpp). What a GPU would do is not shown by this;
 """
 
 import ctypes
+import gc
 import importlib.util
 import json
 import sys
@@ -30,6 +31,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakIdKeyDictionary
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "accounting")]
 
@@ -43,8 +45,9 @@ from cs336_lib.training import Trainer
 from cs336_lib.training.engines.single import SingleDevice
 
 aten = torch.ops.aten
-PRODUCTS = (aten.mm.default, aten.bmm.default, aten.addmm.default, aten.baddbmm.default)
-STEPS = 2  # the first makes moments; the second is told
+PRODUCTS = (aten.mm, aten.bmm, aten.addmm, aten.baddbmm, aten.mv, aten.addmv, aten.dot)
+KERNELS = {0: "math", 1: "flash", 2: "efficient", 3: "cudnn"}  # as torch numbers them
+STEPS = 3  # the first makes moments; the last is told, and compared with the one before
 
 
 def short(dtype):
@@ -52,10 +55,11 @@ def short(dtype):
 
 
 class Watch(TorchDispatchMode):
-    """Notes what torch is asked for: waits, copies between devices, types, products, attention."""
+    """Notes what torch is asked for: waits, copies between devices, types, products, attention, what stays alive."""
 
     def __init__(self):
         super().__init__()
+        self.alive = WeakIdKeyDictionary()
         self.begin("setup")
 
     def begin(self, phase):
@@ -63,9 +67,14 @@ class Watch(TorchDispatchMode):
         self.waits, self.copies, self.attention = [], [], set()
         self.dtypes, self.products, self.pinned = set(), {}, []
 
+    def held(self):
+        """Bytes on the device that somebody still holds."""
+        gc.collect()
+        return sum(self.alive.values())
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if func is aten._local_scalar_dense.default:  # a number on the device is asked for: the host waits
-            self.waits.append([self.phase, list(args[0].shape), args[0].device.type])
+            self.waits.append([self.phase, "a number is read", args[0].device.type])
             return 0
         if func is aten._pin_memory.default:
             self.pinned.append(args[0].clone())
@@ -73,18 +82,25 @@ class Watch(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
         made = [leaf for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
-        kinds = {one.device.type for one in (*given, *made)}
-        if func is aten._to_copy.default and len(kinds) > 1:
+        if func is aten._to_copy.default and given[0].device != made[0].device:
             free = (kwargs or {}).get("non_blocking", False) and any(args[0] is one for one in self.pinned)
-            self.copies.append([given[0].device.type, made[0].device.type, free])
-        elif func is aten.copy_.default and len(kinds) > 1 and given[1].ndim:
-            self.copies.append([given[1].device.type, given[0].device.type, False])
-        self.dtypes |= {short(one.dtype) for one in made if one.device.type == "cuda"}
-        if func in PRODUCTS:
+            self.copied(given[0], made[0], free)
+        elif func is aten.copy_.default and given[0].device != given[1].device:
+            self.copied(given[1], given[0], False)
+        elif len({one.device.type for one in given if one.ndim}) > 1:  # a single number of the host goes with a kernel
+            self.waits.append([self.phase, f"{func} takes tensors of the host", "cuda"])
+        on_device = [one for one in made if one.device.type == "cuda"]
+        for one in on_device:
+            self.alive[one.untyped_storage()] = one.untyped_storage().nbytes()
+        self.dtypes |= {short(one.dtype) for one in on_device if one.ndim}
+        if func.overloadpacket in PRODUCTS:
             self.products.setdefault(self.phase, set()).add(short(made[0].dtype))
         if "attention" in str(func):
             self.attention.add(func._schema.name.removeprefix("aten::_scaled_dot_product_"))
         return out
+
+    def copied(self, source, target, free):
+        self.copies.append([source.device.type, target.device.type, free])
 
 
 def placed(engine, module):
@@ -98,15 +114,25 @@ def placed(engine, module):
 
 
 def attention_kernel(q, k, v, attn_mask=None, is_causal=False):
-    """The kernel that torch takes for training on the device at hand; its own choice asks the driver."""
+    """The first kernel, in the order that holds here, that serves the device and the type; torch itself asks a driver.
+
+    cuDNN's and flash attention need compute capability 8.0 and half precision; the efficient one serves all.
+    """
     assert attn_mask is None and is_causal
-    if torch.cuda.get_device_capability() < (8, 0) or q.dtype == torch.float32:
+    half = torch.cuda.get_device_capability() >= (8, 0) and q.dtype != torch.float32
+    order = [KERNELS.get(number) for number in torch._C._get_sdp_priority_order()]
+    kernel = next(name for name in order if name in ("math", "efficient") or (half and name in ("flash", "cudnn")))
+    if kernel == "flash":
+        return aten._scaled_dot_product_flash_attention(q, k, v, 0.0, True)[0]
+    if kernel == "cudnn":
+        return aten._scaled_dot_product_cudnn_attention(q, k, v, None, torch.is_grad_enabled(), 0.0, True)[0]
+    if kernel == "efficient":
         return aten._scaled_dot_product_efficient_attention(q, k, v, None, torch.is_grad_enabled(), 0.0, True)[0]
-    return aten._scaled_dot_product_flash_attention(q, k, v, 0.0, True)[0]
+    return aten._scaled_dot_product_attention_math(q, k, v, None, 0.0, True)[0]
 
 
-def device_of(capability):
-    """What the driver would say."""
+def device_of(capability, waits=()):
+    """What the driver would say; `waits` is told of every wait for the device."""
     properties = mock.Mock(total_memory=16 * 10**9, major=capability[0], minor=capability[1])
     said = {
         "is_available": lambda: True,
@@ -116,7 +142,7 @@ def device_of(capability):
         "get_device_name": lambda *device: "a device that is not there",
         "get_device_properties": lambda *device: properties,
         "_lazy_init": lambda: None,
-        "synchronize": lambda *device: None,
+        "synchronize": lambda *device: [wait() for wait in waits] and None,
         "get_rng_state": lambda *device: None,
         "set_rng_state": lambda state, *device: None,
     }
@@ -124,9 +150,13 @@ def device_of(capability):
     for name, function in said.items():
         held.enter_context(mock.patch.object(torch.cuda, name, function))
     held.enter_context(mock.patch.object(SingleDevice, "setup", placed))
-    held.enter_context(mock.patch("torch.nn.functional.scaled_dot_product_attention", attention_kernel))
     held.enter_context(mock.patch("cs336_lib.model.layers.truncated_normal_", lambda weight, std: weight))
     return held
+
+
+def attending_there():
+    """Attention as a device would be asked for it; a tracer of graphs cannot look into it."""
+    return mock.patch("torch.nn.functional.scaled_dot_product_attention", attention_kernel)
 
 
 def changed(changes):
@@ -142,12 +172,19 @@ def moments_of(optimizer):
 
 
 def step_outcome(case):
-    """What the last of a few steps asked for."""
+    """What the last of a few steps asked for, and whether it held more than the one before."""
     watch = Watch()
-    with device_of(tuple(case["capability"])), tempfile.TemporaryDirectory() as folder:
-        with FakeTensorMode(allow_non_fake_inputs=True), watch:
+    synchronized = [lambda: watch.waits.append([watch.phase, "synchronize", "cuda"])]
+    with device_of(tuple(case["capability"]), synchronized), tempfile.TemporaryDirectory() as folder:
+        with FakeTensorMode(allow_non_fake_inputs=True), watch, attending_there():
             trainer = Trainer(changed(case["changes"]), Path(folder) / "run", corpus(), progress=False)
-            clip, update = trainer.engine.clip, trainer.engine.step
+            parameters, engine = list(trainer.model.parameters()), trainer.engine
+            forward, clip, update = engine.forward, engine.clip, engine.step
+            with_gradients = []
+
+            def begins():
+                with_gradients.append(sum(one.grad is not None for one in parameters))
+                return forward()
 
             def then(phase, function):
                 def told(*arguments):
@@ -156,16 +193,14 @@ def step_outcome(case):
 
                 return told
 
-            trainer.engine.clip, trainer.engine.step = then("clip", clip), then("update", update)
+            engine.forward, engine.clip, engine.step = begins, then("clip", clip), then("update", update)
+            held = []
             for _ in range(STEPS):
+                with_gradients.clear()
                 watch.begin("model")
                 trainer._train_step()
-            moments = [one for state in trainer.optimizer.state.values() for one in state.values()]
-            kept = [
-                *trainer.model.parameters(),
-                *(one for one in moments if isinstance(one, torch.Tensor) and one.ndim),
-            ]
-            kept += [parameter.grad for parameter in trainer.model.parameters()]
+                held.append(watch.held())
+            kept = [*parameters, *moments_of(trainer.optimizer), *(one.grad for one in parameters)]
         about = trainer.record.environment
     return {
         "precision": about["precision"],
@@ -176,6 +211,8 @@ def step_outcome(case):
         "products": {phase: sorted(found) for phase, found in watch.products.items()},
         "attention": sorted(watch.attention),
         "kept": sorted({(one.device.type, short(one.dtype)) for one in kept}),
+        "held": held,
+        "with_gradients": with_gradients[0],
     }
 
 
@@ -183,7 +220,7 @@ def memory_outcome(case):
     """Bytes of a float32 step of a preset: what accounting says, what is held before the backward pass, the peak."""
     config = ModelConfig.preset(case["preset"]).replace(backend=case["backend"])
     device = torch.device("cuda")
-    with device_of((9, 0)), FakeTensorMode(allow_non_fake_inputs=True):
+    with device_of((9, 0)), attending_there(), FakeTensorMode(allow_non_fake_inputs=True):
         model = placed(mock.Mock(device=device), TransformerLM(config))
         optimizer = AdamW(model.parameters(), foreach=True)
         shape = case["batch_size"], config.context_length
