@@ -92,25 +92,25 @@ class Joining:
         with tqdm(total=self._job.parts, desc="join parts", unit="part", disable=not progress, leave=False) as bar:
             while wait([self._written], timeout=_LOOK).not_done:
                 bar.update(self._joined - bar.n)
-        plan, (count, digest) = self._job.plan, self._written.result()
-        about = plan.tokenizer, source_sha256, plan.source_bytes, digest
-        header = Header(smallest_dtype(plan.vocab_size).name, count, plan.vocab_size, *about)
         try:
-            self._give_a_name(out_path, header)
+            return self._give_a_name(out_path, source_sha256, *self._written.result())
         except FileNotFoundError:
             # Where nothing can be locked, another process that has begun the same has tidied up; the parts are there.
             with self._path.open("wb") as file:
-                write_ids(file, self._in_order(), plan.vocab_size)
-            self._give_a_name(out_path, header)
-        return header
+                written = write_ids(file, self._in_order(), self._job.plan.vocab_size)
+            return self._give_a_name(out_path, source_sha256, *written)
 
-    def _give_a_name(self, out_path: Path, header: Header) -> None:
+    def _give_a_name(self, out_path: Path, source_sha256: str, count: int, payload_sha256: str) -> Header:
+        plan = self._job.plan
+        about = plan.tokenizer, source_sha256, plan.source_bytes, payload_sha256
+        header = Header(smallest_dtype(plan.vocab_size).name, count, plan.vocab_size, *about)
         with self._path.open("r+b") as file:
             write_header(file, header)
             file.flush()
             os.fsync(file.fileno())
         self._job.check_unchanged(self._job.text_path.stat())
         self._path.replace(out_path)
+        return header
 
     def _join(self) -> None:
         """What the thread does: write the ids of all parts, and say how many there are and what their hash is."""
