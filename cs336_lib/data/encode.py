@@ -117,7 +117,8 @@ def encode_file(
 
     Raises:
         FileNotFoundError: there is no text, or no folder to write to.
-        ValueError: the text holds `<|endoftext|>`, and the tokenizer does not know it; or a number is out of range.
+        ValueError: the text holds `<|endoftext|>`, and the tokenizer does not know it; or a number is out of range; or
+            (`TokenFileError`) a part was damaged meanwhile, or the tokenizer gave an id outside its vocabulary.
         OSError: the disk is full; finished parts are kept.
         PermissionError: this process or a worker may not read the text or write the parts.
         RuntimeError: the text changed (`FileChangedError`), or another process is working in the folder of parts.

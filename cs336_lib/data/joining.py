@@ -26,7 +26,6 @@ from tqdm import tqdm
 
 from cs336_lib.data.parts import WHOLE, Job, read_part
 from cs336_lib.data.token_format import Header, TokenFileError, smallest_dtype, write_header, write_ids
-from cs336_lib.workshop import on_shared_storage
 
 FLUSHED = 1 << 26
 """Bytes after which the disk is given what is there, so that it need not be waited for at the end."""
@@ -92,9 +91,12 @@ class Joining:
         with tqdm(total=self._job.parts, desc="join parts", unit="part", disable=not progress, leave=False) as bar:
             while wait([self._written], timeout=_LOOK).not_done:
                 bar.update(self._joined - bar.n)
+        written = self._written.result()
         try:
-            return self._give_a_name(out_path, source_sha256, *self._written.result())
-        except FileNotFoundError:
+            return self._give_a_name(out_path, source_sha256, *written)
+        except FileNotFoundError as error:
+            if str(error.filename) != str(self._path):
+                raise
             # Where nothing can be locked, another process that has begun the same has tidied up; the parts are there.
             with self._path.open("wb") as file:
                 written = write_ids(file, self._in_order(), self._job.plan.vocab_size)
@@ -116,6 +118,8 @@ class Joining:
         """What the thread does: write the ids of all parts, and say how many there are and what their hash is."""
         try:
             self._wait_for(0)  # workers that are forked shall not inherit the open file
+            if self._stopped:
+                return
             with self._path.open("wb") as file:
                 written = write_ids(file, self._in_order(file), self._job.plan.vocab_size)
             self._written.set_result(written)  # not before the last bytes have left the buffer
@@ -153,10 +157,12 @@ class Joining:
         while True:
             try:
                 return read_part(self._job, index)
-            except FileNotFoundError:
+            except FileNotFoundError as error:
                 if self._stopped or time.monotonic() > until:
-                    with on_shared_storage(self._job.path(index)):
-                        raise
+                    why = "a worker has written it" if elsewhere else "somebody else has removed it"
+                    hint = "; put it on storage that workers and this process share" if elsewhere else ""
+                    path = str(self._job.path(index))
+                    raise FileNotFoundError(error.errno, f"{why}, and it can't be seen here{hint}", path) from error
                 time.sleep(_LOOK)
 
     def _gap(self, at: int) -> TokenFileError:

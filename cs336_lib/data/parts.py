@@ -192,7 +192,7 @@ def kept_part(job: Job, tokenizer: Any, index: int) -> Part | None:
 
 
 def finished_part(job: Job, index: int) -> Part | None:
-    """The part on disk, if it has its full length; its ids are checked when all are put together."""
+    """The part on disk, if it has its full length; `read_part` checks its ids."""
     try:
         with job.path(index).open("rb") as file:
             head = file.read(_HEADER_BYTES)

@@ -8,11 +8,13 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
 
 from data_texts import tokenizer
+from tqdm import tqdm
 
 from cs336_lib.data import TokenFile, encode_file, joining
 
@@ -25,6 +27,8 @@ def forked(work):
     """Run a function in a child; returns its process id."""
     child = os.fork()
     if child == 0:
+        # tqdm's lock is one for a process and all that it forks: killed while it holds it, a child would keep it.
+        tqdm.set_lock(threading.RLock())
         try:
             work()
         finally:

@@ -247,7 +247,9 @@ def test_a_part_that_a_worker_elsewhere_reports_may_come_into_sight_later(
             encode_file(tokenizer(), text, tmp_path / "x", executor=executor, part_bytes=50_000)
             assert sha(tmp_path / "x") == reference
         else:
-            with pytest.raises(FileNotFoundError, match="all workers must see the file under the same path"):
+            with pytest.raises(
+                FileNotFoundError, match="a worker has written it, and it can't be seen here; put it on storage"
+            ):
                 encode_file(tokenizer(), text, tmp_path / "x", executor=executor, part_bytes=50_000)
 
 
@@ -274,6 +276,28 @@ def test_a_disk_that_is_full_at_the_last_byte_is_noticed(tmp_path, text, referen
     assert not (tmp_path / "x").exists() and not list((tmp_path / "x.parts").glob(".whole*"))
     assert encode_file(tokenizer(), text, tmp_path / "x", part_bytes=part_bytes).encoded_bytes == 0
     assert sha(tmp_path / "x") == reference
+
+
+def test_a_part_or_a_text_that_somebody_removed_is_named(tmp_path, text, monkeypatch):
+    encode_part, finish = parts.encode_part, Joining.finish
+
+    def removes(job, index):
+        done = encode_part(job, index)
+        if index == 1:
+            job.path(index).unlink()
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cs336_lib.data.encode.encode_part", removes)
+        with pytest.raises(FileNotFoundError, match=r"somebody else has removed it.*00001\.ids"):
+            encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=50_000)
+    written = []
+    write_ids = joining.write_ids
+    monkeypatch.setattr(joining, "write_ids", lambda *arguments: written.append(1) or write_ids(*arguments))
+    monkeypatch.setattr(Joining, "finish", lambda *arguments: text.unlink() or finish(*arguments))
+    with pytest.raises(FileNotFoundError, match=r"corpus\.txt"):
+        encode_file(tokenizer(), text, tmp_path / "x", part_bytes=50_000)
+    assert len(written) == 1 and not (tmp_path / "x").exists()
 
 
 def test_whoever_is_interrupted_leaves_no_thread_behind(tmp_path, text, monkeypatch):

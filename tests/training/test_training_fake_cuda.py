@@ -3,8 +3,8 @@
 Nothing is computed: tensors are fake, and a few lines of C++ stand in for the driver. So these tests see what is asked
 of a T4, an A100, an H100, a B200: whether a step waits, in which types it multiplies, which attention kernel comes
 first, whether a step holds what the last one left. Two more things are seen with fewer choices: the memory of a step in
-float32 beside accounting, and that a compiled step is traced once. What kernels answer, and how long they take, is for
-`make gpu`.
+float32 beside accounting, and that a compiled step with AdamW's compiled update is traced once. What kernels answer,
+and how long they take, is for `make gpu`.
 """
 
 import json

@@ -187,8 +187,8 @@ def _no_collection() -> Iterator[None]:
     switch is that of the whole process, so it is put back as it was.
     """
     was_on = gc.isenabled()
-    gc.disable()
-    try:
+    try:  # from here on: an interrupt may come as soon as it is off
+        gc.disable()
         yield
     finally:
         if was_on:

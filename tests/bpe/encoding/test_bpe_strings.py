@@ -97,6 +97,14 @@ def test_an_error_leaves_the_collector_as_it_was():
     assert gc.isenabled()
 
 
+def test_an_interrupt_right_after_the_collector_is_off_leaves_it_on(monkeypatch):
+    off = gc.disable
+    monkeypatch.setattr(gc, "disable", lambda: off() or (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt), choice._no_collection():
+        pass
+    assert gc.isenabled()
+
+
 def test_many_short_texts_are_worth_loading_the_compiled_encoder(monkeypatch):
     KERNELS.load()
     monkeypatch.setattr(choice, "WORTH_LOADING", 500)

@@ -132,7 +132,7 @@ def attention_kernel(q, k, v, attn_mask=None, is_causal=False):
 
 
 def device_of(capability, waits=()):
-    """What the driver would say; `waits` is told of every wait for the device."""
+    """What the driver would say; `waits` are called when somebody asks to wait until the device is done."""
     properties = mock.Mock(total_memory=16 * 10**9, major=capability[0], minor=capability[1])
     said = {
         "is_available": lambda: True,
@@ -242,7 +242,7 @@ def memory_outcome(case):
 
 
 def recompiling_outcome(case):
-    """How many graphs there are after two steps and after five, each with another learning rate."""
+    """How many graphs there are after each of five steps, whose learning rates differ."""
     from torch._dynamo.utils import counters
 
     def traced(model, config):
