@@ -51,6 +51,12 @@ class Opened:
     def press(self, name):
         self.page.get_by_role("button", name=name, exact=True).first.click()
 
+    def unfold(self, which):
+        """Open a part that is folded away, by key: it moves what is below it, and a click could miss the next one."""
+        summary = self.page.locator("summary").nth(which)
+        summary.press("Enter")
+        summary.locator("xpath=..").and_(self.page.locator("details[open]")).wait_for()
+
     def text(self, selector):
         return self.page.locator(selector).first.inner_text()
 

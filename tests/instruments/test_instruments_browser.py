@@ -169,8 +169,8 @@ def test_accounting_shows_the_librarys_figures(open_page, preset):
     opened.page.wait_for_function(
         "(seconds) => Number(document.querySelector('[data-seconds]')?.dataset.seconds) === seconds", arg=seconds
     )
-    opened.page.locator("summary").nth(0).click()
-    opened.page.locator("summary").nth(1).click()
+    opened.unfold(0)
+    opened.unfold(1)
     text = opened.text(".ci-body").replace("\t", " ")
     for counts in (acc.parameter_count(cfg), acc.forward_flops(cfg)):
         for name, count in counts.items():
