@@ -181,10 +181,10 @@ class Encoding:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Keep Python's collector of cycles from walking over lists that are being made, again after every 700 of them.
+    """Keep Python's collector of cycles from walking again and again over lists that are being made.
 
-    They hold integers, so there is nothing to find, and it takes as long as all the rest of encoding short texts. The
-    switch is that of the whole process, so it is put back as it was.
+    They hold integers, so there is nothing to find. The switch is that of the whole process, so it is put back as it
+    was.
     """
     was_on = gc.isenabled()
     try:  # from here on: an interrupt may come as soon as it is off
