@@ -7,7 +7,7 @@ that the tests of a worker start, and for ranks that are started again.
 import logging
 import multiprocessing
 import os
-from concurrent.futures import ThreadPoolExecutor
+import threading
 from contextlib import suppress
 
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
@@ -35,17 +35,28 @@ def launch(work, *arguments, logs, restarts=0):
         logs: a folder for what the ranks print.
         restarts: how often all are started again after one has failed.
     """
-    returned, logs = None, logs / "logs"
+    logs = logs / "logs"
     meet = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "run_id": str(os.getpid())}
     config = LaunchConfig(1, 1, nproc_per_node=2, max_restarts=restarts, start_method="forkserver", **meet)
     config.logs_specs = DefaultLogsSpecs(str(logs), redirects=Std.ALL)
     chatty = logging.getLogger("torch.distributed.elastic")
     before = chatty.level
     chatty.setLevel(logging.CRITICAL)
+    returned = []
+
+    def run():
+        with suppress(ChildFailedError):
+            returned.append(elastic_launch(config, work)(*arguments))
+
+    # Not in the main thread, whose signals it would handle from then on.
+    aside = threading.Thread(target=run, daemon=True)
     try:
-        # Not in the main thread, whose signals it would handle from then on.
-        with suppress(ChildFailedError), ThreadPoolExecutor(1) as aside:
-            returned = aside.submit(elastic_launch(config, work), *arguments).result()
-    finally:
+        aside.start()
+        aside.join()
+    finally:  # a test that ran out of time leaves nothing behind that waits
+        while aside.is_alive():
+            for process in multiprocessing.active_children():
+                process.kill()
+            aside.join(0.1)
         chatty.setLevel(before)
-    return returned, "\n".join(path.read_text() for path in sorted(logs.rglob("stderr.log")))
+    return returned[0] if returned else None, "\n".join(path.read_text() for path in sorted(logs.rglob("stderr.log")))

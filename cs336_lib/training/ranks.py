@@ -6,6 +6,7 @@ them find each other. An error in one rank must end all of them, with a line tha
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ _LOST = (
     "Connection reset by peer",
     "Broken pipe",
 )  # in gloo's errors
+_ended: list[Any] = []  # groups that this process has left; see the end of `started`
+atexit.register(_ended.clear)
 _ERRORS = (FileExistsError, FileNotFoundError, ValueError, TypeError, OSError, RuntimeError)
 
 
@@ -216,4 +219,7 @@ def started(
             "the last checkpoint with torchrun and resume (torchrun --max-restarts does so by itself); if it was only "
             "slow, give it longer with --timeout"
         ) from error
+    # Where DDP is the last to let go of a group, it waits for the group's threads and lets no other thread of Python go
+    # on meanwhile; one of those may need just that to let go of a tensor, and both would wait for ever.
+    _ended.append(dist.group.WORLD)
     dist.destroy_process_group()  # not after an error: the others may be gone, and this would wait for them

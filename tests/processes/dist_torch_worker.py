@@ -9,6 +9,8 @@ from dist_torch_setup import CASES, CONFIG, MODEL, set_type, train
 
 from cs336_lib.model import ModelConfig
 from cs336_lib.training import Trainer
+from cs336_lib.training.engines.distributed import DataParallel
+from cs336_lib.training.precision import decide
 from cs336_lib.training.ranks import started
 
 
@@ -19,6 +21,18 @@ def error_of(make):
     except Exception as error:
         return [type(error).__name__, str(error), getattr(error, "__notes__", [])]
     return None
+
+
+def leave_at_once(folder):
+    """Leave groups of one rank while they still work on something; the model goes when the group has gone."""
+    os.environ.update(RANK="0", WORLD_SIZE="1")
+    many, precision = 20_000_000, decide("cpu", (0, 0), "auto", tf32=False)
+    for number in range(3):
+        with started("ddp", "cpu", rendezvous=f"file://{folder / str(number)}") as ranks:
+            engine = DataParallel(torch.device("cpu"), precision, ranks)
+            engine.setup(torch.nn.Linear(2, 2))
+            torch.distributed.all_gather([torch.zeros(many)], torch.ones(many), async_op=True)
+        del engine
 
 
 def work(folder, cache):

@@ -7,8 +7,8 @@ import shutil
 import pytest
 import torch
 from dist_torch_setup import CASES, CONFIG, MODEL, set_type, train
-from dist_torch_worker import work
-from forked_ranks import launch
+from dist_torch_worker import leave_at_once, work
+from forked_ranks import launch, start
 from kernel_copies import cache_with_kernels
 
 from cs336_lib.model import ModelConfig
@@ -176,3 +176,11 @@ def test_a_list_of_contents_that_would_run_code_is_refused(folder, tmp_path):
     write_state(run, state)
     with pytest.raises(BadCheckpointError, match="which no checkpoint does"):
         read_snapshot(run)
+
+
+def test_a_group_is_left_while_its_threads_still_work(tmp_path):
+    """Without the last lines of `started` this hangs: a thread and DDP's end wait for each other."""
+    process = start(leave_at_once, tmp_path)
+    process.join(60)
+    process.kill()
+    assert process.exitcode == 0
