@@ -98,6 +98,10 @@ def step(strategy, cfg, accumulation):
     }
 
 
+left = []
+"""Groups that this process has left: DDP must not be the last to let go of one, see `cs336_lib.training.ranks`."""
+
+
 def steps(rendezvous):
     """Do all of them in this rank; the ranks meet at a file."""
     torch.set_num_threads(1)
@@ -113,4 +117,5 @@ def steps(rendezvous):
             for accumulation in (1, 3)
         }
     finally:
+        left.append(dist.group.WORLD)
         dist.destroy_process_group()
