@@ -72,9 +72,10 @@ serve: book ## Serve the book to your browser (PORT=8000)
 notebooks: kernels ## Execute every notebook and store its outputs in the pair
 	@$(PY) tools/notebooks.py --execute $(ONLY)
 
-bench: setup ## Measure against the peers a user would pick
+bench: setup ## Measure against the peers a user would pick (TEXT=, DOCUMENTS=, GPT2= for your own)
 	@$(PY) -m pip install -q -c constraints.txt -e ".[bench]"
-	@for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(PY) "$$script" || exit 1; done
+	@$(PY) benchmarks/everything.py --out "$(BUILD)/benchmarks" $(if $(ONLY),--only "$(ONLY)") \
+	  $(if $(TEXT),--text "$(TEXT)") $(if $(DOCUMENTS),--documents "$(DOCUMENTS)") $(if $(GPT2),--gpt2 "$(GPT2)")
 
 lock: setup ## Write the installed tree to constraints.txt
 	@$(PY) tools/lock.py

@@ -218,6 +218,7 @@ def main() -> None:
     parser.add_argument("--text", type=Path, help="a text file to encode besides tales, special tokens as in tales")
     parser.add_argument("--size", type=int, default=100_000_000, help="bytes of tales")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--output", type=Path, default=RESULTS / "data.json")
     options = parser.parse_args()
     record: dict[str, Any] = {"device": device_name(), "tales_bytes": options.size, "rounds": options.rounds}
     with tempfile.TemporaryDirectory() as name:
@@ -236,7 +237,7 @@ def main() -> None:
         show("a batch", {k: v for k, v in record["batches"].items() if isinstance(v, dict)})
         record["kills"] = measure_kills(*texts["tales"], folder)
         print(f"\nkilled {KILLS} times: {record['kills']}")
-    write(RESULTS / "data.json", record)
+    write(options.output, record)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,9 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=200, help="to write in each row")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
+    parser.add_argument(
+        "--output", type=Path, default=None, help="where the record goes; results/benchmarks if not given"
+    )
     args = parser.parse_args()
     record: dict[str, Any] = {
         "device": device_name(args.device),
@@ -111,7 +114,7 @@ def main() -> None:
                 f" {rates['cs336_lib']:9,.0f} tokens/s   ratio {statistics.median(ratios):.2f}"
                 f" ({min(ratios):.2f} to {max(ratios):.2f})"
             )
-    write(RESULTS / f"generation{'' if args.device == 'cpu' else '_cuda'}.json", record)
+    write(args.output or RESULTS / f"generation{'' if args.device == 'cpu' else '_cuda'}.json", record)
 
 
 if __name__ == "__main__":

@@ -375,7 +375,7 @@ def bench(options: argparse.Namespace) -> None:
     command = [sys.executable, "benchmarks/training.py", "--preset", "tales-1m" if SMALL else PRESET]
     command += ["--rounds", "1", "--steps", "12", "--device", "cpu"] if SMALL else ["--rounds", "2", "--steps", "105"]
     target = options.out / "training_cuda.json"
-    subprocess.run([*command, "--write", str(target)], cwd=ROOT, check=False)
+    subprocess.run([*command, "--output", str(target)], cwd=ROOT, check=False)
     if target.exists():
         note("bench", **json.loads(target.read_text()))
 

@@ -208,6 +208,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
     parser.add_argument("--threads", type=int, default=None, help="CPU threads; torch's default if not given")
+    parser.add_argument(
+        "--output", type=Path, default=None, help="where the record goes; results/benchmarks if not given"
+    )
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -247,9 +250,9 @@ def main() -> None:
         "training_step": training,
         "optimizer_step": optimizers,
     }
-    name = "model.json" if args.device == "cpu" else "model_cuda.json"
-    write(RESULTS / name, record)
-    print(f"\nwrote {Path('results/benchmarks') / name}")
+    output = args.output or RESULTS / ("model.json" if args.device == "cpu" else "model_cuda.json")
+    write(output, record)
+    print(f"\nwrote {output}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The whole training loop of ours against the loop a PyTorch user would write, in tokens per second.
 
     python benchmarks/training.py                               # tales-1m, minutes on a CPU
-    python benchmarks/training.py --compile --rounds 3 --write results/benchmarks/training_compiled.json
-    python benchmarks/training.py --preset tinystories-17m --batch-size 4 --context-length 64 --write short.json
+    python benchmarks/training.py --compile --output training_compiled.json
+    python benchmarks/training.py --preset tinystories-17m --batch-size 4 --context-length 64 --output short.json
     python benchmarks/training.py --preset tinystories-17m --batch-size 256 --steps 200
 
 Ours is `Trainer.fit` as `cs336 train` calls it: sampler, schedule, loss, clipping, AdamW, lines of metrics. The peer is
@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
     parser.add_argument(
-        "--write", type=Path, default=None, help="where the record goes; results/benchmarks if not given"
+        "--output", type=Path, default=None, help="where the record goes; results/benchmarks if not given"
     )
     args = parser.parse_args()
     if args.device == "cuda":
@@ -160,7 +160,7 @@ def main() -> None:
     for name, rate in medians.items():
         print(f"{name:12}{rate:14,.0f} tokens/s")
     print(f"ratio       {record['ratio']:14.3f}   (rounds: {min(ratios):.3f} to {max(ratios):.3f})")
-    write(args.write or RESULTS / ("training.json" if args.device == "cpu" else "training_cuda.json"), record)
+    write(args.output or RESULTS / ("training.json" if args.device == "cpu" else "training_cuda.json"), record)
 
 
 if __name__ == "__main__":
