@@ -20,7 +20,7 @@ SHARED  := $(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test unit kernels nbval gpu book serve notebooks bench lock linkcheck clean distclean
+.PHONY: help setup lint format test unit slow kernels nbval gpu book serve notebooks bench lock linkcheck clean distclean
 
 help: ## Show this list
 	@echo "make targets:"
@@ -50,6 +50,10 @@ test: unit nbval ## Unit tests, doctests and every notebook
 unit: kernels
 	@mkdir -p "$(REPORTS)"
 	@$(SHARED) -p no:nbval --junitxml="$(REPORTS)/unit.xml"
+
+slow: kernels ## What is too slow for each change: Firefox, every code point, wheels as Colab has them, wrong solutions
+	@mkdir -p "$(BUILD)"
+	@$(SHARED) -p no:nbval -m "slow or check" --junitxml="$(BUILD)/slow.xml"
 
 gpu: setup ## The tests that need a CUDA device
 	@$(PY) -m pytest -q -n 0 -m gpu $$(grep -rl 'mark.gpu' tests)
