@@ -1,6 +1,7 @@
 """The ranks are started again when one is killed, and the run goes on by itself.
 
-What starts them is the function under `torchrun`; two tests take the command, of which each start imports torch thrice.
+What starts them is the function under `torchrun`; two slow tests take the command, of which each start imports torch
+thrice. Chapter 11 takes it, too, each time.
 """
 
 import hashlib
@@ -98,6 +99,7 @@ def test_torchrun_starts_again_what_was_killed(folder, tmp_path):
     assert weights_hash(tmp_path / "killed") == weights_hash(folder / "whole-fsdp")
 
 
+@pytest.mark.slow
 def test_torchrun_starts_a_command_and_one_rank_tells_what_is_wrong(folder):
     arguments = command(folder, "ddp", "never", "--batch-size", "5")["arguments"]
     done = torchrun("-m", "cs336_lib", *arguments)
