@@ -1,5 +1,6 @@
 """What chapters 6 and 8 say of the loss, of AdamW's steps and of a parabola, on a few numbers."""
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -22,6 +23,15 @@ def test_the_first_step_of_adamw_is_one_learning_rate_whatever_the_gradients_sca
     weight.grad = scale * torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
     AdamW([weight], lr=0.1, weight_decay=0.0).step()
     assert torch.allclose(weight, torch.tensor([-0.1, 0.1, -0.1], dtype=torch.float64), rtol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-5, 3e-7, 1e-8])
+def test_unless_the_gradient_is_near_epsilon_over_the_correction(scale):
+    weight = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    weight.grad = torch.full((1,), scale, dtype=torch.float64)
+    AdamW([weight], lr=1.0, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0).step()
+    assert weight.item() == pytest.approx(-scale / (scale + 1e-8 / math.sqrt(1 - 0.999)), rel=1e-6)
+    assert (abs(weight.item()) > 0.95) is (scale == 1e-5)
 
 
 @pytest.mark.parametrize(("part", "grows"), [(0.9, False), (0.99, False), (1.01, True), (1.1, True)])
