@@ -51,9 +51,9 @@ unit: kernels
 	@mkdir -p "$(REPORTS)"
 	@$(SHARED) -p no:nbval --junitxml="$(REPORTS)/unit.xml"
 
-slow: kernels ## What is too slow for each change: Firefox, every code point, wheels as Colab has them, wrong solutions
+slow: kernels ## What is too slow for each change, such as wheels as Colab has them (needs the internet)
 	@mkdir -p "$(BUILD)"
-	@$(SHARED) -p no:nbval -m "slow or check" --junitxml="$(BUILD)/slow.xml"
+	@$(SHARED) -p no:nbval -m "(slow or check) and not gpu and not built and not official" --junitxml="$(BUILD)/slow.xml"
 
 gpu: setup ## The tests that need a CUDA device
 	@$(PY) -m pytest -q -n 0 -m gpu $$(grep -rl 'mark.gpu' tests)
@@ -76,7 +76,7 @@ serve: book ## Serve the book to your browser (PORT=8000)
 notebooks: kernels ## Execute every notebook and store its outputs in the pair
 	@$(PY) tools/notebooks.py --execute $(ONLY)
 
-bench: setup ## Measure against the peers a user would pick (TEXT=, DOCUMENTS=, GPT2= for your own)
+bench: setup ## Measure against the peers a user would pick (ONLY=, TEXT=, DOCUMENTS=, GPT2=)
 	@$(PY) -m pip install -q -c constraints.txt -e ".[bench]"
 	@$(PY) benchmarks/everything.py --out "$(BUILD)/benchmarks" $(if $(ONLY),--only "$(ONLY)") \
 	  $(if $(TEXT),--text "$(TEXT)") $(if $(DOCUMENTS),--documents "$(DOCUMENTS)") $(if $(GPT2),--gpt2 "$(GPT2)")

@@ -231,9 +231,6 @@ def main() -> None:
 
     wanted = options.only.split(",")
     record: dict[str, Any] = {"device": device_name(), "environment": environment("numpy", "numba", "regex")}
-    if options.output.exists():
-        before = json.loads(options.output.read_text())
-        record = {name: part for name, part in before.items() if name not in ("date", "commit")} | record
     with text_or_tales(options.path, SEED_BYTES) as source:
         record |= {"text": Path(source).name, "vocab_size": VOCAB_SIZE}
         parts: dict[str, Callable[[], Any]] = {

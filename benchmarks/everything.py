@@ -2,53 +2,64 @@
 
     python benchmarks/everything.py                                             # texts are made of tales
     python benchmarks/everything.py --text books.txt --documents stories.txt --gpt2 folder
-    python benchmarks/everything.py --only generation,training --out results/benchmarks
+    python benchmarks/everything.py --only generation,training
     python benchmarks/everything.py --list
 
-Each is a process of its own, and nothing else should run on the machine. Records go to a folder of their own, with what
-was printed beside them, NAME.txt; into `results/benchmarks`, where the book reads them, with `--out`. A benchmark that
-fails does not stop the others. Those of a GPU (gpu_run.py) and the training of the course's two tokenizers
-(bpe_corpora.py) are commands of their own.
+Each is a process of its own, on the CPU, and nothing else should run on the machine. Records go to a folder of their
+own, with what was printed beside them, NAME.txt. A benchmark that fails does not stop the others. It takes 12 GB of the
+folder for temporary files (TMPDIR names another), which are gone at the end, and without `--gpt2` a network: tiktoken
+downloads GPT-2's vocabulary. `--out results/benchmarks` replaces the records of the book, whose pages name the texts
+they were made with. Those of a GPU (gpu_run.py) and the training of the course's two tokenizers (bpe_corpora.py) are
+commands of their own.
 """
 
 import argparse
+import io
+import os
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from bpe_encoders import find_files
 from bpe_text import text_or_tales
-from tqdm import tqdm
 
 HERE = Path(__file__).parent
 TEXT_BYTES = 100_000_000
 HALF_NEW = 1_000_000_000
-RECENT = "ours,gigatoken,fastokens"
-"""Encoders that are measured on a larger piece."""
+DISK = 12_000_000_000
+"""Bytes for temporary files: the text of 10 GB, and smaller ones."""
+PATIENCE = 20.0
+"""Seconds that a benchmark gets to tidy up after Ctrl-C."""
+TRAINERS = "ours,gigabpe,gigatoken,rustbpe,tokenizers,bpeasy,minbpe-like"
 LARGER = "--preset tinystories-17m --batch-size 4"
 
 RUNS = (
-    ("bpe_train", "bpe_train {text} --bytes {text_bytes}"),
-    ("bpe_train", "bpe_train {text} --bytes 10000000 --rounds 5"),
-    ("bpe_train", "bpe_train {documents} --vocab-size 10000 --only ours,gigabpe"),
-    ("bpe_train", "bpe_train {half_new} --bytes {half_new_bytes} --only ours,gigabpe"),
-    ("bpe_train_peers", "bpe_train {text} --bytes 10000000"),
-    ("bpe_encode", "bpe_encode {text} {gpt2} --rounds 3"),
-    ("bpe_encode_peers", f"bpe_encode {{text}} {{gpt2}} --bytes 30000000 --rounds 5 --only {RECENT}"),
+    ("bpe_train", "bpe_train {text} --bytes {text_bytes} --rounds 3 --only TRAINERS"),
+    ("bpe_train", "bpe_train {text} --bytes 10000000 --rounds 5 --only TRAINERS"),
+    ("bpe_train", "bpe_train {documents} --vocab-size 10000 --rounds 3 --only ours,gigabpe"),
+    ("bpe_train", "bpe_train {half_new} --bytes {half_new_bytes} --rounds 3 --only ours,gigabpe"),
+    ("bpe_train_peers", "bpe_train {text} --bytes 10000000 --rounds 3 --only TRAINERS,minibperust"),
+    ("bpe_encode", "bpe_encode {text} {gpt2} --bytes 20000000 --rounds 3 --only ours,fastokens,tiktoken,tokenizers"),
+    ("bpe_encode_peers", "bpe_encode {text} {gpt2} --bytes 30000000 --rounds 5 --only ours,gigatoken,fastokens"),
     ("bpe_files", "bpe_files {text} --documents {documents} {gpt2} --rounds 5"),
     ("bpe_start", "bpe_scale {text} --only start,executors"),
     ("bpe_scale", "bpe_scale {text} --only scale --folder {folder}"),
     ("bpe_fuzz", "bpe_fuzz {gpt2} --seconds 90"),
-    ("data", "data"),
+    ("data", "data --rounds 3"),
     ("scaling", "scaling --text {text} --rounds 3"),
-    ("model", "model --threads 1 --batch-size 4 --rounds 11"),
-    ("generation", "generation"),
-    ("training", "training"),
-    ("training_compiled", "training --compile"),
-    ("training_17m", f"training {LARGER} --steps 15"),
-    ("training_17m_short", f"training {LARGER} --context-length 64 --steps 25 --rounds 5"),
+    ("model", "model --device cpu --threads 1 --batch-size 4 --rounds 11"),
+    ("generation", "generation --device cpu --rounds 7"),
+    ("training", "training --device cpu --rounds 5"),
+    ("training_compiled", "training --device cpu --compile --rounds 7"),
+    ("training_17m", "training --device cpu LARGER --steps 15 --rounds 5"),
+    ("training_17m_short", "training --device cpu LARGER --context-length 64 --steps 25 --rounds 5"),
 )
 """The name of a record, and what makes it; several that have one name are kept in one file."""
 
@@ -60,25 +71,94 @@ def planned(only: str) -> list[tuple[str, str]]:
         SystemExit: a name that no record has.
     """
     names = list(dict.fromkeys(name for name, _ in RUNS))
-    wanted = only.split(",") if only else names
+    wanted = [name for name in only.replace(",", " ").split() if name] or names
     if unknown := sorted(set(wanted) - set(names)):
-        raise SystemExit(f"error: no record {', '.join(unknown)}; allowed: {', '.join(names)}")
-    return [(name, command) for name, command in RUNS if name in wanted]
+        raise SystemExit(f"error: no record {', '.join(map(repr, unknown))}; allowed: {', '.join(names)}")
+    short = {"TRAINERS": TRAINERS, "LARGER": LARGER}
+    runs = []
+    for name, command in RUNS:
+        if name in wanted:
+            for word, written_out in short.items():
+                command = command.replace(word, written_out)
+            runs.append((name, command))
+    return runs
 
 
-def run(name: str, command: str, given: dict[str, object], out: Path) -> int:
-    """Run one, with what it prints going to the screen and behind what it printed before; return its exit code."""
-    filled = command.format(**given)
-    script, *options = shlex.split(filled)
-    line = [sys.executable, "-u", str(HERE / f"{script}.py"), *options, "--output", str(out / f"{name}.json")]
-    with (out / f"{name}.txt").open("a") as log:
-        log.write(f"$ python benchmarks/{script}.py {' '.join(options)}\n")
-        with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+def check(options: argparse.Namespace, runs: Sequence[tuple[str, str]]) -> None:
+    """Say what would stop a benchmark in the middle before anything runs.
+
+    Raises:
+        SystemExit: a file or folder that is not there or can't be written, too small a disk, no vocabulary of GPT-2.
+    """
+    for path in filter(None, (options.text, options.documents)):
+        if not Path(path).is_file():
+            raise SystemExit(f"error: {path!r} is no file")
+    commands = " ".join(command for _, command in runs)
+    if "{folder}" in commands and (free := shutil.disk_usage(tempfile.gettempdir()).free) < DISK:
+        raise SystemExit(
+            f"error: {tempfile.gettempdir()} has {free / 1e9:.1f} GB left, and {DISK / 1e9:.0f} are needed; name "
+            "another folder in TMPDIR, or leave bpe_scale out with --only"
+        )
+    if "{gpt2}" in commands:
+        try:
+            find_files(options.gpt2)
+        except Exception as error:
+            raise SystemExit(f"error: GPT-2's vocabulary: {error}; name a folder that has it with --gpt2") from None
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=options.out):
+            pass
+    except OSError as error:
+        raise SystemExit(f"error: can't write in {str(options.out)!r} ({error.strerror}); name another --out") from None
+
+
+def run(script: str, options: Sequence[str], log: Path, temporary: str) -> int:
+    """Run one and return its exit code; what it prints goes to the screen and, but for progress bars, into a log.
+
+    Args:
+        script: name of the benchmark.
+        options: its own.
+        log: is added to.
+        temporary: its folder for temporary files.
+    """
+    line = [sys.executable, "-u", str(HERE / f"{script}.py"), *options]
+    variables = {**os.environ, "TMPDIR": temporary}
+    with log.open("a", encoding="utf-8") as kept:
+        kept.write(f"$ python benchmarks/{script}.py {shlex.join(options)}\n")
+        with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=variables) as process:
             assert process.stdout is not None
-            for said in process.stdout:
-                log.write(said.rsplit("\r", 1)[-1])
-                tqdm.write(said.rsplit("\r", 1)[-1], end="")
-    return process.returncode
+            try:
+                with io.TextIOWrapper(process.stdout, encoding="utf-8", errors="replace", newline="") as lines:
+                    for said in lines:
+                        whole = said.endswith("\n")  # and not a bar, which ends with a return
+                        if whole:
+                            kept.write(said)
+                        if whole or sys.stdout.isatty():
+                            print(said, end="", flush=True)
+                return process.wait()
+            except BaseException:
+                process.send_signal(signal.SIGINT)
+                try:
+                    process.wait(PATIENCE)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                raise
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let a request to terminate end this process as Ctrl-C does, so that what it began is ended and tidied up."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {kind: signal.signal(kind, end) for kind in kinds}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
 
 
 def main() -> int:
@@ -88,42 +168,42 @@ def main() -> int:
     parser.add_argument("--gpt2", help="folder with GPT-2's vocabulary and merges; tiktoken's copy if not given")
     parser.add_argument("--only", default="", help="records, separated by commas (default: all)")
     parser.add_argument("--out", type=Path, default=Path("_build/benchmarks"), help="folder of the records")
-    parser.add_argument("--list", action="store_true", help="only say what would be run")
+    parser.add_argument("--list", action="store_true", help="only say which commands would be run")
     options = parser.parse_args()
     runs = planned(options.only)
+    names = {"text": "TEXT", "documents": "DOCUMENTS", "gpt2": "--gpt2 FOLDER", "half_new": "half-new.txt"}
+    names |= {"folder": "FOLDER", "text_bytes": str(TEXT_BYTES), "half_new_bytes": str(HALF_NEW)}
     if options.list:
         for name, command in runs:
-            print(f"{name:20} {command}")
+            print(f"{name:20} python benchmarks/{command.format(**names).replace(' ', '.py ', 1)}")
         return 0
-    for path in filter(None, (options.text, options.documents, options.gpt2)):
-        if not Path(path).exists():
-            raise SystemExit(f"error: there is no {path}")
-    options.out.mkdir(parents=True, exist_ok=True)
+    check(options, runs)
     for name, _ in runs:
         (options.out / f"{name}.txt").unlink(missing_ok=True)
     ended: list[tuple[str, int, float]] = []
-    with text_or_tales(options.text, TEXT_BYTES) as text, tempfile.TemporaryDirectory() as folder:
+    with ended_by_signals(), tempfile.TemporaryDirectory() as folder, text_or_tales(options.text, TEXT_BYTES) as text:
         half_new = Path(folder) / "half-new.txt"
-        given: dict[str, object] = {
-            "text": shlex.quote(str(text)),
-            "text_bytes": TEXT_BYTES,
-            "documents": shlex.quote(options.documents or str(text)),
-            "gpt2": f"--gpt2 {shlex.quote(options.gpt2)}" if options.gpt2 else "",
-            "half_new": half_new,
-            "half_new_bytes": HALF_NEW,
-            "folder": folder,
-        }
-        for name, command in tqdm(runs, desc="benchmarks", disable=None):
+        given = {name: shlex.quote(value) for name, value in names.items()}
+        given |= {"text": shlex.quote(str(Path(text).absolute())), "half_new": shlex.quote(str(half_new))}
+        given |= {"documents": shlex.quote(str(Path(options.documents or text).absolute()))}
+        given |= {"gpt2": f"--gpt2 {shlex.quote(options.gpt2)}" if options.gpt2 else "", "folder": shlex.quote(folder)}
+        for number, (name, command) in enumerate(runs):
+            log, record = options.out / f"{name}.txt", options.out / f"{name}.json"
+            print(f"\n== {number + 1} of {len(runs)}: {name}", flush=True)
+            began, code = time.perf_counter(), 0
             if "{half_new}" in command and not half_new.exists():
-                build = [str(HERE / "bpe_scale.py"), str(text), "--bytes", str(HALF_NEW), "--build", str(half_new)]
-                subprocess.run([sys.executable, *build], check=True)
-            began = time.perf_counter()
-            ended.append((name, run(name, command, given, options.out), time.perf_counter() - began))
-            if half_new.exists() and not any("{half_new}" in later for _, later in runs[len(ended) :]):
-                half_new.unlink()
+                build = [str(text), "--bytes", str(HALF_NEW), "--build", str(half_new)]
+                code = run("bpe_scale", build, log, folder)
+            if code == 0:
+                script, *rest = shlex.split(command.format(**given))
+                code = run(script, [*rest, "--output", str(record)], log, folder)
+            ended.append((name, code, time.perf_counter() - began))
+            if not any("{half_new}" in later for _, later in runs[number + 1 :]):
+                half_new.unlink(missing_ok=True)
     print(f"\nrecords in {options.out}:")
     for name, code, seconds in ended:
-        failed = f"  FAILED, exit code {code}: see {name}.txt" if code else ""
+        kept = "; the record there is an earlier one" if code and (options.out / f"{name}.json").exists() else ""
+        failed = f"  FAILED, exit code {code}: see {name}.txt{kept}" if code else ""
         print(f"  {name:20} {seconds / 60:6.1f} min{failed}")
     return int(any(code for _, code, _ in ended))
 

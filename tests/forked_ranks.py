@@ -18,6 +18,9 @@ multiprocessing.set_forkserver_preload(
     ["torch", "torch._dynamo", "torch.distributed.checkpoint", "torch.distributed.fsdp"]
 )
 
+PATIENCE = 30
+"""Seconds in which ranks that were killed must have ended."""
+
 
 def start(work, *arguments):
     """Call `work` in a process of its own, and return the process; see `launch` for what it may be."""
@@ -42,21 +45,29 @@ def launch(work, *arguments, logs, restarts=0):
     chatty = logging.getLogger("torch.distributed.elastic")
     before = chatty.level
     chatty.setLevel(logging.CRITICAL)
-    returned = []
+    outcome, ended, others = {}, threading.Event(), set(multiprocessing.active_children())
 
     def run():
-        with suppress(ChildFailedError):
-            returned.append(elastic_launch(config, work)(*arguments))
+        try:
+            with suppress(ChildFailedError):
+                outcome["returned"] = elastic_launch(config, work)(*arguments)
+        except BaseException as error:
+            outcome["error"] = error
+        finally:
+            ended.set()
 
     # Not in the main thread, whose signals it would handle from then on.
-    aside = threading.Thread(target=run, daemon=True)
+    threading.Thread(target=run, daemon=True).start()
     try:
-        aside.start()
-        aside.join()
-    finally:  # a test that ran out of time leaves nothing behind that waits
-        while aside.is_alive():
-            for process in multiprocessing.active_children():
+        ended.wait()  # not `join`: up to Python 3.12 a thread whose join was interrupted is said to be over
+    finally:  # a test that ran out of time leaves no rank behind, which would wait
+        for _ in range(PATIENCE * 10):
+            if ended.is_set():
+                break
+            for process in set(multiprocessing.active_children()) - others:
                 process.kill()
-            aside.join(0.1)
+            ended.wait(0.1)
         chatty.setLevel(before)
-    return returned[0] if returned else None, "\n".join(path.read_text() for path in sorted(logs.rglob("stderr.log")))
+    if "error" in outcome:
+        raise outcome["error"]
+    return outcome.get("returned"), "\n".join(path.read_text() for path in sorted(logs.rglob("stderr.log")))

@@ -30,7 +30,7 @@ _LOST = (
     "Connection reset by peer",
     "Broken pipe",
 )  # in gloo's errors
-_ended: list[Any] = []  # groups that this process has left; see the end of `started`
+_ended: list[Any] = []  # the group that this process has left last; see the end of `started`
 atexit.register(_ended.clear)
 _ERRORS = (FileExistsError, FileNotFoundError, ValueError, TypeError, OSError, RuntimeError)
 
@@ -221,5 +221,5 @@ def started(
         ) from error
     # Where DDP is the last to let go of a group, it waits for the group's threads and lets no other thread of Python go
     # on meanwhile; one of those may need just that to let go of a tensor, and both would wait for ever.
-    _ended.append(dist.group.WORLD)
+    _ended[:] = [dist.group.WORLD]
     dist.destroy_process_group()  # not after an error: the others may be gone, and this would wait for them

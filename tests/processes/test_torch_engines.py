@@ -1,8 +1,13 @@
 """DDP and FSDP2 compute what one process computes; what two processes cannot do, they say and end."""
 
 import json
+import multiprocessing
 import os
+import pickle
 import shutil
+import signal
+import threading
+import time
 
 import pytest
 import torch
@@ -184,3 +189,24 @@ def test_a_group_is_left_while_its_threads_still_work(tmp_path):
     process.join(60)
     process.kill()
     assert process.exitcode == 0
+
+
+def test_a_test_that_runs_out_of_time_leaves_no_rank_behind(tmp_path):
+    def out_of_time(number, frame):
+        raise TimeoutError("out of time")
+
+    before = set(multiprocessing.active_children())
+    handler = signal.signal(signal.SIGUSR1, out_of_time)
+    threading.Timer(3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    try:
+        with pytest.raises(TimeoutError, match="out of time"):
+            launch(time.sleep, 45, logs=tmp_path)
+    finally:
+        signal.signal(signal.SIGUSR1, handler)
+    assert set(multiprocessing.active_children()) <= before
+    assert not any(thread.name.endswith("(run)") for thread in threading.enumerate())
+
+
+def test_what_the_launcher_itself_gets_wrong_is_raised(tmp_path):
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        launch(lambda: None, logs=tmp_path)

@@ -5,7 +5,10 @@ import importlib
 import json
 import re
 import runpy
+import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from imports import ROOT
@@ -79,45 +82,117 @@ def everything(monkeypatch):
     return importlib.import_module("everything")
 
 
-def test_each_record_is_made_by_one_command_with_its_settings(everything):
+def test_each_record_is_made_by_one_command_with_its_settings_and_contenders(everything):
     records = {path.stem: json.loads(path.read_text()) for path in (ROOT / "results/benchmarks").glob("*.json")}
     on_cpus = {name for name, record in records.items() if "NVIDIA" not in str(record.get("device"))}
-    assert on_cpus == {name for name, _ in everything.RUNS} and len(on_cpus) < len(records)
-    for name, command in everything.RUNS:
-        found = re.findall(r"--([a-z-]+) ([a-z0-9-]+)", command)
-        settings = {setting.replace("-", "_"): value for setting, value in found}
+    runs = everything.planned("")
+    assert on_cpus == {name for name, _ in runs} and len(on_cpus) < len(records)
+    for name in on_cpus:
+        commands = [command for made, command in runs if made == name]
         entries = list(records[name].values()) if name.startswith("bpe_train") else [records[name]]
-        for setting in ("rounds", "batch_size", "context_length", "steps", "threads", "preset", "seconds"):
-            if setting in settings:
-                kept = {str(entry[setting]).removesuffix(".0") for entry in entries if setting in entry}
-                assert settings[setting] in kept, (name, setting)
+        for command, entry in zip(commands, entries, strict=True):
+            settings = {
+                found[1].replace("-", "_"): found[2] for found in re.finditer(r"--([a-z-]+) ([\w,-]+)", command)
+            }
+            for setting in ("rounds", "batch_size", "context_length", "steps", "threads", "preset", "seconds"):
+                if setting in settings:
+                    assert str(entry[setting]).removesuffix(".0") == settings[setting], (name, setting)
+            if "rounds" in entry and name != "bpe_start":
+                assert "rounds" in settings, f"{name} has rounds that its command does not name"
+            if name.startswith(("bpe_train", "bpe_encode")):
+                measured = entry["medians"] if "medians" in entry else entry["megabytes_per_second"]["1"]
+                alone = {"minbpe-like"} & entry.keys()  # beside ours, on a smaller text
+                assert set(settings["only"].split(",")) == set(measured) | alone, name
+
+
+SCRIPT = """import os, pathlib, sys
+print("measured", sys.argv[1])
+sys.stderr.write("\\r 10%|#  |\\r100%|###|\\n")
+sys.stdout.flush()
+os.write(1, b"a byte \\xff that is no text\\n")
+pathlib.Path(sys.argv[-1]).touch()
+sys.exit({code})
+"""
+
+
+@pytest.fixture
+def small(everything, monkeypatch, tmp_path):
+    """Three runs of two scripts that measure nothing; a function that runs them all."""
+    (tmp_path / "a text.txt").write_text("One. Two.")
+    monkeypatch.setattr(everything, "HERE", tmp_path)
+    monkeypatch.setattr(everything, "RUNS", (("a", "first {text}"), ("a", "second {documents}"), ("b", "second 7")))
+
+    def run(code=0, *more):
+        for name, ending in (("first", code), ("second", 0)):
+            (tmp_path / f"{name}.py").write_text(SCRIPT.replace("{code}", str(ending)))
+        arguments = ["--text", str(tmp_path / "a text.txt"), "--out", str(tmp_path / "out"), *more]
+        monkeypatch.setattr(sys, "argv", ["everything.py", *arguments])
+        return everything.main()
+
+    return run
 
 
 @pytest.mark.parametrize("code", [0, 3])
-def test_all_are_run_in_turn_and_a_failure_does_not_stop_the_others(everything, monkeypatch, tmp_path, capsys, code):
-    first = (
-        f"import sys, pathlib\nprint('measured', sys.argv[1])\npathlib.Path(sys.argv[-1]).touch()\nsys.exit({code})\n"
-    )
-    (tmp_path / "first.py").write_text(first)
-    (tmp_path / "second.py").write_text(first.replace(f"exit({code})", "exit(0)"))
-    (tmp_path / "text.txt").write_text("One. Two.")
-    monkeypatch.setattr(everything, "HERE", tmp_path)
-    monkeypatch.setattr(everything, "RUNS", (("a", "first {text}"), ("a", "second {documents}"), ("b", "second 7")))
-    text = str(tmp_path / "text.txt")
-    monkeypatch.setattr(sys, "argv", ["everything.py", "--text", text, "--out", str(tmp_path / "out")])
-    assert everything.main() == int(code > 0)
+def test_all_are_run_in_turn_and_a_failure_does_not_stop_the_others(small, tmp_path, capsys, code):
+    assert small(code) == int(code > 0)
     said = capsys.readouterr().out
     assert [f"exit code {number}" in said for number in (0, 3)] == [False, code == 3]
-    assert (tmp_path / "out/a.txt").read_text().count(f"measured {text}") == 2
+    log = (tmp_path / "out/a.txt").read_text()
+    assert log.count(f"measured {tmp_path / 'a text.txt'}") == 2 and "a byte \ufffd that" in log
+    assert "10%" not in log.replace("100%", "") and log.count("100%") == 2, "the end of a bar is kept"
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.txt", "a.json", "b.txt", "b.json"}
+
+
+def test_records_of_an_earlier_run_are_told_from_new_ones(small, tmp_path, capsys):
+    small(0)
+    assert "an earlier one" not in capsys.readouterr().out
+    small(3)
+    assert "see a.txt; the record there is an earlier one" in capsys.readouterr().out
+
+
+def test_a_text_that_cannot_be_built_fails_its_run_alone(small, everything, monkeypatch, tmp_path):
+    (tmp_path / "bpe_scale.py").write_text("import sys; sys.exit(5)")
+    monkeypatch.setattr(everything, "RUNS", (("a", "first {half_new}"), ("b", "second 7")))
+    assert small() == 1 and (tmp_path / "out/b.json").exists() and not (tmp_path / "out/a.json").exists()
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_request_to_end_ends_the_benchmark_too_and_leaves_no_file(small, tmp_path, name):
+    lines = ["import tempfile, pathlib, time", "left = tempfile.mkdtemp()", "print('began', left, flush=True)"]
+    (tmp_path / "sleeps.py").write_text("\n".join([*lines, "time.sleep(60)"]))
+    driver = f"import sys; sys.path.insert(0, {str(ROOT / 'benchmarks')!r}); import everything, pathlib; "
+    driver += f"everything.HERE = pathlib.Path({str(tmp_path)!r}); everything.RUNS = (('a', 'sleeps {{text}}'),); "
+    driver += f"sys.argv = ['x', '--text', {str(tmp_path / 'a text.txt')!r}, '--out', {str(tmp_path / 'out')!r}]; "
+    driver += "sys.exit(everything.main())"
+    with subprocess.Popen([sys.executable, "-c", driver], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        line = next(line for line in process.stdout if line.startswith(b"began")).decode()
+        process.send_signal(getattr(signal, name))
+        assert process.wait(30) != 0
+    assert not Path(line.split(maxsplit=1)[1].strip()).exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["--only", "bpe_tarin"], ["bpe_tarin", "bpe_train"]), (["--text", "nowhere.txt"], ["nowhere.txt"])],
+    [
+        (["--only", "bpe_tarin"], ["'bpe_tarin'", "bpe_train"]),
+        (["--text", "nowhere.txt"], ["'nowhere.txt' is no file"]),
+        (["--documents", "."], ["'.' is no file"]),
+        (["--only", "bpe_fuzz", "--gpt2", "nowhere"], ["nowhere has neither", "--gpt2"]),
+    ],
 )
-def test_a_wrong_name_is_told_before_anything_runs(everything, monkeypatch, tmp_path, arguments, words):
+def test_what_is_wrong_is_told_before_anything_runs(everything, monkeypatch, tmp_path, arguments, words):
     monkeypatch.setattr(sys, "argv", ["everything.py", "--out", str(tmp_path / "out"), *arguments])
     with pytest.raises(SystemExit) as ended:
         everything.main()
     assert all(word in str(ended.value) for word in words) and not (tmp_path / "out").exists()
+
+
+def test_names_may_have_blanks_between_them(everything):
+    assert [name for name, _ in everything.planned(" data, model ,")] == ["data", "model"]
+
+
+def test_too_small_a_disk_is_told(everything, monkeypatch, tmp_path):
+    monkeypatch.setattr(everything, "DISK", 1 << 60)
+    monkeypatch.setattr(sys, "argv", ["everything.py", "--only", "bpe_scale", "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match="GB left"):
+        everything.main()
