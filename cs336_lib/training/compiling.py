@@ -24,10 +24,11 @@ from cs336_lib.training.engines.single import SingleDevice
 
 OLDEST = (7, 0)
 """The lowest compute capability that torch's compiler makes kernels for."""
-CORE_RATE = 3e10
+CORE_RATE = 4e10
 """FLOP/s that one core reaches in uncompiled steps of a small model: to tell a long run from a short one."""
-LONG = 120.0
-"""Seconds of a run on a CPU from which on compiling, which takes half a minute, saves more than it takes."""
+LONG = 240.0
+"""Seconds of a run on a CPU from which on compiling, which takes half a minute, saves more than it takes: it saves a
+seventh or more (beside each other in results/benchmarks: training.json and training_compiled.json)."""
 
 
 def choose_compile(config: TrainConfig, device: torch.device, world_size: int = 1) -> tuple[bool, str]:
@@ -67,11 +68,11 @@ def decide_on_cpu(flops: float, threads: int, trouble: Callable[[], str]) -> tup
         threads: that torch takes.
         trouble: tells why the compiler does not work here, or ""; asked only where it matters, since it tries.
 
-    >>> decide_on_cpu(1e13, 2, lambda: "")
-    (True, 'yes: a run of some 167 s on a CPU')
-    >>> decide_on_cpu(1e13, 16, lambda: "")
-    (False, 'no: a run of some 21 s on a CPU, and from 120 s on compiling saves more than it takes')
-    >>> decide_on_cpu(1e13, 2, lambda: "no C++ compiler")
+    >>> decide_on_cpu(2e13, 2, lambda: "")
+    (True, 'yes: a run of some 250 s on a CPU')
+    >>> decide_on_cpu(2e13, 16, lambda: "")
+    (False, 'no: a run of some 31 s on a CPU, and from 240 s on compiling saves more than it takes')
+    >>> decide_on_cpu(2e13, 2, lambda: "no C++ compiler")
     (False, "no: torch's compiler does not work here (no C++ compiler)")
     """
     seconds = flops / (threads * CORE_RATE)

@@ -142,8 +142,8 @@ def test_the_device_decides_and_the_reason_is_told(capability, has_triton, expec
 @pytest.mark.parametrize(
     ("longer", "trouble", "world_size", "expected"),
     [
-        (0.99, "", 1, "no: a run of some 119 s on a CPU, and from 120 s on"),
-        (1.01, "", 1, "yes: a run of some 121 s on a CPU"),
+        (0.99, "", 1, "no: a run of some 238 s on a CPU, and from 240 s on"),
+        (1.01, "", 1, "yes: a run of some 242 s on a CPU"),
         (1.01, "no g++", 1, "no: torch's compiler does not work here (no g++)"),
         (1.01, "", 2, "no: on a CPU only a process that is alone compiles"),
     ],
