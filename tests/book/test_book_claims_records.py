@@ -149,12 +149,15 @@ def test_text_is_written_faster_than_by_transformers():
     assert max(ratios, key=ratios.get) == "tales-1m, 1 rows", ratios
 
 
-def test_in_words_without_an_end_only_a_row_of_spaces_is_encoded_faster_elsewhere():
+def test_in_words_without_an_end_gigatoken_is_a_little_ahead_and_fastokens_with_spaces_alone():
     for name in ("bpe_encode", "bpe_encode_peers"):
         found = results.read(f"benchmarks/{name}.json")["seconds_for_1_MB"]
-        for peer, took in found.items():
-            for what in took.keys() - {"space"}:
-                assert took[what] > 0.95 * found["ours"][what], (name, peer, what)
+        for peer in found.keys() - {"ours"}:
+            behind = {what: took / found["ours"][what] for what, took in found[peer].items()}
+            if peer == "gigatoken":
+                assert 0.75 < min(behind.values()) < max(behind.values()) < 1, behind
+            else:
+                assert [what for what in behind if behind[what] < 1] == ["space"] * (peer == "fastokens"), behind
 
 
 def test_the_gates_lead_is_gone_with_more_steps():

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from cs336_lib.editions import BOARD, COURSE_PRICES, DIFFERENCES, EDITIONS, EFFECTS, REPORTS, SLIPS
-from cs336_lib.editions.reports import H100_PRICE, OUTSIDE_RATE, SNAPSHOT
+from cs336_lib.editions.reports import COMPARISONS, H100_PRICE, OUTSIDE_RATE, SNAPSHOT
 from cs336_lib.experiments import editions_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +65,8 @@ def test_figures_in_the_text_are_those_of_the_data():
     base = [loss for one in REPORTS if one.settings.startswith("base model, 327.68 M") for loss in one.loss]
     tuned = sorted(base)
     assert "between 1.31 and 1.37" in text and round(tuned[0], 2) == 1.31 and round(tuned[-1], 2) == 1.37
+    swept = min(min(one.losses.values()) for one in COMPARISONS if one.settings.startswith("base model, 327.68 M"))
+    assert f"sweeps below at {swept:.2f}" in text
     by_entry = {entry.entry: entry.loss for entry in BOARD}
     assert f"reaches {by_entry['#120']:.2f}" in text and f"alone {by_entry['#140']:.2f} at best" in text
     assert SNAPSHOT in text and f"{OUTSIDE_RATE:,} tokens per second" in text

@@ -92,7 +92,7 @@ def test_each_record_is_made_by_one_command_with_its_settings_and_contenders(eve
         entries = list(records[name].values()) if name.startswith("bpe_train") else [records[name]]
         for command, entry in zip(commands, entries, strict=True):
             settings = {
-                found[1].replace("-", "_"): found[2] for found in re.finditer(r"--([a-z-]+) ([\w,-]+)", command)
+                found[1].replace("-", "_"): found[2] for found in re.finditer(r"--([a-z-]+) (?!--)([\w,-]+)", command)
             }
             for setting in ("rounds", "batch_size", "context_length", "steps", "threads", "preset", "seconds"):
                 if setting in settings:
