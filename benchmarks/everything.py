@@ -24,8 +24,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from bpe_encoders import find_files
 from bpe_text import text_or_tales
@@ -127,7 +128,8 @@ def run(script: str, options: Sequence[str], log: Path, temporary: str) -> int:
     variables = {**os.environ, "TMPDIR": temporary}
     with log.open("a", encoding="utf-8") as kept:
         kept.write(f"$ python benchmarks/{script}.py {shlex.join(options)}\n")
-        with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=variables) as process:
+        kind: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "start_new_session": True}
+        with subprocess.Popen(line, env=variables, **kind) as process:
             assert process.stdout is not None
             try:
                 with io.TextIOWrapper(process.stdout, encoding="utf-8", errors="replace", newline="") as lines:
@@ -139,11 +141,13 @@ def run(script: str, options: Sequence[str], log: Path, temporary: str) -> int:
                             print(said, end="", flush=True)
                 return process.wait()
             except BaseException:
-                process.send_signal(signal.SIGINT)
-                try:
+                # All of its group: it may have begun processes of its own.
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGINT)
+                with suppress(subprocess.TimeoutExpired):
                     process.wait(PATIENCE)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 raise
 
 
@@ -180,7 +184,9 @@ def main() -> int:
             print(f"{name:20} python benchmarks/{command.format(**names).replace(' ', '.py ', 1)}")
         return 0
     check(options, runs)
-    os.environ.setdefault("CS336_COMMIT", commit())  # an edit in the meantime is not what is measured
+    os.environ.setdefault("CS336_COMMIT", commit() or "no checkout")  # an edit in the meantime is not what is measured
+    if os.environ["CS336_COMMIT"].endswith("+changes"):
+        print("files were edited since the last commit, and the records will say so; commit first to keep them")
     for name, _ in runs:
         (options.out / f"{name}.txt").unlink(missing_ok=True)
     ended: list[tuple[str, int, float]] = []

@@ -8,8 +8,10 @@ import runpy
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from imports import ROOT
 
@@ -158,7 +160,8 @@ def test_a_text_that_cannot_be_built_fails_its_run_alone(small, everything, monk
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_request_to_end_ends_the_benchmark_too_and_leaves_no_file(small, tmp_path, name):
-    lines = ["import tempfile, pathlib, time", "left = tempfile.mkdtemp()", "print('began', left, flush=True)"]
+    lines = ["import subprocess, tempfile, time", "left = tempfile.mkdtemp()"]
+    lines += ["own = subprocess.Popen(['sleep', '60']).pid", "print('began', own, left, flush=True)"]
     (tmp_path / "sleeps.py").write_text("\n".join([*lines, "time.sleep(60)"]))
     driver = f"import sys; sys.path.insert(0, {str(ROOT / 'benchmarks')!r}); import everything, pathlib; "
     driver += f"everything.HERE = pathlib.Path({str(tmp_path)!r}); everything.RUNS = (('a', 'sleeps {{text}}'),); "
@@ -168,7 +171,14 @@ def test_a_request_to_end_ends_the_benchmark_too_and_leaves_no_file(small, tmp_p
         line = next(line for line in process.stdout if line.startswith(b"began")).decode()
         process.send_signal(getattr(signal, name))
         assert process.wait(30) != 0
-    assert not Path(line.split(maxsplit=1)[1].strip()).exists()
+    _, own, left = line.strip().split(maxsplit=2)
+    assert not Path(left).exists()
+    for _ in range(50):
+        if not psutil.pid_exists(int(own)) or psutil.Process(int(own)).status() == psutil.STATUS_ZOMBIE:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("what the benchmark began goes on")
 
 
 @pytest.mark.parametrize(

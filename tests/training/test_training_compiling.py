@@ -4,16 +4,11 @@ torch.compile is replaced by its front half (backend "eager" or "aot_eager"): gr
 """
 
 import copy
-import os
-import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
 from training_setup import CONFIG, corpus
 
-from cs336_lib.accounting import training_flops
 from cs336_lib.training import Trainer, compiling, setup
 from cs336_lib.training.loss import chunked_cross_entropy, cross_entropy
 
@@ -137,53 +132,6 @@ def test_a_compiled_update_trains_as_the_plain_one(front_half, tmp_path, optimiz
 def test_the_device_decides_and_the_reason_is_told(capability, has_triton, expected):
     chosen, reason = compiling.decide(capability, has_triton)
     assert reason.startswith(expected) and chosen == expected.startswith("yes")
-
-
-@pytest.mark.parametrize(
-    ("longer", "trouble", "world_size", "expected"),
-    [
-        (0.99, "", 1, "no: a run of some 238 s on a CPU, and from 240 s on"),
-        (1.01, "", 1, "yes: a run of some 242 s on a CPU"),
-        (1.01, "no g++", 1, "no: torch's compiler does not work here (no g++)"),
-        (1.01, "", 2, "no: on a CPU only a process that is alone compiles"),
-    ],
-)
-def test_on_a_cpu_the_length_of_the_run_decides_and_the_compiler(monkeypatch, longer, trouble, world_size, expected):
-    asked = []
-    monkeypatch.setattr(compiling, "cpu_trouble", lambda: (asked.append(1), trouble)[1])
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    config = CONFIG.replace(steps=1_000)
-    seconds = training_flops(config.model).total * config.batch_size * 1_000 / (2 * compiling.CORE_RATE)
-    monkeypatch.setattr(compiling, "CORE_RATE", compiling.CORE_RATE * seconds / (longer * compiling.LONG))
-    chosen, reason = compiling.choose_compile(config, torch.device("cpu"), world_size)
-    assert reason.startswith(expected) and chosen == expected.startswith("yes")
-    assert len(asked) == (longer > 1 and world_size == 1), "the compiler is tried for long runs only"
-
-
-@pytest.mark.parametrize(
-    ("made", "expected"),
-    [
-        (lambda x: (x + 1).sin(), ""),
-        (lambda x: x, "its result is wrong"),
-        (lambda x: {}["no compiler"], "'no compiler'"),
-    ],
-)
-def test_the_compiler_is_tried_once_and_what_is_wrong_with_it_is_told(monkeypatch, made, expected):
-    compiling.cpu_trouble.cache_clear()
-    monkeypatch.setattr(torch, "compile", lambda work, dynamic: made)
-    assert compiling.cpu_trouble() == compiling.cpu_trouble() == expected
-    compiling.cpu_trouble.cache_clear()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
-@pytest.mark.parametrize("compiler", ["g++", "no-such-compiler"])
-def test_the_real_compiler_works_or_is_said_not_to(compiler, tmp_path):
-    """In a process of its own: torch looks for the compiler once."""
-    ask = "from cs336_lib.training.compiling import cpu_trouble; print(repr(cpu_trouble()))"
-    found = {**os.environ, "CXX": compiler, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", ask], env=found, capture_output=True, text=True, check=True)
-    assert (done.stdout.strip() == "''") is (compiler == "g++"), done.stdout
 
 
 @pytest.mark.parametrize("wanted", [True, False])
