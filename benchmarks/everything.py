@@ -189,7 +189,7 @@ def main() -> int:
         print("files were edited since the last commit, and the records will say so; commit first to keep them")
     for name, _ in runs:
         (options.out / f"{name}.txt").unlink(missing_ok=True)
-    ended: list[tuple[str, int, float]] = []
+    started, ended = time.time(), []
     with ended_by_signals(), tempfile.TemporaryDirectory() as folder, text_or_tales(options.text, TEXT_BYTES) as text:
         half_new = Path(folder) / "half-new.txt"
         given = {name: shlex.quote(value) for name, value in names.items()}
@@ -211,7 +211,9 @@ def main() -> int:
                 half_new.unlink(missing_ok=True)
     print(f"\nrecords in {options.out}:")
     for name, code, seconds in ended:
-        kept = "; the record there is an earlier one" if code and (options.out / f"{name}.json").exists() else ""
+        record = options.out / f"{name}.json"
+        old = code and record.exists() and record.stat().st_mtime < started
+        kept = "; the record there is an earlier one" if old else ""
         failed = f"  FAILED, exit code {code}: see {name}.txt{kept}" if code else ""
         print(f"  {name:20} {seconds / 60:6.1f} min{failed}")
     return int(any(code for _, code, _ in ended))

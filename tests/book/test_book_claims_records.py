@@ -7,7 +7,7 @@ from cs336_lib.bpe import Tokenizer
 from cs336_lib.data import tales
 from cs336_lib.experiments import SUITES, compare, load_suite, scale_spread, sides
 from cs336_lib.experiments.catalogue import training_runs
-from cs336_lib.training import RunRecord
+from cs336_lib.training import RunRecord, TrainConfig
 
 EXPERIMENTS = results.folder() / "experiments"
 
@@ -165,3 +165,13 @@ def test_the_gates_lead_is_gone_with_more_steps():
     gate = compare(found, "SiLU", "SwiGLU", scale_spread(SUITES.values(), "cpu", EXPERIMENTS))
     assert gate.value > 0 or not gate.is_shown, str(gate)
     assert "not tuned" not in str(gate), "each side at its own best rate"
+
+
+def test_on_the_h100_large_batches_read_more_and_the_cache_pays_for_many_rows_only():
+    """What chapters 7 and 8 say of a GPU."""
+    gpu = results.read("benchmarks/gpu_h100-80gb-hbm3.json")["sections"]
+    whole = gpu["full"]["tinystories-17m-tales-gpu"]["status"]["tokens_per_second"]
+    assert TrainConfig.preset("tinystories-17m").batch_size == 256
+    assert gpu["small"] and all(run["tokens_per_second"] < whole for run in gpu["small"].values())
+    rates = gpu["generation"]
+    assert rates["1 rows, cache"] < rates["1 rows, no cache"] and rates["64 rows, cache"] > rates["64 rows, no cache"]

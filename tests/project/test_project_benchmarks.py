@@ -112,8 +112,9 @@ print("measured", sys.argv[1])
 sys.stderr.write("\\r 10%|#  |\\r100%|###|\\n")
 sys.stdout.flush()
 os.write(1, b"a byte \\xff that is no text\\n")
+if {code}:
+    sys.exit({code})
 pathlib.Path(sys.argv[-1]).touch()
-sys.exit({code})
 """
 
 
@@ -145,7 +146,10 @@ def test_all_are_run_in_turn_and_a_failure_does_not_stop_the_others(small, tmp_p
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.txt", "a.json", "b.txt", "b.json"}
 
 
-def test_records_of_an_earlier_run_are_told_from_new_ones(small, tmp_path, capsys):
+def test_records_of_an_earlier_run_are_told_from_new_ones(small, everything, monkeypatch, capsys):
+    small(3)
+    assert "an earlier one" not in capsys.readouterr().out, "the second run made it"
+    monkeypatch.setattr(everything, "RUNS", (("a", "first {text}"),))
     small(0)
     assert "an earlier one" not in capsys.readouterr().out
     small(3)
