@@ -32,6 +32,10 @@ _CUT = regex.compile(
     r"|(?<=\p{N})(?=[^\s\p{N}])"
     r"|(?<=[^\s\p{L}\p{N}'])(?=[\p{L}\p{N}])"
 )
+# Places between two characters where PAT always starts a pre-token and where the pre-token before looks no further:
+# before the first of some whitespace, after a run of letters, after a run of digits. Not after a symbol (the ' of 's),
+# nor after a space. Searched from the right, for the last such place.
+_PAT_CUT = regex.compile(r"(?r)(?<=\S)(?=\s)|(?<=\p{L})(?=\P{L})|(?<=\p{N})(?=\P{N})")
 _FIRST_WINDOW = 256
 _LARGEST_WINDOW = 1 << 20
 _LONGEST_SYMBOL = 4
@@ -60,6 +64,16 @@ def cut_places(window: bytes, special_tokens: Sequence[bytes]) -> Iterator[int]:
         before = match.start()
         if not spans.cross(place):
             yield place
+
+
+def last_cut(text: str, start: int, end: int) -> int:
+    """The last place after `start` and before `end` where a text may be cut for `PAT`; `start` if there is none.
+
+    >>> last_cut("The cat sat", 0, 9)
+    7
+    """
+    found = _PAT_CUT.search(text, start, end) if start + 1 < end else None
+    return found.start() if found and found.start() > start else start
 
 
 class CutFile:

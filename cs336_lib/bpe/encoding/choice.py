@@ -24,7 +24,8 @@ from cs336_lib.bpe.encoding.compiled import CompiledEncoder
 from cs336_lib.bpe.encoding.jobs import jobs
 from cs336_lib.bpe.encoding.layout import ID_BITS, NO_RANK
 from cs336_lib.bpe.encoding.streaming import settled_blocks
-from cs336_lib.bpe.encoding.string_bytes import text_bytes
+from cs336_lib.bpe.encoding.string_bytes import readable, text_bytes
+from cs336_lib.bpe.encoding.wide_text import SurrogateError
 from cs336_lib.bpe.encoding.workspace import KERNELS
 from cs336_lib.bpe.plain.encoder import PlainEncoder
 from cs336_lib.bpe.rules import TextRules
@@ -67,7 +68,10 @@ class Encoding:
             raise _not_text(text, "str")
         compiled = self._compiled_for(len(text))
         if compiled is not None:
-            return compiled.encode_to_list(text_bytes(text))
+            try:
+                return compiled.encode_to_list(readable(text))
+            except SurrogateError:
+                return compiled.encode_to_list(text_bytes(text))
         if len(text) < LONG or not self._may_compile:
             return self._plain.encode(text)
         return [token for ids in self._turning(text_bytes(text), BLOCK, 1) for token in ids.tolist()]
@@ -79,6 +83,11 @@ class Encoding:
         compiled = self._compiled_for(len(data))
         if compiled is None and (len(data) < LONG or not self._may_compile):
             return self._encode_plainly(data)
+        if compiled is not None:
+            try:
+                return compiled.encode(readable(data) if isinstance(data, str) else data, workers)
+            except SurrogateError:
+                pass
         data = text_bytes(data) if isinstance(data, str) else data
         if compiled is not None:
             return compiled.encode(data, workers)

@@ -13,7 +13,8 @@ from typing import TypeVar
 import numpy as np
 
 from cs336_lib.bpe.encoding.jobs import jobs
-from cs336_lib.bpe.encoding.workspace import JOB_BYTES, MergeTables, Workspace, listed
+from cs336_lib.bpe.encoding.wide_text import WideText
+from cs336_lib.bpe.encoding.workspace import JOB_BYTES, MergeTables, Workspace, listed, with_room
 from cs336_lib.bpe.vocabulary import Vocabulary
 
 Item = TypeVar("Item")
@@ -21,7 +22,7 @@ Result = TypeVar("Result")
 
 
 class CompiledEncoder:
-    """Encode UTF-8 bytes with compiled kernels. The first one on a machine compiles them.
+    """Encode UTF-8 bytes, or the characters of a string, with compiled kernels. The first one compiles them.
 
     >>> vocabulary = Vocabulary({i: bytes([i]) for i in range(256)} | {256: b"hi"}, [(b"h", b"i")])
     >>> CompiledEncoder(vocabulary).encode(b"hi hi")
@@ -32,18 +33,18 @@ class CompiledEncoder:
         self._tables = MergeTables(vocabulary)
         self._shelf: list[Workspace] = []  # a list's append and pop are atomic
 
-    def encode(self, data: "bytes | memoryview", workers: int = 1) -> np.ndarray:
-        """The ids of a text as int32."""
+    def encode(self, data: "bytes | memoryview | WideText", workers: int = 1) -> np.ndarray:
+        """The ids of a text as int32; of characters, SurrogateError where one has no UTF-8 form."""
         if workers > 1 and len(data) > JOB_BYTES:
-            return np.concatenate(list(self.blocks(data, JOB_BYTES, workers)))
+            return _joined(self.blocks(data, JOB_BYTES, workers), len(data) // 2)
         return self._with_workspace(lambda workspace: workspace.encode(data, 0, len(data)))
 
-    def encode_to_list(self, data: "bytes | memoryview") -> list[int]:
+    def encode_to_list(self, data: "bytes | memoryview | WideText") -> list[int]:
         """The ids of a text as a list."""
         return self._with_workspace(lambda workspace: workspace.encode_to_list(data))
 
-    def blocks(self, data: "bytes | memoryview", size: int, workers: int = 1) -> Iterator[np.ndarray]:
-        """The ids of a text in order, one array for each `size` bytes or so."""
+    def blocks(self, data: "bytes | memoryview | WideText", size: int, workers: int = 1) -> Iterator[np.ndarray]:
+        """The ids of a text in order, one array for each `size` bytes or characters or so."""
         pieces = jobs(data, 0, len(data), size, self._tables.specials)
         return in_order(
             lambda piece: self._with_workspace(lambda workspace: workspace.encode(data, *piece)), pieces, workers
@@ -96,6 +97,17 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+
+
+def _joined(blocks: Iterable[np.ndarray], expected: int) -> np.ndarray:
+    """All ids in one array, each block copied while those behind it are in work."""
+    ids, written = np.empty(expected, np.int32), 0
+    for block in blocks:
+        ids = with_room(ids, written, len(block))
+        ids[written : written + len(block)] = block
+        written += len(block)
+    ids.resize(written, refcheck=False)
+    return ids
 
 
 def _groups(texts: "Sequence[bytes | memoryview]") -> "Iterator[Sequence[bytes | memoryview]]":

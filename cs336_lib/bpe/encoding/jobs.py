@@ -6,7 +6,9 @@ wanted, so only a small window of the buffer is looked at.
 
 from collections.abc import Iterator, Sequence
 
-from cs336_lib.bpe.cutting.cuts import cut_places
+from cs336_lib.bpe.cutting.cuts import cut_places, last_cut
+from cs336_lib.bpe.encoding.wide_text import WideText
+from cs336_lib.bpe.specials import Spans
 
 _FIRST_WINDOW = 64
 _LAST_WINDOW = 1 << 16
@@ -14,9 +16,9 @@ _LONGEST_SYMBOL = 4
 
 
 def jobs(
-    data: "bytes | memoryview", start: int, end: int, size: int, special_tokens: Sequence[bytes]
+    data: "bytes | memoryview | WideText", start: int, end: int, size: int, special_tokens: Sequence[bytes]
 ) -> Iterator[tuple[int, int]]:
-    """Cut `data[start:end]` into jobs of about `size` bytes.
+    """Cut `data[start:end]` into jobs of about `size` bytes, or characters of a string.
 
     Args:
         data: the buffer.
@@ -43,8 +45,10 @@ def jobs(
         start = cut
 
 
-def cut_before(data: "bytes | memoryview", start: int, end: int, special_tokens: Sequence[bytes]) -> int:
+def cut_before(data: "bytes | memoryview | WideText", start: int, end: int, special_tokens: Sequence[bytes]) -> int:
     """The last sure place in `data[start:end]` at which it may be cut; `start`, itself a cut, if none is near."""
+    if isinstance(data, WideText):
+        return _cut_string_before(data.text, start, end, special_tokens)
     margin = max([_LONGEST_SYMBOL, *map(len, special_tokens)])
     window = _FIRST_WINDOW + 2 * margin
     while True:
@@ -57,3 +61,15 @@ def cut_before(data: "bytes | memoryview", start: int, end: int, special_tokens:
         if first == start or window > _LAST_WINDOW:
             return start
         window *= 8
+
+
+def _cut_string_before(text: str, start: int, end: int, special_tokens: Sequence[bytes]) -> int:
+    """`cut_before` of characters: what is around a place is at hand, so only special tokens can make it unsure."""
+    first, reach = max(start, end - _LAST_WINDOW), max(map(len, special_tokens), default=0)
+    while (place := last_cut(text, first, end)) > first:
+        before = text[max(0, place - reach) : place].encode("utf-8", "surrogatepass")
+        after = text[place : place + reach].encode("utf-8", "surrogatepass")
+        if not Spans(before + after, special_tokens).cross(len(before)):
+            return place
+        end = place
+    return start

@@ -2,11 +2,11 @@ r"""The compiled encoder: bytes in, ids out, no Python object in between.
 
     text --scan--> starts of 1,024 words --recall_short--> answers --write_answers--> ids
                                             \ not there: hash, prefetch, recall --/
-                                                            \ not there: merge, remember --/
+                                                            \ not there: merge in slots, remember --/
 
 `words.py` shows the tables, `merging.py` how a new word is merged. A kernel can't make a table larger.
 Before each batch it checks that even a batch of new words fits, and otherwise returns what it lacks;
-`encoder_workspace.Workspace` provides it and calls again. Where it stopped stands in `progress`, with sizes beside it.
+`workspace.Workspace` provides it and calls again. Where it stopped stands in `progress`, with sizes beside it.
 """
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from cs336_lib.bpe.cutting.scan_state import BATCH, POSITION
 from cs336_lib.bpe.cutting.scanner import reset_state, scan
 from cs336_lib.bpe.cutting.special_search import find_special, special_index
+from cs336_lib.bpe.encoding.heap_merging import merge_by_heap
 from cs336_lib.bpe.encoding.layout import (
     ANSWER,
     CAPACITY,
@@ -24,11 +25,13 @@ from cs336_lib.bpe.encoding.layout import (
     PAIR_CAPACITY,
     PART,
     SHAPE,
+    SLOT,
+    SLOTS,
     TABLE_FULL,
     WORD_TOO_LONG,
     WRITTEN,
 )
-from cs336_lib.bpe.encoding.merging import merge_by_heap, merge_by_scanning
+from cs336_lib.bpe.encoding.merging import NOTE, gather_tokens, merge_slots, take_slot
 from cs336_lib.bpe.encoding.words import (
     batch_fits,
     find_word,
@@ -38,9 +41,136 @@ from cs336_lib.bpe.encoding.words import (
     remember,
     write_answer,
 )
-from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, UInt64s, kernel
+from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, UInt64s, called, kernel
 
 _ZERO = np.uint64(0)
+
+
+@called
+def merge_new(
+    text: Bytes,
+    starts: Int64s,
+    unknown: Int64s,
+    new: Int64s,
+    new_count: Int,
+    byte_ids: Int32s,
+    byte_pairs: Int32s,
+    pairs: UInt64s,
+    pair_capacity: Int,
+    merged_ids: Int32s,
+    rows: UInt64s,
+    capacity: Int,
+    arena: Bytes,
+    pool: Int32s,
+    keys: UInt64s,
+    answers: UInt64s,
+    tokens: Int32s,
+    candidates: Int32s,
+    left: Int32s,
+    right: Int32s,
+    slots: Int64s,
+    asked: UInt64s,
+    progress: Int64s,
+) -> None:
+    """Merge and remember the words of a batch that were never seen, but for the longest."""
+    taken = 0
+    for k in range(new_count):
+        place = new[k]
+        index = unknown[place]
+        word = starts[index]
+        length = starts[index + 1] - word
+        if length <= LONGEST_SCANNED:
+            row = find_word(text, word, length, keys, place, rows, capacity, arena)
+            answers[index] = rows[row + ANSWER]
+            if rows[row + SHAPE] == _ZERO:  # else it came earlier in the batch
+                take_slot(
+                    taken,
+                    text,
+                    word,
+                    length,
+                    byte_ids,
+                    byte_pairs,
+                    tokens,
+                    candidates,
+                    left,
+                    right,
+                    slots,
+                )
+                slots[NOTE + taken] = place
+                taken += 1
+        if taken < SLOTS and k + 1 < new_count:
+            continue
+        merge_slots(taken, pairs, pair_capacity, merged_ids, tokens, candidates, left, right, slots, asked)
+        for slot in range(taken):
+            place = slots[NOTE + slot]
+            index = unknown[place]
+            word = starts[index]
+            length = starts[index + 1] - word
+            row = find_word(text, word, length, keys, place, rows, capacity, arena)
+            if rows[row + SHAPE] == _ZERO:  # else it was in another slot, too
+                first = slot * SLOT
+                id_count = gather_tokens(tokens, first, right, length)
+                remember(
+                    text,
+                    word,
+                    length,
+                    keys,
+                    place,
+                    row,
+                    rows,
+                    arena,
+                    pool,
+                    tokens,
+                    first,
+                    id_count,
+                    progress,
+                )
+            answers[index] = rows[row + ANSWER]
+        taken = 0
+
+
+@called
+def write_answers(
+    text: Bytes,
+    starts: Int64s,
+    count: Int,
+    answers: UInt64s,
+    byte_ids: Int32s,
+    pairs: UInt64s,
+    pair_capacity: Int,
+    merged_ids: Int32s,
+    pool: Int32s,
+    tokens: Int32s,
+    candidates: Int32s,
+    left: Int32s,
+    right: Int32s,
+    heap: UInt64s,
+    out: Int32s,
+    written: Int,
+) -> Int:
+    """Append the ids of a batch of words; how many there are now. A word without an answer is too long to have one."""
+    for index in range(count):
+        if answers[index] != _ZERO:
+            written = write_answer(answers[index], pool, out, written)
+        else:
+            id_count = merge_by_heap(
+                text,
+                starts[index],
+                starts[index + 1] - starts[index],
+                byte_ids,
+                pairs,
+                pair_capacity,
+                merged_ids,
+                tokens,
+                candidates,
+                left,
+                right,
+                heap,
+            )
+            for k in range(id_count):
+                out[written + k] = tokens[k]
+            written += id_count
+    return written
 
 
 @kernel
@@ -72,6 +202,8 @@ def encode_parts(
     left: Int32s,
     right: Int32s,
     heap: UInt64s,
+    slots: Int64s,
+    asked: UInt64s,
     progress: Int64s,
     out: Int32s,
     written_ends: Int64s,
@@ -112,52 +244,50 @@ def encode_parts(
                 new_count = recall_words(
                     text, starts, unknown, unknown_count, keys, rows, capacity, arena, recent, answers, new
                 )
-                for k in range(new_count):
-                    place = new[k]
-                    index = unknown[place]
-                    word = starts[index]
-                    length = starts[index + 1] - word
-                    if length > LONGEST_SCANNED:
-                        continue
-                    row = find_word(text, word, length, keys, place, rows, capacity, arena)
-                    if rows[row + SHAPE] == _ZERO:  # else it came earlier in the batch
-                        id_count = merge_by_scanning(
-                            text,
-                            word,
-                            length,
-                            byte_ids,
-                            byte_pairs,
-                            pairs,
-                            pair_capacity,
-                            merged_ids,
-                            tokens,
-                            candidates,
-                            left,
-                            right,
-                        )
-                        remember(text, word, length, keys, place, row, rows, arena, pool, tokens, id_count, progress)
-                    answers[index] = rows[row + ANSWER]
-                for index in range(count):
-                    if answers[index] != _ZERO:
-                        written = write_answer(answers[index], pool, out, written)
-                    else:
-                        id_count = merge_by_heap(
-                            text,
-                            starts[index],
-                            starts[index + 1] - starts[index],
-                            byte_ids,
-                            pairs,
-                            pair_capacity,
-                            merged_ids,
-                            tokens,
-                            candidates,
-                            left,
-                            right,
-                            heap,
-                        )
-                        for k in range(id_count):
-                            out[written + k] = tokens[k]
-                        written += id_count
+                if new_count > 0:
+                    merge_new(
+                        text,
+                        starts,
+                        unknown,
+                        new,
+                        new_count,
+                        byte_ids,
+                        byte_pairs,
+                        pairs,
+                        pair_capacity,
+                        merged_ids,
+                        rows,
+                        capacity,
+                        arena,
+                        pool,
+                        keys,
+                        answers,
+                        tokens,
+                        candidates,
+                        left,
+                        right,
+                        slots,
+                        asked,
+                        progress,
+                    )
+                written = write_answers(
+                    text,
+                    starts,
+                    count,
+                    answers,
+                    byte_ids,
+                    pairs,
+                    pair_capacity,
+                    merged_ids,
+                    pool,
+                    tokens,
+                    candidates,
+                    left,
+                    right,
+                    heap,
+                    out,
+                    written,
+                )
                 at = starts[count]
             if special_length > 0:
                 out[written] = special_ids[special_index(text, at, special_length, special_tree)]

@@ -1,14 +1,7 @@
-r"""The compiled half of merging: the bytes of one pre-token become ids, as in `reference_encoder.encode_word`.
+r"""The compiled half of merging: the bytes of pre-tokens become ids, as in `plain.definition_encoder.encode_word`.
 
-Which pairs merge, and when, is asked of a hash table whose row is one 64-bit word, so that GPT-2's 50,000 merges take 1
-MB and stay in the processor's second cache:
-
-    bit  63 ......... 43   42 ......... 22   21 ......... 0
-         left token id     right token id    rank             all ones: an empty row
-
-Linear probing, a power-of-two capacity of which at most half is used. `merged_ids[rank]` is the token that a merge
-makes. For two single bytes, where every word starts, `byte_pairs[256 * first + second]` gives the rank without a
-search.
+`pairs.py` has the table of which pairs merge, and when. `merged_ids[rank]` is the token that a merge makes. For two
+single bytes, where every word starts, `byte_pairs[256 * first + second]` gives the rank without a search.
 
 A word of up to 255 bytes is merged by scanning: each place k holds the candidate `rank << 8 | k` of the pair that
 begins there, so that the least candidate names both the merge and the leftmost place for it, and 16 of them are
@@ -20,74 +13,66 @@ compared at once. Places whose token was swallowed keep the candidate NEVER:
     tokens       th   .    e    s    e
     candidates   4|0  -    5|2  3|3  -        least: rank 3 at place 3, and so on
 
-A longer word is merged with a heap of (rank, place), n log n steps for n bytes. An entry whose pair has changed since
-is recognized by its rank when it comes up, and dropped.
+Each merge waits for the one before it, and for the ranks of the two pairs that it makes: the time of a word is that of
+waiting. So eight words, each in a slot of its own, take turns: all make their next merge and say what they ask for,
+then all get their answers, which have come into the cache in the meantime.
+
+    slots     0 .. 7            8 .. 15               16 .. 23           24 .. 39
+              length of each    slots that go on      what the kernel    places that wait for a rank; its pair
+                                                      notes of each      stands in `asked`
 """
 
 import numpy as np
 
-from cs336_lib.bpe.encoding.layout import ID_BITS, LANES, NO_RANK, RANK_BITS
-from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, UInt64s, Word, inlined, kernel
+from cs336_lib.bpe.encoding.layout import LANES, NO_RANK, SLOT, SLOTS
+from cs336_lib.bpe.encoding.pairs import NO_PAIR, find_rank, first_bucket, pair_key
+from cs336_lib.bpe.native.intrinsics import prefetch
+from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, UInt64s, inlined
 
+NOTE = 2 * SLOTS
+_GOING, _WAITING = SLOTS, 3 * SLOTS
 _NEVER = np.int32(NO_RANK << 8)
-_RANK = np.uint64(NO_RANK)
-_RANK_SHIFT = np.uint64(RANK_BITS)
-_ID_SHIFT = np.uint64(ID_BITS)
-_EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
-_MIX = np.uint64(0x9E3779B97F4A7C15)
-_BEST_MIXED = np.uint64(24)
-_HALF = np.uint64(32)
-_LOW_HALF = np.uint64(0xFFFFFFFF)
+_NOWHERE = SLOT - 1  # a place in a slot that no scan reaches
 
 
 @inlined
-def pair_key(left: Int, right: Int) -> Word:
-    """Both ids in one word."""
-    return np.uint64(left) << _ID_SHIFT | np.uint64(right)
-
-
-@inlined
-def find_rank(pairs: UInt64s, capacity: Int, left: Int, right: Int) -> Int:
-    """Rank of the merge of two tokens; NO_RANK if they don't merge."""
-    key = pair_key(left, right)
-    index = np.int64(key * _MIX >> _BEST_MIXED) & (capacity - 1)
-    while True:
-        row = pairs[index]
-        if row >> _RANK_SHIFT == key:
-            return np.int64(row & _RANK)
-        if row == _EMPTY:
-            return NO_RANK
-        index = (index + 1) & (capacity - 1)
-
-
-@kernel
-def fill_pairs(lefts: Int64s, rights: Int64s, count: Int, pairs: UInt64s, capacity: Int) -> Int:
-    """Enter merges 0 to `count - 1` into a table of empty rows."""
-    for rank in range(count):
-        key = pair_key(lefts[rank], rights[rank])
-        index = np.int64(key * _MIX >> _BEST_MIXED) & (capacity - 1)
-        while pairs[index] != _EMPTY:
-            index = (index + 1) & (capacity - 1)
-        pairs[index] = key << _RANK_SHIFT | np.uint64(rank)
-    return count
-
-
-@inlined
-def least_candidate(candidates: Int32s, count: Int) -> Int:
-    """The least of the first `count` candidates, a multiple of LANES."""
+def least_candidate(candidates: Int32s, first: Int, count: Int) -> Int:
+    """Least of so many, a multiple of LANES, from `first` on; a reduction that LLVM turns into vector code."""
     least = _NEVER
-    for k in range(count):
+    for k in range(first, first + count):
         least = min(least, candidates[k])
     return np.int64(least)
 
 
 @inlined
-def merge_by_scanning(
+def take_slot(
+    slot: Int,
     text: Bytes,
     at: Int,
     length: Int,
     byte_ids: Int32s,
     byte_pairs: Int32s,
+    tokens: Int32s,
+    candidates: Int32s,
+    left: Int32s,
+    right: Int32s,
+    slots: Int64s,
+) -> None:
+    """Put a word of up to LONGEST_SCANNED bytes into a slot: each byte a token, each pair of them a candidate."""
+    slots[slot] = length
+    first, last = slot * SLOT, length - 1
+    for k in range(length):
+        tokens[first + k] = byte_ids[text[at + k]]
+        left[first + k], right[first + k] = k - 1, k + 1
+    for k in range(last):
+        candidates[first + k] = byte_pairs[np.int64(text[at + k]) << 8 | np.int64(text[at + k + 1])] << 8 | k
+    for k in range(last, _scanned(length)):
+        candidates[first + k] = _NEVER
+
+
+@inlined
+def merge_slots(
+    count: Int,
     pairs: UInt64s,
     pair_capacity: Int,
     merged_ids: Int32s,
@@ -95,139 +80,76 @@ def merge_by_scanning(
     candidates: Int32s,
     left: Int32s,
     right: Int32s,
-) -> Int:
-    """Merge a word of up to LONGEST_SCANNED bytes; its ids are the first of `tokens`, their number is returned."""
-    last = length - 1
-    for k in range(last):
-        tokens[k] = byte_ids[text[at + k]]
-        left[k], right[k] = k - 1, k + 1
-        candidates[k] = byte_pairs[np.int64(text[at + k]) << 8 | np.int64(text[at + k + 1])] << 8 | k
-    tokens[last] = byte_ids[text[at + last]]
-    left[last], right[last] = last - 1, length
-    filled = (length + LANES - 1) // LANES * LANES
-    for k in range(last, filled):
-        candidates[k] = _NEVER
-    while True:
-        least = least_candidate(candidates, filled)
-        if least >= _NEVER:
-            break
-        place = least & 255
-        swallowed = np.int64(right[place])
-        after = np.int64(right[swallowed])
-        merged = np.int64(merged_ids[least >> 8])
-        tokens[place] = merged
-        candidates[swallowed] = _NEVER
-        right[place] = after
-        if after < length:
-            left[after] = place
-            candidates[place] = find_rank(pairs, pair_capacity, merged, np.int64(tokens[after])) << 8 | place
-        else:
-            candidates[place] = _NEVER
-        before = np.int64(left[place])
-        if before >= 0:
-            candidates[before] = find_rank(pairs, pair_capacity, np.int64(tokens[before]), merged) << 8 | before
-    return gather_tokens(tokens, right, length)
+    slots: Int64s,
+    asked: UInt64s,
+) -> None:
+    """Merge the words in the first slots until no pair in them merges any more."""
+    for slot in range(count):
+        slots[_GOING + slot] = slot
+    going = count
+    while going > 0:
+        still_going, waiting = 0, 0
+        for k in range(going):
+            slot = slots[_GOING + k]
+            if merge_least(
+                slot, waiting, pairs, pair_capacity, merged_ids, tokens, candidates, left, right, slots, asked
+            ):
+                slots[_GOING + still_going] = slot
+                still_going += 1
+                waiting += 2
+        for k in range(waiting):
+            place = slots[_WAITING + k]
+            candidates[place] = find_rank(pairs, pair_capacity, asked[k]) << 8 | place % SLOT
+        going = still_going
 
 
 @inlined
-def gather_tokens(tokens: Int32s, right: Int32s, length: Int) -> Int:
-    """Move the tokens that are left to the front; their number."""
-    count, place = 0, np.int64(0)
-    while place < length:
-        tokens[count] = tokens[place]
-        count += 1
-        place = np.int64(right[place])
-    return count
-
-
-@inlined
-def push(heap: UInt64s, size: Int, entry: Word) -> Int:
-    """Add an entry to a binary heap, the least on top; the new size."""
-    at = size
-    while at > 0 and heap[(at - 1) >> 1] > entry:
-        heap[at] = heap[(at - 1) >> 1]
-        at = (at - 1) >> 1
-    heap[at] = entry
-    return size + 1
-
-
-@inlined
-def drop_least(heap: UInt64s, size: Int) -> Int:
-    """Remove the top of a binary heap; the new size."""
-    size -= 1
-    entry = heap[size]
-    at = 0
-    while 2 * at + 1 < size:
-        child = 2 * at + 1
-        if child + 1 < size and heap[child + 1] < heap[child]:
-            child += 1
-        if heap[child] >= entry:
-            break
-        heap[at] = heap[child]
-        at = child
-    heap[at] = entry
-    return size
-
-
-@inlined
-def offer(
-    place: Int,
-    length: Int,
-    pairs: UInt64s,
-    pair_capacity: Int,
-    tokens: Int32s,
-    ranks: Int32s,
-    right: Int32s,
-    heap: UInt64s,
-    size: Int,
-) -> Int:
-    """Put the pair that begins at `place` into the heap if it merges; the heap's new size."""
-    other = np.int64(right[place])
-    rank = NO_RANK
-    if other < length:
-        rank = find_rank(pairs, pair_capacity, np.int64(tokens[place]), np.int64(tokens[other]))
-    ranks[place] = rank
-    if rank == NO_RANK:
-        return size
-    return push(heap, size, np.uint64(rank) << _HALF | np.uint64(place))
-
-
-@inlined
-def merge_by_heap(
-    text: Bytes,
-    at: Int,
-    length: Int,
-    byte_ids: Int32s,
+def merge_least(
+    slot: Int,
+    waiting: Int,
     pairs: UInt64s,
     pair_capacity: Int,
     merged_ids: Int32s,
     tokens: Int32s,
-    ranks: Int32s,
+    candidates: Int32s,
     left: Int32s,
     right: Int32s,
-    heap: UInt64s,
-) -> Int:
-    """Merge a word of any length; `heap` has room for twice its bytes. Its ids are the first of `tokens`."""
-    size = 0
-    for k in range(length):
-        tokens[k] = byte_ids[text[at + k]]
-        left[k], right[k] = k - 1, k + 1
-    for k in range(length):
-        size = offer(k, length, pairs, pair_capacity, tokens, ranks, right, heap, size)
-    while size > 0:
-        least = heap[0]
-        size = drop_least(heap, size)
-        place, rank = np.int64(least & _LOW_HALF), np.int64(least >> _HALF)
-        if np.int64(ranks[place]) != rank:
-            continue
-        swallowed = np.int64(right[place])
-        after = np.int64(right[swallowed])
-        tokens[place] = merged_ids[rank]
-        ranks[swallowed] = NO_RANK
-        right[place] = after
-        if after < length:
-            left[after] = place
-        size = offer(place, length, pairs, pair_capacity, tokens, ranks, right, heap, size)
-        if left[place] >= 0:
-            size = offer(np.int64(left[place]), length, pairs, pair_capacity, tokens, ranks, right, heap, size)
-    return gather_tokens(tokens, right, length)
+    slots: Int64s,
+    asked: UInt64s,
+) -> bool:
+    """Merge the least candidate in a slot, and ask for the ranks of the two new pairs; False if there is none."""
+    first, length = slot * SLOT, slots[slot]
+    least = least_candidate(candidates, first, _scanned(length))
+    if least >= _NEVER:
+        return False
+    place = least & 255
+    swallowed = np.int64(right[first + place])
+    before, after = np.int64(left[first + place]), np.int64(right[first + swallowed])
+    merged = np.int64(merged_ids[least >> 8])
+    tokens[first + place] = merged
+    candidates[first + swallowed] = _NEVER
+    right[first + place] = after
+    left[first + after] = place  # behind the word, where nobody looks, if there is no token after
+    with_next = pair_key(merged, np.int64(tokens[first + after])) if after < length else NO_PAIR
+    with_last = pair_key(np.int64(tokens[first + before]), merged) if before >= 0 else NO_PAIR
+    slots[_WAITING + waiting], asked[waiting] = first + place, with_next
+    slots[_WAITING + waiting + 1], asked[waiting + 1] = first + (before if before >= 0 else _NOWHERE), with_last
+    prefetch(pairs, first_bucket(with_next, pair_capacity))
+    prefetch(pairs, first_bucket(with_last, pair_capacity))
+    return True
+
+
+@inlined
+def gather_tokens(tokens: Int32s, first: Int, right: Int32s, length: Int) -> Int:
+    """Move the tokens that are left of a word to its front, which is at `first`; their number."""
+    count, place = 0, np.int64(0)
+    while place < length:
+        tokens[first + count] = tokens[first + place]
+        count += 1
+        place = np.int64(right[first + place])
+    return count
+
+
+@inlined
+def _scanned(length: Int) -> Int:
+    return (length + LANES - 1) // LANES * LANES

@@ -13,17 +13,11 @@ longer.
 import codecs
 from collections.abc import Iterable, Iterator
 
-import regex
-
+from cs336_lib.bpe.cutting.cuts import last_cut
 from cs336_lib.bpe.plain.encoder import escaped_text
 from cs336_lib.bpe.specials import SpecialTokens
 
 BLOCK = 8192  # characters; the ids of a block are a list of about 2,000
-
-# Places between two characters where PAT always starts a pre-token and where the pre-token before looks no further:
-# before the first of some whitespace, after a run of letters, after a run of digits. Not after a symbol (the ' of 's),
-# nor after a space. Searched from the right, for the last such place.
-_PAT_CUT = regex.compile(r"(?r)(?<=\S)(?=\s)|(?<=\p{L})(?=\P{L})|(?<=\p{N})(?=\P{N})")
 
 # What the end of a stream so far may still change: up to three bytes of an unfinished character, read as surrogates.
 UNFINISHED = 4
@@ -83,16 +77,6 @@ def settled_length(text: str, specials: SpecialTokens, cut_at_classes: bool = Tr
             break
         start = end
     return max(start, last_cut(text, start, horizon)) if cut_at_classes else start
-
-
-def last_cut(text: str, start: int, end: int) -> int:
-    """The last place after `start` and before `end` where a text may be cut for `PAT`; `start` if there is none.
-
-    >>> last_cut("The cat sat", 0, 9)
-    7
-    """
-    found = _PAT_CUT.search(text, start, end) if start + 1 < end else None
-    return found.start() if found and found.start() > start else start
 
 
 def _gathered(chunks: Iterable[str], size: int) -> Iterator[str]:

@@ -1,12 +1,12 @@
 """The UTF-8 bytes of a Python string, copied only where that can't be helped.
 
-CPython keeps an ASCII string as the bytes that it is, and makes the UTF-8 form of another one when somebody asks, once:
-it stays with the string. A long text is read there, as libraries in C and Rust do; the copy that `str.encode` makes
-anew each time would take a third of the time that encoding takes.
+CPython keeps an ASCII string as the bytes that it is, and those are read where they lie. Another one is read as the
+characters that it is made of (see `wide_text`), unless it has its UTF-8 form already, because somebody asked for it.
 """
 
 import ctypes
 
+from cs336_lib.bpe.encoding.wide_text import WideText
 from cs336_lib.bpe.plain.encoder import escaped_text
 
 _COPIED = 1 << 14  # characters; copying a short string takes less than asking for its address
@@ -40,3 +40,18 @@ def text_bytes(text: str) -> "bytes | memoryview":
         return _read_only_view(address, size.value, _FOR_READING)
     except UnicodeEncodeError:
         return escaped_text(text).encode("utf-8", "surrogateescape")
+
+
+def readable(text: str) -> "bytes | memoryview | WideText":
+    """What the compiled encoder reads of a string: its bytes, or its characters where those would have to be made.
+
+    Args:
+        text: must outlive the result, which may be a view of its memory.
+
+    Raises:
+        ValueError: as `text_bytes`; of characters, the encoder finds it, and asks for `text_bytes` then.
+
+    >>> readable("cafe")
+    b'cafe'
+    """
+    return (WideText.of(text) if len(text) > _COPIED else None) or text_bytes(text)

@@ -40,7 +40,7 @@ from cs336_lib.bpe.encoding.layout import (
     USED,
 )
 from cs336_lib.bpe.native.intrinsics import load_word, prefetch
-from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, UInt64s, Word, inlined, kernel
+from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, UInt64s, Word, called, inlined, kernel
 from cs336_lib.bpe.native.word_rows import HIGH, LOW, ROW_WORDS, SHORT_WORD
 from cs336_lib.bpe.native.words import (
     copy_bytes,
@@ -81,7 +81,7 @@ def recent_row(key: Word) -> Int:
     return np.int64(key * _MIX >> _SLOT_SHIFT) * 2
 
 
-@inlined
+@called
 def recall_short(text: Bytes, starts: Int64s, count: Int, recent: UInt64s, answers: UInt64s, unknown: Int64s) -> Int:
     """Answers from `recent`; lists the words that it hasn't, and returns their number. No branch depends on text."""
     unknown_count = np.int64(0)
@@ -95,7 +95,7 @@ def recall_short(text: Bytes, starts: Int64s, count: Int, recent: UInt64s, answe
     return unknown_count
 
 
-@inlined
+@called
 def hash_words(
     text: Bytes, starts: Int64s, listed: Int64s, count: Int, keys: UInt64s, rows: UInt64s, capacity: Int
 ) -> Int:
@@ -145,7 +145,7 @@ def keep_recent(text: Bytes, at: Int, length: Int, answer: Word, recent: UInt64s
         recent[row], recent[row + 1] = key, answer
 
 
-@inlined
+@called
 def recall_words(
     text: Bytes,
     starts: Int64s,
@@ -190,21 +190,22 @@ def remember(
     arena: Bytes,
     pool: Int32s,
     tokens: Int32s,
+    first: Int,
     count: Int,
     progress: Int64s,
 ) -> None:
-    """Enter a word, whose ids are the first `count` of `tokens`, into its row."""
+    """Enter a word, whose ids are `count` of `tokens` from `first` on, into its row."""
     answer = np.uint64(count) << _COUNT_SHIFT
     if count == 1:
-        answer |= np.uint64(tokens[0])
+        answer |= np.uint64(tokens[first])
     elif count == 2:
-        answer |= np.uint64(tokens[0]) | np.uint64(tokens[1]) << _SECOND_SHIFT
+        answer |= np.uint64(tokens[first]) | np.uint64(tokens[first + 1]) << _SECOND_SHIFT
     else:
-        first = progress[POOL_USED]
+        used = progress[POOL_USED]
         for k in range(count):
-            pool[first + k] = tokens[k]
-        progress[POOL_USED] = first + count
-        answer |= np.uint64(first)
+            pool[used + k] = tokens[first + k]
+        progress[POOL_USED] = used + count
+        answer |= np.uint64(used)
     shape = np.uint64(length)
     if length > SHORT_WORD:
         copy_bytes(text, at, arena, progress[ARENA_USED], length)

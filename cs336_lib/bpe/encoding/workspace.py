@@ -1,6 +1,6 @@
 """Tables and memory for the compiled encoder's kernels, and the loop that calls them until a text is done.
 
-    MergeTables    what a tokenizer knows, in the layout of `merging.py`; shared by all threads
+    MergeTables    what a tokenizer knows, in the layout of `pairs.py`; shared by all threads
     Workspace      what one thread needs at a time: a table of the words seen so far, and scratch
 
 The table of words starts small (1.5 MB), doubles as new words come, and forgets everything when it is full (1,048,576
@@ -31,10 +31,12 @@ from cs336_lib.bpe.encoding.layout import (
     POOL_USED,
     PROGRESS_WORDS,
     RECENT_BITS,
+    SLOTS,
     TABLE_FULL,
     USED,
     WRITTEN,
 )
+from cs336_lib.bpe.encoding.wide_text import SurrogateError, WideText
 from cs336_lib.bpe.native.library import PADDING, KernelLibrary
 from cs336_lib.bpe.native.word_rows import ROW_WORDS
 from cs336_lib.bpe.vocabulary import Vocabulary
@@ -44,8 +46,11 @@ KERNELS = KernelLibrary(
     (
         "cs336_lib.bpe.encoding.kernels",
         "cs336_lib.bpe.encoding.words",
+        "cs336_lib.bpe.encoding.pairs",
         "cs336_lib.bpe.encoding.merging",
+        "cs336_lib.bpe.encoding.heap_merging",
         "cs336_lib.bpe.encoding.layout",
+        "cs336_lib.bpe.encoding.to_utf8",
         *SCANNING_KERNELS,
     ),
 )
@@ -53,11 +58,15 @@ KERNELS = KernelLibrary(
 JOB_BYTES = 1 << 20
 SMALL = 1 << 16
 """Bytes of a text that is copied to memory which is there already."""
+CHARACTERS = 1 << 18
+"""Of a string whose UTF-8 form is made in parts: so many that it is still in the cache when it is read."""
 
 FIRST_CAPACITY, LAST_CAPACITY = 1 << 15, 1 << 21
 _ARENA_BYTES, _POOL_IDS = 8, 4  # for each row of the table; where words are longer, the table doubles sooner
 _FIRST_LONGEST = 4096
 _LONGEST_KEPT = 1 << 16
+_UTF8_KEPT = 8 * CHARACTERS
+LINE_WORDS = 8  # 64-bit words in a line of the cache
 _LISTED = 1 << 14  # ids at a time, so that the array in between stays in the cache
 
 
@@ -84,7 +93,7 @@ class MergeTables:
             if len(left) == len(right) == 1:
                 byte_pairs[left[0] << 8 | right[0]] = rank
         self.pair_capacity = 1 << max(4, (2 * len(lefts)).bit_length())
-        pairs = np.full(self.pair_capacity, ~np.uint64(0), np.uint64)
+        pairs = aligned(np.full(self.pair_capacity + LINE_WORDS, ~np.uint64(0), np.uint64))
         KERNELS.fill_pairs(lefts, rights, len(lefts), pairs, self.pair_capacity)
         self.integers = np.array(range(len(vocabulary.tokens)), object)
         self._arrays = (
@@ -120,6 +129,7 @@ class Workspace:
             np.empty(BATCH_ROOM, np.int64),
             np.empty(BATCH_ROOM, np.int64),
         )
+        self._slots = np.empty(5 * SLOTS, np.int64), np.empty(2 * SLOTS, np.uint64)
         self._small_text = np.zeros(SMALL + PADDING, np.uint8)
         self._small_view = self._small_text.data
         self._small_ids = np.empty(SMALL + 1, np.int32)
@@ -128,13 +138,20 @@ class Workspace:
             array.ctypes.data for array in (self._small_text, self._small_ids, self._end, self._id_end)
         )
         self._recent = np.zeros(2 << RECENT_BITS, np.uint64)
+        self._utf8 = np.empty(0, np.uint8)
         self._words: tuple[np.ndarray, ...] = ()
         self._scratch: tuple[np.ndarray, ...] = ()
         self._make_words(FIRST_CAPACITY)
         self._make_scratch(_FIRST_LONGEST)
 
-    def encode(self, data: "bytes | memoryview", start: int, end: int) -> np.ndarray:
-        """The ids of `data[start:end]`, between two cuts, as int32; the buffer is read in place."""
+    def encode(self, data: "bytes | memoryview | WideText", start: int, end: int) -> np.ndarray:
+        """The ids of `data[start:end]`, between two cuts, as int32; the buffer is read in place.
+
+        Raises:
+            SurrogateError: there is one among the characters of a string.
+        """
+        if isinstance(data, WideText):
+            return self._encode_wide(data, start, end)
         size = end - start
         if size <= SMALL:
             return self._encode_small(data, start, end).copy()
@@ -143,7 +160,7 @@ class Workspace:
         ids = np.empty(size // 2 + JOB_BYTES, np.int32)
         written = 0
         for first, last in jobs(data, start, end, JOB_BYTES, self._tables.specials):
-            ids = _with_room(ids, written, last - first)
+            ids = with_room(ids, written, last - first)
             # Kernels read beyond the end. Behind the last job that is nobody's memory, so it is copied.
             if last + PADDING <= len(data):
                 written = self._run_one(text.ctypes.data, first, last, ids.ctypes.data, written)
@@ -154,9 +171,26 @@ class Workspace:
         ids.resize(written, refcheck=False)  # gives what was not used back
         return ids
 
-    def encode_to_list(self, data: "bytes | memoryview") -> list[int]:
+    def _encode_wide(self, text: WideText, start: int, end: int) -> np.ndarray:
+        """The ids of characters of a string, between two cuts."""
+        ids, written = np.empty((end - start) // 2 + CHARACTERS, np.int32), 0
+        to_utf8 = getattr(KERNELS, f"utf8_from_{text.width}")
+        for first, last in jobs(text, start, end, CHARACTERS, self._tables.specials):
+            if len(self._utf8) < text.most_bytes(last - first) + PADDING:
+                self._utf8 = np.empty(text.most_bytes(last - first) + PADDING, np.uint8)
+            size = to_utf8(text.address, first, last, self._utf8)
+            if size < 0:
+                raise SurrogateError
+            ids = with_room(ids, written, size)
+            written = self._run_one(self._utf8.ctypes.data, 0, size, ids.ctypes.data, written)
+        if len(self._utf8) > _UTF8_KEPT:
+            self._utf8 = np.empty(0, np.uint8)
+        ids.resize(written, refcheck=False)
+        return ids
+
+    def encode_to_list(self, data: "bytes | memoryview | WideText") -> list[int]:
         """The ids of a text as a list of Python's integers."""
-        if len(data) <= SMALL:
+        if len(data) <= SMALL and not isinstance(data, WideText):
             return self._encode_small(data, 0, len(data)).tolist()
         return listed(self.encode(data, 0, len(data)), self._tables.integers)
 
@@ -238,11 +272,16 @@ class Workspace:
 
     def _note_addresses(self) -> None:
         """Keep the addresses of all arrays but a call's own: asking numpy for 30 costs more than encoding a line."""
-        arrays = (*self._words, self._recent, *self._batch, *self._scratch, self._progress)
+        arrays = (*self._words, self._recent, *self._batch, *self._scratch, *self._slots, self._progress)
         self._addresses = (*self._tables.addresses, *(array.ctypes.data for array in arrays))
 
 
-def _with_room(ids: np.ndarray, written: int, size: int) -> np.ndarray:
+def aligned(words: np.ndarray) -> np.ndarray:
+    """What of an array begins where a line of the cache does: all but LINE_WORDS words of it, or fewer."""
+    return words[-words.ctypes.data // words.itemsize % LINE_WORDS :]
+
+
+def with_room(ids: np.ndarray, written: int, size: int) -> np.ndarray:
     """An array with the same first ids and room for `size` more, and one."""
     if written + size + 1 <= len(ids):
         return ids

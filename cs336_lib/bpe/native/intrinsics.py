@@ -81,6 +81,25 @@ def match_byte(typing_context: Any, text: Any, offset: Any, value: Any) -> Any:
 
 
 @_instruction
+def narrow_block(typing_context: Any, characters: Any, first: Any, out: Any, offset: Any) -> Any:
+    """Copy 64 characters from `characters + first` to as many bytes at `out + offset`, each cut down to its low 8 bits.
+
+    Returns:
+        A uint64 whose bit k says that character k is beyond ASCII, so that its byte is wrong.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = ir.VectorType(context.get_data_type(signature.args[0].dtype), 64)
+        block = builder.load(_address(builder, arguments[0], arguments[1], vector), align=1)
+        bytes_ = builder.trunc(block, _BLOCK) if vector.element != _BYTE else block
+        builder.store(bytes_, _address(builder, arguments[2], arguments[3], _BLOCK), align=1)
+        beyond_ascii = builder.icmp_unsigned(">", block, ir.Constant(vector, [0x7F] * 64))
+        return builder.bitcast(beyond_ascii, _WORD)
+
+    return types.uint64(characters, types.int64, _BYTES, types.int64), emit
+
+
+@_instruction
 def trailing_zeros(typing_context: Any, bits: Any) -> Any:
     """Position of the lowest set bit of a uint64; 64 if there is none."""
 

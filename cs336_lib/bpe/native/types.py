@@ -22,6 +22,8 @@ from numba import cfunc, njit, types
 Int = Annotated[Any, "int64"]
 Word = Annotated[Any, "uint64"]
 Bytes = Annotated[Any, "uint8*"]
+UInt16s = Annotated[Any, "uint16*"]
+UInt32s = Annotated[Any, "uint32*"]
 Int32s = Annotated[Any, "int32*"]
 Int64s = Annotated[Any, "int64*"]
 UInt64s = Annotated[Any, "uint64*"]
@@ -36,6 +38,11 @@ def inlined(function: Callable[..., Any]) -> Any:
     LLVM is not left to choose: it kept the helpers of the encoder's inmost loops as calls, and encoding lost a third.
     """
     return njit(forceinline=True, **_OPTIONS)(function)
+
+
+def called(function: Callable[..., Any]) -> Any:
+    """Declare a helper of kernels that is rarely needed: it stays a call, and out of the way of the inmost loops."""
+    return njit(**_OPTIONS)(function)
 
 
 class Kernel:
