@@ -33,13 +33,75 @@ class FastLinear(Linear):
 class FastEmbedding(Embedding):
     """`Embedding` with torch's own backward, which adds up the rows of equal ids.
 
-    Eagerly it sorts them first; compiled for CUDA it adds with atomics, in an order that differs from run to run, and
-    so do the last digits.
+    Eagerly it adds them in one order, and so it does here when it is compiled for a CPU. Compiled for CUDA it adds with
+    atomics, in an order that differs from run to run, and so do the last digits.
     """
 
     def forward(self, token_ids: Int[Tensor, "..."]) -> Float[Tensor, "... D"]:
         """Look up the row of each id."""
+        if torch.compiler.is_compiling() and self.weight.device.type == "cpu":
+            rows: Tensor = embedding(self.weight, token_ids)
+            return rows
         return F.embedding(token_ids, self.weight)
+
+
+def _operation(schema: str) -> Any:
+    """Declare an operation of one's own, which torch.compile leaves as it is."""
+    name, _, signature = schema.partition("(")
+    return torch.library.custom_op(f"cs336_lib::{name}", mutates_args=(), schema=f"({signature}")
+
+
+@_operation("embedding_gradient(Tensor gradient, Tensor ids, int rows) -> Tensor")
+def embedding_gradient(gradient: Tensor, ids: Tensor, rows: int) -> Tensor:
+    """Add up what flows back to each row of a table, in one order, as torch does eagerly.
+
+    torch.compile's own code for this adds with atomics on a CPU, too, in whatever order the threads come.
+
+    Args:
+        gradient: shape (..., D).
+        ids: which row each of them came from, shape (...).
+        rows: of the table.
+
+    Returns:
+        Shape (rows, D).
+
+    >>> embedding_gradient(torch.ones(3, 2), torch.tensor([0, 2, 2]), 3).tolist()
+    [[1.0, 1.0], [0.0, 0.0], [2.0, 2.0]]
+    """
+    added: Tensor = torch.ops.aten.embedding_dense_backward(gradient.contiguous(), ids, rows, -1, False)
+    return added
+
+
+@_operation("embedding(Tensor table, Tensor ids) -> Tensor")
+def embedding(table: Tensor, ids: Tensor) -> Tensor:
+    """Look up rows of a table, with `embedding_gradient` as the gradient.
+
+    >>> embedding(torch.tensor([[1.0], [2.0]]), torch.tensor([1, 1, 0])).tolist()
+    [[2.0], [2.0], [1.0]]
+    """
+    return F.embedding(ids, table)
+
+
+@embedding_gradient.register_fake
+def _gradient_shape(gradient: Tensor, ids: Tensor, rows: int) -> Tensor:
+    return gradient.new_empty((rows, gradient.shape[-1]))
+
+
+@embedding.register_fake
+def _rows_shape(table: Tensor, ids: Tensor) -> Tensor:
+    return table.new_empty((*ids.shape, table.shape[-1]))
+
+
+def _keep_ids(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(inputs[1])
+    ctx.rows = len(inputs[0])
+
+
+def _table_gradient(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    return embedding_gradient(gradient, ctx.saved_tensors[0], ctx.rows), None
+
+
+embedding.register_autograd(_table_gradient, setup_context=_keep_ids)
 
 
 class FastRMSNorm(RMSNorm):

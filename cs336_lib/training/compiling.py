@@ -8,6 +8,9 @@ So each trainer begins with an empty memory and fixed sizes.
 from __future__ import annotations
 
 import copy
+import functools
+import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,30 +19,92 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from cs336_lib.accounting import training_flops
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.engines.single import SingleDevice
 
 OLDEST = (7, 0)
 """The lowest compute capability that torch's compiler makes kernels for."""
+CORE_RATE = 4e10
+"""FLOP/s that one core reaches in uncompiled steps of a small model: to tell a long run from a short one."""
+LONG = 600.0
+"""Seconds of a run on a CPU from which on compiling is sure to pay: it takes half a minute, and saves more than a
+twentieth of the time (beside each other in results/benchmarks: training.json and training_compiled.json)."""
 
 
-def choose_compile(config: TrainConfig, device: torch.device) -> tuple[bool, str]:
-    """Return whether to compile, and why: as the config says, otherwise on CUDA wherever the compiler works.
+def choose_compile(config: TrainConfig, device: torch.device, world_size: int = 1) -> tuple[bool, str]:
+    """Return whether to compile, and why: as the config says, otherwise wherever it works and pays.
 
-    On a CPU it would pay in runs of minutes, but torch's compiled code for several threads adds up in no fixed order:
-    the same run, or one that was resumed, would not give the same losses to the last bit. So there it is asked for.
+    On CUDA it pays always, on a CPU in a long run. How long a run takes is told from its FLOPs and the number of
+    threads, not by a clock, so that the same run on the same machine is the same each time, to the last bit; one that
+    is resumed to be longer may be compiled from there on.
 
-    >>> from cs336_lib.model import ModelConfig
-    >>> config = TrainConfig(ModelConfig.preset("tales-1m"))
-    >>> choose_compile(config, torch.device("cpu"))
-    (False, 'no: compiled for a CPU, a run does not repeat itself to the last bit')
+    Args:
+        config: of the run.
+        device: that it runs on.
+        world_size: number of processes that share it.
+
+    >>> config = TrainConfig.preset("tales-1m").replace(steps=150)
+    >>> choose_compile(config, torch.device("mps"))
+    (False, 'no: on mps torch compiles too little')
+    >>> choose_compile(config, torch.device("cpu"))[1].startswith("no: a run of")
+    True
     """
     if config.compile is not None:
         return config.compile, f"{'yes' if config.compile else 'no'}: asked for"
-    if device.type != "cuda":
-        on_cpu = "compiled for a CPU, a run does not repeat itself to the last bit"
-        return False, f"no: {on_cpu if device.type == 'cpu' else f'on {device.type} torch compiles too little'}"
-    return decide(torch.cuda.get_device_capability(device), _has_triton())
+    if device.type == "cuda":
+        return decide(torch.cuda.get_device_capability(device), _has_triton())
+    if device.type != "cpu":
+        return False, f"no: on {device.type} torch compiles too little"
+    if world_size > 1:
+        return False, "no: on a CPU only a process that is alone compiles"
+    if config.model.backend != "fast":
+        return False, "no: compiled for a CPU, only the fast backend repeats itself to the last bit"
+    flops = training_flops(config.model).total * config.batch_size * config.steps
+    return decide_on_cpu(flops, torch.get_num_threads(), cpu_trouble)
+
+
+def decide_on_cpu(flops: float, threads: int, trouble: Callable[[], str]) -> tuple[bool, str]:
+    """Choose for a CPU by the length of the run.
+
+    Args:
+        flops: of all steps.
+        threads: that torch takes.
+        trouble: tells why the compiler does not work here, or ""; asked only where it matters, since it tries.
+
+    >>> decide_on_cpu(6e13, 2, lambda: "")
+    (True, 'yes: a run of some 750 s on a CPU')
+    >>> decide_on_cpu(6e13, 16, lambda: "")
+    (False, 'no: a run of some 94 s on a CPU, and from 600 s on compiling saves more than it takes')
+    >>> decide_on_cpu(6e13, 2, lambda: "no C++ compiler")
+    (False, "no: torch's compiler does not work here (no C++ compiler)")
+    """
+    seconds = flops / (threads * CORE_RATE)
+    run = f"a run of some {seconds:.0f} s on a CPU"
+    if seconds < LONG:
+        return False, f"no: {run}, and from {LONG:g} s on compiling saves more than it takes"
+    if found := trouble():
+        return False, f"no: torch's compiler does not work here ({found})"
+    return True, f"yes: {run}"
+
+
+@functools.cache
+def cpu_trouble() -> str:
+    """Return why torch's compiler makes no kernels for this CPU, or "" where it does; a process tries it once.
+
+    It needs a C++ compiler, headers of Python and OpenMP, and a temporary folder that programs may be started from.
+    """
+    if sys.platform == "win32":
+        return "on Windows it is not tried"
+    for switch in ("TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE"):
+        if os.environ.get(switch) == "1":
+            return f"{switch} is set"
+    try:
+        made = torch.compile(lambda x: (x + 1).sin(), dynamic=False)(torch.ones(4))
+        right = torch.allclose(made, torch.ones(4).add(1).sin())
+    except Exception as error:  # whatever a foreign tool chain may do wrong, the run can go on without it
+        return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return "" if right else "its result is wrong"
 
 
 def decide(capability: tuple[int, int], has_triton: bool) -> tuple[bool, str]:

@@ -74,8 +74,7 @@ class TrainConfig:
         device: "auto" (CUDA, else MPS, else CPU) or a device of torch.
         precision: "auto" (what fits the device), "fp32", "bf16" or "fp16".
         tf32: let CUDA compute float32 products with TF32.
-        compile: compile the model; None does so on CUDA only, if Triton is there and the device is not too old. On a
-            CPU it saves a long run of tales-1m a sixth, but such a run does not repeat itself to the last bit.
+        compile: compile the model; None does so where it works and pays: on CUDA, and on a CPU in a run of ten minutes.
         compile_mode: torch.compile's mode; "reduce-overhead" is CUDA graphs.
         compile_optimizer: compile the update as well; None does so where the model is compiled on CUDA, in one process.
         attention: which of torch's kernels the fast backend tries first on CUDA; "auto" is cuDNN's from compute

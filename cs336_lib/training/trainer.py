@@ -105,7 +105,7 @@ class Trainer:
         self.model = TransformerLM(config.model)
         self.model.half_residual = config.residual == "half"
         self._loss = self.engine.setup(setup.LossModule(self.model, config.loss_chunk))
-        self._compiled, why = compiling.choose_compile(config, self.device)
+        self._compiled, why = compiling.choose_compile(config, self.device, ranks.world_size)
         self._fast_loss = compiling.compiled(self._loss, config) if self._compiled else self._loss
         also_update = compiling.wants_compiled_update(config, self.device, ranks.world_size, self._compiled)
         self.optimizer = setup.make_optimizer(config, self.model, compile=also_update)

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cs336_lib.model import KVCache, TransformerLM
+from cs336_lib.model import KVCache, TransformerLM, fast
 
 
 # torch's compiler imports a module of its own that torch deprecates.
@@ -24,6 +24,25 @@ def test_a_training_step_compiles_to_one_graph_without_breaks(tiny, ids, backend
     counters = torch._dynamo.utils.counters
     assert counters["stats"]["unique_graphs"] == 1
     assert not counters["graph_break"]
+
+
+# torch's compiler imports a module of its own that torch deprecates.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
+def test_compiled_for_a_cpu_the_lookups_gradient_is_left_to_what_adds_in_one_order(tiny, ids):
+    """Told from the operations that ran: torch's compiler would make `embedding_dense_backward` atomic additions."""
+    torch._dynamo.reset()
+    table = fast.FastEmbedding(tiny.vocab_size, tiny.d_model)
+    compiled = torch.compile(lambda ids: table(ids).square().sum(), fullgraph=True, backend="aot_eager")
+    with torch.profiler.profile() as seen:
+        gradient = torch.autograd.grad(compiled(ids), table.weight)[0]
+    assert "cs336_lib::embedding_gradient" in {event.name for event in seen.events()}
+    assert torch.equal(gradient, torch.autograd.grad(table(ids).square().sum(), table.weight)[0])
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 3), (2, 1, 3)])
+def test_the_lookup_and_its_gradient_are_operations_as_torch_wants_them(shape):
+    torch.library.opcheck(fast.embedding_gradient, (torch.randn(*shape, 4), torch.randint(7, shape), 7))
+    torch.library.opcheck(fast.embedding, (torch.randn(7, 4, requires_grad=True), torch.randint(7, shape)))
 
 
 def test_a_second_batch_of_the_same_shape_does_not_compile_again(tiny, ids):

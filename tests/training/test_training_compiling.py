@@ -4,11 +4,16 @@ torch.compile is replaced by its front half (backend "eager" or "aot_eager"): gr
 """
 
 import copy
+import os
+import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
 from training_setup import CONFIG, corpus
 
+from cs336_lib.accounting import training_flops
 from cs336_lib.training import Trainer, compiling, setup
 from cs336_lib.training.loss import chunked_cross_entropy, cross_entropy
 
@@ -132,6 +137,90 @@ def test_a_compiled_update_trains_as_the_plain_one(front_half, tmp_path, optimiz
 def test_the_device_decides_and_the_reason_is_told(capability, has_triton, expected):
     chosen, reason = compiling.decide(capability, has_triton)
     assert reason.startswith(expected) and chosen == expected.startswith("yes")
+
+
+@pytest.mark.parametrize(
+    ("longer", "trouble", "world_size", "expected"),
+    [
+        (0.99, "", 1, "no: a run of some 594 s on a CPU, and from 600 s on"),
+        (1.01, "", 1, "yes: a run of some 606 s on a CPU"),
+        (1.01, "no g++", 1, "no: torch's compiler does not work here (no g++)"),
+        (1.01, "", 2, "no: on a CPU only a process that is alone compiles"),
+        (1.01, "reference", 1, "no: compiled for a CPU, only the fast backend repeats itself"),
+    ],
+)
+def test_on_a_cpu_the_length_of_the_run_decides_and_the_compiler(monkeypatch, longer, trouble, world_size, expected):
+    asked = []
+    monkeypatch.setattr(compiling, "cpu_trouble", lambda: (asked.append(1), trouble)[1])
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    model = CONFIG.model.replace(backend="reference" if trouble == "reference" else "fast")
+    config = CONFIG.replace(model=model, steps=1_000)
+    seconds = training_flops(config.model).total * config.batch_size * 1_000 / (2 * compiling.CORE_RATE)
+    monkeypatch.setattr(compiling, "CORE_RATE", compiling.CORE_RATE * seconds / (longer * compiling.LONG))
+    chosen, reason = compiling.choose_compile(config, torch.device("cpu"), world_size)
+    assert reason.startswith(expected) and chosen == expected.startswith("yes")
+    alone = world_size == 1 and trouble != "reference"
+    assert len(asked) == (longer > 1 and alone), "the compiler is tried for long runs only"
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (lambda x: (x + 1).sin(), ""),
+        (lambda x: x, "its result is wrong"),
+        (lambda x: {}["no compiler"], "KeyError: 'no compiler'"),
+    ],
+)
+def test_the_compiler_is_tried_once_and_what_is_wrong_with_it_is_told(monkeypatch, made, expected):
+    compiling.cpu_trouble.cache_clear()
+    monkeypatch.setattr(torch, "compile", lambda work, dynamic: made)
+    assert compiling.cpu_trouble() == compiling.cpu_trouble() == expected
+    compiling.cpu_trouble.cache_clear()
+
+
+@pytest.mark.parametrize("switch", ["TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE"])
+def test_a_compiler_that_is_switched_off_is_said_to_be(monkeypatch, switch):
+    compiling.cpu_trouble.cache_clear()
+    monkeypatch.setenv(switch, "1")
+    assert compiling.cpu_trouble() == f"{switch} is set"
+    compiling.cpu_trouble.cache_clear()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
+def test_a_compiled_run_on_a_cpu_repeats_itself_resumed_or_not(tmp_path):
+    """With as many equal ids in a batch as make torch's own code for an embedding's gradient differ each time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    model = CONFIG.model.replace(backend="fast", context_length=128)
+    changes = {"compile": True, "batch_size": 32, "steps": 12, "eval_every": 0, "checkpoint_every": 6}
+    config = CONFIG.replace(model=model, **changes)
+    try:
+        ends = []
+        for name in ("one", "other"):
+            trainer = Trainer(config, tmp_path / name, corpus(), progress=False)
+            trainer.fit()
+            ends.append([parameter.detach().clone() for parameter in trainer.model.parameters()])
+        trainer.checkpoints.remove(trainer.checkpoints.path(12))
+        resumed = Trainer.resume(tmp_path / "other", corpus(), progress=False)
+        assert resumed.step == 6
+        resumed.fit()
+        ends.append(list(resumed.model.parameters()))
+    finally:
+        torch.set_num_threads(threads)
+    for end in ends[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(ends[0], end, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
+@pytest.mark.parametrize("compiler", ["g++", "no-such-compiler"])
+def test_the_real_compiler_works_or_is_said_not_to(compiler, tmp_path):
+    """In a process of its own: torch looks for the compiler once."""
+    ask = "from cs336_lib.training.compiling import cpu_trouble; print(repr(cpu_trouble()))"
+    found = {**os.environ, "CXX": compiler, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", ask], env=found, capture_output=True, text=True, check=True)
+    assert (done.stdout.strip() == "''") is (compiler == "g++"), done.stdout
 
 
 @pytest.mark.parametrize("wanted", [True, False])
