@@ -8,6 +8,9 @@ from matplotlib.patches import Rectangle
 
 from cs336_lib.figures.style import COLORS, PAPER, new_figure, style
 
+_LEGEND = 5
+"""The most stages that are explained in one line."""
+
 
 def growth(sizes: Sequence[float], series: Mapping[str, Sequence[float]], xlabel: str, ylabel: str) -> Figure:
     """Draw quantities that grow with the input, on logarithmic axes, where a power law is a straight line.
@@ -129,11 +132,12 @@ def flame_graph(root: Frame, smallest: float = 0.01) -> Figure:
         return figure
 
 
-def stages(series: Mapping[str, Mapping[str, float]]) -> Figure:
+def stages(series: Mapping[str, Mapping[str, float]], unit: str = "seconds") -> Figure:
     """Draw where the time of several runs goes, as stacked bars.
 
     Args:
-        series: run -> stage -> seconds.
+        series: run -> stage -> time.
+        unit: of the time.
     """
     names = list(dict.fromkeys(stage for run in series.values() for stage in run))
     with style():
@@ -145,9 +149,11 @@ def stages(series: Mapping[str, Mapping[str, float]]) -> Figure:
             left = [a + b for a, b in zip(left, widths, strict=True)]
         axes.set_yticks(range(len(series)), list(series))
         axes.invert_yaxis()
-        axes.set_xlabel("seconds")
+        axes.set_xlabel(unit)
         axes.grid(axis="y", visible=False)
-        axes.legend(loc="upper center", ncols=len(names), bbox_to_anchor=(0.5, 1.0 + 0.5 / len(series)))
+        columns = len(names) if len(names) <= _LEGEND else (len(names) + 1) // 2
+        rows = -(-len(names) // columns)
+        axes.legend(loc="upper center", ncols=columns, bbox_to_anchor=(0.5, 1.0 + 0.5 * rows / len(series)))
         return figure
 
 

@@ -85,6 +85,14 @@ def test_stages_stack_up_to_the_whole():
     assert max(bar.get_x() + bar.get_width() for bar in axes.patches) == 3.0
 
 
+@pytest.mark.parametrize(("count", "columns"), [(5, 5), (6, 3), (8, 4)])
+def test_every_stage_is_drawn_and_named_in_lines_that_fit(count, columns):
+    axes = bpe.stages({"one": {f"stage {k}": 1.0 for k in range(count)}, "two": {}}, "cycles per byte").axes[0]
+    legend = axes.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == [f"stage {k}" for k in range(count)]
+    assert legend._ncols == columns and axes.get_xlabel() == "cycles per byte"
+
+
 def test_compression_marks_each_document_and_the_mean():
     axes = bpe.compression({"A": {"x": [2.0, 4.0], "y": [1.0]}, "B": {"x": [3.0]}}).axes[0]
     assert texts(bpe.compression({"A": {"x": [2.0, 4.0]}})) == ["3.00"]
