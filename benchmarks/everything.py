@@ -51,6 +51,7 @@ RUNS = (
     ("bpe_train_peers", "bpe_train {text} --bytes 10000000 --rounds 3 --only TRAINERS,minibperust"),
     ("bpe_encode", "bpe_encode {text} {gpt2} --bytes 20000000 --rounds 3 --only ours,fastokens,tiktoken,tokenizers"),
     ("bpe_encode_peers", "bpe_encode {text} {gpt2} --bytes 30000000 --rounds 5 --only ours,gigatoken,fastokens"),
+    ("bpe_stages", "bpe_stages {text} {gpt2} --rounds 5"),
     ("bpe_files", "bpe_files {text} --documents {documents} {gpt2} --rounds 5"),
     ("bpe_start", "bpe_scale {text} --only start,executors"),
     ("bpe_scale", "bpe_scale {text} --only scale --folder {folder}"),
