@@ -48,9 +48,9 @@ STAGES = KernelLibrary("stages", (*KERNELS.modules, "stages_kernel"))
 class Encoder(Workspace):
     """A workspace that encodes in steps that are timed."""
 
-    def passes(self, text: np.ndarray, size: int) -> dict[str, Any]:
-        """Cycles of each step of one pass over a text, the words of each kind, and the ids' number."""
-        ids = np.empty(size // 2 + 1, np.int32)
+    def passes(self, text: np.ndarray, size: int, count: int) -> dict[str, Any]:
+        """Cycles of each step of one pass over a text that has `count` ids, and how many words of each kind it has."""
+        ids = np.empty(count + 2, np.int32)  # of an answer two ids are written, and one of them may be none
         ids[:] = 0  # so that the system's pages are not part of it
         spent, grow = np.zeros(9, np.int64), 0
         self._progress[NEXT], self._progress[WRITTEN] = 0, 0
@@ -89,7 +89,7 @@ def scanner_alone(text: np.ndarray, size: int) -> int:
 
 
 def characters_alone(text: str) -> int:
-    """Cycles of making the UTF-8 form of a string beyond ASCII in parts; 0 if it is ASCII."""
+    """Cycles of making the UTF-8 form of a string in parts; 0 if it is ASCII, or the library can't read it in place."""
     wide = WideText.of(text)
     if wide is None:
         return 0
@@ -119,7 +119,7 @@ def measure(tokenizer: Tokenizer, raw: bytes, rounds: int) -> dict[str, Any]:
     for _ in range(rounds):
         encoder = Encoder(tables)
         for found in passes.values():
-            found.append(encoder.passes(text, len(raw)))
+            found.append(encoder.passes(text, len(raw), expected))
             assert encoder.written == expected, "the steps give other ids than the library"
     medians = {
         name: {step: statistics.median(one[step] for one in found) for step in found[0]}

@@ -99,6 +99,9 @@ def encode_in_stages(
         recalled = cycles()
         longest = hash_words(text, starts, unknown, unknown_count, keys, rows, capacity)
         hashed = cycles()
+        spent[0] += scanned - began
+        spent[1] += recalled - scanned
+        spent[2] += hashed - recalled
         if longest > progress[LONGEST]:
             return WORD_TOO_LONG
         if not batch_fits(progress, starts[count] - at):
@@ -153,9 +156,6 @@ def encode_in_stages(
             out,
             written,
         )
-        spent[0] += scanned - began
-        spent[1] += recalled - scanned
-        spent[2] += hashed - recalled
         spent[3] += looked_up - hashed
         spent[4] += merged - looked_up
         spent[5] += cycles() - merged

@@ -43,14 +43,15 @@ LONGEST = (
 """The files that take longest, the longest first, so that at the end no worker is alone with one of them."""
 
 
-_FINDS_IT = "import importlib.util, sys; sys.exit(importlib.util.find_spec('cs336_lib') is None)"
+_WHERE = "import importlib.util as u; found = u.find_spec('cs336_lib'); print(found.origin if found else '')"
 
 
 def pytest_configure(config):
-    """Where the package is not installed, let the processes that tests start find the checkout, too."""
+    """Where the package is not installed, or another is, let the processes that tests start find the checkout, too."""
     if not hasattr(config, "workerinput"):
-        elsewhere = {"cwd": tempfile.gettempdir(), "check": False}
-        if subprocess.run([sys.executable, "-c", _FINDS_IT], **elsewhere).returncode:
+        elsewhere = {"cwd": tempfile.gettempdir(), "check": True, "capture_output": True, "text": True}
+        found = subprocess.run([sys.executable, "-c", _WHERE], **elsewhere).stdout.strip()
+        if not found or Path(found).resolve() != ROOT / "cs336_lib/__init__.py":
             os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 

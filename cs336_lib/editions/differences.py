@@ -167,7 +167,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "compiling on Apple's GPUs",
         "`torch.compile(model, mode=...)`, which raised an error",
         '`torch.compile(model, backend="aot_eager")`',
-        "compiles on CUDA only, unless told otherwise",
+        "compiles on CUDA, and on a CPU in a run of ten minutes or more, unless told otherwise",
         ("training_together",),
         kind="rule",
     ),

@@ -138,8 +138,13 @@ def stages(series: Mapping[str, Mapping[str, float]], unit: str = "seconds") -> 
     Args:
         series: run -> stage -> time.
         unit: of the time.
+
+    Raises:
+        ValueError: there are more stages than colors.
     """
     names = list(dict.fromkeys(stage for run in series.values() for stage in run))
+    if len(names) > len(COLORS):
+        raise ValueError(f"{len(names)} stages, but only {len(COLORS)} colors that stay apart: put some together")
     with style():
         figure, (axes,) = new_figure(7.2, 0.55 * len(series) + 1.3)
         left = [0.0] * len(series)

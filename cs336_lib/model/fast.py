@@ -33,13 +33,20 @@ class FastLinear(Linear):
 class FastEmbedding(Embedding):
     """`Embedding` with torch's own backward, which adds up the rows of equal ids.
 
-    Eagerly it adds them in one order, and so it does here when it is compiled for a CPU. Compiled for CUDA it adds with
-    atomics, in an order that differs from run to run, and so do the last digits.
+    Eagerly it adds them in one order. Compiled it adds with atomics, in an order that differs from run to run, and so
+    do the last digits.
+
+    Attributes:
+        in_order: compiled for a CPU it adds in one order all the same, by `embedding_gradient`. A trainer sets this; an
+            operation of one's own is in nobody's way where a model is exported or differentiated by other means.
     """
+
+    in_order = False
 
     def forward(self, token_ids: Int[Tensor, "..."]) -> Float[Tensor, "... D"]:
         """Look up the row of each id."""
-        if torch.compiler.is_compiling() and self.weight.device.type == "cpu":
+        compiling = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+        if self.in_order and compiling and self.weight.device.type == "cpu":
             rows: Tensor = embedding(self.weight, token_ids)
             return rows
         return F.embedding(token_ids, self.weight)
@@ -97,11 +104,20 @@ def _keep_ids(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
     ctx.rows = len(inputs[0])
 
 
+def _keep_ids_alone(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
+    ctx.save_for_backward(inputs[1])
+
+
+def _rows_gradient(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    return embedding(gradient, ctx.saved_tensors[0]), None, None
+
+
 def _table_gradient(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
     return embedding_gradient(gradient, ctx.saved_tensors[0], ctx.rows), None
 
 
 embedding.register_autograd(_table_gradient, setup_context=_keep_ids)
+embedding_gradient.register_autograd(_rows_gradient, setup_context=_keep_ids_alone)
 
 
 class FastRMSNorm(RMSNorm):

@@ -20,6 +20,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from cs336_lib.accounting import training_flops
+from cs336_lib.model.fast import FastEmbedding
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.engines.single import SingleDevice
 
@@ -30,6 +31,9 @@ CORE_RATE = 4e10
 LONG = 600.0
 """Seconds of a run on a CPU from which on compiling is sure to pay: it takes half a minute, and saves more than a
 twentieth of the time (beside each other in results/benchmarks: training.json and training_compiled.json)."""
+
+MOST_CHUNKS = 8
+"""Of a loss in chunks; the compiler takes them one by one, each with a graph's parts of its own."""
 
 
 def choose_compile(config: TrainConfig, device: torch.device, world_size: int = 1) -> tuple[bool, str]:
@@ -60,6 +64,9 @@ def choose_compile(config: TrainConfig, device: torch.device, world_size: int = 
         return False, "no: on a CPU only a process that is alone compiles"
     if config.model.backend != "fast":
         return False, "no: compiled for a CPU, only the fast backend repeats itself to the last bit"
+    positions = config.batch_size // config.accumulation * config.model.context_length
+    if config.loss_chunk and positions > MOST_CHUNKS * config.loss_chunk:
+        return False, f"no: compiling a loss in more than {MOST_CHUNKS} chunks takes minutes"
     flops = training_flops(config.model).total * config.batch_size * config.steps
     return decide_on_cpu(flops, torch.get_num_threads(), cpu_trouble)
 
@@ -99,12 +106,20 @@ def cpu_trouble() -> str:
     for switch in ("TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE"):
         if os.environ.get(switch) == "1":
             return f"{switch} is set"
+    graphs = _graphs()
     try:
         made = torch.compile(lambda x: (x + 1).sin(), dynamic=False)(torch.ones(4))
         right = torch.allclose(made, torch.ones(4).add(1).sin())
     except Exception as error:  # whatever a foreign tool chain may do wrong, the run can go on without it
         return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    if _graphs() == graphs:
+        return "it was asked and made nothing; torch._dynamo's configuration may tell why"
     return "" if right else "its result is wrong"
+
+
+def _graphs() -> int:
+    """How many graphs torch's compiler has made in this process."""
+    return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 
 
 def decide(capability: tuple[int, int], has_triton: bool) -> tuple[bool, str]:
@@ -126,13 +141,16 @@ def decide(capability: tuple[int, int], has_triton: bool) -> tuple[bool, str]:
 
 
 def compiled(loss: nn.Module, config: TrainConfig) -> Callable[..., Any]:
-    """Return the compiled loss of a run.
+    """Return the compiled loss of a run, which on a CPU repeats itself to the last bit.
 
     Args:
         loss: model and loss in one.
         config: says the mode.
     """
     torch._dynamo.reset()
+    for module in loss.modules():
+        if isinstance(module, FastEmbedding):
+            module.in_order = True
     return torch.compile(loss, mode=config.compile_mode, dynamic=False)
 
 

@@ -117,8 +117,9 @@ class Trainer:
         self._window, self._compile_seconds = Window(self.device), 0.0
 
         with ranks.together():
+            self._choices = setup.about_choices(config, self.engine, (self._compiled, why), is_resident, stated_peak)
             if _record is None and ranks.rank == 0:
-                chosen = setup.about_choices(config, self.engine, (self._compiled, why), is_resident, stated_peak)
+                chosen = dict(self._choices)
                 chosen |= {"compile_optimizer": also_update, "fused_update": setup.is_fused(self.optimizer)}
                 about = {"parameters": setup.size_of(self.model), **chosen}
                 about |= {"data": self.corpus.facts, **setup.about_ranks(parallel, ranks.world_size)}
@@ -178,7 +179,8 @@ class Trainer:
                 if snapshot is not None:
                     trainer._load(snapshot)
             record.rewind(trainer.step)
-            record.note_resume({"step": trainer.step, **setup.facts(trainer.device)})
+            compiles = {name: trainer._choices[name] for name in ("compile", "compile_reason")}
+            record.note_resume({"step": trainer.step, **setup.facts(trainer.device), **compiles})
             if config != record.config:
                 record.change_config(config)
         return trainer

@@ -90,6 +90,8 @@ def test_every_stage_is_drawn_and_named_in_lines_that_fit(count, columns):
     axes = bpe.stages({"one": {f"stage {k}": 1.0 for k in range(count)}, "two": {}}, "cycles per byte").axes[0]
     legend = axes.get_legend()
     assert [text.get_text() for text in legend.get_texts()] == [f"stage {k}" for k in range(count)]
+    with pytest.raises(ValueError, match="9 stages, but only 8 colors"):
+        bpe.stages({"one": {f"stage {k}": 1.0 for k in range(9)}})
     assert legend._ncols == columns and axes.get_xlabel() == "cycles per byte"
 
 

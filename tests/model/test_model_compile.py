@@ -28,15 +28,31 @@ def test_a_training_step_compiles_to_one_graph_without_breaks(tiny, ids, backend
 
 # torch's compiler imports a module of its own that torch deprecates.
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
-def test_compiled_for_a_cpu_the_lookups_gradient_is_left_to_what_adds_in_one_order(tiny, ids):
+@pytest.mark.parametrize("in_order", [True, False])
+def test_compiled_for_a_cpu_the_lookups_gradient_is_left_to_what_adds_in_one_order(tiny, ids, in_order):
     """Told from the operations that ran: torch's compiler would make `embedding_dense_backward` atomic additions."""
     torch._dynamo.reset()
     table = fast.FastEmbedding(tiny.vocab_size, tiny.d_model)
+    table.in_order = in_order
+    torch._dynamo.reset()
     compiled = torch.compile(lambda ids: table(ids).square().sum(), fullgraph=True, backend="aot_eager")
     with torch.profiler.profile() as seen:
         gradient = torch.autograd.grad(compiled(ids), table.weight)[0]
-    assert "cs336_lib::embedding_gradient" in {event.name for event in seen.events()}
+    assert ("cs336_lib::embedding_gradient" in {event.name for event in seen.events()}) is in_order
     assert torch.equal(gradient, torch.autograd.grad(table(ids).square().sum(), table.weight)[0])
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
+def test_a_model_that_was_trained_is_exported_with_torchs_own_operations(tiny, ids):
+    table = fast.FastEmbedding(tiny.vocab_size, tiny.d_model)
+    table.in_order = True
+    graph = torch.export.export(table, (ids,)).graph
+    assert [str(node.target) for node in graph.nodes if node.op == "call_function"] == ["aten.embedding.default"]
+
+
+def test_the_lookup_can_be_differentiated_twice():
+    table, ids = torch.randn(5, 3, dtype=torch.float64, requires_grad=True), torch.tensor([1, 1, 4])
+    assert torch.autograd.gradgradcheck(lambda table: fast.embedding(table, ids).pow(3), table)
 
 
 @pytest.mark.parametrize("shape", [(5,), (2, 3), (2, 1, 3)])

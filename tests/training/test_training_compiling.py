@@ -4,6 +4,7 @@ torch.compile is replaced by its front half (backend "eager" or "aot_eager"): gr
 """
 
 import copy
+import functools
 import os
 import shutil
 import subprocess
@@ -19,6 +20,16 @@ from cs336_lib.training.loss import chunked_cross_entropy, cross_entropy
 
 # All of them inside torch.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture
+def untried(monkeypatch):
+    """A process that has not tried torch's compiler, and forgets what the test made of it."""
+    for switch in ("TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE"):
+        monkeypatch.delenv(switch, raising=False)
+    compiling.cpu_trouble.cache_clear()
+    yield
+    compiling.cpu_trouble.cache_clear()
 
 
 @pytest.fixture
@@ -171,19 +182,46 @@ def test_on_a_cpu_the_length_of_the_run_decides_and_the_compiler(monkeypatch, lo
         (lambda x: {}["no compiler"], "KeyError: 'no compiler'"),
     ],
 )
-def test_the_compiler_is_tried_once_and_what_is_wrong_with_it_is_told(monkeypatch, made, expected):
-    compiling.cpu_trouble.cache_clear()
-    monkeypatch.setattr(torch, "compile", lambda work, dynamic: made)
+def test_the_compiler_is_tried_once_and_what_is_wrong_with_it_is_told(untried, monkeypatch, made, expected):
+    tried = []
+    monkeypatch.setattr(torch, "compile", lambda work, dynamic: (tried.append(1), made)[1])
+    monkeypatch.setattr(compiling, "_graphs", lambda: len(tried))
     assert compiling.cpu_trouble() == compiling.cpu_trouble() == expected
-    compiling.cpu_trouble.cache_clear()
+    assert len(tried) == 1
+
+
+@pytest.mark.parametrize("switch", ["disable", "suppress_errors"])
+def test_a_compiler_that_makes_nothing_and_says_nothing_is_found_out(untried, monkeypatch, switch):
+    """Switched off in this process, or failing where failures are kept quiet: the function then runs as it is."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=lambda graph, inputs: 1 / 0))
+    with torch._dynamo.config.patch({switch: True}):
+        assert compiling.cpu_trouble().startswith("it was asked and made nothing")
 
 
 @pytest.mark.parametrize("switch", ["TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE"])
-def test_a_compiler_that_is_switched_off_is_said_to_be(monkeypatch, switch):
-    compiling.cpu_trouble.cache_clear()
+def test_a_compiler_that_is_switched_off_is_said_to_be(untried, monkeypatch, switch):
     monkeypatch.setenv(switch, "1")
     assert compiling.cpu_trouble() == f"{switch} is set"
-    compiling.cpu_trouble.cache_clear()
+
+
+def test_a_loss_in_many_chunks_is_not_compiled_unasked():
+    model = CONFIG.model.replace(backend="fast")
+    config = CONFIG.replace(model=model, batch_size=32, steps=10**7, loss_chunk=63)
+    assert compiling.choose_compile(config, torch.device("cpu")) == (
+        False,
+        "no: compiling a loss in more than 8 chunks takes minutes",
+    )
+
+
+def test_a_run_that_is_resumed_says_anew_whether_it_is_compiled(front_half, monkeypatch, tmp_path):
+    monkeypatch.setattr(compiling, "cpu_trouble", lambda: "")
+    config = CONFIG.replace(model=CONFIG.model.replace(backend="fast"), steps=8)
+    seconds = training_flops(config.model).total * config.batch_size * 8 / torch.get_num_threads()
+    monkeypatch.setattr(compiling, "CORE_RATE", 1.5 * seconds / compiling.LONG)
+    assert Trainer(config, tmp_path / "run", corpus(), progress=False).fit().environment["compile"] is False
+    longer = Trainer.resume(tmp_path / "run", corpus(), progress=False, changes={"steps": 16})
+    last = longer.record.environment["resumed"][-1]
+    assert last["compile"] == "default" and last["compile_reason"].startswith("yes: a run of some 800 s")
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from cs336_lib.bpe.specials import Spans
 
 _FIRST_WINDOW = 64
 _LAST_WINDOW = 1 << 16
+_STRING_WINDOW = 1 << 13
 _LONGEST_SYMBOL = 4
 
 
@@ -65,7 +66,7 @@ def cut_before(data: "bytes | memoryview | WideText", start: int, end: int, spec
 
 def _cut_string_before(text: str, start: int, end: int, special_tokens: Sequence[bytes]) -> int:
     """`cut_before` of characters: what is around a place is at hand, so only special tokens can make it unsure."""
-    first, reach = max(start, end - _LAST_WINDOW), max(map(len, special_tokens), default=0)
+    first, reach = max(start, end - _STRING_WINDOW), max(map(len, special_tokens), default=0)
     while (place := last_cut(text, first, end)) > first:
         before = text[max(0, place - reach) : place].encode("utf-8", "surrogatepass")
         after = text[place : place + reach].encode("utf-8", "surrogatepass")

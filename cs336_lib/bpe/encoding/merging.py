@@ -1,5 +1,6 @@
 r"""The compiled half of merging: the bytes of pre-tokens become ids, as in `plain.definition_encoder.encode_word`.
 
+The same ids, that is, if each token is made by a merge before the merges that it is part of, as training has it.
 `pairs.py` has the table of which pairs merge, and when. `merged_ids[rank]` is the token that a merge makes. For two
 single bytes, where every word starts, `byte_pairs[256 * first + second]` gives the rank without a search.
 

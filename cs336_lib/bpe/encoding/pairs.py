@@ -5,7 +5,7 @@ r"""Which pairs of tokens merge, and when: a hash table whose row is one 64-bit 
 
 So GPT-2's 50,000 merges take 1 MB and stay in the processor's second cache. Half of the pairs that are asked for merge
 and half don't, which no processor foresees. So a row is looked for in a bucket of four, which are compared without a
-branch; of the buckets one in thirty is full and sends a pair on to the next. At most half of the rows are used.
+branch; a bucket that is full, as few are, sends a pair on to the next. At most half of the rows are used.
 """
 
 import numpy as np

@@ -2,6 +2,7 @@
 
 CPython keeps an ASCII string as the bytes that it is, and those are read where they lie. Another one is read as the
 characters that it is made of (see `wide_text`), unless it has its UTF-8 form already, because somebody asked for it.
+Where the bytes of one are wanted as a whole they are a copy, so that nothing is left with the string.
 """
 
 import ctypes
@@ -33,7 +34,7 @@ def text_bytes(text: str) -> "bytes | memoryview":
     (b'caf\xc3\xa9', b'caf\xff')
     """
     try:
-        if len(text) <= _COPIED:
+        if len(text) <= _COPIED or WideText.of(text) is not None or type(text) is not str:
             return text.encode()
         size = ctypes.c_ssize_t()
         address = _utf8_address(text, ctypes.byref(size))

@@ -5,7 +5,8 @@ then apply to it, again and again, the earliest learned merge that fits anywhere
 from one pre-token to the next and each step looks at the whole word, so a word of n bytes costs n * n: use it on small
 texts.
 
-`encoder` adds a memory of words; `encoding` compiles the same steps.
+`encoder` adds a memory of words; `encoding` compiles the same steps. Both merge one place at a time, which gives the
+same ids if each token is made by a merge before the merges that it is part of, as training has it.
 """
 
 from collections.abc import Sequence

@@ -1,5 +1,6 @@
 """Strings beyond ASCII are read where CPython keeps them, which may show neither in the ids nor in the string."""
 
+import ctypes
 import random
 import sys
 
@@ -29,6 +30,11 @@ ALPHABETS = {
 def fresh(text):
     """An equal string whose UTF-8 form nobody has asked for."""
     return "".join([text[:1], text[1:]])
+
+
+def ask_for_utf8(text):
+    """Have CPython make the UTF-8 form of a string, and keep it."""
+    ctypes.pythonapi.PyUnicode_AsUTF8AndSize(ctypes.py_object(text), None)
 
 
 def random_string(chooser, width, size):
@@ -81,13 +87,20 @@ def test_what_is_not_read_in_place():
     assert WideText.of(text) is not None
     assert WideText.of(Subclass(text)) is None
     assert WideText.of("plain ASCII") is None
-    size = sys.getsizeof(text)
-    text_bytes(text * 1)
-    assert WideText.of(text) is not None
     long = fresh("\u4f60 a" * 10_000)
-    view = text_bytes(long)
+    size = sys.getsizeof(long)
+    ask_for_utf8(long)
     assert sys.getsizeof(long) > size and WideText.of(long) is None
-    assert bytes(readable(long)) == bytes(view)
+    assert bytes(readable(long)) == long.encode()
+
+
+@pytest.mark.parametrize("kind", [str, Subclass])
+def test_the_bytes_of_a_whole_string_leave_nothing_with_it(kind):
+    text = kind(fresh("\u4f60 a" * 10_000))
+    size = sys.getsizeof(text)
+    assert bytes(text_bytes(text)) == text.encode() == bytes(text_bytes(text))
+    assert small_tokenizer().encode_batch([text] * 9)[8] == small_tokenizer().encode(text)
+    assert sys.getsizeof(text) == size
 
 
 @pytest.mark.parametrize("size", [65, 1_001, 40_001])
@@ -95,7 +108,7 @@ def test_a_utf8_form_that_makes_a_string_as_large_as_a_wider_one_does_not_mislea
     """Characters of 2 bytes whose UTF-8 form has 2 bytes for each and one more: as large as characters of 4 bytes."""
     text = fresh("\xe9" * (size - 1) + "\u4f60")
     before = sys.getsizeof(text)
-    wide_text.ctypes.pythonapi.PyUnicode_AsUTF8AndSize(wide_text.ctypes.py_object(text), None)
+    ask_for_utf8(text)
     assert sys.getsizeof(text) == before + 2 * (size + 1)
     assert WideText.of(text) is None
 
