@@ -149,13 +149,13 @@ def test_text_is_written_faster_than_by_transformers():
     assert max(ratios, key=ratios.get) == "tales-1m, 1 rows", ratios
 
 
-def test_in_words_without_an_end_gigatoken_is_a_little_ahead_and_fastokens_with_spaces_alone():
+def test_in_words_without_an_end_gigatoken_is_level_or_ahead_and_fastokens_with_spaces_alone():
     for name in ("bpe_encode", "bpe_encode_peers"):
         found = results.read(f"benchmarks/{name}.json")["seconds_for_1_MB"]
         for peer in found.keys() - {"ours"}:
             behind = {what: took / found["ours"][what] for what, took in found[peer].items()}
             if peer == "gigatoken":
-                assert 0.75 < min(behind.values()) < max(behind.values()) < 1, behind
+                assert min(behind.values()) < 0.9 and max(behind.values()) < 1.1, behind
             else:
                 assert [what for what in behind if behind[what] < 1] == ["space"] * (peer == "fastokens"), behind
 
