@@ -41,7 +41,7 @@ def inlined(function: Callable[..., Any]) -> Any:
 
 
 def called(function: Callable[..., Any]) -> Any:
-    """Declare a helper of kernels that is rarely needed: it stays a call, and out of the way of the inmost loops."""
+    """Declare a helper of kernels that stays a call: one with the work of a batch has the registers to itself."""
     return njit(**_OPTIONS)(function)
 
 
