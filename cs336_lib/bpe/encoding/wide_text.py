@@ -4,9 +4,9 @@ r"""A string beyond ASCII, read where CPython keeps it: as characters of 1, 2 or
     "\u4f60 a"     60 4f 20 00 61 00            none over U+FFFF: 2 bytes each, as this processor orders them
     "\U0001f600"   00 f6 01 00                  4 bytes each
 
-Asked for the UTF-8 form, CPython makes it of the whole string, on one thread, and keeps it as long as the string: most
-of what encoding takes where the words are known, and as much memory again as the text. A kernel makes it of the part
-in hand, in memory that the next part uses again.
+Asked for the UTF-8 form, CPython makes it of the whole string, on one thread, and keeps it as long as the string. That
+takes about as long as encoding where the words are known, and a quarter of the string's memory to twice as much. A
+kernel makes it of the part in hand, in memory that the next part uses again.
 
 Where the characters lie is no part of Python's interface. So this module finds out, from strings that it knows; where
 the answer isn't clear, `WideText.of` gives None, and CPython is asked as before.
