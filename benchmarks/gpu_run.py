@@ -288,6 +288,7 @@ def sweep(options: argparse.Namespace) -> None:
     for name, changes in (
         ("batch 512", {"batch_size": 512}),
         ("GPT-2's vocabulary, batch 64", {"batch_size": 64, "model": model.replace(vocab_size=50_257)}),
+        ("the same, head as it is", {"batch_size": 64, "pad_head": False, "model": model.replace(vocab_size=50_257)}),
         ("50,304 entries, batch 64", {"batch_size": 64, "model": model.replace(vocab_size=50_304)}),
         ("half residual, CUDA graphs", {"residual": "half", "compile_mode": "reduce-overhead"}),
         ("eager", {"compile": False}),

@@ -79,6 +79,8 @@ class TrainConfig:
         compile_optimizer: compile the update as well; None does so where the model is compiled on CUDA, in one process.
         attention: which of torch's kernels the fast backend tries first on CUDA; "auto" is cuDNN's from compute
             capability 9.0 on, else torch's own choice.
+        pad_head: multiply with a head that has rows of zeros up to a multiple of 64; None does so with the fast backend
+            on tensor cores that the size of the vocabulary would keep waiting. No checkpoint knows of them.
         residual: type of the residual stream under autocast, "fp32" or "half": half the bytes, and sums rounded to
             8 bits.
         resident: hold all tokens on the device; None does so on CUDA when they take a tenth of its memory at most.
@@ -137,6 +139,7 @@ class TrainConfig:
     compile_mode: CompileMode = "default"
     compile_optimizer: bool | None = None
     attention: AttentionName = "auto"
+    pad_head: bool | None = None
     residual: ResidualName = "fp32"
     resident: bool | None = None
     peak_flops: float = 0.0
@@ -318,7 +321,7 @@ _PLAIN: tuple[tuple[tuple[str, ...], Any, str], ...] = (
     (("name", "data", "device"), str, "some text"),
     (("valid_data", "tokenizer", "wandb"), str | None, "some text, or null (None)"),
     (("tf32", "tensorboard"), bool, "true or false"),
-    (("compile", "compile_optimizer", "resident"), bool | None, "true, false or null (None)"),
+    (("compile", "compile_optimizer", "pad_head", "resident"), bool | None, "true, false or null (None)"),
 )
 _REAL = (
     "beta1",

@@ -137,7 +137,9 @@ def _is_target(values: Tensor, targets: Tensor) -> Tensor:
     return torch.arange(values.shape[-1], device=values.device) == targets.unsqueeze(-1)
 
 
-def chunked_cross_entropy(hidden: Tensor, head_weight: Tensor, targets: Tensor, chunk_size: int = 4096) -> Tensor:
+def chunked_cross_entropy(
+    hidden: Tensor, head_weight: Tensor, targets: Tensor, chunk_size: int = 4096, *, entries: int | None = None
+) -> Tensor:
     """Return `cross_entropy(hidden @ head_weight.T, targets)` without holding all logits at once.
 
     The gradient of the logits is softmax - onehot, known as soon as the logits are. So the forward pass already turns
@@ -149,12 +151,14 @@ def chunked_cross_entropy(hidden: Tensor, head_weight: Tensor, targets: Tensor, 
         head_weight: the head, (V, D).
         targets: ids of the tokens that came, (...), int64.
         chunk_size: rows of logits in memory at a time.
+        entries: how many of the head's rows are the vocabulary's, from the first on; the others are padding. None for
+            all.
 
     Returns:
         The mean over all targets in nats, a tensor without dimensions.
 
     Raises:
-        ValueError: the shapes do not fit, there is no target, or the chunk size is not positive.
+        ValueError: the shapes do not fit, there is no target, or the chunk size or the entries are out of range.
 
     Source: Wijmans et al., 2024 (Cut your losses), and Hsu et al., 2024 (Liger), for the idea.
 
@@ -170,10 +174,13 @@ def chunked_cross_entropy(hidden: Tensor, head_weight: Tensor, targets: Tensor, 
         )
     if chunk_size < 1:
         raise ValueError(f"chunk_size is {chunk_size}; it must be 1 or more")
+    entries = len(head_weight) if entries is None else entries
+    if not 1 <= entries <= len(head_weight):
+        raise ValueError(f"entries is {entries}; it must be from 1 to the {len(head_weight)} rows of head_weight")
     if not torch.is_grad_enabled():
         hidden, head_weight = hidden.detach(), head_weight.detach()  # so that no gradient is asked for
     loss: Tensor = _ChunkedCrossEntropy.apply(
-        hidden.reshape(-1, hidden.shape[-1]), head_weight, targets.flatten(), chunk_size
+        hidden.reshape(-1, hidden.shape[-1]), head_weight, targets.flatten(), chunk_size, entries
     )
     return loss
 
@@ -182,7 +189,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     """The mean loss over N rows, with both gradients made in the forward pass."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, chunk_size: int) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, chunk_size: int, entries: int) -> Tensor:
         wide = torch.promote_types(hidden.dtype, torch.float32)
         wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         total = torch.zeros((), dtype=wide, device=hidden.device)
@@ -193,6 +200,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             chunk = slice(first, first + chunk_size)
             rows, answers = hidden[chunk], targets[chunk]
             product = rows @ weight.T  # under autocast in half precision
+            if entries < len(weight):  # padding, whose probability and gradient are 0
+                product[:, entries:] = -math.inf
             logits = product.to(wide)
             error = logits.softmax(dim=-1)
             total += _losses(logits, error, answers).sum()
@@ -211,10 +220,10 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         d_hidden, d_weight = ctx.saved_tensors
         scale = d_loss / ctx.count
-        return (d_hidden * scale).to(d_hidden.dtype), (d_weight * scale).to(ctx.weight_dtype), None, None
+        return (d_hidden * scale).to(d_hidden.dtype), (d_weight * scale).to(ctx.weight_dtype), None, None, None
 
 
 def perplexity(loss: float | Tensor) -> float:

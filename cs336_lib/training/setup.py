@@ -23,6 +23,7 @@ from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.corpus import PreparedCorpus
 from cs336_lib.training.engines.single import SingleDevice
 from cs336_lib.training.evaluation import flat_ids
+from cs336_lib.training.heading import choose_head, padded
 from cs336_lib.training.loss import chunked_cross_entropy, cross_entropy, fused_cross_entropy
 from cs336_lib.training.ranks import Ranks
 from cs336_lib.training.records import CONFIG, RunRecord
@@ -36,19 +37,24 @@ class LossModule(nn.Module):
     Args:
         model: the language model.
         loss_chunk: rows of logits at a time; 0 for all.
+        head_rows: of the head while it is multiplied with; 0 for as many as the vocabulary has entries.
     """
 
-    def __init__(self, model: TransformerLM, loss_chunk: int = 0) -> None:
+    def __init__(self, model: TransformerLM, loss_chunk: int = 0, head_rows: int = 0) -> None:
         super().__init__()
-        self.model = model
-        self.loss_chunk = loss_chunk
+        self.model, self.loss_chunk, self.head_rows = model, loss_chunk, head_rows
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss of targets y, (B, S), after x, (B, S)."""
+        head = self.model.head_weight
+        entries, is_padded = len(head), self.head_rows > len(head)
+        if is_padded:
+            head = padded(head, self.head_rows)
         if self.loss_chunk:
-            return chunked_cross_entropy(self.model.hidden_states(x), self.model.head_weight, y, self.loss_chunk)
+            return chunked_cross_entropy(self.model.hidden_states(x), head, y, self.loss_chunk, entries=entries)
+        logits = (self.model.hidden_states(x) @ head.T)[..., :entries] if is_padded else self.model(x)
         by_hand = self.model.config.backend == "fast" and x.device.type == "cpu" and not torch.compiler.is_compiling()
-        return (fused_cross_entropy if by_hand else cross_entropy)(self.model(x), y)
+        return (fused_cross_entropy if by_hand else cross_entropy)(logits, y)
 
 
 def make_optimizer(config: TrainConfig, model: nn.Module, compile: bool = False) -> Optimizer:
@@ -221,6 +227,7 @@ def about_choices(
         "precision": engine.precision.reason,
         "tf32": engine.precision.tf32,
         "attention": choose_attention(engine.device, config.attention)[1],
+        "head": choose_head(config, engine.device, engine.precision)[1],
         "compile": config.compile_mode if compiled[0] else False,
         "compile_reason": compiled[1],
         "resident": resident,

@@ -29,6 +29,7 @@ from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.corpus import PreparedCorpus, find_data, prepare
 from cs336_lib.training.engines.choice import make_engine
 from cs336_lib.training.evaluation import Evaluation, evaluate
+from cs336_lib.training.heading import choose_head
 from cs336_lib.training.metrics import Lines, Window
 from cs336_lib.training.mirrors import open_mirrors
 from cs336_lib.training.precision import apply_tf32
@@ -104,7 +105,8 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.model = TransformerLM(config.model)
         self.model.half_residual = config.residual == "half"
-        self._loss = self.engine.setup(setup.LossModule(self.model, config.loss_chunk))
+        head_rows, _ = choose_head(config, self.device, precision)
+        self._loss = self.engine.setup(setup.LossModule(self.model, config.loss_chunk, head_rows))
         self._compiled, why = compiling.choose_compile(config, self.device, ranks.world_size)
         self._fast_loss = compiling.compiled(self._loss, config) if self._compiled else self._loss
         also_update = compiling.wants_compiled_update(config, self.device, ranks.world_size, self._compiled)

@@ -20,7 +20,7 @@ CASES = {
     "accumulated": CONFIG.replace(accumulation=2),
     "muon": CONFIG.replace(optimizer="muon"),
     "sgd": CONFIG.replace(optimizer="sgd", lr=0.3),
-    "tied": CONFIG.replace(model=TIED, loss_chunk=5),
+    "tied": CONFIG.replace(model=TIED, loss_chunk=5, pad_head=True),
 }
 
 

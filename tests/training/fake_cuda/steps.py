@@ -46,12 +46,18 @@ from cs336_lib.training.engines.single import SingleDevice
 
 aten = torch.ops.aten
 PRODUCTS = (aten.mm, aten.bmm, aten.addmm, aten.baddbmm, aten.mv, aten.addmv, aten.dot)
+ALIGNED = 16  # bytes; tensor cores are slow on rows that begin elsewhere than at multiples of it
 KERNELS = {0: "math", 1: "flash", 2: "efficient", 3: "cudnn"}  # as torch numbers them
 STEPS = 3  # the first makes moments; the last is told, and compared with the one before
 
 
 def short(dtype):
     return str(dtype).removeprefix("torch.")
+
+
+def aligned(matrix):
+    """Whether all rows of a matrix, or all columns where these lie in one piece, begin at multiples of 16 bytes."""
+    return all(stride * matrix.itemsize % ALIGNED == 0 for stride in matrix.stride() if stride > 1)
 
 
 class Watch(TorchDispatchMode):
@@ -65,7 +71,7 @@ class Watch(TorchDispatchMode):
     def begin(self, phase):
         self.phase = phase
         self.waits, self.copies, self.attention = [], [], set()
-        self.dtypes, self.products, self.pinned = set(), {}, []
+        self.dtypes, self.products, self.askew, self.pinned = set(), {}, set(), []
 
     def held(self):
         """Bytes on the device that somebody still holds."""
@@ -95,6 +101,7 @@ class Watch(TorchDispatchMode):
         self.dtypes |= {short(one.dtype) for one in on_device if one.ndim}
         if func.overloadpacket in PRODUCTS:
             self.products.setdefault(self.phase, set()).add(short(made[0].dtype))
+            self.askew |= {tuple(one.shape) for one in (*given, *made) if one.ndim > 1 and not aligned(one)}
         if "attention" in str(func):
             self.attention.add(func._schema.name.removeprefix("aten::_scaled_dot_product_"))
         return out
@@ -208,6 +215,7 @@ def step_outcome(case):
         "waits": watch.waits,
         "copies": watch.copies,
         "dtypes": sorted(watch.dtypes),
+        "askew": sorted(watch.askew),
         "products": {phase: sorted(found) for phase, found in watch.products.items()},
         "attention": sorted(watch.attention),
         "kept": sorted({(one.device.type, short(one.dtype)) for one in kept}),
