@@ -72,6 +72,7 @@ INSIDE: dict[str, dict[str, set[str]]] = {
         "records": {"config", "record_files"},
         "checkpoints": {"ranks"},
         "attending": {"config"},
+        "heading": {"config", "precision"},
         "engines": {"attending", "checkpoints", "config", "precision", "ranks"},
         "corpus": {"config"},
         "evaluation": {"loss", "ranks"},
@@ -81,7 +82,7 @@ INSIDE: dict[str, dict[str, set[str]]] = {
         "stopping": {"config", "records"},
         "resuming": {"checkpoints", "config", "ranks", "records"},
         "loading": {"checkpoints", "config", "precision", "records"},
-        "setup": {"attending", "config", "corpus", "engines", "evaluation", "loss", "ranks", "records"},
+        "setup": {"attending", "config", "corpus", "engines", "evaluation", "heading", "loss", "ranks", "records"},
         "compiling": {"config", "engines"},
         "trainer": {
             *(
@@ -91,6 +92,7 @@ INSIDE: dict[str, dict[str, set[str]]] = {
                 "corpus",
                 "engines",
                 "evaluation",
+                "heading",
                 "metrics",
                 "mirrors",
                 "precision",
