@@ -101,9 +101,11 @@ class Encoding:
         if not isinstance(texts, Iterable):
             raise TypeError(f"encode_batch takes a list of strings, got {type(texts).__name__}")
         texts = list(texts)  # an iterator is walked once
-        for text in texts:
-            if not isinstance(text, str):
-                raise _not_text(text, "str")
+        if not set(map(type, texts)) <= {str}:
+            for text in texts:
+                if not isinstance(text, str):
+                    raise _not_text(text, "str")
+            texts = [str.__str__(text) for text in texts]  # of a subclass, what it holds and not what it says
         compiled = self._compiled_for(sum(map(len, texts)))
         done: list[list[int]] = []
         since = 0
@@ -117,11 +119,12 @@ class Encoding:
         return done + self._compiled_lists(compiled, texts[len(done) :], workers)
 
     def _compiled_lists(self, compiled: CompiledEncoder, texts: list[str], workers: int) -> list[list[int]]:
-        ids, ends = compiled.encode_texts([text_bytes(text) for text in texts], workers)
-        flat = compiled.listed(ids)
-        bounds = [0, *ends.tolist()]
+        found: list[list[int]] = []
         with _no_collection():
-            return [flat[start:end] for start, end in pairwise(bounds)]
+            for ids, ends in compiled.encode_texts(texts, workers):
+                flat = compiled.listed(ids)
+                found += [flat[start:end] for start, end in pairwise([0, *ends.tolist()])]
+        return found
 
     def blocks(self, data: "bytes | memoryview", block_bytes: int, workers: int) -> Iterator[np.ndarray]:
         """The ids of a buffer, one array of int32 for each block."""

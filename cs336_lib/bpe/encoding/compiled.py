@@ -13,9 +13,13 @@ from typing import TypeVar
 import numpy as np
 
 from cs336_lib.bpe.encoding.jobs import jobs
-from cs336_lib.bpe.encoding.wide_text import WideText
-from cs336_lib.bpe.encoding.workspace import JOB_BYTES, MergeTables, Workspace, listed, with_room
+from cs336_lib.bpe.encoding.string_bytes import joined_bytes, readable, text_bytes
+from cs336_lib.bpe.encoding.wide_text import SurrogateError, WideText
+from cs336_lib.bpe.encoding.workspace import JOB_BYTES, PADDING, MergeTables, Workspace, listed, with_room
 from cs336_lib.bpe.vocabulary import Vocabulary
+
+GROUP = 1 << 18
+"""Characters of short texts that are encoded together: while their lists are made, a thread is at the next."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -47,24 +51,30 @@ class CompiledEncoder:
         """The ids of a text in order, one array for each `size` bytes or characters or so."""
         pieces = jobs(data, 0, len(data), size, self._tables.specials)
         return in_order(
-            lambda piece: self._with_workspace(lambda workspace: workspace.encode(data, *piece)), pieces, workers
+            lambda piece: self._with_workspace(lambda workspace: workspace.encode(data, *piece)),
+            pieces,
+            workers if workers > 1 else 0,
         )
 
-    def encode_texts(self, texts: "Sequence[bytes | memoryview]", workers: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """The ids of several texts, each for itself.
+    def encode_texts(self, texts: Sequence[str], workers: int = 1) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The ids of several texts, each for itself, a group of texts at a time.
+
+        Whoever asks for them has work of their own with each group and is counted among the workers.
 
         Returns:
-            All ids, int32, and where those of each text end, int64.
+            The ids of a group, int32, and where those of each of its texts end, int64.
         """
-        groups = in_order(
-            lambda group: self._with_workspace(lambda workspace: workspace.encode_texts(group)), _groups(texts), workers
-        )
-        ids, ends, offset = [np.empty(0, np.int32)], [np.empty(0, np.int64)], 0
-        for group_ids, group_ends in groups:
-            ids.append(group_ids)
-            ends.append(group_ends + offset)
-            offset += len(group_ids)
-        return np.concatenate(ids), np.concatenate(ends)
+        return in_order(self._encode_group, _groups(texts), workers - 1)
+
+    def _encode_group(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        if len(texts) > 1:
+            joined, ends = joined_bytes(texts, PADDING)
+            return self._with_workspace(lambda workspace: workspace.encode_texts(joined, ends))
+        try:
+            ids = self.encode(readable(texts[0]))
+        except SurrogateError:
+            ids = self.encode(text_bytes(texts[0]))
+        return ids, np.array([len(ids)], np.int64)
 
     def listed(self, ids: np.ndarray) -> list[int]:
         """Ids as a list."""
@@ -80,20 +90,20 @@ class CompiledEncoder:
         return result
 
 
-def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """Results of `work` in the order of `items`, made by threads that run a little ahead of the reader.
+def in_order(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
+    """Results of `work` in the order of `items`, made by threads that run a little ahead of the reader; 0 for none.
 
-    >>> list(in_order(abs, [-1, -2, 3], workers=2))
+    >>> list(in_order(abs, [-1, -2, 3], threads=2))
     [1, 2, 3]
     """
-    if workers == 1:
+    if not threads:
         yield from map(work, items)
         return
     pending: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         for item in items:
             pending.append(pool.submit(work, item))
-            if len(pending) > 2 * workers:
+            if len(pending) > 2 * threads:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
@@ -110,13 +120,15 @@ def _joined(blocks: Iterable[np.ndarray], expected: int) -> np.ndarray:
     return ids
 
 
-def _groups(texts: "Sequence[bytes | memoryview]") -> "Iterator[Sequence[bytes | memoryview]]":
-    """Texts in groups of about JOB_BYTES."""
-    first, size = 0, 0
-    for index, text in enumerate(texts):
-        size += len(text)
-        if size >= JOB_BYTES:
-            yield texts[first : index + 1]
-            first, size = index + 1, 0
-    if first < len(texts):
-        yield texts[first:]
+def _groups(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Texts in groups of about GROUP characters; one that is longer is a group of its own.
+
+    >>> [len(group) for group in _groups(["a", "b", "c" * GROUP, "d"])]
+    [2, 1, 1]
+    """
+    ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
+    first, done = 0, 0
+    while first < len(texts):
+        last = max(int(ends.searchsorted(done + GROUP, "right")), first + 1)
+        yield texts[first:last]
+        first, done = last, int(ends[last - 1])

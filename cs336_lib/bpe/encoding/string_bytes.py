@@ -6,6 +6,9 @@ Where the bytes of one are wanted as a whole they are a copy, so that nothing is
 """
 
 import ctypes
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from cs336_lib.bpe.encoding.wide_text import WideText
 from cs336_lib.bpe.plain.encoder import escaped_text
@@ -41,6 +44,31 @@ def text_bytes(text: str) -> "bytes | memoryview":
         return _read_only_view(address, size.value, _FOR_READING)
     except UnicodeEncodeError:
         return escaped_text(text).encode("utf-8", "surrogateescape")
+
+
+def joined_bytes(texts: Sequence[str], padding: int = 0) -> tuple[bytes, np.ndarray]:
+    r"""The UTF-8 bytes of several strings one behind the other, and where each of them ends, int64.
+
+    Args:
+        texts: the strings.
+        padding: zero bytes behind the last.
+
+    Raises:
+        ValueError: as `text_bytes`.
+
+    >>> joined_bytes(["caf\u00e9", "", "a"])
+    (b'caf\xc3\xa9a', array([5, 5, 6]))
+    """
+    joined = "".join(texts)
+    lengths: Iterable[int] = map(len, texts)
+    try:
+        whole = joined.encode()
+        if len(whole) > len(joined):
+            lengths = (len(text if text.isascii() else text.encode()) for text in texts)
+    except UnicodeEncodeError:
+        each = [text_bytes(text) for text in texts]
+        whole, lengths = b"".join(each), map(len, each)
+    return whole + bytes(padding), np.cumsum(np.fromiter(lengths, np.int64, len(texts)))
 
 
 def readable(text: str) -> "bytes | memoryview | WideText":

@@ -8,8 +8,6 @@ words). A table that stops learning instead would be poisoned by a stretch of ra
 slow.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from cs336_lib.bpe.counting.word_table import SpecialTable
@@ -194,13 +192,17 @@ class Workspace:
             return self._encode_small(data, 0, len(data)).tolist()
         return listed(self.encode(data, 0, len(data)), self._tables.integers)
 
-    def encode_texts(self, texts: "Sequence[bytes | memoryview]") -> tuple[np.ndarray, np.ndarray]:
-        """The ids of several texts, each for itself, and where those of each end."""
-        joined = np.frombuffer(b"".join([*texts, bytes(PADDING)]), np.uint8)
-        ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
-        ids = np.empty(len(joined), np.int32)
-        id_ends = np.empty(len(texts), np.int64)
-        text, ids_at, id_ends_at = joined.ctypes.data, ids.ctypes.data, id_ends.ctypes.data
+    def encode_texts(self, joined: bytes, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The ids of several texts, each for itself, and where those of each end.
+
+        Args:
+            joined: the texts one behind the other, and PADDING bytes behind the last.
+            ends: where each of them ends, int64.
+        """
+        raw = np.frombuffer(joined, np.uint8)
+        ids = np.empty(len(raw), np.int32)
+        id_ends = np.empty(len(ends), np.int64)
+        text, ids_at, id_ends_at = raw.ctypes.data, ids.ctypes.data, id_ends.ctypes.data
         ids.resize(self._run(text, ends.ctypes.data, ids_at, id_ends_at, len(ends), 0, 0), refcheck=False)
         return ids, id_ends
 

@@ -133,14 +133,17 @@ def test_the_number_of_workers_and_the_size_of_blocks_do_not_change_the_ids():
         assert np.array_equal(np.concatenate(blocks), shared_encoder().encode(data[:length]))
 
 
-def test_texts_of_a_batch_are_each_for_themselves():
-    texts = [random_text(seed, seed * 7 % 900) for seed in range(300)] + [b"", b"<|e", b"nd|>", b""]
-    for workers in (1, 2):
-        ids, ends = shared_encoder().encode_texts(texts, workers)
-        starts = [0, *ends[:-1]]
-        for text, start, end in zip(texts, starts, ends, strict=True):
-            assert np.array_equal(ids[start:end], shared_encoder().encode(text))
-    assert len(ends) == len(texts)
+def test_texts_of_a_batch_are_each_for_themselves(monkeypatch):
+    texts = [random_text(seed, seed * 7 % 900).decode("utf-8", "surrogateescape") for seed in range(300)]
+    texts += ["", "<|e", "nd|>", "", "é" * 5000, "long " * 2000, "\udce9", "last"]
+    monkeypatch.setattr("cs336_lib.bpe.encoding.compiled.GROUP", 4_000)
+    for workers in (1, 2, 3):
+        found = []
+        for ids, ends in shared_encoder().encode_texts(texts, workers):
+            found += np.split(ids, ends[:-1])
+        assert len(found) == len(texts)
+        for text, ids in zip(texts, found, strict=True):
+            assert np.array_equal(ids, shared_encoder().encode(text.encode("utf-8", "surrogateescape")))
 
 
 def test_a_full_table_of_words_is_emptied_without_changing_the_ids(monkeypatch):

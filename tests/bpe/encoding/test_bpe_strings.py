@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from cs336_lib.bpe import Tokenizer
 from cs336_lib.bpe.encoding import choice
-from cs336_lib.bpe.encoding.string_bytes import text_bytes
+from cs336_lib.bpe.encoding.string_bytes import joined_bytes, text_bytes
 from cs336_lib.bpe.encoding.workspace import KERNELS, SMALL, listed
 from cs336_lib.bpe.native.library import KernelLibrary
 
@@ -40,6 +41,50 @@ def test_bytes_smuggled_as_surrogates_come_out_as_bytes_at_any_length(padding):
 def test_a_lone_surrogate_is_named_at_any_length(padding):
     with pytest.raises(ValueError, match=rf"U\+D800 at character {len(padding)}"):
         text_bytes(padding + "\ud800")
+
+
+@given(st.lists(st.text(st.sampled_from("a\xe9\u4f60\U0001f600\udc80\udcff")), max_size=9), st.integers(0, 70))
+def test_strings_side_by_side_give_the_bytes_of_each(texts, padding):
+    whole, ends = joined_bytes(texts, padding)
+    each = [whole[start:end] for start, end in pairwise([0, *ends])]
+    assert each == [bytes(text_bytes(text)) for text in texts]
+    assert whole[sum(map(len, each)) :] == bytes(padding)
+
+
+@pytest.mark.parametrize("texts", [["a\ud83d", "\ude00b"], ["\udcff", "a", "\ud800"]])
+def test_halves_of_a_pair_in_two_strings_are_no_character(texts):
+    for ask in (
+        joined_bytes,
+        small_tokenizer().encode_batch,
+        lambda many: small_tokenizer().encode_batch(many * 9_999),
+    ):
+        with pytest.raises(ValueError, match=r"U\+D8.. at character"):
+            ask(texts)
+
+
+class Odd(str):
+    """A string that says other things than it holds."""
+
+    __slots__ = ()
+
+    def __len__(self):
+        return 3
+
+    def encode(self, *how):
+        return b"x" * 3
+
+    def isascii(self):
+        return True
+
+
+@pytest.mark.parametrize("repeats", [1, 40_000])
+def test_of_a_kind_of_string_counts_what_it_holds(repeats):
+    tokenizer = small_tokenizer()
+    for text in ("the cat", "caf\xe9 \u4f60"):
+        assert tokenizer.encode_batch([Odd(text), "a"] * repeats)[-2:] == [
+            tokenizer.encode(text),
+            tokenizer.encode("a"),
+        ]
 
 
 @given(st.lists(st.integers(0, 99_999), max_size=50), st.integers(0, 2_000))
