@@ -5,8 +5,9 @@
     python benchmarks/bpe_scale.py corpus.txt --bytes 1000000000 --build half-new.txt  # for bpe_train.py
 
 The file is made of the given text, cut into blocks of lines that are drawn by chance. Half of the blocks are new text:
-into those a word that nobody has written is put every 700 bytes, so that the number of distinct pre-tokens grows as it
-does with the size of a real corpus (7 million in 10 GB; OpenWebText has 6.6). It is trained on twice: as it is, and as
+into those a word that nobody has written is put every 700 bytes, so that in 10 GB there are about as many distinct
+pre-tokens as in a real corpus (7 million; OpenWebText has 6.6). They grow in proportion to the text here, and more
+slowly in a real one. It is trained on twice: as it is, and as
 one line without an end, in which no special token and no line break helps to cut it. The time of reading the file, and
 the processor time of all threads together, which another load on the machine hardly changes, stand beside.
 

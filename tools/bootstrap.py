@@ -175,7 +175,11 @@ def setup(venv: Path, extras: str, newest: bool = False) -> None:
     if not uv_install(python, ["--upgrade", *rest] if newest else rest, "everything else"):
         pip_install(python, rest, "everything else")
     stamp.write_text(wanted)
-    print(f"Environment ready after {time.perf_counter() - started:.0f} s", flush=True)
+    seconds = time.perf_counter() - started
+    print(
+        f"Environment ready after {seconds:.0f} s; `source {python.parent / 'activate'}` for the command cs336",
+        flush=True,
+    )
 
 
 def main() -> int:

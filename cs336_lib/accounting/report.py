@@ -124,7 +124,8 @@ def text(
         mfu: the part of the peak that training reaches.
         steps: optimizer steps of the training that is timed; when None, as many as make 20 tokens per parameter.
         edition: "2025" or "2026": whose list of activations is counted, and one more section answers that edition's
-            accounting problem for this model. When None, the list is that of 2025.
+            accounting problem for this model. When None, the list that belongs to the model: that of 2026 with a gate,
+            otherwise that of 2025.
 
     Returns:
         Lines without one at the end.
@@ -147,7 +148,8 @@ def text(
     """
     where = find_device(device)
     S, B = check_sizes(cfg, context_length, batch_size)
-    asked = find_edition("2025" if edition is None else edition)
+    own = "2026" if cfg.ffn == "swiglu" else "2025"
+    asked = find_edition(own if edition is None else edition)
     kind = dtype or ("bfloat16" if "bfloat16" in where.peaks else "float16")
     sections = [
         _parameters(cfg),
@@ -210,12 +212,29 @@ def _memory(cfg: ModelConfig, S: int, B: int, where: Device, asked: Edition) -> 
             table(["", "bytes", ""], rows),
             "",
             breakdown_table(f"Activations, {asked.name} handout's list", memory.activations, "bytes"),
+            *_left_out(cfg, S, B, asked, memory.activations.total),
             "",
             breakdown_table(f"Activations, {cfg.backend} model", kept, "bytes"),
             "",
             table(["Largest batch", f"{asked.name} handout's list", f"{cfg.backend} model"], fits),
         ]
     )
+
+
+def _lacks(cfg: ModelConfig, asked: Edition) -> bool:
+    """Whether an edition's list is of two matrices, and the model's feed-forward network has three."""
+    return cfg.ffn == "swiglu" and not asked.gated_list
+
+
+def _left_out(cfg: ModelConfig, S: int, B: int, asked: Edition, counted: int) -> list[str]:
+    """Say what the list of 2025 leaves out of a model with a gate."""
+    if not _lacks(cfg, asked):
+        return []
+    whole = training_memory(cfg, B, S, edition="2026").activations.total
+    return [
+        "That list is of two matrices, and this model has three: the output of the third and",
+        f"the product with it are left out, {size(whole - counted)}.",
+    ]
 
 
 def _time(cfg: ModelConfig, S: int, B: int, where: Device, dtype: str, mfu: float, steps: int | None) -> str:
@@ -253,7 +272,8 @@ def _decoding(cfg: ModelConfig, S: int, B: int, where: Device, dtype: str) -> st
 def _handout(cfg: ModelConfig, asked: Edition) -> str:
     """Answer an edition's `adamw_accounting` for a model, and for two matrices where its list has two."""
     models = {"this model": cfg}
-    if cfg.ffn == "swiglu" and not asked.gated_list:
+    if _lacks(cfg, asked):
+        models = {"this model, gate left out": cfg}
         models["two matrices"] = cfg.replace(ffn="silu", d_ff=cfg.d_ff)
     rows = []
     for name, model in models.items():

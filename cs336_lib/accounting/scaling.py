@@ -5,9 +5,10 @@ a part of the computing can hide communication::
 
     step = compute + max(0, communication - overlap * compute)
 
-It knows no stragglers, no failures, no congestion and no start-up, so it is a lower bound for time and an upper one for
-efficiency. Rates, bandwidths and prices are arguments: what comes out is no better than what is put in, and a `Cluster`
-says where its figures come from.
+It knows no stragglers, no failures, no congestion and no start-up, which makes it optimistic; and it hides no
+communication behind a forward pass, where FSDP2 fetches weights ahead, which makes it pessimistic there. Rates,
+bandwidths and prices are arguments: what comes out is no better than what is put in, and a `Cluster` says where its
+figures come from.
 """
 
 from __future__ import annotations

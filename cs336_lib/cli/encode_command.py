@@ -44,8 +44,7 @@ def run(arguments: Sequence[str]) -> int:
     with executor_at(asked.dask) as executor:
         text = corpora.get(asked.text, progress=True).train
         done = encode_file(tokenizer, text, asked.out, workers=asked.workers, executor=executor, progress=True)
-    print(
-        f"{done.tokens:,} tokens, {done.bytes_per_token:.3f} bytes each, {done.megabytes_per_second:.1f} MB/s, "
-        f"in {asked.out}"
-    )
+    what = f"{done.tokens:,} tokens, {done.bytes_per_token:.3f} bytes of text each"
+    speed = f"{done.megabytes_per_second:.1f} MB/s, in" if done.encoded_bytes else "there already, in"
+    print(f"{what}, {speed} {asked.out}")
     return 0

@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from cs336_lib.cli.arguments import with_texts
+from cs336_lib.model.config import ModelConfig
+from cs336_lib.naming import did_you_mean
 from cs336_lib.training.config import TrainConfig
 
 FILE = "FILE.json"
@@ -89,6 +91,7 @@ def parse(arguments: Sequence[str]) -> Train:
     """
     given = with_texts(arguments, TrainConfig, "--sample-prompt")
     presets = {name: (_about(config), Train(config)) for name, config in TrainConfig.presets().items()}
+    _check_words(given, presets)
     if given and given[0].endswith(".json"):
         config = TrainConfig.from_file(given[0])
         presets[FILE] = (f"as in {given[0]}", Train(config))
@@ -98,6 +101,30 @@ def parse(arguments: Sequence[str]) -> Train:
             presets, prog="cs336 train", description=ABOUT, args=given, config=(tyro.conf.AvoidSubcommands,)
         )
     return replace(asked, config=_with_default_width(asked.config, given))
+
+
+def _check_words(given: Sequence[str], presets: Collection[str]) -> None:
+    """Raise ValueError for a preset or an option that there is not; the parser's own words name commands there are not.
+
+    >>> _check_words(["tales-1m", "--stepz", "3"], ["tales-1m"])
+    Traceback (most recent call last):
+    ValueError: unknown option --stepz (did you mean '--steps'?); cs336 train --help lists all
+    """
+    known = {f"--{name.replace('_', '-')}" for name in ("help", *_names())}
+    for word in given:
+        option = word.split("=")[0].replace("_", "-")
+        if option.startswith("--") and option not in known and option.replace("--no-", "--", 1) not in known:
+            raise ValueError(f"unknown option {option}{did_you_mean(option, known)}; cs336 train --help lists all")
+    if given and not given[0].startswith("-") and given[0] not in presets and not given[0].endswith(".json"):
+        allowed = f"{', '.join(presets)}, or the config.json of an earlier run"
+        raise ValueError(f"unknown preset {given[0]!r}{did_you_mean(given[0], presets)}; allowed: {allowed}")
+
+
+def _names() -> Iterator[str]:
+    """Options of the command: its own, the config's, and under "model." the model's."""
+    yield from (field.name for field in fields(Train) if field.name != "config")
+    yield from (field.name for field in fields(TrainConfig) if field.name != "model")
+    yield from (f"model.{field.name}" for field in fields(ModelConfig))
 
 
 @contextmanager

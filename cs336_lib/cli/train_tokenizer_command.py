@@ -59,5 +59,7 @@ def run(arguments: Sequence[str]) -> int:
         f"{tokenizer.vocab_size:,} tokens from {result.stats.bytes / 1e6:,.1f} MB in "
         f"{result.stats.seconds['total']:.1f} s; the longest is {longest!r}"
     )
+    if tokenizer.vocab_size < asked.vocab_size:
+        print(f"no pair was left to merge: the text gives no more tokens, and {asked.vocab_size:,} were asked for")
     print(f"saved to {asked.out}; next: {shlex.join(['cs336', 'encode', str(asked.out), asked.text, 'OUT.tokens'])}")
     return 0

@@ -21,9 +21,9 @@ class RotaryEmbedding(nn.Module):
     """Turn channels (2k, 2k + 1) of a vector at position i by the angle i / theta^(2k / K), for k = 0 ... K/2 - 1.
 
     Sines and cosines are computed once, with angles in float64: in float32 the angle at position 100,000 is wrong by
-    up to 0.004 radians. They are not part of the state dict, and they are computed anew whenever the module is moved
-    or cast, so that `model.to(torch.bfloat16)` does not round them and `model.to_empty(device=...)` does not leave
-    them undefined.
+    some thousandths of a radian. They are not part of the state dict, and they are computed anew whenever the module is
+    moved or cast, so that `model.to(torch.bfloat16)` does not round them and `model.to_empty(device=...)` does not
+    leave them undefined.
 
     Args:
         theta: base of the angles, 10,000 in the handout.

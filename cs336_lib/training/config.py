@@ -188,8 +188,8 @@ class TrainConfig:
             )
         if self.warmup_steps + self.decay_steps > self.steps:
             raise ValueError(
-                f"warmup_steps + decay_steps = {self.warmup_steps + self.decay_steps} do not fit in "
-                f"steps = {self.steps}; shorten them or train for longer"
+                f"warmup_steps + decay_steps = {self.warmup_steps} + {self.decay_steps} do not fit in "
+                f"steps = {self.steps}; take fewer (warmup_steps = {self.steps // 10}), or more steps"
             )
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr is {self.min_lr}, more than lr = {self.lr}")

@@ -231,7 +231,7 @@ def test_b200_and_the_tinystories_run_on_it():
             "2025",
             [
                 (
-                    "this model",
+                    "this model, gate left out",
                     "15,517,753,344",
                     "34,032,921,600",
                     "2",

@@ -28,11 +28,15 @@ def numbers(text):
     return {int(found.replace(",", "")) for found in re.findall(r"\d[\d,]*", text)}
 
 
+@pytest.mark.parametrize("edition", [None, "2025", "2026"])
 @pytest.mark.parametrize("cfg", [*PRESETS.values(), *GRID[::7], TINY.replace(backend="fast")], ids=name)
-def test_every_count_stands_in_the_report(cfg):
+def test_every_count_stands_in_the_report(cfg, edition):
     S, B = 12, 3
-    said = numbers(report.text(cfg, context_length=S, batch_size=B))
-    kept = [handout_activations(cfg, S, B) * 4, autograd_activations(cfg, S, B)]
+    text = report.text(cfg, context_length=S, batch_size=B, edition=edition)
+    said, gated = numbers(text), cfg.ffn == "swiglu"
+    kept = [handout_activations(cfg, S, B, edition=edition or ("2026" if gated else "2025")) * 4]
+    kept += [autograd_activations(cfg, S, B)]
+    assert ("this model has three" in text) == (gated and edition == "2025")
     for counts in (parameter_count(cfg), forward_flops(cfg, S), *kept):
         assert {*counts.values(), counts.total} <= said
     assert {product.flops for product in matmuls(cfg, S)} <= said
@@ -54,11 +58,13 @@ def test_a_device_without_bfloat16_is_reported_in_float16():
 
 
 def test_time_and_largest_batches_are_the_golden_ones():
-    text = report.text(XL, batch_size=1024, device="a100-80gb", dtype="float32", steps=400_000)
+    asked = {"batch_size": 1024, "device": "a100-80gb", "dtype": "float32", "steps": 400_000}
+    text = report.text(XL, edition="2025", **asked)
     days = training_time(XL, 400_000, 1024, "a100-80gb", dtype="float32") / DAY
     assert f"{days / 365.25:.2f} years on one NVIDIA A100 80GB SXM at 50 % of 19.5 TFLOP/s" in text
     assert re.search(r"^memory of 80 GB +2 +2$", text, re.MULTILINE)
     assert re.search(r"^memory of 80 GiB +3 +2$", text, re.MULTILINE)
+    assert re.search(r"^memory of 80 GiB +2 +2$", report.text(XL, **asked), re.MULTILINE), "the list of three matrices"
 
 
 def test_training_is_timed_for_twenty_tokens_a_parameter_unless_steps_are_given():

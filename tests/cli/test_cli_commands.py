@@ -72,6 +72,10 @@ def test_it_runs_as_a_module():
         (["train", "no-such.json"], "no-such.json"),
         (["train-tokenizer", "no-such.txt", "--out", "x"], "no-such.txt"),
         (["data", "get", "no-such.txt"], "no-such.txt"),
+        (["train", "tales-1m", "--stepz", "3"], "unknown option --stepz (did you mean '--steps'?)"),
+        (["train", "tales-1m", "--model.d-modle=3"], "did you mean '--model.d-model'?"),
+        (["train", "tales-2m"], "unknown preset 'tales-2m' (did you mean 'tales-1m'?); allowed: tales-1m, "),
+        (["train", "tales-1m", "--steps", "60"], "100 + 0 do not fit in steps = 60; take fewer (warmup_steps = 6)"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_code_2(arguments, says, capsys, tmp_path, monkeypatch):
@@ -82,7 +86,7 @@ def test_bad_input_is_one_clear_line_and_code_2(arguments, says, capsys, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("arguments", [["train", "tales-1m", "--stepz", "3"], ["train"], ["runs", "--plots", "x"]])
+@pytest.mark.parametrize("arguments", [["train"], ["runs", "--plots", "x"]])
 def test_options_that_do_not_exist_are_code_2(arguments, capsys):
     assert cs336(*arguments) == 2
     shown = capsys.readouterr().err
@@ -217,7 +221,7 @@ def test_a_tokenizer_and_its_token_file(home, capsys):
     assert cs336("train-tokenizer", home / "cats.txt", "--out", home / "bpe", "--vocab-size", "284") == 0
     assert cs336("encode", home / "bpe", home / "cats.txt", home / "cats.tokens") == 0
     shown = capsys.readouterr().out
-    assert "284 tokens" in shown and "bytes each" in shown
+    assert "284 tokens" in shown and "bytes of text each" in shown
     assert (home / "cats.tokens").stat().st_size > 4096
 
 

@@ -31,6 +31,16 @@ def test_five_rounds_bring_singular_values_into_the_promised_range():
     assert 0.68 < s.min() < 0.69 and 1.20 < s.max() < 1.21
 
 
+@pytest.mark.parametrize("shape", [(64, 16), (16, 64), (500, 16)])
+def test_rows_of_zeros_stay_zero(shape):
+    """What chapter 10 says of tokens that a batch does not have."""
+    gradient = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    gradient[::3] = 0
+    made = orthogonal(gradient)
+    assert not made[::3].any() and made[1::3].abs().max() > 0.1
+
+
+
 def test_a_zero_gradient_gives_a_zero_step():
     assert torch.equal(orthogonal(torch.zeros(3, 5)), torch.zeros(3, 5))
 
