@@ -71,25 +71,30 @@ def decode(
         config: how to draw, and how many tokens.
         end: id that ends a row; it is not yielded.
         vocab_size: ids from here on are never drawn; all of the model's are allowed when None.
-        use_cache: keep keys and values instead of computing them anew for each token. The tokens are the same.
+        use_cache: keep keys and values instead of computing them anew for each token. The tokens are the same, unless
+            rounding decides between two, which in half precision it often does.
 
     Yields:
         For each step, the new token of every row that has not ended.
 
     Raises:
         TypeError: a prompt is text, or holds something else than ids.
-        ValueError: there is no prompt, one is empty, an id is outside the model's vocabulary, or the model's logits are
-            not numbers.
+        ValueError: there is no prompt, one is empty, an id is outside the model's vocabulary, `vocab_size` is below 1,
+            or the model's logits are not numbers.
     """
     rows = _rows(prompts, model.config.vocab_size)
+    if vocab_size is not None:
+        check_whole("vocab_size", vocab_size, least=1)
     generators = [_generator(config.seed, row) for row in range(len(rows))]
     active = list(range(len(rows)))
     score = _Cached(model) if use_cache else _whole_windows(model)
     for _ in range(config.max_tokens):
         logits = score([rows[row] for row in active], active).float().cpu()  # B V
-        if vocab_size is not None:
-            logits[:, vocab_size:] = -torch.inf
-        probabilities = distribution(logits, config, [rows[row] for row in active])
+        allowed = logits
+        if vocab_size is not None and vocab_size < logits.shape[-1]:
+            allowed = logits.clone()
+            allowed[:, vocab_size:] = -torch.inf
+        probabilities = distribution(allowed, config, [rows[row] for row in active])
         uniform = torch.cat([torch.rand(1, generator=generators[row]) for row in active])
         tokens = draw(probabilities, uniform)
         chosen = log_probability(logits, tokens)

@@ -41,8 +41,8 @@ class SamplingConfig:
         repetition_penalty: above 1, tokens that occurred already get less likely: positive logits are divided by it,
             negative ones multiplied. 1 is off.
         stop_at_end: stop at `<|endoftext|>`, if the tokenizer has it.
-        seed: decides what is drawn; row i of a batch draws the same alone and in company. None draws differently each
-            time.
+        seed: decides what is drawn. Row i of a batch draws with the same random numbers alone and in company, and so
+            the same tokens, unless rounding decides between two. None draws differently each time.
 
     Raises:
         ValueError: a value is out of its range.
@@ -110,7 +110,10 @@ def distribution(logits: Tensor, config: SamplingConfig, seen: Sequence[Sequence
         for row, ids in enumerate(seen):
             index = np.array(sorted(set(ids)), dtype=np.int64)
             old = scores[row, index]
-            scores[row, index] = np.where(old > 0, old / config.repetition_penalty, old * config.repetition_penalty)
+            wide = old.astype(np.float64)
+            changed = np.where(old > 0, wide / config.repetition_penalty, wide * config.repetition_penalty)
+            # A large penalty may forbid a token, and none may make a score infinite.
+            scores[row, index] = np.minimum(changed, np.finfo(scores.dtype).max)
     largest = scores.max(axis=-1, keepdims=True)
     if not np.isfinite(largest).all():
         row = int(np.isfinite(largest[:, 0]).argmin())
@@ -128,9 +131,10 @@ def distribution(logits: Tensor, config: SamplingConfig, seen: Sequence[Sequence
 
 def _softened(scores: Array, largest: Array, config: SamplingConfig) -> Array:
     """Return the probabilities after temperature, top-k and top-p."""
-    # With the maximum taken out first, dividing by a small temperature can only give minus infinity. One that is 0 in
-    # the type of the scores would give 0 / 0.
-    temperature = max(float(config.temperature), float(np.finfo(scores.dtype).tiny))
+    # With the maximum taken out first, dividing by a small temperature can only give minus infinity. One that is 0 or
+    # infinite in the type of the scores would give 0 / 0, or infinity over itself.
+    ends = np.finfo(scores.dtype)
+    temperature = min(max(float(config.temperature), float(ends.tiny)), float(ends.max))
     weights = (scores - largest) / temperature
     np.exp(weights, out=weights)
     total = weights.sum(axis=-1, keepdims=True)

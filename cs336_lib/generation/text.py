@@ -67,7 +67,7 @@ def generate(
         tokenizer: the one it was trained with.
         prompts: a string or a list of them. An empty one is begun with `<|endoftext|>`, after which a document begins.
         config: how to draw; `SamplingConfig()` when None.
-        use_cache: keep keys and values; the result is the same without, only slower.
+        use_cache: keep keys and values; without, the result is the same up to rounding, only slower.
 
     Returns:
         A `Generation`, or a list of them for a list of prompts.

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from cs336_lib.naming import check_whole
+
 _AT_A_TIME = 1 << 20
 """Ids that are looked at in one go."""
 
@@ -159,6 +161,7 @@ def chunked_cross_entropy(
 
     Raises:
         ValueError: the shapes do not fit, there is no target, or the chunk size or the entries are out of range.
+        IndexError: a target is not among the entries (on a CPU, uncompiled).
 
     Source: Wijmans et al., 2024 (Cut your losses), and Hsu et al., 2024 (Liger), for the idea.
 
@@ -174,9 +177,10 @@ def chunked_cross_entropy(
         )
     if chunk_size < 1:
         raise ValueError(f"chunk_size is {chunk_size}; it must be 1 or more")
-    entries = len(head_weight) if entries is None else entries
-    if not 1 <= entries <= len(head_weight):
-        raise ValueError(f"entries is {entries}; it must be from 1 to the {len(head_weight)} rows of head_weight")
+    entries = len(head_weight) if entries is None else check_whole("entries", entries, 1, len(head_weight))
+    looking = targets.device.type == "cpu" and not torch.compiler.is_compiling()  # elsewhere it would wait
+    if looking and entries < len(head_weight) and int(targets.max()) >= entries:  # no column of padding is an answer
+        raise IndexError(f"target {int(targets.max())} is outside the vocabulary, whose entries are {entries}")
     if not torch.is_grad_enabled():
         hidden, head_weight = hidden.detach(), head_weight.detach()  # so that no gradient is asked for
     loss: Tensor = _ChunkedCrossEntropy.apply(

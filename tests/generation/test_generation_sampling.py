@@ -88,12 +88,13 @@ def test_the_nucleus_ends_where_its_sum_is_p():
     assert distribution(logits, SamplingConfig(top_p=0.75))[0, 2] == 0
 
 
-@pytest.mark.parametrize("temperature", [1e-300, 1e-46, 1e-38, np.float64(0.7), 3])
-@pytest.mark.parametrize("logits", [[3e38, -3e38, 0.0], [1.0, 3.0, 2.0]])
+@pytest.mark.parametrize("temperature", [1e-300, 1e-46, 1e-38, np.float64(0.7), 3, 3e38, 1e39, 1e300])
+@pytest.mark.parametrize("logits", [[3e38, -3e38, 0.0], [1.0, 3.0, 2.0], [1.0, 2.0, -math.inf]])
 def test_numbers_at_the_ends_of_float32_make_no_nan_and_no_warning(logits, temperature, recwarn):
     given = torch.tensor([logits])
-    for more in ({}, {"top_p": 0.5}, {"top_k": 2}, {"repetition_penalty": 1e300}, {"repetition_penalty": 1.5}):
-        p = distribution(given, SamplingConfig(temperature=temperature, **more), [[0]])
+    penalties = ({"repetition_penalty": penalty} for penalty in (1e300, 1e39, 1.5, 1e-46))
+    for more in ({}, {"top_p": 0.5}, {"top_k": 2}, *penalties):
+        p = distribution(given, SamplingConfig(temperature=temperature, **more), [[0, 1]])
         assert p.dtype == torch.float32 and p.sum().item() == pytest.approx(1)
     log_probability(given, torch.tensor([1]))
     assert not recwarn.list

@@ -142,7 +142,7 @@ def test_streamed_pieces_are_the_generated_text(model):
 def test_log_probabilities_are_the_models_own(model):
     result = generate(model, NO_END, "abc", SamplingConfig(5, temperature=0.5, top_k=3, seed=0))
     ids = [*NO_END.encode("abc"), *result.ids]
-    logits = model(torch.tensor([ids]))[0, :, :256].detach()
+    logits = model(torch.tensor([ids]))[0].detach()
     expected = torch.log_softmax(logits, -1)[range(2, 7), ids[3:]].tolist()
     assert result.log_probs == pytest.approx(expected, abs=1e-4)
 
@@ -191,3 +191,23 @@ def test_a_training_sample_repeats(model):
 
     assert training_sample(model, BYTES, Asks) == training_sample(model, BYTES, Asks)
     assert training_sample(model, BYTES, Asks).startswith("Once")
+
+
+@pytest.mark.parametrize(
+    ("vocab_size", "kind", "says"),
+    [
+        (0, ValueError, "vocab_size is 0; it must be 1 or more"),
+        (-1, ValueError, "vocab_size is -1"),
+        (True, TypeError, "vocab_size must be a whole number, got True"),
+        (2.5, TypeError, "got 2.5"),
+    ],
+)
+def test_what_is_no_vocabulary_is_named(model, vocab_size, kind, says):
+    with pytest.raises(kind, match=says):
+        next(decode(model, [[1, 2]], SamplingConfig(max_tokens=1), vocab_size=vocab_size))
+
+
+def test_ids_that_may_not_be_drawn_count_in_the_models_own_probabilities(model):
+    step = next(decode(model, [[1, 2]], SamplingConfig(max_tokens=1, seed=0), vocab_size=9))
+    own = model(torch.tensor([[1, 2]]))[0, -1].log_softmax(-1)
+    assert step.token < 9 and step.log_prob == pytest.approx(own[step.token].item(), abs=1e-5)

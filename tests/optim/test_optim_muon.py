@@ -40,7 +40,6 @@ def test_rows_of_zeros_stay_zero(shape):
     assert not made[::3].any() and made[1::3].abs().max() > 0.1
 
 
-
 def test_a_zero_gradient_gives_a_zero_step():
     assert torch.equal(orthogonal(torch.zeros(3, 5)), torch.zeros(3, 5))
 

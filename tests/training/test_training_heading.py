@@ -81,10 +81,19 @@ def test_loss_and_gradients_are_those_of_the_head_as_it_is(backend, tied, chunk,
     torch.testing.assert_close(more, plain, rtol=2e-2 if half else 1e-9, atol=1e-3 if half else 1e-12)
 
 
-@pytest.mark.parametrize("entries", [0, 10, -1])
-def test_a_chunked_loss_names_entries_that_the_head_does_not_have(entries):
-    hidden, head, targets = torch.randn(4, 3), torch.randn(9, 3), torch.zeros(4, dtype=torch.int64)
-    with pytest.raises(ValueError, match=f"entries is {entries}; it must be from 1 to the 9 rows"):
+@pytest.mark.parametrize(
+    ("entries", "kind", "says"),
+    [
+        (0, ValueError, "entries is 0; it must be 1 or more"),
+        (10, ValueError, "entries is 10; it must be 9 or less"),
+        (True, TypeError, "entries must be a whole number, got True"),
+        (2.5, TypeError, "entries must be a whole number, got 2.5"),
+        (5, IndexError, "target 8 is outside the vocabulary, whose entries are 5"),
+    ],
+)
+def test_a_chunked_loss_names_entries_that_the_head_does_not_have(entries, kind, says):
+    hidden, head, targets = torch.randn(4, 3), torch.randn(9, 3), torch.full((4,), 8)
+    with pytest.raises(kind, match=says):
         chunked_cross_entropy(hidden, head, targets, entries=entries)
 
 
