@@ -56,3 +56,12 @@ def test_links_to_the_librarys_source_name_what_is_there(pages):
         assert re.search(rf"^(?:class|def) {name}\b", text, re.MULTILINE), f"{module}.py has no {name}"
     body = f'<a href="{pages.Address.of().pages}/_modules/x.html#y">'
     assert pages.finished(body, "notebooks/01_unicode", pages.Address.of().pages) == '<a href="../_modules/x.html#y">'
+
+
+def test_what_is_said_of_figures_is_said_of_dark_ones():
+    """The theme has a rule of its own for these, which a rule for all figures does not outdo: letters stayed small."""
+    css = re.sub(r"/\*.*?\*/", "", (ROOT / "book/_static/book.css").read_text(encoding="utf-8"), flags=re.DOTALL)
+    figures = ".bd-content div.cell_output img"
+    rules = [{one.strip() for one in rule.split(",")} for rule in re.findall(r"([^{}]+)\{", css)]
+    of_figures = [rule for rule in rules if figures in rule]
+    assert len(of_figures) >= 2 and all(f'html[data-theme="dark"] {figures}' in rule for rule in of_figures)
