@@ -37,7 +37,8 @@ def training_time(
         dtype: which of the device's peaks; not used when `device` is a number.
         context_length: S; the model's context length when None.
         attention: how scores are counted, "full" or "causal".
-        optimizer: add AdamW's FLOPs. They are some millionth of the rest (and bound by memory, not by FLOPs).
+        optimizer: add AdamW's FLOPs. In the assignment's run they are two millionths of the rest, with small batches up
+            to some thousandths (and bound by memory, not by FLOPs).
 
     Returns:
         Seconds.
@@ -84,7 +85,8 @@ def mfu(
         attention: how scores are counted, "full" or "causal".
 
     Returns:
-        A part of one; above 1 only if something was measured or looked up wrongly.
+        A part of one; above 1 if something was measured or looked up wrongly, or if attention that is causal is counted
+            in full at a long context.
 
     Raises:
         ValueError: the rate is negative or not finite, or device, dtype or `attention` is unknown.

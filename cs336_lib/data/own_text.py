@@ -1,6 +1,6 @@
 """A text of the reader's own, for the pages that also run on real text: the environment variable CS336_TEXT names it.
 
-What `corpora.get` does for a name in a program, this does for a reader who only presses "Run all" (chapters 2, 3, 6).
+What `corpora.get` does for a name in a program, this does for a reader who presses "Run all" (chapters 2, 3, 6, 8).
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ class SamplingConfig:
         repetition_penalty: above 1, tokens that occurred already get less likely: positive logits are divided by it,
             negative ones multiplied. 1 is off.
         stop_at_end: stop at `<|endoftext|>`, if the tokenizer has it.
-        seed: decides what is drawn. Row i of a batch draws with the same random numbers alone and in company, and so
-            the same tokens, unless rounding decides between two. None draws differently each time.
+        seed: decides what is drawn. What row i of a batch draws depends on the seed, on i and on its own prompt, not on
+            the other rows (unless rounding decides between two tokens). None draws differently each time.
 
     Raises:
         ValueError: a value is out of its range.

@@ -1,10 +1,10 @@
 """Named runs: the assignment's, and one that a laptop finishes while you read on (chapter 6).
 
-tales-1m                 1 M parameters    1.64 M tokens    two CPU cores, about three minutes
-tinystories-17m         17 M             327.68 M           one GPU; the assignment's
-owt-17m                 17 M             327.68 M           one GPU; the same budget on OpenWebText
-owt-124m               124 M               1.97 G           one H100 or B200; the size of a leaderboard's entry
-tinystories-40m-tokens  17 M              40.96 M           the assignment's low-resource run, CPU or MPS
+tales-1m                 1.0 M parameters    1.64 M tokens    two CPU cores, about three minutes
+tinystories-17m         22.7 M             327.68 M           one GPU; the assignment's (17 M without the look-up)
+owt-17m                 45.2 M             327.68 M           one GPU; the same model and budget on OpenWebText
+owt-124m               123.7 M               1.97 G           one H100 or B200; the size of a leaderboard's entry
+tinystories-40m-tokens  22.7 M              40.96 M           the assignment's low-resource run, CPU or MPS
 
 Fields of a `TrainConfig`, which makes them: `TrainConfig.preset("tales-1m")`.
 """
