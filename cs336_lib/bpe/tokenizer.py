@@ -105,7 +105,8 @@ class Tokenizer:
             ValueError: a file is malformed, or the files are from different tokenizers.
         """
         config = folders.read_config(folder)
-        vocab, merges = gpt2.read_vocab(Path(folder) / folders.VOCAB), gpt2.read_merges(Path(folder) / folders.MERGES)
+        merges = gpt2.read_merges(Path(folder) / folders.MERGES)
+        vocab = gpt2.read_vocab(Path(folder) / folders.VOCAB, merges)
         with _naming(folder):
             tokenizer = cls(vocab, merges, config["special_tokens"], pattern=config["pattern"], rules=config["rules"])
         if tokenizer.fingerprint != config["fingerprint"]:

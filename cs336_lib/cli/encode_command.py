@@ -45,6 +45,10 @@ def run(arguments: Sequence[str]) -> int:
         text = corpora.get(asked.text, progress=True).train
         done = encode_file(tokenizer, text, asked.out, workers=asked.workers, executor=executor, progress=True)
     what = f"{done.tokens:,} tokens, {done.bytes_per_token:.3f} bytes of text each"
-    speed = f"{done.megabytes_per_second:.1f} MB/s, in" if done.encoded_bytes else "there already, in"
+    speed = (
+        f"{done.megabytes_per_second:.1f} MB/s, in"
+        if done.encoded_bytes or not done.source_bytes
+        else "there already, in"
+    )
     print(f"{what}, {speed} {asked.out}")
     return 0

@@ -74,7 +74,7 @@ class Encoded:
 
     def __str__(self) -> str:
         done = f"{self.source_bytes:,} bytes are {self.tokens:,} tokens, {self.bytes_per_token:.2f} bytes per token"
-        if not self.encoded_bytes:
+        if self.source_bytes and not self.encoded_bytes:
             return f"{done}; all were there already"
         speed = f"{self.megabytes_per_second:,.1f} MB/s"
         return f"{done}; {self.encoded_bytes / 1e6:,.1f} MB encoded in {self.seconds:.1f} s, {speed}"

@@ -65,6 +65,19 @@ class WritesTokenizerJson(Protocol):
         """Write the tokenizer to `path`."""
 
 
+def _check_no_other_config(folder: Path) -> None:
+    """Raise FileExistsError if a folder has a `config.json` that is of no exported model: it would be lost."""
+    path = folder / "config.json"
+    if not path.exists():
+        return
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or "model_type" not in content:
+        raise FileExistsError(f"{path} is of no exported model, and would be overwritten; name another folder")
+
+
 def to_hf_llama(model: TransformerLM, folder: str | Path, tokenizer: WritesTokenizerJson | None = None) -> Path:
     """Write a model as a checkpoint that transformers opens as `LlamaForCausalLM`.
 
@@ -85,6 +98,7 @@ def to_hf_llama(model: TransformerLM, folder: str | Path, tokenizer: WritesToken
 
     Raises:
         ValueError: the model has a part that Llama has not, or the tokenizer has ids beyond the model's vocabulary.
+        FileExistsError: the folder is a file, or holds a `config.json` of something else, such as a run.
 
     >>> import tempfile
     >>> model = TransformerLM(ModelConfig.preset("tales-1m"))
@@ -109,6 +123,7 @@ def to_hf_llama(model: TransformerLM, folder: str | Path, tokenizer: WritesToken
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file; name a folder to write the model to")
+    _check_no_other_config(folder)
     folder.mkdir(parents=True, exist_ok=True)
     files = ["model.safetensors", *(["tokenizer.json", "tokenizer_config.json"] if tokenizer else []), "config.json"]
     partial = {name: folder / f".{name}.{secrets.token_hex(4)}.partial" for name in files}

@@ -10,9 +10,11 @@ import torch
 from cs336_lib.bpe import Tokenizer
 from cs336_lib.model import TransformerLM
 from cs336_lib.training.checkpoints.run import RunCheckpoints
+from cs336_lib.training.checkpoints.state_dicts import load_plain_state_dict
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.precision import choose_device
 from cs336_lib.training.records import RunRecord
+from cs336_lib.training.resuming import check_same_run
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,14 @@ def load_run(folder: str | Path, which: str | int = "best", device: str | torch.
 
     Raises:
         FileNotFoundError: the folder is no run, or the run has saved nothing yet.
-        ValueError: the checkpoint is damaged.
+        ValueError: the checkpoint is damaged, or of another model or config than the run's.
     """
     record = RunRecord(folder)
     snapshot = RunCheckpoints(record.folder / "checkpoints").load(which)
     tokenizer = record.tokenizer
     config = record.config
     where = choose_device(device) if isinstance(device, str) else device
+    check_same_run(config, snapshot)
     model = TransformerLM(config.model, device=where)
-    model.load_state_dict(snapshot.weights)
+    load_plain_state_dict(model, snapshot.weights)
     return LoadedRun(model.requires_grad_(False), tokenizer, config, snapshot.step)

@@ -44,9 +44,24 @@ def whole_lines(raw: bytes) -> Iterator[tuple[dict[str, Any], int]]:
             content = json.loads(line)
         except ValueError:
             return
-        if not line.endswith(b"\n") or not isinstance(content, dict) or "step" not in content:
+        if not line.endswith(b"\n") or not isinstance(content, dict) or type(content.get("step")) is not int:
             return
         yield {name: _from_json(value) for name, value in content.items()}, end
+
+
+def check_whole(path: Path, raw: bytes) -> None:
+    """Raise ValueError if a line is damaged that others follow: a kill tears the last one only.
+
+    Args:
+        path: of the file, for the error.
+        raw: its bytes.
+    """
+    ends = [end for _, end in whole_lines(raw)]
+    if len(raw[ends[-1] if ends else 0 :].splitlines()) > 1:
+        raise ValueError(
+            f"{path} is damaged: its line {len(ends) + 1} is no line of metrics, and going on would cut off all from "
+            "there on. Mend or delete that line"
+        )
 
 
 def metrics_of(path: Path) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ from cs336_lib import locks, results
 from cs336_lib.atomic import write_whole
 from cs336_lib.locks import held, is_held
 from cs336_lib.training.config import TrainConfig
-from cs336_lib.training.record_files import append_line, metrics_of, read_object, whole_lines
+from cs336_lib.training.record_files import append_line, check_whole, metrics_of, read_object, whole_lines
 
 if TYPE_CHECKING:
     from cs336_lib.bpe import Tokenizer
@@ -115,8 +115,16 @@ class RunRecord:
 
     @property
     def environment(self) -> dict[str, Any]:
-        """What it ran on."""
-        return read_object(self.folder / ENVIRONMENT)
+        """What it ran on.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        found = read_object(self.folder / ENVIRONMENT)
+        for name, kind in (("data", dict), ("resumed", list)):
+            if not isinstance(found.get(name, kind()), kind):
+                raise ValueError(f"{self.folder / ENVIRONMENT} is damaged: its {name} is {found[name]!r}")
+        return found
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -148,6 +156,8 @@ class RunRecord:
         A run that says "running" although nobody writes to it (its process was killed) is "interrupted".
         """
         status = {"status": "interrupted", "step": 0, "message": "", **read_object(self.folder / STATUS)}
+        if not isinstance(status["status"], str) or type(status["step"]) is not int:
+            raise ValueError(f"{self.folder / STATUS} is damaged: {status['status']!r} at step {status['step']!r}")
         if status["status"] == "running" and locks.work_in(self.folder) and not self.is_locked():
             status = {**status, "status": "interrupted", "message": "the process was killed"}
         return status
@@ -207,20 +217,26 @@ class RunRecord:
     def samples(self) -> list[tuple[int, str]]:
         """Return step and text of every sample."""
         path = self.folder / SAMPLES
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""  # its end may be torn
         heads = list(_SAMPLE.finditer(text))
         ends = [head.start() for head in heads[1:]] + [len(text)] * bool(heads)
         return [(int(head[1]), text[head.end() + 1 : end - 2]) for head, end in zip(heads, ends, strict=True)]
 
     def rewind(self, step: int) -> None:
-        """Cut off what was written after `step`, and a torn line, so that a resumed run can go on from there."""
+        """Cut off what was written after `step`, and a torn line, so that a resumed run can go on from there.
+
+        Raises:
+            ValueError: a line of metrics before the last is damaged; nothing was cut off.
+        """
         path = self.folder / METRICS
         raw = path.read_bytes() if path.exists() else b""
+        if step:
+            check_whole(path, raw)
         keep = max((end for line, end in whole_lines(raw) if line["step"] <= step), default=0)
         if keep < len(raw):
             write_whole(path, raw[:keep].decode())
         path = self.folder / SAMPLES
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
         late = next((head.start() for head in _SAMPLE.finditer(text) if int(head[1]) > step), None)
         if late is not None:
             write_whole(path, text[:late])

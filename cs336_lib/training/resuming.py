@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,12 @@ from cs336_lib.training.records import Onlooker, RunRecord
 
 CHANGEABLE = ("device", "data", "valid_data", "steps")
 """Fields of a config that may change when a run is taken up again."""
+FREE = {
+    *CHANGEABLE,
+    *("name", "data_bytes", "tokenizer", "log_every", "keep_checkpoints", "tensorboard", "wandb", "peak_flops"),
+    *("sample_every", "sample_tokens", "sample_prompt", "eval_every", "eval_windows", "checkpoint_every"),
+}
+"""Fields that a checkpoint says nothing of: who edits them in `config.json` still has the same run."""
 
 
 def changed(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
@@ -34,6 +41,35 @@ def changed(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
                 f"{name} can't change on the way, or the run would be another one; what can: {', '.join(CHANGEABLE)}"
             )
     return config.replace(**changes)
+
+
+def identity(config: TrainConfig) -> dict[str, Any]:
+    """Return what of a config makes a run that run, as plain values: all that differs from the defaults.
+
+    It lies in each checkpoint, so that a `config.json` that was edited since is found out. What has the value of a
+    default is left out, so that a field that comes with a later version makes no difference.
+    """
+    given = config.to_dict()
+    model = given.pop("model")
+    plain = {field.name: field.default for field in fields(TrainConfig)}
+    own = {name: value for name, value in given.items() if name not in FREE and value != plain[name]}
+    usual = {field.name: field.default for field in fields(type(config.model))}
+    return own | {f"model.{name}": value for name, value in model.items() if value != usual[name] and name != "backend"}
+
+
+def check_same_run(config: TrainConfig, snapshot: Snapshot) -> None:
+    """Raise ValueError if a checkpoint was saved by a run of another config; older ones do not tell."""
+    saved = snapshot.extra.get("config")
+    if not isinstance(saved, dict):
+        return
+    now = identity(config)
+    for name in sorted(saved.keys() | now.keys()):
+        if saved.get(name) != now.get(name):
+            there, here = (found.get(name, "the default") for found in (saved, now))
+            raise ValueError(
+                f"config.json says {name} = {here!r}, and the checkpoint of step {snapshot.step} was saved with "
+                f"{there!r}: put it back, or train a run of its own"
+            )
 
 
 def check_steps(config: TrainConfig, snapshot: Snapshot | None) -> None:

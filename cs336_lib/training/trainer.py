@@ -179,6 +179,7 @@ class Trainer:
             with ranks.together():
                 resuming.check_steps(config, snapshot)
                 if snapshot is not None:
+                    resuming.check_same_run(config, snapshot)
                     trainer._load(snapshot)
             record.rewind(trainer.step)
             compiles = {name: trainer._choices[name] for name in ("compile", "compile_reason")}
@@ -302,7 +303,8 @@ class Trainer:
             self._best = result.loss
             weights, _, _ = self.engine.save(self.model, self.optimizer)
             stopping.check_weights(self.step, weights)
-            self.checkpoints.save_best(Snapshot(self.step, weights, extra={"valid_loss": result.loss}))
+            extra = {"valid_loss": result.loss, "config": resuming.identity(self.config)}
+            self.checkpoints.save_best(Snapshot(self.step, weights, extra=extra))
 
     def _sample(self) -> None:
         if self.write_sample is not None and self.corpus.tokenizer is not None:
@@ -314,6 +316,7 @@ class Trainer:
         weights, optimizer, own = self.engine.save(self.model, self.optimizer)
         stopping.check_weights(self.step, weights)
         extra = {
+            "config": resuming.identity(self.config),
             "engine": own,
             "sampler": self._sampler.state_dict(),
             "best": self._best if math.isfinite(self._best) else None,

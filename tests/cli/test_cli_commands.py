@@ -225,6 +225,13 @@ def test_a_tokenizer_and_its_token_file(home, capsys):
     assert (home / "cats.tokens").stat().st_size > 4096
 
 
+def test_a_run_is_not_exported_over_itself_or_another(home, capsys):
+    before = (home / "cats/config.json").read_bytes()
+    assert cs336("export", home / "cats", home / "cats") == 2
+    assert "config.json is of no exported model, and would be overwritten" in capsys.readouterr().err
+    assert (home / "cats/config.json").read_bytes() == before
+
+
 def test_data_lists_and_peeks(home, capsys):
     assert cs336("data", "list") == 0
     assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == {"tales", "tinystories", "owt"}

@@ -313,3 +313,11 @@ def test_an_export_onto_a_file_is_refused(tmp_path):
     (tmp_path / "out").write_text("mine")
     with pytest.raises(FileExistsError, match="is a file; name a folder"):
         to_hf_llama(model_of(), tmp_path / "out")
+
+
+@pytest.mark.parametrize("content", ['{"model": {}, "name": "run"}', "[]", "{", ""])
+def test_a_config_of_something_else_is_not_overwritten(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(FileExistsError, match=r"config\.json is of no exported model, and would be overwritten"):
+        to_hf_llama(model_of(), tmp_path)
+    assert (tmp_path / "config.json").read_text() == content and len(list(tmp_path.iterdir())) == 1

@@ -81,7 +81,7 @@ INSIDE: dict[str, dict[str, set[str]]] = {
         "metrics": {"config", "mirrors", "records", "throughput"},
         "stopping": {"config", "records"},
         "resuming": {"checkpoints", "config", "ranks", "records"},
-        "loading": {"checkpoints", "config", "precision", "records"},
+        "loading": {"checkpoints", "config", "precision", "records", "resuming"},
         "setup": {"attending", "config", "corpus", "engines", "evaluation", "heading", "loss", "ranks", "records"},
         "compiling": {"config", "engines"},
         "trainer": {

@@ -83,7 +83,7 @@ def test_resuming_in_the_other_order_is_refused_in_one_line(tmp_path):
     stop_at(trainer(tmp_path / "run"), 14)
     config = tmp_path / "run/config.json"
     config.write_text(config.read_text().replace('"decay_order": "last"', '"decay_order": "first"'))
-    with pytest.raises(ValueError, match="saved with decay_order='last', the optimizer has 'first'") as told:
+    with pytest.raises(ValueError, match=r"config.json says decay_order = .*saved with 'last'") as told:
         resume(tmp_path / "run")
     assert "\n" not in str(told.value)
 

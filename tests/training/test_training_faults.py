@@ -25,6 +25,7 @@ from cs336_lib.training import RunRecord, Trainer, setup
 from cs336_lib.training.checkpoints.run import RunCheckpoints
 from cs336_lib.training.checkpoints.snapshot import BadCheckpointError, NoCheckpointError, Snapshot
 from cs336_lib.training.corpus import _whole_documents
+from cs336_lib.training.resuming import check_same_run, identity
 from cs336_lib.training.stopping import Interrupted
 
 SAVES = CONFIG.replace(steps=12, warmup_steps=2, decay_steps=0, checkpoint_every=4, log_every=1, eval_every=4)
@@ -438,3 +439,36 @@ def test_a_device_with_too_little_memory_is_told_in_one_line(tmp_path, monkeypat
     said = str(error.value)
     assert words in said and "Use accumulation 2 or more, loss_chunk 8192" in said and "\n" not in said
     assert trainer.record.status["status"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"num_heads": 2', '"num_heads": 4', "config.json says model.num_heads = 4, and the checkpoint of step"),
+        ('"rope_theta": 10000.0', '"rope_theta": 500.0', "says model.rope_theta = 500.0, .* saved with 'the default'"),
+        ('"lr": 0.01', '"lr": 0.1', "config.json says lr = 0.1, and the checkpoint of step"),
+        ('"d_ff": 32', '"d_ff": 64', "config.json says model.d_ff = 64"),
+    ],
+)
+def test_a_config_that_was_edited_since_is_told_by_the_checkpoint(stopped, old, new, says):
+    config = stopped / "config.json"
+    assert old in config.read_text()
+    config.write_text(config.read_text().replace(old, new))
+    with pytest.raises(ValueError, match=says):
+        Trainer.resume(stopped, corpus(), progress=False)
+    for which in ("best", "last"):
+        snapshot = RunCheckpoints(stopped / "checkpoints").load(which)
+        with pytest.raises(ValueError, match=says):
+            check_same_run(RunRecord(stopped).config, snapshot)
+
+
+def test_what_makes_no_other_run_may_be_edited(stopped):
+    config = stopped / "config.json"
+    edited = json.loads(config.read_text()) | {"name": "other", "log_every": 3, "steps": 14, "tensorboard": False}
+    config.write_text(json.dumps(edited))
+    assert Trainer.resume(stopped, corpus(), progress=False).step == 10
+
+
+def test_a_checkpoint_of_an_older_version_does_not_tell():
+    check_same_run(SAVES, Snapshot(3, {}))
+    check_same_run(SAVES, Snapshot(3, {}, extra={"config": identity(SAVES)}))

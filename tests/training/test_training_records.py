@@ -55,6 +55,40 @@ def test_a_torn_line_is_left_out_and_cut_off(record, tear):
     assert [line["step"] for line in record.metrics()] == [10, 20, 30]
 
 
+@pytest.mark.parametrize("damage", [b"x", b"[]\n", b'{"step": null}\n', b'{"step": "ten"}\n'])
+def test_a_damaged_line_before_the_last_is_named_and_nothing_is_cut_off(record, damage):
+    for step in (10, 20, 30):
+        record.append({"step": step})
+    path = record.folder / "metrics.jsonl"
+    first, second, third = path.read_bytes().splitlines(keepends=True)
+    before = first + damage + second + third
+    path.write_bytes(before)
+    with pytest.raises(ValueError, match=r"metrics\.jsonl is damaged: its line 2 is no line of metrics"):
+        record.rewind(20)
+    assert path.read_bytes() == before
+    record.rewind(0)  # all anew
+    assert record.metrics() == []
+
+
+def test_a_torn_sample_is_in_nobodys_way(record):
+    record.add_sample(10, "caf\u00e9")
+    path = record.folder / "samples.txt"
+    path.write_bytes(path.read_bytes().split(b"\xa9")[0])
+    assert [step for step, _ in record.samples()] == [10]
+    record.rewind(10)
+    record.rewind(5)
+    assert record.samples() == []
+
+
+def test_a_status_or_an_environment_of_other_kinds_is_named(record):
+    (record.folder / "status.json").write_text('{"status": null, "step": 6}')
+    (record.folder / "environment.json").write_text('{"data": 5}')
+    with pytest.raises(ValueError, match=r"status\.json is damaged: None at step 6"):
+        _ = record.status
+    with pytest.raises(ValueError, match=r"environment\.json is damaged: its data is 5"):
+        _ = record.tokenizer_folder
+
+
 def test_rewinding_cuts_what_came_later(record):
     for step in (10, 20, 30):
         record.append({"step": step})

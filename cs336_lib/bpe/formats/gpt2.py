@@ -10,11 +10,13 @@ The 188 printable bytes of Latin-1 stand for themselves; the other 68, in order,
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from cs336_lib.jsonfile import read_json, read_text
 
 HEADER = "#version: 0.2"
+UNMADE = 100
+"""Tokens of a vocabulary that may be made by no merge, or a tenth of the merges if that is more."""
 
 _PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 _OTHERS = [byte for byte in range(256) if byte not in set(_PRINTABLE)]
@@ -51,22 +53,27 @@ def _is_spelled(text: str) -> bool:
 
 
 def read_vocab(
-    path: str | os.PathLike[str], merges: Iterable[tuple[bytes, bytes]] = (), special_tokens: Iterable[str] = ()
+    path: str | os.PathLike[str],
+    merges: Iterable[tuple[bytes, bytes]] | None = None,
+    special_tokens: Iterable[str] = (),
 ) -> dict[int, bytes]:
     """Read a `vocab.json`.
 
     Args:
         path: of the file.
-        merges: of the same tokenizer.
+        merges: of the same tokenizer; with them it is seen whether they make the tokens. None leaves that alone.
         special_tokens: of the same tokenizer. The file may hold them as they are: one with letters beyond ASCII would
             otherwise be taken for spelled bytes.
 
     Raises:
-        ValueError: the file is not a JSON object from tokens to ids, or gives one id twice.
+        ValueError: the file is not a JSON object from tokens to ids, gives one id twice, or holds many tokens that are
+            made by none of the merges.
     """
     spelled = read_json(path)
     vocab = vocab_from_spelling(spelled, str(path))
-    made = {left + right for left, right in merges}
+    made = {left + right for left, right in merges or ()}
+    if merges is not None:
+        _check_made(vocab, made, str(path))
     for special in special_tokens:
         as_bytes = vocab.get(spelled.get(special, -1)) if isinstance(special, str) else None
         if (
@@ -77,6 +84,19 @@ def read_vocab(
         ):
             vocab[spelled[special]] = special.encode()
     return vocab
+
+
+def _check_made(vocab: Mapping[int, bytes], made: Collection[bytes], source: str) -> None:
+    """Raise ValueError if many tokens are made by no merge: then the merges were cut off, or are another tokenizer's.
+
+    Some are so in whole files as well: special tokens, and entries that were added by hand.
+    """
+    unmade = [token for token in vocab.values() if len(token) > 1 and token not in made]
+    if len(unmade) > max(UNMADE, len(made) // 10):
+        raise ValueError(
+            f"{source}: {len(unmade):,} of its tokens, such as {unmade[0]!r}, are made by none of the {len(made):,} "
+            "merges: was the file of merges cut off, or is it another tokenizer's?"
+        )
 
 
 def vocab_from_spelling(spelled: Mapping[str, int], source: str) -> dict[int, bytes]:
@@ -97,7 +117,7 @@ def read_merges(path: str | os.PathLike[str]) -> list[tuple[bytes, bytes]]:
     Raises:
         ValueError: a line is not two parts with one space between them; the message names the line.
     """
-    lines = read_text(path).split("\n")
+    lines = read_text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     first = 1 if lines[0].startswith("#version:") else 0
     return merges_from_lines(lines[first:], str(path), first + 1)
 

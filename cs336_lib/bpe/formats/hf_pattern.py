@@ -15,13 +15,19 @@ refused by name.
 import re
 from collections.abc import Callable
 
+import regex
+
 _COUNT = re.compile(r"\{(\d+(?:,\d*)?|,\d+)\}")
 _CLASS = re.compile(r"\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]", re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:[pPxNoug]\{[^}]*\}|[kg]<[^>]*>|.)", re.DOTALL)
 
 
-_UNLIKE = re.compile(r"\\[hHNRXAzZGbBwWKQE]")
-"""Escapes that one of them lacks or takes for something else; \\w differs on joiners and marks."""
+_UNLIKE = re.compile(r"\\(?:[hHNRXAzZGbBwWKQE]|[pP](?!\{))")
+"""Escapes that one of them lacks or takes for something else; \\w differs on joiners and marks, and \\pL without braces
+is a property for one of them alone."""
+
+_TRIED = ("", "a", "1", " ", "\n", ",", "'s", "\u00e9", "\u4f60")
+"""Texts on which a pattern must not match nothing: behind an empty match the two go on at different places."""
 
 _FLAGS = re.compile(r"\(\?[a-zA-Z-]+[:)]")
 
@@ -56,6 +62,24 @@ def check_alike(pattern: str) -> None:
                 "differently: the ids could differ. Write it in other words"
             )
         at += len(piece)
+
+
+def check_takes_something(pattern: str) -> None:
+    r"""Raise ValueError if a pattern, as `regex` reads it, can match nothing at all.
+
+    >>> check_takes_something(r"x?|\p{N}+")
+    Traceback (most recent call last):
+    ValueError: the pattern 'x?|\\p{N}+' can match nothing at all; behind such a match Python's regex and ...
+    """
+    try:
+        compiled = regex.compile(pattern)
+    except regex.error:  # whoever uses it is told
+        return
+    if any(not found[0] for text in _TRIED for found in compiled.finditer(text)):
+        raise ValueError(
+            f"the pattern {pattern!r} can match nothing at all; behind such a match Python's regex and Hugging Face "
+            "tokenizers go on differently: the ids could differ. Write it so that it always takes a character"
+        )
 
 
 def to_oniguruma(pattern: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from cs336_lib.bpe.cutting.pattern import PAT
 from cs336_lib.bpe.formats.gpt2 import unspell, vocab_from_spelling
-from cs336_lib.bpe.formats.hf_pattern import check_alike, from_oniguruma
+from cs336_lib.bpe.formats.hf_pattern import check_alike, check_takes_something, from_oniguruma
 from cs336_lib.bpe.rules import TextRules
 from cs336_lib.bpe.specials import SpecialTokens
 from cs336_lib.jsonfile import read_json
@@ -138,9 +138,11 @@ def _pre_tokenizer(content: Mapping[str, Any], path: str | os.PathLike[str]) -> 
         if isinstance(regex, str) and regex and steps[0].get("behavior") == "Isolated" and not steps[0].get("invert"):
             try:
                 check_alike(regex)
+                ours = from_oniguruma(regex)
+                check_takes_something(ours)
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from None
-            return from_oniguruma(regex), False
+            return ours, False
     raise ValueError(
         f"{path}: the pre-tokenizer is {_shown(before)}; this library reads ByteLevel, and Split by a Regex (Isolated) "
         "followed by ByteLevel without its own"

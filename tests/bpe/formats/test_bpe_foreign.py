@@ -84,7 +84,7 @@ SHAPES = {
     "split": a_file(pre_tokenizer=split(SPLIT)),
     "split, possessive": a_file(
         BYTES | {"12": 256, "123": 257, "45": 258, "1234": 259}, ["1 2", "12 3", "4 5", "123 4"],
-        pre_tokenizer=split(r"\p{N}{1,3}+|\p{L}{2}?|\s+|[^\s\p{L}\p{N}]++"),
+        pre_tokenizer=split(r"\p{N}{1,3}+|\p{L}{2}?\p{L}|\s+|[^\s\p{L}\p{N}]++"),
     ),
     "split with gaps": a_file(pre_tokenizer=split(r"\p{N}+")),
     "holes": a_file(
@@ -470,6 +470,8 @@ def test_normal_form_c_is_that_of_this_python(tmp_path):
         (r"\b\p{L}", r"\b"),
         (r"\A\p{L}+|.", r"\A"),
         (r"\N+", r"\N"),
+        (r"\pL+|.", r"\p"),
+        (r"[\PN]+|.", r"\P"),
         (r"[a[bc]]+|.", "["),
         (r"(?m).+", "(?m)"),
         (r"(?m:.+)", "(?m:"),
@@ -487,6 +489,25 @@ def test_patterns_that_the_two_dialects_read_differently_are_refused_both_ways(t
     with pytest.raises(ValueError, match="read differently"):
         tokenizer.to_hf_json(tmp_path / "ours.json")
     assert not (tmp_path / "ours.json").exists()
+
+
+@pytest.mark.parametrize("pattern", [r"x?|\p{N}+", r"x*|.", r"(?=a)|\p{L}+", r"\p{L}{,2}|.", r"(?:a|)|."])
+def test_patterns_that_can_match_nothing_are_refused_both_ways(tmp_path, pattern):
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps(a_file(pre_tokenizer=split(pattern))))
+    with pytest.raises(ValueError, match="can match nothing at all") as error:
+        Tokenizer.from_hf_json(path)
+    assert str(path) in str(error.value)
+    with pytest.raises(ValueError, match="can match nothing at all"):
+        Tokenizer({i: bytes([i]) for i in range(256)}, [], pattern=pattern).to_hf_json(tmp_path / "ours.json")
+
+
+def test_a_question_mark_behind_a_count_is_read_as_the_file_means_it(tmp_path):
+    """There it makes two letters optional, here it would do nothing: what can match nothing is seen all the same."""
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps(a_file(pre_tokenizer=split(r"\p{L}{2}?|\s+"))))
+    with pytest.raises(ValueError, match="can match nothing at all"):
+        Tokenizer.from_hf_json(path)
 
 
 @pytest.mark.parametrize("pattern", [SPLIT, r"\p{L}+|\p{N}{1,3}|[!\[\]^$&|]|\s+|.", r"(?i:'s)|[^\s\p{L}]+|\p{L}+|\s+"])

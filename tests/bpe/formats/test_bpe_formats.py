@@ -331,3 +331,34 @@ def test_gpt2_itself_gives_tiktokens_ids_on_every_path():
         assert list(ours.encode_iterable(text)) == expected
         assert ours.to_tiktoken().encode(text, allowed_special="all") == expected
     assert ours.pattern == PAT
+
+
+def many_merges(folder):
+    """A tokenizer of 500 merges in two files, as GPT-2 has them."""
+    letters = [bytes([i]) for i in range(256)]
+    merges = [(left, right) for left in letters[97:122] for right in letters[97:117]]
+    tokenizer = Tokenizer(dict(enumerate([*letters, *(left + right for left, right in merges)])), merges)
+    tokenizer.save(folder)
+    return tokenizer, folder / "vocab.json", folder / "merges.txt"
+
+
+@pytest.mark.parametrize("kept", [0, 1, 200])
+def test_merges_that_were_cut_off_are_told_by_the_tokens_that_they_do_not_make(tmp_path, kept):
+    _, vocab, merges = many_merges(tmp_path)
+    merges.write_text("".join(merges.read_text().splitlines(keepends=True)[: kept + 1]) if kept else "")
+    with pytest.raises(ValueError, match=rf"{500 - kept} of its tokens, .* none of the {kept} merges"):
+        Tokenizer.from_files(vocab, merges)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_merges_are_read_whatever_ends_their_lines(tmp_path, end):
+    tokenizer, vocab, merges = many_merges(tmp_path)
+    merges.write_bytes(merges.read_bytes().replace(b"\n", end.encode()))
+    assert Tokenizer.from_files(vocab, merges).merges == tokenizer.merges
+
+
+def test_a_few_tokens_that_no_merge_makes_are_nobodys_fault(tmp_path):
+    tokenizer, vocab, merges = many_merges(tmp_path)
+    lines = merges.read_text().splitlines(keepends=True)
+    merges.write_text("".join(lines[:-90]))
+    assert len(Tokenizer.from_files(vocab, merges).merges) == len(tokenizer.merges) - 90
