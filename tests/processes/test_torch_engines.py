@@ -152,7 +152,7 @@ def test_the_record_says_how_it_was_run(folder):
         ("batch", "ValueError", "batch_size is 7, which 2 processes with accumulation = 1 can't share"),
         ("config", "ValueError", "rank 1 has another config than rank 0: lr is 1.01, not 0.01"),
         ("text", "FileNotFoundError", "rank 1 of 2: "),
-        ("other", "ValueError", "the checkpoint is of another model"),
+        ("other", "ValueError", "config.json says model.d_ff = 40, and the checkpoint of step 3 was saved with 24"),
         ("taken", "FileExistsError", "holds a run already"),
     ],
 )
