@@ -52,10 +52,13 @@ class Opened:
         self.page.get_by_role("button", name=name, exact=True).first.click()
 
     def unfold(self, which):
-        """Open a part that is folded away, by key: it moves what is below it, and a click could miss the next one."""
+        """Open a part that is folded away, by key: it moves what is below it, and a click could miss the next one.
+
+        It is open at once; what stands in it may be drawn only when the page is told so, a moment later.
+        """
         summary = self.page.locator("summary").nth(which)
         summary.press("Enter")
-        summary.locator("xpath=..").and_(self.page.locator("details[open]")).wait_for()
+        summary.locator("xpath=..").and_(self.page.locator("details[open]:has(> summary + *)")).wait_for()
 
     def text(self, selector):
         return self.page.locator(selector).first.inner_text()
