@@ -9,8 +9,8 @@ N ranks, P parameters. Two ways to share the work, both with each rank reading i
 
 Two numbers describe a collective. Its *payload* is the full tensor: what goes into an all-reduce or a reduce-scatter,
 what comes out of an all-gather. On the *wire* a ring sends (N - 1) / N of the payload from each rank in an all-gather
-or a reduce-scatter, and twice that in an all-reduce, which is both in turn; no algorithm in
-which the ranks themselves add can do with less (Patarasuk and Yuan, 2009). Everything is float32, as in `memory`.
+or a reduce-scatter, and twice that in an all-reduce, which is both in turn; no algorithm in which
+the ranks themselves add can do with less (Patarasuk and Yuan, 2009). Everything is float32, as in `memory`.
 """
 
 from __future__ import annotations

@@ -66,16 +66,22 @@ class WritesTokenizerJson(Protocol):
 
 
 def _check_no_other_config(folder: Path) -> None:
-    """Raise FileExistsError if a folder has a `config.json` that is of no exported model: it would be lost."""
-    path = folder / "config.json"
-    if not path.exists():
-        return
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError:
-        content = None
-    if not isinstance(content, dict) or "model_type" not in content:
-        raise FileExistsError(f"{path} is of no exported model, and would be overwritten; name another folder")
+    """Raise FileExistsError if a folder is a run's or a saved tokenizer's: a file of it would be lost.
+
+    A `config.json` must be an exported model's. A `tokenizer_config.json` may stand alone, as a kill may leave it; that
+    of a tokenizer's folder is told by its `fingerprint`.
+    """
+    for name in ("config.json", "tokenizer_config.json"):
+        path = folder / name
+        if not path.exists():
+            continue
+        try:
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
+        except ValueError:
+            content = {}
+        known = content if isinstance(content, dict) else {}
+        if "fingerprint" in known or (name == "config.json" and "model_type" not in known):
+            raise FileExistsError(f"{path} is of no exported model, and would be overwritten; name another folder")
 
 
 def to_hf_llama(model: TransformerLM, folder: str | Path, tokenizer: WritesTokenizerJson | None = None) -> Path:

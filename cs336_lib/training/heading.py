@@ -34,7 +34,7 @@ def choose_head(config: TrainConfig, device: torch.device, precision: Precision)
     (10048, 'padded to 10,048 rows: asked for')
     """
     entries = config.model.vocab_size
-    more = -(-entries // MULTIPLE) * MULTIPLE
+    more = _whole_blocks(entries)
     if config.pad_head is not None:
         wanted = config.pad_head and more > entries
         return (more, f"padded to {more:,} rows: asked for") if wanted else (entries, "as it is: asked for")
@@ -59,8 +59,13 @@ def decide(entries: int, itemsize: int) -> tuple[int, str]:
     row = f"{entries:,} logits of {itemsize} bytes are"
     if entries * itemsize % ALIGNED == 0:
         return entries, f"as it is: {row} a multiple of {ALIGNED}"
-    rows = -(-entries // MULTIPLE) * MULTIPLE
+    rows = _whole_blocks(entries)
     return rows, f"padded to {rows:,} rows: {row} no multiple of {ALIGNED}"
+
+
+def _whole_blocks(entries: int) -> int:
+    """How many rows a head has whose entries are padded to a multiple of `MULTIPLE`."""
+    return -(-entries // MULTIPLE) * MULTIPLE
 
 
 def padded(head_weight: Tensor, rows: int) -> Tensor:

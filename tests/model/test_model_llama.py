@@ -6,6 +6,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
+from cs336_lib import bpe
 from cs336_lib.model import ModelConfig, TransformerLM
 from cs336_lib.model.llama import from_hf_llama, to_hf_llama
 
@@ -321,3 +322,16 @@ def test_a_config_of_something_else_is_not_overwritten(tmp_path, content):
     with pytest.raises(FileExistsError, match=r"config\.json is of no exported model, and would be overwritten"):
         to_hf_llama(model_of(), tmp_path)
     assert (tmp_path / "config.json").read_text() == content and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_tokenizers_folder_is_not_overwritten_and_an_export_is(tmp_path):
+    tokenizer = bpe.Tokenizer({i: bytes([i]) for i in range(256)}, [], ["<|endoftext|>"])
+    tokenizer.save(tmp_path / "tokenizer")
+    with pytest.raises(FileExistsError, match=r"tokenizer_config\.json is of no exported model"):
+        to_hf_llama(model_of(), tmp_path / "tokenizer")
+    assert bpe.Tokenizer.from_folder(tmp_path / "tokenizer").fingerprint == tokenizer.fingerprint
+    model = model_of(vocab_size=300)
+    to_hf_llama(model, tmp_path / "out", tokenizer)
+    (tmp_path / "out/config.json").unlink()  # as a kill between two names may leave it
+    for _ in range(2):
+        to_hf_llama(model, tmp_path / "out", tokenizer)
