@@ -36,9 +36,9 @@ from cs336_lib.bpe.cutting.symbol_classes import symbol_classes
 from cs336_lib.bpe.encoding.layout import NEXT, TABLE_FULL, WRITTEN
 from cs336_lib.bpe.encoding.wide_text import WideText
 from cs336_lib.bpe.encoding.workspace import CHARACTERS, KERNELS, MergeTables, Workspace
-from cs336_lib.bpe.native.library import PADDING, KernelLibrary
 from cs336_lib.bpe.vocabulary import Vocabulary
 from cs336_lib.environment import environment
+from cs336_lib.native.library import PADDING, KernelLibrary
 
 RESULTS = Path(__file__).parents[1] / "results" / "benchmarks"
 STEPS = ("scan", "recent", "hash", "look up", "merge", "write")

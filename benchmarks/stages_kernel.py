@@ -25,7 +25,7 @@ from cs336_lib.bpe.encoding.layout import (
     WRITTEN,
 )
 from cs336_lib.bpe.encoding.words import batch_fits, hash_words, recall_short, recall_words
-from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, UInt64s, kernel
+from cs336_lib.native.types import Bytes, Int, Int32s, Int64s, UInt64s, kernel
 
 
 @intrinsic

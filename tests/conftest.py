@@ -37,7 +37,7 @@ LONGEST = (
     "bpe/test_bpe_training.py",
     "check/test_check_nasty.py",
     "training/test_training_faults.py",
-    "bpe/native/test_bpe_kernel_library.py",
+    "native/test_native_library.py",
     "data/test_data_tales.py",
 )
 """The files that take longest, the longest first, so that at the end no worker is alone with one of them."""

@@ -3,8 +3,8 @@
 import shutil
 
 from cs336_lib.bpe import compile_kernels
-from cs336_lib.bpe.native.cache import cache_folder
 from cs336_lib.data.tales.kernel import TALES
+from cs336_lib.native.cache import cache_folder
 
 
 def cache_with_kernels(folder):

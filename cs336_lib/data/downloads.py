@@ -21,7 +21,7 @@ from urllib.request import getproxies
 from tqdm import tqdm
 
 from cs336_lib.atomic import replacing
-from cs336_lib.bpe.native.cache import cache_subfolder
+from cs336_lib.native.cache import cache_subfolder
 
 _BLOCK = 1 << 20
 _INSTEAD = 'corpora.get("tales") needs no network, and corpora.get takes the path of any text file'

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from cs336_lib.bpe.native.cache import read_cached, write_cached
 from cs336_lib.data.token_format import (
     HEADER_BYTES,
     MAGIC,
@@ -26,6 +25,7 @@ from cs336_lib.data.token_format import (
     read_header,
     write_token_file,
 )
+from cs336_lib.native.cache import read_cached, write_cached
 from cs336_lib.textfile import foreign_kind
 
 __all__ = ["TokenFile", "TokenFileError", "Header", "write_token_file"]

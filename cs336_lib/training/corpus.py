@@ -18,12 +18,12 @@ import numpy as np
 from cs336_lib.atomic import replacing
 from cs336_lib.bpe import Tokenizer, train_bpe
 from cs336_lib.bpe.cutting.cuts import FileChangedError
-from cs336_lib.bpe.native.cache import cache_subfolder
 from cs336_lib.data import TokenFile, corpora, encode_file
 from cs336_lib.data.downloads import content_hash
 from cs336_lib.data.token_format import smallest_dtype
 from cs336_lib.data.tokens import TokenFileError
 from cs336_lib.locks import held
+from cs336_lib.native.cache import cache_subfolder
 from cs336_lib.textfile import check_is_text
 from cs336_lib.training.config import TrainConfig
 

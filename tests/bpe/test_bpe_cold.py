@@ -16,7 +16,7 @@ from bpe_corpora import multilingual_text
 from cs336_lib.bpe import Tokenizer, train_bpe, training
 from cs336_lib.bpe.encoding import choice
 from cs336_lib.bpe.encoding.compiled import CompiledEncoder
-from cs336_lib.bpe.native.library import KernelLibrary
+from cs336_lib.native.library import KernelLibrary
 
 END = "<|endoftext|>"
 TEXT = f"{multilingual_text(9_000).decode()}{END}" * 40

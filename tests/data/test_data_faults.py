@@ -14,11 +14,11 @@ import pytest
 from data_texts import tokenizer
 
 from cs336_lib import locks
-from cs336_lib.bpe.native import cache
 from cs336_lib.data import TokenFile, encode_file, tokens
 from cs336_lib.data.downloads import content_hash
 from cs336_lib.data.token_format import HEADER_BYTES, MAGIC, Header, write_token_file
 from cs336_lib.data.tokens import TokenFileError
+from cs336_lib.native import cache
 
 TEXT = b"".join(b"line %d of the text\n<|endoftext|>\n" % i for i in range(400))
 

@@ -17,12 +17,12 @@ from cs336_lib.atomic import write_whole
 from cs336_lib.bpe import Tokenizer
 from cs336_lib.bpe.counting.counts_file import read_group, write_counts
 from cs336_lib.bpe.counting.word_table import WordCounts
-from cs336_lib.bpe.native.cache import read_cached, write_cached
 from cs336_lib.data import TokenFile, encode_file, tales
 from cs336_lib.data.downloads import known_hash, remember_hash
 from cs336_lib.data.token_format import write_token_file
 from cs336_lib.model import ModelConfig, TransformerLM
 from cs336_lib.model.llama import from_hf_llama, to_hf_llama
+from cs336_lib.native.cache import read_cached, write_cached
 from cs336_lib.optim import AdamW
 from cs336_lib.training import RunRecord, TrainConfig, load_checkpoint, save_checkpoint
 from cs336_lib.training.checkpoints.run import RunCheckpoints
@@ -218,8 +218,8 @@ WRITERS = {
     "data/tales/writer.py": "tales",
     "data/token_format.py": "token file",
     "data/tokens.py": "the cache",
-    "bpe/native/cache.py": "the cache",
-    "bpe/native/library.py": "the cache",
+    "native/cache.py": "the cache",
+    "native/library.py": "the cache",
     "bpe/cutting/symbol_classes.py": "the cache",
     "model/llama.py": "Llama",
     "training/checkpoints/files.py": "run checkpoint",

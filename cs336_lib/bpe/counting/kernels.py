@@ -3,7 +3,7 @@
     text  --scan-->  starts of 1,024 words  --pack, hash, prefetch-->  keys  --probe-->  rows
 
 Words go in batches, so that the rows of a batch are on their way from memory before the first is looked at. The
-layout of a row and of the arena is drawn in `native/words.py`; the PAYLOAD is the count, 64 bits.
+layout of a row and of the arena is drawn in `counting/word_keys.py`; the PAYLOAD is the count, 64 bits.
 
 A kernel can't make a table larger. Before each batch it checks that even a batch of new words fits, and otherwise
 returns; `word_table.WordTable` grows the table and calls again. Where it stopped stands in `progress`:
@@ -28,13 +28,7 @@ from cs336_lib.bpe.counting.progress import (
     TABLE_FULL,
     USED,
 )
-from cs336_lib.bpe.cutting.scan_state import BATCH, BATCH_ROOM, POSITION
-from cs336_lib.bpe.cutting.scanner import reset_state, scan
-from cs336_lib.bpe.cutting.special_search import find_special
-from cs336_lib.bpe.native.intrinsics import prefetch
-from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, UInt64s, Word, inlined, kernel
-from cs336_lib.bpe.native.word_rows import HIGH, LENGTH, LOW, PAYLOAD, ROW_WORDS, SHORT_WORD
-from cs336_lib.bpe.native.words import (
+from cs336_lib.bpe.counting.word_keys import (
     copy_bytes,
     first_row,
     hash_long,
@@ -44,6 +38,12 @@ from cs336_lib.bpe.native.words import (
     row_hash,
     same_bytes,
 )
+from cs336_lib.bpe.counting.word_rows import HIGH, LENGTH, LOW, PAYLOAD, ROW_WORDS, SHORT_WORD
+from cs336_lib.bpe.cutting.scan_state import BATCH, BATCH_ROOM, POSITION
+from cs336_lib.bpe.cutting.scanner import reset_state, scan
+from cs336_lib.bpe.cutting.special_search import find_special
+from cs336_lib.native.intrinsics import prefetch
+from cs336_lib.native.types import Bytes, Int, Int32s, Int64s, UInt64s, Word, inlined, kernel
 
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)

@@ -29,7 +29,7 @@ from cs336_lib.bpe.counting.counts_file import is_whole, read_group, write_count
 from cs336_lib.bpe.counting.threads import Shard, check_unchanged, count_shard
 from cs336_lib.bpe.counting.word_table import WordCounts, WordTable
 from cs336_lib.bpe.cutting.cuts import fingerprint
-from cs336_lib.bpe.native.library import PADDING
+from cs336_lib.native.library import PADDING
 from cs336_lib.workshop import carry_out, on_shared_storage, workshop
 
 MB = 10**6

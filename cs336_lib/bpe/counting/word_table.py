@@ -1,6 +1,6 @@
 """Distinct words and how often each occurs: a growing hash table of compiled rows, and its compact form.
 
-WordTable     counts texts; rows and arena as drawn in `native/words.py`; memory follows the number of distinct words
+WordTable     counts texts; rows and arena as drawn in `word_keys.py`; memory follows the number of distinct words
 WordCounts    the finished counts as three flat arrays; small to pickle, added to another table in milliseconds
 """
 
@@ -11,10 +11,10 @@ from functools import lru_cache
 import numpy as np
 
 from cs336_lib.bpe.counting.progress import ARENA_USED, COUNTING_WORDS, FINISHED, NEXT, STRETCH_END, USED
+from cs336_lib.bpe.counting.word_rows import LENGTH, ROW_WORDS
 from cs336_lib.bpe.cutting.scan_state import BATCH_ROOM, CHILD, SCAN_WORDS, SCANNING_KERNELS, TOKEN
 from cs336_lib.bpe.cutting.symbol_classes import symbol_classes
-from cs336_lib.bpe.native.library import PADDING, KernelLibrary
-from cs336_lib.bpe.native.word_rows import LENGTH, ROW_WORDS
+from cs336_lib.native.library import PADDING, KernelLibrary
 
 COUNTING = KernelLibrary(
     "counting",

@@ -23,8 +23,8 @@ from typing import BinaryIO
 import numpy as np
 import regex
 
-from cs336_lib.bpe.native.library import PADDING
 from cs336_lib.bpe.specials import Spans
+from cs336_lib.native.library import PADDING
 
 _CUT = regex.compile(
     r"(?<=\S)(?=\s)"

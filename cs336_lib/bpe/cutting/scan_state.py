@@ -21,9 +21,9 @@ SCANNING_KERNELS = (
     "cs336_lib.bpe.cutting.scanner",
     "cs336_lib.bpe.cutting.scan_state",
     "cs336_lib.bpe.cutting.symbol_classes",
-    "cs336_lib.bpe.native.words",
-    "cs336_lib.bpe.native.word_rows",
-    "cs336_lib.bpe.native.intrinsics",
-    "cs336_lib.bpe.native.types",
+    "cs336_lib.bpe.counting.word_keys",
+    "cs336_lib.bpe.counting.word_rows",
+    "cs336_lib.native.intrinsics",
+    "cs336_lib.native.types",
 )
 """The modules that a kernel which scans a text is compiled with, whatever it does with the words."""

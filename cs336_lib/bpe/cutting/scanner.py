@@ -42,8 +42,8 @@ from cs336_lib.bpe.cutting.scan_state import (
     SCAN_WORDS,
 )
 from cs336_lib.bpe.cutting.symbol_classes import LETTER, NUMBER, OTHER, SPACE
-from cs336_lib.bpe.native.intrinsics import classify_block, count_ones, trailing_zeros
-from cs336_lib.bpe.native.types import Bytes, Int, Int64s, UInt64s, Word, inlined, kernel
+from cs336_lib.native.intrinsics import classify_block, count_ones, trailing_zeros
+from cs336_lib.native.types import Bytes, Int, Int64s, UInt64s, Word, inlined, kernel
 
 NONE, BIT, ALL = np.uint64(0), np.uint64(1), np.uint64(0xFFFFFFFFFFFFFFFF)
 TOP = np.uint64(63)

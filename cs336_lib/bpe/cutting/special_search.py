@@ -20,8 +20,8 @@ A row is four int32; no row has the root as its child or sibling, so 0 says that
 import numpy as np
 
 from cs336_lib.bpe.cutting.scan_state import BYTE, CHILD, ROW, SIBLING, TOKEN
-from cs336_lib.bpe.native.intrinsics import match_byte, trailing_zeros
-from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, Word, inlined
+from cs336_lib.native.intrinsics import match_byte, trailing_zeros
+from cs336_lib.native.types import Bytes, Int, Int32s, Int64s, Word, inlined
 
 _BLOCK = 64
 _NONE = np.uint64(0)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import regex
 
-from cs336_lib.bpe.native.cache import read_cached, write_cached
+from cs336_lib.native.cache import read_cached, write_cached
 
 OTHER, LETTER, NUMBER, SPACE = 0, 1, 2, 3
 CODE_POINTS = 0x110000

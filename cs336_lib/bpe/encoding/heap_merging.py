@@ -8,7 +8,7 @@ import numpy as np
 from cs336_lib.bpe.encoding.layout import NO_RANK
 from cs336_lib.bpe.encoding.merging import gather_tokens
 from cs336_lib.bpe.encoding.pairs import find_rank, pair_key
-from cs336_lib.bpe.native.types import Bytes, Int, Int32s, UInt64s, Word, called, inlined
+from cs336_lib.native.types import Bytes, Int, Int32s, UInt64s, Word, called, inlined
 
 _HALF = np.uint64(32)
 _LOW_HALF = np.uint64(0xFFFFFFFF)

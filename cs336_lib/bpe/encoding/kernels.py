@@ -41,7 +41,7 @@ from cs336_lib.bpe.encoding.words import (
     remember,
     write_answer,
 )
-from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, UInt64s, called, kernel
+from cs336_lib.native.types import Bytes, Int, Int32s, Int64s, UInt64s, called, kernel
 
 _ZERO = np.uint64(0)
 

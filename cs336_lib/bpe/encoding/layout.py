@@ -3,7 +3,7 @@
 The pictures are in `words.py` (rows), `pairs.py` and `merging.py` (candidates, slots).
 """
 
-# A row of the table of words: LOW and HIGH as in `native.word_rows`, then these.
+# A row of the table of words: LOW and HIGH as in `counting.word_rows`, then these.
 SHAPE, ANSWER = 2, 3
 
 LONGEST_RECENT = 7

@@ -27,8 +27,8 @@ import numpy as np
 
 from cs336_lib.bpe.encoding.layout import LANES, NO_RANK, SLOT, SLOTS
 from cs336_lib.bpe.encoding.pairs import NO_PAIR, find_rank, first_bucket, pair_key
-from cs336_lib.bpe.native.intrinsics import prefetch
-from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, UInt64s, inlined
+from cs336_lib.native.intrinsics import prefetch
+from cs336_lib.native.types import Bytes, Int, Int32s, Int64s, UInt64s, inlined
 
 NOTE = 2 * SLOTS
 _GOING, _WAITING = SLOTS, 3 * SLOTS

@@ -11,7 +11,7 @@ branch; a bucket that is full, as few are, sends a pair on to the next. At most 
 import numpy as np
 
 from cs336_lib.bpe.encoding.layout import BUCKET, ID_BITS, NO_RANK, RANK_BITS
-from cs336_lib.bpe.native.types import Int, Int64s, UInt64s, Word, inlined, kernel
+from cs336_lib.native.types import Int, Int64s, UInt64s, Word, inlined, kernel
 
 NO_PAIR = np.uint64((1 << 2 * ID_BITS) - 1)
 """What is no pair's key, as no id is so large; an empty row has it, and the rank NO_RANK."""

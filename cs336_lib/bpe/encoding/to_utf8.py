@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from cs336_lib.bpe.native.intrinsics import count_ones, narrow_block, trailing_zeros
-from cs336_lib.bpe.native.types import Bytes, Int, UInt16s, UInt32s, inlined, kernel
+from cs336_lib.native.intrinsics import count_ones, narrow_block, trailing_zeros
+from cs336_lib.native.types import Bytes, Int, UInt16s, UInt32s, inlined, kernel
 
 _BLOCK = 64
 _FEW = 8

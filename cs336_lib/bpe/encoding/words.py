@@ -13,7 +13,7 @@ has a row for each slot of a hash, holds the last short word that fell there, an
                       KEY                                ANSWER
     1 to 7 bytes      bytes 0 to 6 | length << 56        1 or 2 ids
 
-The table of words holds all, 32 bytes per row (`native/words.py` explains LOW and HIGH):
+The table of words holds all, 32 bytes per row (`counting/word_keys.py` explains LOW and HIGH):
 
                       LOW                 HIGH            SHAPE                    ANSWER
     1 to 16 bytes     bytes 0 to 7        bytes 8 to 15   length
@@ -25,6 +25,18 @@ A word of more than 255 bytes isn't remembered.
 
 import numpy as np
 
+from cs336_lib.bpe.counting.word_keys import (
+    copy_bytes,
+    first_bytes,
+    first_row,
+    hash_long,
+    hash_short,
+    pack_high,
+    pack_low,
+    row_hash,
+    same_bytes,
+)
+from cs336_lib.bpe.counting.word_rows import HIGH, LOW, ROW_WORDS, SHORT_WORD
 from cs336_lib.bpe.cutting.scan_state import BATCH_ROOM
 from cs336_lib.bpe.encoding.layout import (
     ANSWER,
@@ -39,20 +51,8 @@ from cs336_lib.bpe.encoding.layout import (
     SHAPE,
     USED,
 )
-from cs336_lib.bpe.native.intrinsics import load_word, prefetch
-from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, UInt64s, Word, called, inlined, kernel
-from cs336_lib.bpe.native.word_rows import HIGH, LOW, ROW_WORDS, SHORT_WORD
-from cs336_lib.bpe.native.words import (
-    copy_bytes,
-    first_bytes,
-    first_row,
-    hash_long,
-    hash_short,
-    pack_high,
-    pack_low,
-    row_hash,
-    same_bytes,
-)
+from cs336_lib.native.intrinsics import load_word, prefetch
+from cs336_lib.native.types import Bytes, Int, Int32s, Int64s, UInt64s, Word, called, inlined, kernel
 
 _ZERO = np.uint64(0)
 _LENGTH = np.uint64(0xFFFF)

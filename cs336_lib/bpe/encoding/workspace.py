@@ -10,6 +10,7 @@ slow.
 
 import numpy as np
 
+from cs336_lib.bpe.counting.word_rows import ROW_WORDS
 from cs336_lib.bpe.counting.word_table import SpecialTable
 from cs336_lib.bpe.cutting.scan_state import BATCH_ROOM, SCAN_WORDS, SCANNING_KERNELS
 from cs336_lib.bpe.cutting.symbol_classes import symbol_classes
@@ -35,9 +36,8 @@ from cs336_lib.bpe.encoding.layout import (
     WRITTEN,
 )
 from cs336_lib.bpe.encoding.wide_text import SurrogateError, WideText
-from cs336_lib.bpe.native.library import PADDING, KernelLibrary
-from cs336_lib.bpe.native.word_rows import ROW_WORDS
 from cs336_lib.bpe.vocabulary import Vocabulary
+from cs336_lib.native.library import PADDING, KernelLibrary
 
 KERNELS = KernelLibrary(
     "encoding",

@@ -50,8 +50,8 @@ from cs336_lib.bpe.merging.rows import (
     TOKEN,
     WORD,
 )
-from cs336_lib.bpe.native.intrinsics import prefetch
-from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, UInt64s, inlined, kernel
+from cs336_lib.native.intrinsics import prefetch
+from cs336_lib.native.types import Bytes, Int, Int32s, Int64s, UInt64s, inlined, kernel
 
 # How many occurrences ahead nodes are asked for from memory; 8 to 16 measured alike.
 _AHEAD = 12

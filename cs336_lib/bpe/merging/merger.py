@@ -22,8 +22,8 @@ from cs336_lib.bpe.merging.rows import (
     ROW,
     TEXT_USED,
 )
-from cs336_lib.bpe.native.library import KernelLibrary
 from cs336_lib.bpe.plain.definition import Pair
+from cs336_lib.native.library import KernelLibrary
 
 MERGING = KernelLibrary(
     "merging",
@@ -31,8 +31,8 @@ MERGING = KernelLibrary(
         "cs336_lib.bpe.merging.kernels",
         "cs336_lib.bpe.merging.queue",
         "cs336_lib.bpe.merging.rows",
-        "cs336_lib.bpe.native.intrinsics",
-        "cs336_lib.bpe.native.types",
+        "cs336_lib.native.intrinsics",
+        "cs336_lib.native.types",
     ),
 )
 

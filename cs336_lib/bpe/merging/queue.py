@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cs336_lib.bpe.merging.rows import BUCKET, LEFT, QUEUED, RIGHT, ROW
-from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, UInt64s, Word, inlined
+from cs336_lib.native.types import Bytes, Int, Int32s, Int64s, UInt64s, Word, inlined
 
 _PREFIX = 8
 

@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cs336_lib.bpe.native.library import KernelLibrary
 from cs336_lib.data.tales.layout import (
     BRANCH,
     CLOSE,
@@ -28,6 +27,7 @@ from cs336_lib.data.tales.layout import (
     WRITE,
 )
 from cs336_lib.data.tales.program import Branch, Edge, End, Fill, Program, Write
+from cs336_lib.native.library import KernelLibrary
 
 TALES = KernelLibrary(
     "tales",
@@ -35,7 +35,7 @@ TALES = KernelLibrary(
         "cs336_lib.data.tales.kernels",
         "cs336_lib.data.tales.layout",
         "cs336_lib.data.tales.rng",
-        "cs336_lib.bpe.native.types",
+        "cs336_lib.native.types",
     ),
 )
 

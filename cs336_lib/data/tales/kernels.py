@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from cs336_lib.bpe.native.types import Bytes, Int, Int32s, Int64s, UInt64s, Word, inlined, kernel
 from cs336_lib.data.tales import rng
 from cs336_lib.data.tales.layout import BRANCH, CLOSE, FILL, FILL_OTHER, MAX_REGISTERS, WRITE
+from cs336_lib.native.types import Bytes, Int, Int32s, Int64s, UInt64s, Word, inlined, kernel
 
 GOLDEN, MIX_1, MIX_2 = np.uint64(rng.GOLDEN), np.uint64(rng.MIX_1), np.uint64(rng.MIX_2)
 U27, U30, U31, U32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)

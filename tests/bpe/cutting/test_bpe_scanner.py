@@ -11,8 +11,8 @@ from cs336_lib.bpe.counting.word_table import COUNTING, padded
 from cs336_lib.bpe.cutting.pattern import PAT
 from cs336_lib.bpe.cutting.scan_state import SCAN_WORDS, STARTS_ROOM
 from cs336_lib.bpe.cutting.symbol_classes import CODE_POINTS, ask_regex, symbol_classes
-from cs336_lib.bpe.native.cache import cache_folder
 from cs336_lib.bpe.plain.definition import pretokenize
+from cs336_lib.native.cache import cache_folder
 
 CODE_POINTS_OF_TEXT = [*range(0xD800), *range(0xE000, CODE_POINTS)]
 

@@ -14,7 +14,7 @@ from cs336_lib.bpe import Tokenizer
 from cs336_lib.bpe.encoding import choice
 from cs336_lib.bpe.encoding.string_bytes import joined_bytes, text_bytes
 from cs336_lib.bpe.encoding.workspace import KERNELS, SMALL, listed
-from cs336_lib.bpe.native.library import KernelLibrary
+from cs336_lib.native.library import KernelLibrary
 
 KINDS = {"ascii": "The cat.\0 ", "latin": "caf\xe9 ", "wide": "\u4f60\u597d ", "astral": "\U0001f600 a"}
 

@@ -16,9 +16,9 @@ from cs336_lib.bpe.encoding.jobs import cut_before, jobs
 from cs336_lib.bpe.encoding.string_bytes import readable, text_bytes
 from cs336_lib.bpe.encoding.wide_text import SurrogateError, WideText
 from cs336_lib.bpe.encoding.workspace import KERNELS
-from cs336_lib.bpe.native.library import PADDING
 from cs336_lib.bpe.plain.definition_encoder import encode_reference
 from cs336_lib.bpe.vocabulary import Vocabulary
+from cs336_lib.native.library import PADDING
 
 ALPHABETS = {
     1: "ab \x7f\x80\xe9\xff",

@@ -30,10 +30,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import cs336_lib
-from cs336_lib.bpe.native.cache import cache_folder, has_cached, read_cached, write_cached
+from cs336_lib.native.cache import cache_folder, has_cached, read_cached, write_cached
 
 if TYPE_CHECKING:
-    from cs336_lib.bpe.native.background import Compilation
+    from cs336_lib.native.background import Compilation
 
 PADDING = 128
 """Bytes that must be readable behind the end of a text that a kernel gets: kernels load 64 at a time."""
@@ -87,7 +87,7 @@ class KernelLibrary:
             Whether waiting makes sense: False if they are not ready and the other process ended without them (the cache
             folder can't be written, say); then only `load` will do.
         """
-        from cs336_lib.bpe.native.background import Compilation
+        from cs336_lib.native.background import Compilation
 
         with self._starting:
             if self._compilation is None and not self.is_ready():
@@ -227,7 +227,7 @@ def _jit_enabled(modules: tuple[str, ...]) -> Iterator[None]:
 def _compile_enabled(modules: tuple[str, ...]) -> bytes:
     import llvmlite.binding as llvm
 
-    kernel_class = importlib.import_module("cs336_lib.bpe.native.types").Kernel
+    kernel_class = importlib.import_module("cs336_lib.native.types").Kernel
     manifest = {}
     linked = None
     for module in modules:

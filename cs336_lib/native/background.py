@@ -21,7 +21,7 @@ _FLAGS = ("-P", "-W", "ignore")
 _CHILD = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
-from cs336_lib.bpe.native.library import KernelLibrary
+from cs336_lib.native.library import KernelLibrary
 sys.exit(not KernelLibrary(sys.argv[2], tuple(sys.argv[3:])).compile_to_cache())
 """
 

@@ -14,10 +14,10 @@ import pytest
 import cs336_lib
 from cs336_lib.bpe.counting.word_table import COUNTING
 from cs336_lib.bpe.merging.merger import MERGING
-from cs336_lib.bpe.native import cache as cache_folder
-from cs336_lib.bpe.native import library as kernel_library
-from cs336_lib.bpe.native.cache import read_cached, write_cached
-from cs336_lib.bpe.native.library import KernelLibrary
+from cs336_lib.native import cache as cache_folder
+from cs336_lib.native import library as kernel_library
+from cs336_lib.native.cache import read_cached, write_cached
+from cs336_lib.native.library import KernelLibrary
 
 HERE = Path(__file__).parent
 
@@ -29,7 +29,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def tiny() -> KernelLibrary:
-    return KernelLibrary("tiny", ("bpe_tiny_kernels",))
+    return KernelLibrary("tiny", ("tiny_kernels",))
 
 
 def uses_of_tiny(library: KernelLibrary) -> None:
@@ -71,7 +71,7 @@ def test_another_process_prepares_them_and_nobody_waits(folder, capfd):
 
 
 def test_who_needs_what_is_being_prepared_waits_for_it_and_says_so(folder, capfd, monkeypatch):
-    monkeypatch.setattr("cs336_lib.bpe.native.background.PATIENCE", 0.01)
+    monkeypatch.setattr("cs336_lib.native.background.PATIENCE", 0.01)
     library = tiny()
     library.prepare()
     uses_of_tiny(library)
@@ -166,10 +166,10 @@ def test_a_full_disk_leaves_nothing_half_written(folder, monkeypatch):
     ids=["cs336_lib", "numba", "numpy", "llvmlite", "processor", "source"],
 )
 def test_an_upgrade_never_loads_what_was_compiled_before(folder, change, monkeypatch):
-    before = kernel_library._key(("bpe_tiny_kernels",))
-    assert kernel_library._key(("bpe_tiny_kernels",)) == before
+    before = kernel_library._key(("tiny_kernels",))
+    assert kernel_library._key(("tiny_kernels",)) == before
     change(monkeypatch)
-    assert kernel_library._key(("bpe_tiny_kernels",)) != before
+    assert kernel_library._key(("tiny_kernels",)) != before
 
 
 @pytest.mark.parametrize("library", [COUNTING, MERGING], ids=lambda library: library.name)
@@ -178,7 +178,7 @@ def test_the_key_covers_every_module_that_kernels_are_made_of(library):
         source = Path(importlib.import_module(name).__file__).read_text()
         imported = set(re.findall(r"^from (cs336_lib\.bpe\.\w+) import", source, re.MULTILINE))
         # The table of classes is data that kernels are handed, not code; the cache folder is how it is stored.
-        assert imported <= {*library.modules, "cs336_lib.bpe.native.cache"}, name
+        assert imported <= {*library.modules, "cs336_lib.native.cache"}, name
 
 
 def test_threads_that_come_at_once_compile_once(folder, capsys):
@@ -189,7 +189,7 @@ def test_threads_that_come_at_once_compile_once(folder, capsys):
 
 
 def test_a_kernel_must_say_that_it_returns_an_integer():
-    kernel_types = importlib.import_module("cs336_lib.bpe.native.types")
+    kernel_types = importlib.import_module("cs336_lib.native.types")
     with pytest.raises(TypeError, match="kernel forgetful must be annotated to return Int"):
 
         @kernel_types.kernel
@@ -215,8 +215,8 @@ def test_importing_the_room_imports_neither_numba_nor_numpy_nor_torch():
 def test_kernels_that_are_compiled_run_without_numba(folder):
     uses_of_tiny(tiny())
     script = (
-        "import sys; from cs336_lib.bpe.native.library import KernelLibrary; "
-        "library = KernelLibrary('tiny', ('bpe_tiny_kernels',)); "
+        "import sys; from cs336_lib.native.library import KernelLibrary; "
+        "library = KernelLibrary('tiny', ('tiny_kernels',)); "
         "print(library.sum_bytes(b'abc', 3), 'numba' in sys.modules)"
     )
     assert run(script) == "294 False"
@@ -225,8 +225,8 @@ def test_kernels_that_are_compiled_run_without_numba(folder):
 def test_kernels_do_no_harm_to_numba_imported_afterward(folder):
     uses_of_tiny(tiny())
     script = (
-        "from cs336_lib.bpe.native.library import KernelLibrary; "
-        "library = KernelLibrary('tiny', ('bpe_tiny_kernels',)); library.sum_bytes(b'abc', 3)\n"
+        "from cs336_lib.native.library import KernelLibrary; "
+        "library = KernelLibrary('tiny', ('tiny_kernels',)); library.sum_bytes(b'abc', 3)\n"
         "import numba\n"
         "@numba.cfunc('int64(int64)')\n"
         "def fails(x): raise ValueError('as it should')\n"
@@ -256,8 +256,8 @@ def test_the_folder_is_where_the_platform_keeps_caches(platform, environment, ex
 def test_kernels_are_compiled_although_numba_is_told_not_to(folder, monkeypatch):
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     script = (
-        "from cs336_lib.bpe.native.library import KernelLibrary; "
-        "library = KernelLibrary('tiny', ('bpe_tiny_kernels',)); print(library.sum_bytes(b'abc', 3)); "
+        "from cs336_lib.native.library import KernelLibrary; "
+        "library = KernelLibrary('tiny', ('tiny_kernels',)); print(library.sum_bytes(b'abc', 3)); "
         "import numba; print(bool(numba.config.DISABLE_JIT))"
     )
     assert run(script).split() == ["294", "True"]

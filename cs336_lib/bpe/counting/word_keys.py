@@ -18,9 +18,9 @@ the key because words may hold NUL bytes. The tables use open addressing, linear
 
 import numpy as np
 
-from cs336_lib.bpe.native.intrinsics import load_word
-from cs336_lib.bpe.native.types import Bytes, Int, Word, inlined
-from cs336_lib.bpe.native.word_rows import SHORT_WORD
+from cs336_lib.bpe.counting.word_rows import SHORT_WORD
+from cs336_lib.native.intrinsics import load_word
+from cs336_lib.native.types import Bytes, Int, Word, inlined
 
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ZERO = np.uint64(0)

@@ -1,6 +1,6 @@
 """A kernel that compiles in a moment, for the tests of the library that keeps compiled kernels."""
 
-from cs336_lib.bpe.native.types import Bytes, Int, Int64s, inlined, kernel
+from cs336_lib.native.types import Bytes, Int, Int64s, inlined, kernel
 
 
 @inlined
