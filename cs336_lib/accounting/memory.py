@@ -66,7 +66,7 @@ def training_memory(
         batch_size: B.
         context_length: S; the model's context length when None.
         activations: "handout" counts by the assignment's component list (`handout_activations`), "autograd" what the
-            reference model really keeps (`autograd_activations`).
+            model really keeps on its backend (`autograd_activations`).
         edition: whose component list, "2025" or "2026".
 
     Returns:

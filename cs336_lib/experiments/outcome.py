@@ -6,9 +6,10 @@ A run has **diverged** if its loss
 - has grown past any bound: above 100 ln V, which no run with norms on record comes near, or
 - stays above 2 ln V, twice the loss of guessing, through the last quarter of its steps: it does not come back.
 
+A warm-up's losses are not judged by their size.
+
 A run that is only too slow to fall below ln V has not diverged. One that its limit (`TrainConfig.diverged_above`)
-stopped before one of these was to be seen was **thrown out**: what would have become of it is not on record. A warm-up
-is not judged. The unigram loss of a text lies below ln V, that of the built-in tales at five sixths of it; a run that
+stopped before one of these was to be seen was **thrown out**: what would have become of it is not on record. The unigram loss of a text lies below ln V, that of the built-in tales at five sixths of it; a run that
 ends between the two has learned less than how frequent tokens are.
 """
 
@@ -80,7 +81,7 @@ def outcome(record: RunRecord) -> Outcome:
         # A weight that is not a number stops a run as well, and only the status says so.
         by_limit = says.get("thrown_out", bool(losses) and losses[-1][1] > config.loss_limit)
         return Outcome.THROWN_OUT if by_limit else Outcome.DIVERGED
-    late = [loss for step, loss in losses if step > (1 - FOR_GOOD) * steps]
+    late = [loss for step, loss in losses if step > max((1 - FOR_GOOD) * steps, warmup)]
     return Outcome.DIVERGED if late and min(late) > HIGH * guessing else Outcome.FINISHED
 
 

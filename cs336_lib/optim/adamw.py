@@ -78,7 +78,7 @@ class AdamW(MomentOptimizer):
     >>> weight = torch.nn.Parameter(torch.tensor([1.0]))
     >>> optimizer = AdamW([weight], lr=0.1, weight_decay=0.0)
     >>> weight.grad = torch.tensor([1e-3])
-    >>> _ = optimizer.step()                       # the first step is lr, however small the gradient
+    >>> _ = optimizer.step()                       # the first step is lr, unless |g| is near eps
     >>> round(weight.item(), 4)
     0.9
     """

@@ -29,7 +29,8 @@ def record_of(folder, losses, status="finished", **facts):
     ("losses", "status", "facts", "expected"),
     [
         ({50: 5.0, 100: 4.0}, "finished", {}, "finished"),
-        ({5: 1e5, 50: 5.0, 100: 4.0}, "finished", {}, "finished"),  # a warm-up is not judged
+        ({5: 1e5, 50: 5.0, 100: 4.0}, "finished", {}, "finished"),  # the size of losses in a warm-up is not judged
+        ({5: math.nan, 50: 5.0, 100: 4.0}, "finished", {}, "diverged"),  # what is no number is
         ({15: 30.0, 80: 6.0, 90: 5.0}, "finished", {}, "finished"),  # it came back
         ({15: 6.5, 80: 6.4, 100: 6.3}, "finished", {}, "finished"),  # above guessing still, for it is slow
         ({15: 30.0, 80: 11.0, 90: 12.0, 100: 12.0}, "finished", {}, "finished"),  # below twice guessing near its end
