@@ -9,8 +9,9 @@ A run has **diverged** if its loss
 A warm-up's losses are not judged by their size.
 
 A run that is only too slow to fall below ln V has not diverged. One that its limit (`TrainConfig.diverged_above`)
-stopped before one of these was to be seen was **thrown out**: what would have become of it is not on record. The unigram loss of a text lies below ln V, that of the built-in tales at five sixths of it; a run that
-ends between the two has learned less than how frequent tokens are.
+stopped before one of these was to be seen was **thrown out**: what would have become of it is not on record. The
+unigram loss of a text lies below ln V, that of the built-in tales at five sixths of it; a run that ends between the two
+has learned less than how frequent tokens are.
 """
 
 from __future__ import annotations

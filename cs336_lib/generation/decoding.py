@@ -22,6 +22,7 @@ from torch import Tensor
 
 from cs336_lib.generation.sampling import SamplingConfig, distribution, draw, log_probability
 from cs336_lib.model import KVCache, TransformerLM
+from cs336_lib.model.compiled_step import CompiledStep
 from cs336_lib.model.fast_step import FastStep
 from cs336_lib.model.numpy_step import NumpyStep
 from cs336_lib.naming import check_whole
@@ -87,7 +88,7 @@ def decode(
         check_whole("vocab_size", vocab_size, least=1)
     generators = [_generator(config.seed, row) for row in range(len(rows))]
     active = list(range(len(rows)))
-    score = _Cached(model) if use_cache else _whole_windows(model)
+    score = _Cached(model, config.max_tokens * len(rows)) if use_cache else _whole_windows(model)
     for _ in range(config.max_tokens):
         logits = score([rows[row] for row in active], active).float().cpu()  # B V
         allowed = logits
@@ -165,13 +166,23 @@ class _Cached:
     """The quick way: only the new token of each row goes through the model.
 
     When a window slides, or room runs out, the cache is filled anew from the windows of the rows that are left. A model
-    on the fast backend takes its steps by `NumpyStep` or `FastStep`.
+    on the fast backend takes its steps by `CompiledStep`, `NumpyStep` or `FastStep`. Which, is decided once: their last
+    digits differ.
+
+    Args:
+        model: the language model.
+        tokens: that will be written at most, in all rows.
     """
 
-    def __init__(self, model: TransformerLM) -> None:
+    def __init__(self, model: TransformerLM, tokens: int) -> None:
         self.model = model
         self.cache: KVCache | None = None
-        self.step: NumpyStep | FastStep | None = None
+        self.kind: type[CompiledStep | NumpyStep] | None = None  # one that keeps its matrices from cache to cache
+        if FastStep.usable(model) and NumpyStep.usable(model):
+            compiled = CompiledStep.usable(model) and CompiledStep.is_worth_it(model, tokens)
+            self.kind = CompiledStep if compiled else NumpyStep
+        self.kept: CompiledStep | NumpyStep | None = None
+        self.step: CompiledStep | NumpyStep | FastStep | None = None
         self.names: list[int] = []
         self.starts: list[int] = []
 
@@ -202,12 +213,12 @@ class _Cached:
         ends = torch.tensor([len(window) - 1 for window in windows], device=weight.device)
         return self.model.logits(hidden[torch.arange(len(rows), device=weight.device), ends])
 
-    def _step(self, cache: KVCache) -> NumpyStep | FastStep | None:
+    def _step(self, cache: KVCache) -> CompiledStep | NumpyStep | FastStep | None:
         """Return what takes the next steps, from a cache that was just filled; None leaves them to the model."""
         if not FastStep.usable(self.model):
             return None
-        if not NumpyStep.usable(self.model):
+        if self.kind is None:
             return FastStep(self.model, cache)
-        step = self.step if isinstance(self.step, NumpyStep) else NumpyStep(self.model)  # it keeps its matrices
-        step.begin(cache)
-        return step
+        self.kept = self.kept or self.kind(self.model)
+        self.kept.begin(cache)
+        return self.kept

@@ -4,15 +4,16 @@ B batch, T tokens so far, D d_model, H heads, K head dim, F d_ff, V vocab.
 
 With one token in each row a model waits for calls more than for arithmetic, and numpy's are the shorter ones, for small
 products as for the addition of two rows. The table of embeddings and the cache that the model itself has filled are not
-copied: a tensor and its array are one memory. Products of several rows with large matrices are oneDNN's (`packed.py`).
+copied: a tensor and its array are one memory. This is the slow twin of `compiled_step.py`, and what computes where that
+does not: few tokens, float64, heads of an odd size, a machine that has not compiled it yet.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache, cached_property
+from functools import cache
 
 import numpy as np
 import torch
@@ -22,7 +23,6 @@ from torch import Tensor
 from cs336_lib.model.block import TransformerBlock
 from cs336_lib.model.cache import KVCache
 from cs336_lib.model.ffn import SwiGLU
-from cs336_lib.model.packed import pack, times, works
 from cs336_lib.model.shapes import Float, Int
 from cs336_lib.model.transformer import TransformerLM
 
@@ -31,11 +31,6 @@ Array = np.ndarray
 THREADS_FROM = 100_000_000
 """Multiplications in a step from which numpy may take all threads. With two cores, a step of tales-1m (a million
 weights) for sixteen rows took 2.4 ms on one thread and 3.0 on two, one of tinystories-17m for one row 5.7 and 5.6."""
-PACKED_FROM = 4_000_000
-"""Weights from which on products of several rows are oneDNN's. With two cores, a step of tinystories-17m for 2, 4 and
-16 rows took 10.7, 11.9 and 13.7 ms with numpy's, and 6.2, 5.2 and 9.6 with these. Each call takes longer, which a small
-model feels: one of tales-1m for 4 rows took 0.5 and 1.1 ms."""
-
 COMPLEX = {np.dtype(np.float32): np.complex64, np.dtype(np.float64): np.complex128}
 
 
@@ -43,8 +38,7 @@ class NumpyStep:
     """`TransformerLM.forward` for one new token a row, on a CPU, in float32 or float64.
 
     It keeps copies of all matrices, as rows are multiplied by them fastest: those of queries, keys and values side by
-    side, those of gate and up too. They take as much memory as the model; twice as much where several rows have been
-    written side by side, and then one alone. No weight may change while it is in use.
+    side, those of gate and up too. They take as much memory as the model. No weight may change while it is in use.
 
     Args:
         model: one that is `usable`, and that `FastStep.usable` holds for its own.
@@ -66,7 +60,7 @@ class NumpyStep:
         self.scale = model.config.lookup_scale
         blocks = [block for block in model.layers if isinstance(block, TransformerBlock)]
         self.layers = [_Layer(block) for block in blocks]
-        self.table, self.head = _array(model.token_embeddings.weight), _Matrix(model.head_weight)
+        self.table, self.head = _array(model.token_embeddings.weight), _turned_over(model.head_weight)
         final = model.ln_final
         self.final = None if final is None else _array(final.weight)
         self.eps = 0.0 if final is None else final.eps
@@ -75,7 +69,6 @@ class NumpyStep:
         if rope is not None:
             self.turns = torch.view_as_complex(rope.turns.to(model.head_weight.dtype)).numpy()
         self.weights = sum(p.numel() for block in blocks for p in block.parameters()) + model.head_weight.numel()
-        self.packs = self.weights >= PACKED_FROM and model.head_weight.dtype == torch.float32 and works()
         self.cache: KVCache | None = None
 
     @staticmethod
@@ -107,13 +100,11 @@ class NumpyStep:
         if self.scale != 1:
             x *= self.scale
         # exp(-gate) may be infinite, and the gate is then 0. What is no number any more is told by who draws from it.
-        packs = self.packs and len(x) > 1
-        by = _Matrix.times_packed if packs else _Matrix.times
-        with _threads(0 if packs else len(x) * self.weights), np.errstate(over="ignore", invalid="ignore"):
+        with _threads(len(x) * self.weights), np.errstate(over="ignore", invalid="ignore"):
             for layer in self.layers:
-                x = layer(x, where, end, turns, hidden, by)
+                x = layer(x, where, end, turns, hidden)
             self.cache.advance(1)
-            return torch.from_numpy(by(self.head, _normed(x, self.final, self.eps)))
+            return torch.from_numpy(_normed(x, self.final, self.eps) @ self.head)
 
 
 def _threads(multiplications: int) -> AbstractContextManager[object]:
@@ -136,31 +127,9 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()  # looks through what the process has loaded, which takes some milliseconds
 
 
-class _Matrix:
-    """Matrices of the model below each other, (N, D), as rows are multiplied by them fastest."""
-
-    def __init__(self, *weights: Tensor) -> None:
-        self.weights = weights
-
-    def times(self, x: Array) -> Array:
-        """Return the product of rows, (B, D), and the matrix turned over, (B, N), by numpy."""
-        product: Array = x @ self._turned_over
-        return product
-
-    def times_packed(self, x: Array) -> Array:
-        """Return the same by oneDNN."""
-        if self._packed is None:
-            self._packed = pack(torch.cat(self.weights), len(x))
-        return times(torch.from_numpy(x), self._packed).numpy()
-
-    _packed: Tensor | None = None
-
-    @cached_property
-    def _turned_over(self) -> Array:  # D N: each input's weights in one piece of memory
-        return _array(torch.cat(self.weights).T.contiguous())
-
-
-By = Callable[[_Matrix, Array], Array]
+def _turned_over(*weights: Tensor) -> Array:
+    """Return matrices (N, D) below each other as one (D, all N): each input's weights in one piece of memory."""
+    return _array(torch.cat(weights).T.contiguous())
 
 
 class _Layer:
@@ -176,29 +145,28 @@ class _Layer:
             None if norm is None else _array(norm.weight) for norm in (block.ln1, block.ln2, attn.q_norm, attn.k_norm)
         )
         self.eps = next((norm.eps for norm in (block.ln1, attn.q_norm) if norm is not None), 0.0)
-        self.qkv = _Matrix(attn.q_proj.weight, attn.k_proj.weight, attn.v_proj.weight)  # 3D D
-        self.output = _Matrix(attn.output_proj.weight)  # D D
+        self.qkv = _turned_over(attn.q_proj.weight, attn.k_proj.weight, attn.v_proj.weight)  # D 3D
+        self.output = _turned_over(attn.output_proj.weight)  # D D
         self.gated = isinstance(ffn, SwiGLU)
-        self.up = _Matrix(*((ffn.w1.weight, ffn.w3.weight) if isinstance(ffn, SwiGLU) else (ffn.w1.weight,)))  # 2F D
-        self.down = _Matrix(ffn.w2.weight)  # D F
+        first = (ffn.w1.weight, ffn.w3.weight) if isinstance(ffn, SwiGLU) else (ffn.w1.weight,)
+        self.up = _turned_over(*first)  # D 2F, without a gate D F
+        self.down = _turned_over(ffn.w2.weight)  # F D
         self.width = len(ffn.w1.weight)
 
-    def __call__(
-        self, x: Array, where: Array | int, end: int, turns: Array | None, hidden: Array | None, by: By
-    ) -> Array:
-        """Return what leaves the block, (B, D); `by` multiplies."""
+    def __call__(self, x: Array, where: Array | int, end: int, turns: Array | None, hidden: Array | None) -> Array:
+        """Return what leaves the block, (B, D)."""
         if self.order == "pre":
-            x = x + by(self.output, self._mix(_normed(x, self.ln1, self.eps), where, end, turns, hidden, by))
-            return x + by(self.down, self._units(_normed(x, self.ln2, self.eps), by))
-        x = x + by(self.output, self._mix(x, where, end, turns, hidden, by))
+            x = x + self._mix(_normed(x, self.ln1, self.eps), where, end, turns, hidden) @ self.output
+            return x + self._units(_normed(x, self.ln2, self.eps)) @ self.down
+        x = x + self._mix(x, where, end, turns, hidden) @ self.output
         if self.order == "post":
             x = _normed(x, self.ln1, self.eps)
-        x = x + by(self.down, self._units(x, by))
+        x = x + self._units(x) @ self.down
         return _normed(x, self.ln2, self.eps) if self.order == "post" else x
 
-    def _mix(self, x: Array, where: Array | int, end: int, turns: Array | None, hidden: Array | None, by: By) -> Array:
+    def _mix(self, x: Array, where: Array | int, end: int, turns: Array | None, hidden: Array | None) -> Array:
         """Return the mixture of values that each row's new token attends to, (B, D)."""
-        qkv: Array = by(self.qkv, x).reshape(len(x), 3, self.heads, -1)  # B 3D -> B 3 H K
+        qkv: Array = (x @ self.qkv).reshape(len(x), 3, self.heads, -1)  # B 3D -> B 3 H K
         if self.q_norm is not None and self.k_norm is not None:
             qkv[:, 0], qkv[:, 1] = _normed(qkv[:, 0], self.q_norm, self.eps), _normed(qkv[:, 1], self.k_norm, self.eps)
         if turns is not None:
@@ -216,9 +184,9 @@ class _Layer:
         mixed /= np.add.reduce(scores, axis=-1, keepdims=True)
         return mixed.reshape(len(x), -1)
 
-    def _units(self, x: Array, by: By) -> Array:
+    def _units(self, x: Array) -> Array:
         """Return the hidden units of the feed-forward network, (B, F)."""
-        up = by(self.up, x)
+        up: Array = x @ self.up
         gate = up[:, : self.width]
         units = np.exp(-gate)
         units += 1

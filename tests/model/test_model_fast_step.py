@@ -12,10 +12,8 @@ from cs336_lib.generation import SamplingConfig
 from cs336_lib.generation.decoding import decode
 from cs336_lib.model import KVCache, ModelConfig, TransformerLM
 from cs336_lib.model import numpy_step as module
-from cs336_lib.model import packed as packing
 from cs336_lib.model.fast_step import FastStep
 from cs336_lib.model.numpy_step import NumpyStep
-from cs336_lib.model.packed import works
 
 
 @pytest.fixture(autouse=True)
@@ -61,66 +59,6 @@ def test_each_step_is_the_full_forward_of_the_reference(ablation, lengths, make)
         for out, row, place in zip(logits, rows, places, strict=True):
             torch.testing.assert_close(out, reference(row[None, : place + 1])[0, -1])
     assert len(step.cache) == step.cache.capacity
-
-
-@pytest.fixture
-def packed(monkeypatch):
-    """Let models of any size multiply by packed matrices; how many products that were."""
-    if not works():
-        pytest.skip("this torch does not pack matrices")
-    counts = {"packed": 0, "plain": 0}
-
-    def counted(name, function):
-        return lambda self, x: (counts.update({name: counts[name] + 1}), function(self, x))[1]
-
-    monkeypatch.setattr(module, "PACKED_FROM", 0)
-    monkeypatch.setattr(module._Matrix, "times_packed", counted("packed", module._Matrix.times_packed))
-    monkeypatch.setattr(module._Matrix, "times", counted("plain", module._Matrix.times))
-    return counts
-
-
-@pytest.mark.parametrize("lengths", [[5, 5, 5], [2, 5], [4]], ids=["in step", "apart", "alone"])
-def test_several_rows_are_multiplied_by_packed_matrices(ablation, lengths, packed):
-    rows = list(torch.randint(ablation.vocab_size, (len(lengths), ablation.context_length)))
-    model, step = begun(ablation, rows, lengths, torch.float32, numpy_step)
-    logits = step(torch.stack([row[n] for row, n in zip(rows, lengths, strict=True)]), lengths)
-    for out, row, n in zip(logits, rows, lengths, strict=True):
-        torch.testing.assert_close(out, model(row[None, : n + 1])[0, -1], rtol=1e-4, atol=1e-5)
-    products = 4 * ablation.num_layers + 1
-    assert packed == ({"packed": 0, "plain": products} if len(lengths) == 1 else {"packed": products, "plain": 0})
-
-
-def test_rows_that_end_leave_one_that_is_written_as_before(tiny, packed):
-    model = TransformerLM(tiny.replace(backend="fast"))
-    sampling, prompts = SamplingConfig(max_tokens=9, temperature=0), [[1, 2, 3], [4]]
-    alone = [list(decode(model, [prompt], sampling)) for prompt in prompts]
-    end = next(step.token for step in alone[0][2:])
-    both = list(decode(model, prompts, sampling, end=end))
-    for row, steps in enumerate(alone):
-        tokens = [step.token for step in steps]
-        tokens = tokens[: tokens.index(end)] if end in tokens else tokens
-        assert [step.token for step in both if step.row == row] == tokens
-    assert packed["packed"] and packed["plain"]
-
-
-@pytest.mark.parametrize("fault", [AttributeError, RuntimeError, None])
-def test_a_torch_that_packs_otherwise_is_left_alone(monkeypatch, fault):
-    def other(x, matrix):
-        if fault:
-            raise fault("no such operation")
-        return x[:, :1] + torch.zeros(96)
-
-    monkeypatch.setattr(packing, "times", other)
-    assert not packing.works.__wrapped__()
-
-
-def test_small_models_and_other_types_are_not_packed(tiny, monkeypatch):
-    assert not NumpyStep(TransformerLM(tiny.replace(backend="fast"))).packs
-    monkeypatch.setattr(module, "PACKED_FROM", 0)
-    assert NumpyStep(TransformerLM(tiny.replace(backend="fast"))).packs == works()
-    assert not NumpyStep(TransformerLM(tiny.replace(backend="fast"), dtype=torch.float64)).packs
-    monkeypatch.setattr(module, "works", lambda: False)
-    assert not NumpyStep(TransformerLM(tiny.replace(backend="fast"))).packs
 
 
 @settings(max_examples=40, deadline=None)
