@@ -73,7 +73,8 @@ def decode(
         end: id that ends a row; it is not yielded.
         vocab_size: ids from here on are never drawn; all of the model's are allowed when None.
         use_cache: keep keys and values instead of computing them anew for each token. The tokens are the same, unless
-            rounding decides between two, which in half precision it often does.
+            rounding decides between two, which in half precision it often does. (So it may where a machine's first
+            texts were computed by numpy, and later ones compiled.)
 
     Yields:
         For each step, the new token of every row that has not ended.
@@ -88,7 +89,7 @@ def decode(
         check_whole("vocab_size", vocab_size, least=1)
     generators = [_generator(config.seed, row) for row in range(len(rows))]
     active = list(range(len(rows)))
-    score = _Cached(model, config.max_tokens * len(rows)) if use_cache else _whole_windows(model)
+    score = _Cached(model, len(rows), config.max_tokens) if use_cache else _whole_windows(model)
     for _ in range(config.max_tokens):
         logits = score([rows[row] for row in active], active).float().cpu()  # B V
         allowed = logits
@@ -171,15 +172,16 @@ class _Cached:
 
     Args:
         model: the language model.
-        tokens: that will be written at most, in all rows.
+        rows: that are written side by side.
+        tokens: that each gets at most.
     """
 
-    def __init__(self, model: TransformerLM, tokens: int) -> None:
+    def __init__(self, model: TransformerLM, rows: int, tokens: int) -> None:
         self.model = model
         self.cache: KVCache | None = None
         self.kind: type[CompiledStep | NumpyStep] | None = None  # one that keeps its matrices from cache to cache
         if FastStep.usable(model) and NumpyStep.usable(model):
-            compiled = CompiledStep.usable(model) and CompiledStep.is_worth_it(model, tokens)
+            compiled = CompiledStep.usable(model) and CompiledStep.is_worth_it(model, rows, tokens)
             self.kind = CompiledStep if compiled else NumpyStep
         self.kept: CompiledStep | NumpyStep | None = None
         self.step: CompiledStep | NumpyStep | FastStep | None = None

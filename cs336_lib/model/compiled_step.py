@@ -21,6 +21,7 @@ from cs336_lib.model.block import TransformerBlock
 from cs336_lib.model.cache import KVCache
 from cs336_lib.model.ffn import SwiGLU
 from cs336_lib.model.layers import RMSNorm
+from cs336_lib.model.numpy_step import THREADS_FROM
 from cs336_lib.model.shapes import Float, Int
 from cs336_lib.model.step_layout import LANES
 from cs336_lib.model.transformer import TransformerLM
@@ -113,14 +114,18 @@ class CompiledStep:
         return weight.device.type == "cpu" and weight.dtype == torch.float32 and model.config.head_dim % LANES == 0
 
     @staticmethod
-    def is_worth_it(model: TransformerLM, tokens: int) -> bool:
-        """Whether so many tokens of a usable model are to be computed compiled: many enough, and the kernel is there.
+    def is_worth_it(model: TransformerLM, rows: int, tokens: int) -> bool:
+        """Whether so many tokens in each of so many rows are to be computed compiled, by a usable model.
 
-        Nobody waits for the compiler. Where the kernel is missing, another process compiles it as soon as this one has
-        computed enough without it, for who comes later.
+        They must be many enough, and the kernel there. Nobody waits for the compiler: where the kernel is missing,
+        another process compiles it as soon as this one has computed enough without it, for who comes later. Few rows of
+        a large model are read by one thread here, and by all in numpy: with more than two, they are left to numpy.
         """
         global _by_numpy
-        multiplications = tokens * (sum(weight.numel() for weight in model.parameters()))
+        weights, threads = sum(weight.numel() for weight in model.parameters()), torch.get_num_threads()
+        if weights >= THREADS_FROM and threads > max(2, rows // ROWS_EACH):
+            return False
+        multiplications = rows * tokens * weights
         if multiplications < WORTH_LOADING:
             return False
         if STEP.is_ready():

@@ -195,12 +195,20 @@ def test_nobody_waits_for_the_compiler(monkeypatch):
     monkeypatch.setattr(compiled_step, "_by_numpy", 0)
     model = TransformerLM(CONFIG)
     size = sum(weight.numel() for weight in model.parameters())
-    some = compiled_step.WORTH_LOADING // size + 1
-    assert not CompiledStep.is_worth_it(model, some // 2) and not CompiledStep.is_worth_it(model, some)
+    some = compiled_step.WORTH_LOADING // size // 2 + 1
+    assert not CompiledStep.is_worth_it(model, 2, some // 2) and not CompiledStep.is_worth_it(model, 2, some)
     assert not prepared
-    assert not CompiledStep.is_worth_it(model, compiled_step.WORTH_COMPILING // size) and prepared
+    assert not CompiledStep.is_worth_it(model, 1, compiled_step.WORTH_COMPILING // size) and prepared
     ready[0] = True
-    assert CompiledStep.is_worth_it(model, some) and not CompiledStep.is_worth_it(model, some // 2)
+    assert CompiledStep.is_worth_it(model, 2, some) and not CompiledStep.is_worth_it(model, 1, some)
+
+
+@pytest.mark.parametrize(("threads", "rows", "expected"), [(1, 1, True), (2, 1, True), (4, 1, False), (4, 16, True)])
+def test_few_rows_of_a_large_model_go_by_all_threads(monkeypatch, threads, rows, expected):
+    monkeypatch.setattr(compiled_step.STEP, "is_ready", lambda: True, raising=False)
+    monkeypatch.setattr(compiled_step, "THREADS_FROM", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert CompiledStep.is_worth_it(TransformerLM(CONFIG), rows, compiled_step.WORTH_LOADING) == expected
 
 
 def test_wrong_tokens_and_places_never_reach_the_kernel():
