@@ -73,6 +73,13 @@ def writers(config: ModelConfig, rows: int, tokens: int, device: str) -> dict[st
     return {"transformers": theirs, "cs336_lib": ours}
 
 
+def read_bytes(config: ModelConfig) -> int:
+    """Return the bytes of weights that a step over one row must read: all but the table of embeddings, in float32."""
+    model = TransformerLM(config, device="meta")
+    table = 0 if config.tie_embeddings else model.token_embeddings.weight.numel()
+    return 4 * (sum(weight.numel() for weight in model.parameters()) - table)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--presets", nargs="+", default=["tales-1m", "tinystories-17m"])
@@ -108,6 +115,7 @@ def main() -> None:
             ratios = [b / a for a, b in zip(seconds["cs336_lib"], seconds["transformers"], strict=True)]
             record["cases"][f"{preset}, {rows} rows"] = {
                 "tokens_per_second": rates,
+                "gigabytes_per_second": {name: rate / rows * read_bytes(config) / 1e9 for name, rate in rates.items()},
                 "ratio": statistics.median(ratios),
                 "ratios": ratios,
             }
