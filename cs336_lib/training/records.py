@@ -43,7 +43,7 @@ CONFIG, ENVIRONMENT, METRICS, SAMPLES, STATUS = (
     "samples.txt",
     "status.json",
 )
-TOKENIZER, LOCK = "tokenizer", ".lock"
+TOKENIZER, CHECKPOINTS, LOCK = "tokenizer", "checkpoints", ".lock"
 TIMINGS = ("seconds", "tokens_per_second", "mfu", "compile_seconds", "peak_memory")
 """Metrics that differ between two runs of the same config; all others repeat to the bit on a CPU."""
 
@@ -101,11 +101,22 @@ class RunRecord:
 
     @staticmethod
     def check_free(folder: str | Path) -> None:
-        """Raise FileExistsError if the folder holds a run already."""
+        """Raise FileExistsError if the folder holds a run already, or files of something else that a run would replace.
+
+        What a run leaves that was killed when it began is neither: no config, no metrics yet.
+        """
         if (Path(folder) / CONFIG).exists():
             raise FileExistsError(
                 f"{folder} holds a run already: go on with it (cs336 resume {shlex.quote(str(folder))}), give this one "
                 "another name (--name), or delete the folder"
+            )
+        from cs336_lib.bpe.formats.folders import check_own_folder
+
+        check_own_folder(Path(folder) / TOKENIZER)
+        if (foreign := _foreign(Path(folder))) is not None:
+            raise FileExistsError(
+                f"{foreign} is of no run that is beginning, and would be lost; give this one another name (--name), or "
+                "move it away"
             )
 
     @property
@@ -299,6 +310,22 @@ def find_runs(folder: str | Path = "runs") -> list[RunRecord]:
     if (folder / CONFIG).is_file():
         return [RunRecord(folder)]
     return [RunRecord(path.parent) for path in sorted(folder.glob(f"*/{CONFIG}"))]
+
+
+def _foreign(folder: Path) -> Path | None:
+    """Return a file in the place of one of a new run's that does not come from a run that was killed when it began."""
+    for name in (METRICS, SAMPLES):
+        if (folder / name).exists() and (folder / name).stat().st_size:
+            return folder / name
+    for name, key in ((ENVIRONMENT, "device"), (STATUS, "status")):
+        try:
+            own = not (folder / name).exists() or key in read_object(folder / name)
+        except ValueError:
+            own = False
+        if not own:
+            return folder / name
+    checkpoints = folder / CHECKPOINTS
+    return checkpoints if checkpoints.is_dir() and any(checkpoints.iterdir()) else None
 
 
 def _status(status: Status, step: int, message: str, facts: Mapping[str, Any]) -> str:
