@@ -32,7 +32,7 @@ from torch import Tensor
 
 from cs336_lib.jsonfile import read_json
 from cs336_lib.model.config import Backend, ModelConfig
-from cs336_lib.model.llama_files import our_config, read_weights, widest_type
+from cs336_lib.model.llama_files import our_config, read_shapes, read_weights, widest_type
 from cs336_lib.model.llama_folder import (
     CONFIG,
     END_OF_TEXT,
@@ -64,6 +64,13 @@ _LAYER = {
     "ffn.w2.weight": "mlp.down_proj.weight",
     "ffn.w3.weight": "mlp.up_proj.weight",
 }
+_KEYS_OF_SHAPE = {
+    **dict.fromkeys(("embed_tokens", "lm_head"), ("vocab_size", "hidden_size")),
+    **dict.fromkeys(("norm", "input_layernorm", "post_attention_layernorm"), ("hidden_size",)),
+    **dict.fromkeys(("gate_proj", "up_proj"), ("intermediate_size", "hidden_size")),
+    "down_proj": ("hidden_size", "intermediate_size"),
+}
+"""Keys of config.json that say the shape of a weight; all others have hidden_size twice."""
 _ROTATED = ("attn.q_proj.weight", "attn.k_proj.weight")
 
 
@@ -167,25 +174,14 @@ def from_hf_llama(
         raise FileNotFoundError(f"{folder} has no config.json; is it the folder of a checkpoint?")
     theirs = read_json(folder / "config.json")
     config = our_config(theirs, folder / "config.json", backend)
+    _check_fits(config, read_shapes(folder), folder)
     weights = read_weights(folder)
     config = _with_own_head(config, weights, folder)
     if theirs.get(TIED_LOOKUP) == "scaled":
         config, weights = _tied_again(config, weights)
     names = _names(config)
-    missing = sorted(name for name in names.values() if name not in weights)
-    spare = {"lm_head.weight"} if config.tie_embeddings else set()
-    unknown = sorted(
-        name for name in weights if name not in {*names.values(), *spare} and not name.endswith("rotary_emb.inv_freq")
-    )
-    if missing or unknown:
-        raise ValueError(f"{folder} is not the Llama its config.json describes: missing {missing}, unknown {unknown}")
     dtype = widest_type({name: weights[name] for name in names.values()}, folder)
     model = TransformerLM(config, device=device, dtype=dtype)
-    shapes = {ours: weight.shape for ours, weight in model.state_dict().items()}
-    for ours, name in names.items():
-        if weights[name].shape != shapes[ours]:
-            found, wanted = tuple(weights[name].shape), tuple(shapes[ours])
-            raise ValueError(f"{folder}: {name} has the shape {found}, and its config.json makes that {wanted}")
     model.load_state_dict(
         {
             ours: _to_pairs(weights[name], config) if ours.endswith(_ROTATED) else weights[name]
@@ -193,6 +189,35 @@ def from_hf_llama(
         }
     )
     return model
+
+
+def _check_fits(config: ModelConfig, shapes: dict[str, tuple[int, ...]], folder: Path) -> None:
+    """Raise ValueError unless the weights of a checkpoint are those of its config; no model is built for this.
+
+    Args:
+        config: what `config.json` says.
+        shapes: of all weights, by transformers' names.
+        folder: of the checkpoint, for errors.
+    """
+    there = len({name.split(".")[2] for name in shapes if name.startswith("model.layers.")})
+    names = dict.fromkeys(_names(config.replace(num_layers=min(config.num_layers, there + 1))).values())
+    spare = {"lm_head.weight"} if config.tie_embeddings else set()
+    missing = sorted(names.keys() - shapes.keys())
+    unknown = sorted(name for name in shapes.keys() - names.keys() - spare if not name.endswith("rotary_emb.inv_freq"))
+    if missing or unknown:
+        said = f"num_hidden_layers={config.num_layers}, tie_word_embeddings={config.tie_embeddings}"
+        raise ValueError(
+            f"{folder} is not the Llama its config.json describes ({said}): missing {missing}, unknown {unknown}"
+        )
+    sizes = {"vocab_size": config.vocab_size, "hidden_size": config.d_model, "intermediate_size": config.d_ff}
+    for name in (name for name in (*names, *spare) if name in shapes):
+        keys = _KEYS_OF_SHAPE.get(name.split(".")[-2], ("hidden_size", "hidden_size"))
+        wanted = tuple(sizes[key] for key in keys)
+        if shapes[name] != wanted:
+            said = ", ".join(f"{key}={sizes[key]}" for key in dict.fromkeys(keys))
+            raise ValueError(
+                f"{folder}: {name} has the shape {shapes[name]}, and its config.json makes that {wanted}: {said}"
+            )
 
 
 def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
