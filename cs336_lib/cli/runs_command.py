@@ -48,6 +48,8 @@ def run(arguments: Sequence[str]) -> int:
         try:
             _row(record)
             records.append(record)
+            if (damage := record.damage()) is not None:
+                damaged.append(damage)
         except (OSError, ValueError, TypeError, KeyError) as error:
             damaged.append(f"left out: {record.folder}: {' '.join(str(error).split())[:200]}")
     for line in damaged:

@@ -29,7 +29,7 @@ from cs336_lib import locks, results
 from cs336_lib.atomic import write_whole
 from cs336_lib.locks import held, is_held
 from cs336_lib.training.config import TrainConfig
-from cs336_lib.training.record_files import append_line, check_whole, metrics_of, read_object, whole_lines
+from cs336_lib.training.record_files import append_line, check_whole, first_torn, metrics_of, read_object, whole_lines
 
 if TYPE_CHECKING:
     from cs336_lib.bpe import Tokenizer
@@ -205,6 +205,18 @@ class RunRecord:
     def metrics(self) -> list[dict[str, Any]]:
         """Return all whole lines of metrics, in order."""
         return metrics_of(self.folder / METRICS)
+
+    def damage(self) -> str | None:
+        """Return what is wrong with the metrics of a run that is over, in one line; None if nothing is."""
+        if (status := self.status)["status"] not in ("finished", "diverged"):  # a kill may tear a line: resume mends it
+            return None
+        path, lines = self.folder / METRICS, self.metrics()
+        if (torn := first_torn(path)) is not None:
+            return f"{path} is damaged: its line {torn} is no line of metrics; what stands before it is shown"
+        last = lines[-1]["step"] if lines else 0
+        if status["status"] == "finished" and last < status["step"]:
+            return f"{path} is damaged: it ends at step {last:,}, and the run at step {status['step']:,}"
+        return None
 
     def series(self, name: str) -> tuple[list[int], list[float]]:
         """Return the steps at which a metric was written, and its values."""

@@ -3,6 +3,7 @@
 import io
 import re
 import shlex
+import shutil
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -227,6 +228,27 @@ def test_folders_that_cannot_be_made_are_refused_and_left_alone(tmp_path):
         with pytest.raises(OSError, match=says):
             check_folder(tmp_path / name, "--out")
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (b'{"step": 12, "valid', r"its line 1 is no line of metrics"),
+        (b'{"step": 2}\n{"st\n{"step": 12}\n', r"its line 2 is no line of metrics"),
+        (b"", r"it ends at step 0, and the run at step 12"),
+        (b'{"step": 2}\n', r"it ends at step 2, and the run at step 12"),
+    ],
+)
+def test_damaged_metrics_of_a_finished_run_are_said(raw, says, home, tmp_path, capsys):
+    shutil.copytree(home / "runs" / "cats", tmp_path / "cats", ignore=shutil.ignore_patterns("checkpoints"))
+    assert cs336("runs", tmp_path) == 0
+    assert not capsys.readouterr().err
+    path = tmp_path / "cats" / "metrics.jsonl"
+    path.write_bytes(raw)
+    assert cs336("runs", tmp_path) == 0
+    shown = capsys.readouterr()
+    assert "finished" in shown.out
+    assert shown.err.startswith(f"{path} is damaged: {says}") and shown.err.count("\n") == 1
 
 
 def test_next_commands_can_be_pasted(home, capsys, monkeypatch):
