@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +15,30 @@ def check_replaceable(path: Path) -> None:
     if path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "a pipe or a device, which a file in its place would destroy"
         raise FileExistsError(f"can't write {path}: it is {kind}; name a file")
+
+
+def check_own(path: Path, is_own: Callable[[Path], bool], what: str, place: str = "file") -> None:
+    """Raise FileExistsError if a file is there that this library did not write, and that a new one would destroy.
+
+    Args:
+        path: where a file will be written.
+        is_own: whether one that is there is of our making, of this version or an earlier one.
+        what: says what it is if not, such as "no token file".
+        place: what to name instead: "file" or "folder".
+    """
+    check_replaceable(path)
+    if path.exists() and not is_own(path):
+        raise FileExistsError(f"{path} is {what}, and would be overwritten; name another {place}, or move it away")
+
+
+def begins_with(mark: bytes) -> Callable[[Path], bool]:
+    """Return a question to a file for `check_own`: does it begin with these bytes? An empty one has nothing to lose."""
+
+    def asked(path: Path) -> bool:
+        with path.open("rb") as file:
+            return file.read(len(mark)) in (mark, b"")
+
+    return asked
 
 
 @contextmanager

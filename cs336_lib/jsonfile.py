@@ -71,6 +71,8 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ValueError(f"{path} is nested too deeply to be read") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not JSON in UTF-8: {error}") from None
+    except ValueError as error:  # Python reads whole numbers of up to 4,300 digits
+        raise ValueError(f"{path} holds a number that is too long to be read: {error}") from None
     except _RepeatedKeyError as error:
         raise ValueError(
             f"{path}: the key {error.args[0]!r} stands twice in one object; remove one of the two"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cs336_lib.atomic import check_own
 from cs336_lib.bpe.cutting.pattern import PAT
 from cs336_lib.bpe.encoding.choice import Encoding
 from cs336_lib.bpe.formats import folders, gpt2, hf_reading, huggingface
@@ -269,7 +270,11 @@ class Tokenizer:
 
         Args:
             folder: is made when missing. A failure leaves what is in it untouched.
+
+        Raises:
+            FileExistsError: the folder holds such files of another tokenizer than this library's; nothing was written.
         """
+        folders.check_own_folder(folder)
         config = {
             "format": folders.FORMAT,
             "special_tokens": self.special_tokens,
@@ -280,9 +285,9 @@ class Tokenizer:
         folders.write_together(
             folder,
             {
+                folders.CONFIG: folders.json_text(config),
                 folders.VOCAB: gpt2.vocab_text(self._vocabulary.tokens),
                 folders.MERGES: gpt2.merges_text(self._vocabulary.merges),
-                folders.CONFIG: folders.json_text(config),
             },
         )
 
@@ -295,7 +300,9 @@ class Tokenizer:
 
         Raises:
             ValueError: the format can't hold a special token that is also an ordinary token in another spelling.
+            FileExistsError: another program wrote the file that is there.
         """
+        check_own(Path(path), huggingface.is_own, "no tokenizer.json that this library wrote")
         text = huggingface.hf_json(self._vocabulary, self._pattern, self._rules)
         folders.write_together(Path(path).parent, {Path(path).name: text})
 

@@ -38,8 +38,10 @@ def run(arguments: Sequence[str]) -> int:
     from cs336_lib.cli.cluster import executor_at
     from cs336_lib.cli.outputs import check_file
     from cs336_lib.data import corpora, encode_file
+    from cs336_lib.data.token_format import check_own_tokens
 
     check_file(asked.out, "OUT")
+    check_own_tokens(asked.out)
     tokenizer = Tokenizer.from_folder(asked.tokenizer)
     with executor_at(asked.dask) as executor:
         text = corpora.get(asked.text, progress=True).train

@@ -51,7 +51,7 @@ class Experiment:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = tyro.cli(Experiment, prog="cs336 experiment", args=arguments)
-    from cs336_lib.cli.outputs import PICTURES, check_file, check_folder
+    from cs336_lib.cli.outputs import check_folder, check_picture
     from cs336_lib.experiments import SUITES
 
     if asked.suite == "list":
@@ -70,9 +70,9 @@ def run(arguments: Sequence[str]) -> int:
     for suite in suites if asked.suite == "all" else [SUITES[asked.suite]]:
         home = asked.folder / suite.folder(asked.scale, asked.data)
         picture = asked.plot or home / "curves.png"
-        if asked.plot:  # rather now than after the last run
-            check_file(picture, "--plot", PICTURES)
         check_folder(home, "--folder")
+        if asked.plot or picture.exists():  # rather now than after the last run
+            check_picture(picture, "--plot")
         _report(suite, _made(suite, asked), home, picture)
     return 0
 

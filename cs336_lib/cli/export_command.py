@@ -31,9 +31,11 @@ def run(arguments: Sequence[str]) -> int:
     asked = tyro.cli(Export, prog="cs336 export", args=arguments)
     from cs336_lib.cli.outputs import check_folder
     from cs336_lib.model.llama import to_hf_llama
+    from cs336_lib.model.llama_folder import check_own_export
     from cs336_lib.training.loading import load_run
 
     check_folder(asked.out, "OUT")
+    check_own_export(asked.out)
     loaded = load_run(asked.run, asked.checkpoint, "cpu")
     to_hf_llama(loaded.model, asked.out, loaded.tokenizer)
     print(f"step {loaded.step:,} is in {asked.out}")

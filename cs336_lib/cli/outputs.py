@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from cs336_lib.atomic import check_own
+
 PICTURES = (".png", ".svg", ".pdf")
 
 
@@ -52,3 +54,9 @@ def check_file(path: Path, option: str, endings: tuple[str, ...] = ()) -> None:
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(f"{option} {path}: there is no folder {str(path.parent)!r}; create it first")
     check_folder(path.absolute().parent, option)
+
+
+def check_picture(path: Path, option: str) -> None:
+    """Raise an error unless a picture can be written: to a new file, or in place of one that matplotlib drew."""
+    check_file(path, option, PICTURES)
+    check_own(path, lambda there: b"atplotlib" in there.read_bytes(), "no picture that this library drew")

@@ -34,11 +34,11 @@ class Runs:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = tyro.cli(Runs, prog="cs336 runs", args=arguments)
-    from cs336_lib.cli.outputs import PICTURES, check_file
+    from cs336_lib.cli.outputs import check_picture
     from cs336_lib.training import find_runs
 
     if asked.plot:
-        check_file(asked.plot, "--plot", PICTURES)
+        check_picture(asked.plot, "--plot")
     for folder in asked.folders:
         if not folder.is_dir():
             raise FileNotFoundError(f"there is no folder {str(folder)!r}; cs336 train makes runs/NAME")
@@ -48,6 +48,8 @@ def run(arguments: Sequence[str]) -> int:
         try:
             _row(record)
             records.append(record)
+            if (damage := record.damage()) is not None:
+                damaged.append(damage)
         except (OSError, ValueError, TypeError, KeyError) as error:
             damaged.append(f"left out: {record.folder}: {' '.join(str(error).split())[:200]}")
     for line in damaged:

@@ -41,11 +41,13 @@ def run(arguments: Sequence[str]) -> int:
     given = with_texts(arguments, TrainTokenizer, "--special-tokens")
     asked = tyro.cli(TrainTokenizer, prog="cs336 train-tokenizer", args=given)
     from cs336_lib.bpe import Tokenizer, train_bpe
+    from cs336_lib.bpe.formats.folders import check_own_folder
     from cs336_lib.cli.cluster import executor_at
     from cs336_lib.cli.outputs import check_folder
     from cs336_lib.data import corpora
 
     check_folder(asked.out, "--out")
+    check_own_folder(asked.out)
     with executor_at(asked.dask) as executor:
         text = corpora.get(asked.text, progress=True).train
         result = train_bpe(

@@ -21,7 +21,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from cs336_lib.atomic import check_replaceable
 from cs336_lib.data.joining import Joining
 from cs336_lib.data.parts import (
     TOKENIZER,
@@ -35,6 +34,7 @@ from cs336_lib.data.parts import (
     kept_part,
     put_down,
 )
+from cs336_lib.data.token_format import check_own_tokens
 from cs336_lib.data.tokens import Header, TokenFile, TokenFileError
 from cs336_lib.naming import LARGEST, check_whole
 from cs336_lib.textfile import check_is_text
@@ -99,8 +99,8 @@ def encode_file(
             `special_tokens` and `fingerprint`. With another `pattern` than GPT-2's, or none, the text is cut only
             behind special tokens.
         text_path: the text; it must not change meanwhile.
-        out_path: the token file; replaced if it exists. A folder `OUT.parts` beside it holds the work until it is done,
-            and needs as much room again.
+        out_path: the token file; an earlier one is replaced. A folder `OUT.parts` beside it holds the work until it is
+            done, and needs as much room again.
         workers: threads that encode; None for one per core. The ids do not depend on it. Not used with an executor.
         executor: where to encode: threads of this process if None, or any Executor, `client.get_executor()` of a Dask
             cluster included, whose workers have this package and see the same files. A part that a lost worker had in
@@ -117,6 +117,7 @@ def encode_file(
 
     Raises:
         FileNotFoundError: there is no text, or no folder to write to.
+        FileExistsError: `out_path` is there and is no token file; nothing was written.
         ValueError: the text holds `<|endoftext|>`, and the tokenizer does not know it; or a number is out of range; or
             (`TokenFileError`) a part was damaged meanwhile, or the tokenizer gave an id outside its vocabulary.
         OSError: the disk is full; finished parts are kept.
@@ -275,7 +276,7 @@ def _check_arguments(tokenizer: Any, text_path: Path, out_path: Path, workers: i
         raise FileNotFoundError(f"no folder {str(out_path.parent)!r} to write {out_path.name!r} into; create it first")
     if out_path.is_dir() or (out_path.exists() and out_path.samefile(text_path)):
         raise ValueError(f"out_path={str(out_path)!r} is a folder or the text itself; choose another name")
-    check_replaceable(out_path)
+    check_own_tokens(out_path)
     for name, number in (("workers", workers), ("part_bytes", part_bytes)):
         if number is not None:
             check_whole(name, number, least=-LARGEST)

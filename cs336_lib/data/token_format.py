@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cs336_lib.atomic import replacing
+from cs336_lib.atomic import begins_with, check_own, replacing
 
 MAGIC = b"CS336TOK"
 VERSION = 2
@@ -108,6 +108,11 @@ def read_header(path: Path) -> Header:
     return header
 
 
+def check_own_tokens(path: Path) -> None:
+    """Raise FileExistsError if a file is there that is no token file: one in its place would destroy it."""
+    check_own(path, begins_with(MAGIC), f"no token file (it does not begin with {MAGIC.decode()})")
+
+
 def write_token_file(
     path: str | Path,
     chunks: Iterable[np.ndarray],
@@ -120,7 +125,7 @@ def write_token_file(
     """Write ids to a token file; it appears under its name only when it is complete.
 
     Args:
-        path: the file; replaced if it exists.
+        path: the file; a token file that is there is replaced.
         chunks: arrays of ids, in order, each of shape (any,).
         vocab_size: every id must be below it; decides the dtype.
         tokenizer_sha256: the tokenizer's fingerprint.
@@ -132,6 +137,7 @@ def write_token_file(
 
     Raises:
         TokenFileError: an id is outside the vocabulary.
+        FileExistsError: the file is there and is no token file.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -142,6 +148,7 @@ def write_token_file(
     (3, 'uint16')
     """
     about = {"tokenizer_sha256": tokenizer_sha256, "source_sha256": source_sha256, "source_bytes": source_bytes}
+    check_own_tokens(Path(path))
     with replacing(path) as file:
         return stream_token_file(file, chunks, vocab_size=vocab_size, **about)
 

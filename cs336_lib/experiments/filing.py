@@ -13,10 +13,12 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from cs336_lib.atomic import replacing
+from cs336_lib.atomic import check_own, replacing
+from cs336_lib.jsonfile import read_json
 from cs336_lib.training.records import RunRecord
 
 KEPT = ("config.json", "environment.json", "metrics.jsonl", "samples.txt", "status.json")
@@ -151,16 +153,34 @@ def _figures(file: Path, home: Path) -> Path:
         raise ValueError(f"{file} is no summary of a GPU run: {error}") from None
     if "ratios" in found:
         target = home / "benchmarks" / f"training_{slug(str(found.get('device', '')))}.json"
+        _before(target)
         record = found
     else:
         about = _about(sections)
         target = home / "benchmarks" / f"gpu_{slug(about.get('device', ''))}.json"
-        before = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {}
+        before = _before(target)
         record = {**before, **about, "sections": {**before.get("sections", {}), **sections}}
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as file_of_bytes:
         file_of_bytes.write((json.dumps(record, indent=2) + "\n").encode())
     return target
+
+
+def _before(target: Path) -> dict[str, Any]:
+    """Return the figures of the same device that are there, an empty object if none are.
+
+    Raises:
+        FileExistsError: the file is there and holds something else, which would be lost.
+    """
+    found: dict[str, Any] = {}
+
+    def is_own(path: Path) -> bool:
+        with suppress(ValueError, AttributeError):
+            found.update(read_json(path))
+        return path.name.endswith(f"_{slug(str(found.get('device', '')))}.json") and bool(found.get("device"))
+
+    check_own(target, is_own, "of no GPU run of this device")
+    return found
 
 
 def _about(sections: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ one row of logits count, and numpy's cost less to call. Its sort is the faster o
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,13 +69,13 @@ class SamplingConfig:
         for name in ("temperature", "top_p", "repetition_penalty"):
             if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), int | float):
                 raise TypeError(f"{name} must be a number, got {getattr(self, name)!r}")
-        if not 0 <= self.temperature < math.inf:
+        if not 0 <= self.temperature <= sys.float_info.max:
             raise ValueError(f"temperature is {self.temperature}; it must be 0 (always the likeliest token) or more")
         if self.top_k < 0:
             raise ValueError(f"top_k is {self.top_k}; it must be 1 or more, or 0 to draw from all tokens")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p is {self.top_p}; it must be above 0 and at most 1 (1 draws from all tokens)")
-        if not 0 < self.repetition_penalty < math.inf:
+        if not 0 < self.repetition_penalty <= sys.float_info.max:
             raise ValueError(f"repetition_penalty is {self.repetition_penalty}; it must be positive (1 is off)")
         if self.seed is not None:
             check_whole("seed", self.seed)

@@ -7,6 +7,7 @@ reads this one class. It never imports torch. Chapter 4 explains the fields, cha
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
@@ -110,7 +111,7 @@ class ModelConfig:
                 raise ValueError(f"{name} is {value!r}; it must be a positive whole number")
         for name in ("rope_theta", "norm_eps"):
             value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= sys.float_info.max:
                 raise ValueError(f"{name} is {value!r}; it must be a positive number")
         if self.d_model % self.num_heads:
             raise ValueError(f"num_heads is {self.num_heads}, which does not divide d_model = {self.d_model}")

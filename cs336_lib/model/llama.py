@@ -32,10 +32,21 @@ from torch import Tensor
 
 from cs336_lib.jsonfile import read_json
 from cs336_lib.model.config import Backend, ModelConfig
-from cs336_lib.model.llama_files import our_config, read_weights, widest_type
+from cs336_lib.model.llama_files import our_config, read_shapes, read_weights, widest_type
+from cs336_lib.model.llama_folder import (
+    CONFIG,
+    END_OF_TEXT,
+    TIED_LOOKUP,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    WEIGHTS,
+    check_own_export,
+    llama_config,
+    tokenizer_config,
+    weights_metadata,
+    write_json,
+)
 from cs336_lib.model.transformer import TransformerLM
-
-END_OF_TEXT = "<|endoftext|>"
 
 _WHOLE = {
     "token_embeddings.weight": "model.embed_tokens.weight",
@@ -53,8 +64,13 @@ _LAYER = {
     "ffn.w2.weight": "mlp.down_proj.weight",
     "ffn.w3.weight": "mlp.up_proj.weight",
 }
-_TIED_LOOKUP = "cs336_tied_lookup"
-"""Key of config.json that says that the two matrices are one, the looked-up rows multiplied; others ignore it."""
+_KEYS_OF_SHAPE = {
+    **dict.fromkeys(("embed_tokens", "lm_head"), ("vocab_size", "hidden_size")),
+    **dict.fromkeys(("norm", "input_layernorm", "post_attention_layernorm"), ("hidden_size",)),
+    **dict.fromkeys(("gate_proj", "up_proj"), ("intermediate_size", "hidden_size")),
+    "down_proj": ("hidden_size", "intermediate_size"),
+}
+"""Keys of config.json that say the shape of a weight; all others have hidden_size twice."""
 _ROTATED = ("attn.q_proj.weight", "attn.k_proj.weight")
 
 
@@ -65,25 +81,6 @@ class WritesTokenizerJson(Protocol):
         """Write the tokenizer to `path`."""
 
 
-def _check_no_other_config(folder: Path) -> None:
-    """Raise FileExistsError if a folder is a run's or a saved tokenizer's: a file of it would be lost.
-
-    A `config.json` must be an exported model's. A `tokenizer_config.json` may stand alone, as a kill may leave it; that
-    of a tokenizer's folder is told by its `fingerprint`.
-    """
-    for name in ("config.json", "tokenizer_config.json"):
-        path = folder / name
-        if not path.exists():
-            continue
-        try:
-            content = json.loads(path.read_text(encoding="utf-8-sig"))
-        except ValueError:
-            content = {}
-        known = content if isinstance(content, dict) else {}
-        if "fingerprint" in known or (name == "config.json" and "model_type" not in known):
-            raise FileExistsError(f"{path} is of no exported model, and would be overwritten; name another folder")
-
-
 def to_hf_llama(model: TransformerLM, folder: str | Path, tokenizer: WritesTokenizerJson | None = None) -> Path:
     """Write a model as a checkpoint that transformers opens as `LlamaForCausalLM`.
 
@@ -91,7 +88,7 @@ def to_hf_llama(model: TransformerLM, folder: str | Path, tokenizer: WritesToken
     shows in the second or third digit.
 
     Every file is written under a temporary name first and all are renamed at the end, so that a full disk or a Ctrl-C
-    leaves an earlier export as it was.
+    leaves an earlier export as it was. A tokenizer that an earlier export left goes when none is given.
 
     Args:
         model: a pre-norm model with RoPE and SwiGLU, and without qk_norm; its weights are written in the type they
@@ -104,7 +101,8 @@ def to_hf_llama(model: TransformerLM, folder: str | Path, tokenizer: WritesToken
 
     Raises:
         ValueError: the model has a part that Llama has not, or the tokenizer has ids beyond the model's vocabulary.
-        FileExistsError: the folder is a file, or holds a `config.json` of something else, such as a run.
+        FileExistsError: the folder is a file, or holds what no export wrote and would be lost or be read with it, such
+            as a run, a tokenizer, or a model of others. Nothing was written.
 
     >>> import tempfile
     >>> model = TransformerLM(ModelConfig.preset("tales-1m"))
@@ -127,21 +125,22 @@ def to_hf_llama(model: TransformerLM, folder: str | Path, tokenizer: WritesToken
         weights |= {"model.embed_tokens.weight": table * config.lookup_scale, "lm_head.weight": table}
     weights = _apart({name: weight.detach().cpu().contiguous() for name, weight in weights.items()})
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"{folder} is a file; name a folder to write the model to")
-    _check_no_other_config(folder)
+    check_own_export(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    files = ["model.safetensors", *(["tokenizer.json", "tokenizer_config.json"] if tokenizer else []), "config.json"]
+    alongside = [TOKENIZER, TOKENIZER_CONFIG]
+    files = [WEIGHTS, *(alongside if tokenizer is not None else []), CONFIG]
     partial = {name: folder / f".{name}.{secrets.token_hex(4)}.partial" for name in files}
     try:
-        _save(weights, partial["model.safetensors"])
         end_of_text = None
         if tokenizer is not None:
-            tokenizer.to_hf_json(partial["tokenizer.json"])
-            end_of_text = _end_of_text(partial["tokenizer.json"], config.vocab_size)
-            _write_json(partial["tokenizer_config.json"], _tokenizer_config(config, end_of_text))
+            tokenizer.to_hf_json(partial[TOKENIZER])
+            end_of_text = _end_of_text(partial[TOKENIZER], config.vocab_size)
+            write_json(partial[TOKENIZER_CONFIG], tokenizer_config(config, end_of_text))
         dtype = str(model.head_weight.dtype).removeprefix("torch.")
-        _write_json(partial["config.json"], _llama_config(config, dtype, end_of_text))
+        write_json(partial[CONFIG], llama_config(config, dtype, end_of_text))
+        _save(weights, partial[WEIGHTS], weights_metadata(partial.get(TOKENIZER)))
+        for name in set(alongside) - set(files):  # an earlier export's, which would be read with this model
+            (folder / name).unlink(missing_ok=True)
         for name in files:
             partial[name].replace(folder / name)
     finally:
@@ -175,25 +174,14 @@ def from_hf_llama(
         raise FileNotFoundError(f"{folder} has no config.json; is it the folder of a checkpoint?")
     theirs = read_json(folder / "config.json")
     config = our_config(theirs, folder / "config.json", backend)
+    _check_fits(config, read_shapes(folder), folder)
     weights = read_weights(folder)
     config = _with_own_head(config, weights, folder)
-    if theirs.get(_TIED_LOOKUP) == "scaled":
+    if theirs.get(TIED_LOOKUP) == "scaled":
         config, weights = _tied_again(config, weights)
     names = _names(config)
-    missing = sorted(name for name in names.values() if name not in weights)
-    spare = {"lm_head.weight"} if config.tie_embeddings else set()
-    unknown = sorted(
-        name for name in weights if name not in {*names.values(), *spare} and not name.endswith("rotary_emb.inv_freq")
-    )
-    if missing or unknown:
-        raise ValueError(f"{folder} is not the Llama its config.json describes: missing {missing}, unknown {unknown}")
     dtype = widest_type({name: weights[name] for name in names.values()}, folder)
     model = TransformerLM(config, device=device, dtype=dtype)
-    shapes = {ours: weight.shape for ours, weight in model.state_dict().items()}
-    for ours, name in names.items():
-        if weights[name].shape != shapes[ours]:
-            found, wanted = tuple(weights[name].shape), tuple(shapes[ours])
-            raise ValueError(f"{folder}: {name} has the shape {found}, and its config.json makes that {wanted}")
     model.load_state_dict(
         {
             ours: _to_pairs(weights[name], config) if ours.endswith(_ROTATED) else weights[name]
@@ -201,6 +189,35 @@ def from_hf_llama(
         }
     )
     return model
+
+
+def _check_fits(config: ModelConfig, shapes: dict[str, tuple[int, ...]], folder: Path) -> None:
+    """Raise ValueError unless the weights of a checkpoint are those of its config; no model is built for this.
+
+    Args:
+        config: what `config.json` says.
+        shapes: of all weights, by transformers' names.
+        folder: of the checkpoint, for errors.
+    """
+    there = len({name.split(".")[2] for name in shapes if name.startswith("model.layers.")})
+    names = dict.fromkeys(_names(config.replace(num_layers=min(config.num_layers, there + 1))).values())
+    spare = {"lm_head.weight"} if config.tie_embeddings else set()
+    missing = sorted(names.keys() - shapes.keys())
+    unknown = sorted(name for name in shapes.keys() - names.keys() - spare if not name.endswith("rotary_emb.inv_freq"))
+    if missing or unknown:
+        said = f"num_hidden_layers={config.num_layers}, tie_word_embeddings={config.tie_embeddings}"
+        raise ValueError(
+            f"{folder} is not the Llama its config.json describes ({said}): missing {missing}, unknown {unknown}"
+        )
+    sizes = {"vocab_size": config.vocab_size, "hidden_size": config.d_model, "intermediate_size": config.d_ff}
+    for name in (name for name in (*names, *spare) if name in shapes):
+        keys = _KEYS_OF_SHAPE.get(name.split(".")[-2], ("hidden_size", "hidden_size"))
+        wanted = tuple(sizes[key] for key in keys)
+        if shapes[name] != wanted:
+            said = ", ".join(f"{key}={sizes[key]}" for key in dict.fromkeys(keys))
+            raise ValueError(
+                f"{folder}: {name} has the shape {shapes[name]}, and its config.json makes that {wanted}: {said}"
+            )
 
 
 def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -213,9 +230,9 @@ def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return weights
 
 
-def _save(weights: dict[str, Tensor], path: Path) -> None:
+def _save(weights: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
     try:
-        save_file(weights, path, metadata={"format": "pt"})
+        save_file(weights, path, metadata=metadata)
     except SafetensorError as error:  # its way to say that the disk is full
         raise OSError(f"{path} could not be written: {error}") from None
 
@@ -260,36 +277,6 @@ def _to_pairs(weight: Tensor, config: ModelConfig) -> Tensor:
     return weight.unflatten(0, (config.num_heads, 2, -1)).transpose(1, 2).flatten(0, 2)
 
 
-def _llama_config(config: ModelConfig, dtype: str, end_of_text: int | None) -> dict[str, Any]:
-    return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "vocab_size": config.vocab_size,
-        "max_position_embeddings": config.context_length,
-        "hidden_size": config.d_model,
-        "num_hidden_layers": config.num_layers,
-        "num_attention_heads": config.num_heads,
-        "num_key_value_heads": config.num_heads,
-        "head_dim": config.head_dim,
-        "intermediate_size": config.d_ff,
-        "hidden_act": "silu",
-        "attention_bias": False,
-        "attention_dropout": 0.0,
-        "mlp_bias": False,
-        "rms_norm_eps": config.norm_eps,
-        "rope_theta": config.rope_theta,  # where transformers 4 looks
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},  # where transformers 5 looks
-        "tie_word_embeddings": config.tie_embeddings and config.lookup_scale == 1,
-        **({_TIED_LOOKUP: "scaled"} if config.lookup_scale != 1 else {}),
-        "dtype": dtype,
-        # Left out, they would be Llama's 1 and 2, and generation would stop at an ordinary token.
-        "bos_token_id": end_of_text,
-        "eos_token_id": end_of_text,
-        "pad_token_id": None,
-        "use_cache": True,
-    }
-
-
 def _end_of_text(tokenizer_json: Path, vocab_size: int) -> int | None:
     """Return the id of `<|endoftext|>`, after a check that all ids fit the model."""
     content = json.loads(tokenizer_json.read_text(encoding="utf-8"))
@@ -298,20 +285,3 @@ def _end_of_text(tokenizer_json: Path, vocab_size: int) -> int | None:
     if largest >= vocab_size:
         raise ValueError(f"the tokenizer has ids up to {largest}, the model's vocab_size is {vocab_size}")
     return special.get(END_OF_TEXT, content["model"]["vocab"].get(END_OF_TEXT))
-
-
-def _tokenizer_config(config: ModelConfig, end_of_text: int | None) -> dict[str, Any]:
-    settings: dict[str, Any] = {
-        # The generic class takes tokenizer.json as it is, in every version of transformers; the one named after Llama
-        # put a pre-tokenizer of its own in place of the file's before version 5.
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": config.context_length,
-        "clean_up_tokenization_spaces": False,
-    }
-    if end_of_text is not None:
-        settings.update(eos_token=END_OF_TEXT, bos_token=END_OF_TEXT)
-    return settings
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

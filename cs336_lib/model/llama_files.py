@@ -6,11 +6,14 @@ Files of others come in all states. Each error names the file, and the key or th
 from __future__ import annotations
 
 import functools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -18,6 +21,28 @@ from cs336_lib.jsonfile import read_json
 from cs336_lib.model.config import Backend, ModelConfig
 
 _TYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+_FIXED = {
+    **{"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "is_causal": True},
+    **{"is_encoder_decoder": False, "partial_rotary_factor": 1.0},
+}
+"""Keys of which this model has one value; a file may leave them out."""
+_ABSENT = (
+    *("sliding_window", "attention_chunk_size", "kv_sharing_modes", "per_layer_config", "quantization_config"),
+    *(
+        "transformers_weights",
+        "fusion_config",
+        "text_config",
+        "decoder",
+        "generator",
+        "attribute_map",
+        "mtp_layer_types",
+    ),
+)
+"""Keys that make another model of a Llama in transformers, or read its sizes or its weights elsewhere."""
+_MAY_BE_NULL = ("num_key_value_heads", "head_dim", "partial_rotary_factor")
+_POSITIVE = "a number above 0"
+_LARGEST_TABLE = 1 << 27
+"""Positions times channels of a head: a million of 128, whose table is of 2 GB."""
 _SIZES = (
     *("vocab_size", "max_position_embeddings", "hidden_size", "num_hidden_layers", "num_attention_heads"),
     "intermediate_size",
@@ -40,54 +65,112 @@ def our_config(theirs: dict[str, Any], path: Path, backend: Backend) -> ModelCon
     for key in _SIZES:
         if key not in theirs:
             raise ValueError(f"{path} has no {key}, without which the model's size is unknown")
-        if isinstance(theirs[key], bool) or not isinstance(theirs[key], int) or theirs[key] < 1:
-            raise ValueError(f"{path} has {key}={theirs[key]!r}; it must be a whole number, 1 or more")
-    heads, width = theirs["num_attention_heads"], theirs["hidden_size"]
-    theta = _rope_theta(theirs, path)
-    for key, ours, found in (
-        ("num_key_value_heads", heads, theirs.get("num_key_value_heads") or heads),
-        ("head_dim", width // heads, theirs.get("head_dim") or width // heads),
-        ("hidden_act", "silu", theirs.get("hidden_act", "silu")),
-        ("attention_bias", False, theirs.get("attention_bias", False)),
-        ("mlp_bias", False, theirs.get("mlp_bias", False)),
-    ):
-        if found != ours:
-            raise ValueError(f"{path} has {key}={found!r}; this model has {ours!r} and nothing else")
-    tied = bool(theirs.get("tie_word_embeddings", False))
-    try:
-        return ModelConfig(
-            vocab_size=theirs["vocab_size"],
-            context_length=theirs["max_position_embeddings"],
-            d_model=width,
-            num_layers=theirs["num_hidden_layers"],
-            num_heads=heads,
-            d_ff=theirs["intermediate_size"],
-            rope_theta=theta,
-            norm_eps=theirs.get("rms_norm_eps", 1e-6),  # Llama's own default
-            tie_embeddings=tied,
-            tied_lookup="plain" if tied else "scaled",
-            backend=backend,
+        _check(theirs[key], _is_size, f"{path} has {key}", "a whole number, 1 or more")
+    heads, width, layers = theirs["num_attention_heads"], theirs["hidden_size"], theirs["num_hidden_layers"]
+    if width % (2 * heads):
+        raise ValueError(
+            f"{path} has num_attention_heads={heads!r}, which does not divide hidden_size={width!r} into heads of even "
+            "width; RoPE turns pairs of channels"
         )
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from None
+    for key, ours, why in (
+        ("num_key_value_heads", heads, " (num_attention_heads)"),
+        ("head_dim", width // heads, " (hidden_size / num_attention_heads)"),
+        *((key, value, "") for key, value in _FIXED.items()),
+        *((key, None, "") for key in _ABSENT),
+    ):
+        found = theirs.get(key, ours)
+        if found is None and key in _MAY_BE_NULL:
+            continue
+        if found != ours or isinstance(found, bool) != isinstance(ours, bool):
+            raise ValueError(f"{path} has {key}={_shown(found)}; this model has {ours!r} and nothing else{why}")
+    if (kinds := theirs.get("layer_types")) is not None and (
+        not isinstance(kinds, list) or len(kinds) != layers or any(kind != "full_attention" for kind in kinds)
+    ):
+        raise ValueError(
+            f"{path} has layer_types={_shown(kinds)}; this model has 'full_attention' in each of its {layers} layers "
+            "and nothing else"
+        )
+    tied = theirs.get("tie_word_embeddings", False)
+    _check(tied, lambda value: isinstance(value, bool), f"{path} has tie_word_embeddings", "true or false")
+    eps = theirs.get("rms_norm_eps", 1e-6)  # Llama's own default
+    _check(eps, _is_positive, f"{path} has rms_norm_eps", _POSITIVE)
+    positions, most = theirs["max_position_embeddings"], _LARGEST_TABLE // (width // heads)
+    if positions > most:
+        raise ValueError(
+            f"{path} has max_position_embeddings={_shown(positions)}, too many for a table of sines and cosines; the "
+            f"most is {most:,}: set it to the length of the longest text to be read"
+        )
+    return ModelConfig(
+        vocab_size=theirs["vocab_size"],
+        context_length=positions,
+        d_model=width,
+        num_layers=layers,
+        num_heads=heads,
+        d_ff=theirs["intermediate_size"],
+        rope_theta=_rope_theta(theirs, path),
+        norm_eps=float(eps),
+        tie_embeddings=tied,
+        tied_lookup="plain" if tied else "scaled",
+        backend=backend,
+    )
 
 
 def _rope_theta(theirs: dict[str, Any], path: Path) -> float:
-    """The base of the rotations, after a look at whether they are the plain ones."""
-    given = {key: theirs[key] for key in ("rope_scaling", "rope_parameters") if theirs.get(key)}
+    """The base of the rotations, after a look at whether they are the plain ones.
+
+    As in transformers 5, `rope_scaling` goes before `rope_parameters` if both hold something, and the key at the top is
+    read where that object names no base.
+    """
+    given = {key: theirs[key] for key in ("rope_scaling", "rope_parameters") if theirs.get(key) is not None}
     for key, rope in given.items():
-        if not isinstance(rope, dict):
-            raise ValueError(f"{path} has {key}={rope!r}; it must be an object")
+        _check(rope, lambda value: isinstance(value, dict), f"{path} has {key}", "an object")
         kind = rope.get("rope_type", rope.get("type", "default"))
         if kind != "default":
-            raise ValueError(f"{path} has rope_type={kind!r} in {key}; this model has 'default' and nothing else")
+            raise ValueError(f"{path} has rope_type={_shown(kind)} in {key}; this model has 'default' and nothing else")
+        for name, value in rope.items():
+            if isinstance(value, dict) or (name == "partial_rotary_factor" and value != 1):
+                raise ValueError(f"{path} has {name}={_shown(value)} in {key}; this model turns all channels alike")
+        if "rope_theta" in rope:
+            _check(rope["rope_theta"], _is_positive, f"{path}, {key}, has rope_theta", _POSITIVE)
     bases = {key: rope["rope_theta"] for key, rope in given.items() if "rope_theta" in rope}
     if len(set(bases.values())) > 1:
         raise ValueError(f"{path} has two values of rope_theta, {bases}; remove one of the two objects")
-    theta = next(iter(bases.values()), theirs.get("rope_theta", 10_000.0))
-    if isinstance(theta, bool) or not isinstance(theta, int | float) or not theta > 0:
-        raise ValueError(f"{path} has rope_theta={theta!r}; it must be a number above 0")
-    return float(theta)
+    theta = theirs.get("rope_theta", 10_000.0)
+    first: dict[str, Any] = next((rope for rope in given.values() if rope), {})
+    _check(theta, _is_positive, f"{path} has rope_theta", _POSITIVE)
+    return float(first.get("rope_theta", theta))
+
+
+def _check(value: object, right: Callable[[Any], bool], what: str, allowed: str) -> None:
+    if not right(value):
+        raise ValueError(f"{what}={_shown(value)}; it must be {allowed}")
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= sys.float_info.max
+
+
+def _shown(value: object) -> str:
+    """A value of others in an error: in full if that is short."""
+    return repr(value) if not isinstance(value, int) or abs(value) < 10**30 else f"{str(value)[:20]}..."
+
+
+def read_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all weights of a checkpoint by their names; no weight is read.
+
+    Raises:
+        FileNotFoundError: the weights or a shard are missing.
+        ValueError: a file is damaged, or the index names what is no file of the folder.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path in _files(folder):
+        with _told(path), safe_open(path, framework="pt") as file:
+            shapes.update({name: tuple(file.get_slice(name).get_shape()) for name in file.keys()})  # noqa: SIM118
+    return shapes
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -97,8 +180,16 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         FileNotFoundError: the weights or a shard are missing.
         ValueError: a file is damaged, or the index names what is no file of the folder.
     """
+    weights: dict[str, Tensor] = {}
+    for path in _files(folder):
+        with _told(path):
+            weights.update(load_file(path))
+    return weights
+
+
+def _files(folder: Path) -> list[Path]:
     if (folder / "model.safetensors").is_file():
-        return _load(folder / "model.safetensors")
+        return [folder / "model.safetensors"]
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         raise FileNotFoundError(f"{folder} has no model.safetensors; save it with safe_serialization=True")
@@ -111,12 +202,14 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
             raise ValueError(f"{index} names {shard!r}, which is no file of its folder")
         if not (folder / shard).is_file():
             raise FileNotFoundError(f"{folder} lacks {shard}, which {index.name} names; download it, too")
-    return {name: weight for shard in shards for name, weight in _load(folder / shard).items()}
+    return [folder / shard for shard in shards]
 
 
-def _load(path: Path) -> dict[str, Tensor]:
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say in words what a file of weights is that can't be read."""
     try:
-        return load_file(path)
+        yield
     except SafetensorError as error:
         with path.open("rb") as file:
             start = file.read(64)

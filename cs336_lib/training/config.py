@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
@@ -161,7 +162,7 @@ class TrainConfig:
                 raise ValueError(f"{name} is {value}; it must be less than 2**63")
         for name in _REAL:
             value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= sys.float_info.max:
                 raise ValueError(f"{name} is {value!r}; it must be a number, 0 or more")
         for names, kind, what in _PLAIN:
             for name in names:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -215,6 +216,7 @@ def _tokenizer(config: TrainConfig, text: Path, home: Path, progress: bool, say:
             say(f"training a tokenizer of {config.model.vocab_size:,} tokens on {text.name}")
             vocab, merges = train_bpe(text, config.model.vocab_size, [END_OF_TEXT], progress=progress)
             kept = Tokenizer(vocab, merges, [END_OF_TEXT])
+            shutil.rmtree(folder, ignore_errors=True)  # what is left of a damaged one
             kept.save(folder)
         return kept
 
@@ -234,6 +236,7 @@ def _encoded(tokenizer: Tokenizer, text: Path, home: Path, progress: bool, say: 
             return TokenFile.open(path, tokenizer=tokenizer)
         except TokenFileError as error:
             say(f"{error}; doing so")
+            path.unlink(missing_ok=True)
     say(f"encoding {text.name}")
     encode_file(tokenizer, text, path, progress=progress, wait=say)
     return TokenFile.open(path, tokenizer=tokenizer)

@@ -64,6 +64,16 @@ def check_whole(path: Path, raw: bytes) -> None:
         )
 
 
+def first_torn(path: Path) -> int | None:
+    """Return the number of the first line that is no line of metrics, None if all are or the file is not there."""
+    try:
+        raw = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    ends = [end for _, end in whole_lines(raw)]
+    return len(ends) + 1 if (ends[-1] if ends else 0) < len(raw) else None
+
+
 def metrics_of(path: Path) -> list[dict[str, Any]]:
     """Return all whole lines of a file, none if it is not there.
 

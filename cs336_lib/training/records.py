@@ -29,7 +29,7 @@ from cs336_lib import locks, results
 from cs336_lib.atomic import write_whole
 from cs336_lib.locks import held, is_held
 from cs336_lib.training.config import TrainConfig
-from cs336_lib.training.record_files import append_line, check_whole, metrics_of, read_object, whole_lines
+from cs336_lib.training.record_files import append_line, check_whole, first_torn, metrics_of, read_object, whole_lines
 
 if TYPE_CHECKING:
     from cs336_lib.bpe import Tokenizer
@@ -43,7 +43,7 @@ CONFIG, ENVIRONMENT, METRICS, SAMPLES, STATUS = (
     "samples.txt",
     "status.json",
 )
-TOKENIZER, LOCK = "tokenizer", ".lock"
+TOKENIZER, CHECKPOINTS, LOCK = "tokenizer", "checkpoints", ".lock"
 TIMINGS = ("seconds", "tokens_per_second", "mfu", "compile_seconds", "peak_memory")
 """Metrics that differ between two runs of the same config; all others repeat to the bit on a CPU."""
 
@@ -101,11 +101,22 @@ class RunRecord:
 
     @staticmethod
     def check_free(folder: str | Path) -> None:
-        """Raise FileExistsError if the folder holds a run already."""
+        """Raise FileExistsError if the folder holds a run already, or files of something else that a run would replace.
+
+        What a run leaves that was killed when it began is neither: no config, no metrics yet.
+        """
         if (Path(folder) / CONFIG).exists():
             raise FileExistsError(
                 f"{folder} holds a run already: go on with it (cs336 resume {shlex.quote(str(folder))}), give this one "
                 "another name (--name), or delete the folder"
+            )
+        from cs336_lib.bpe.formats.folders import check_own_folder
+
+        check_own_folder(Path(folder) / TOKENIZER)
+        if (foreign := _foreign(Path(folder))) is not None:
+            raise FileExistsError(
+                f"{foreign} is of no run that is beginning, and would be lost; give this one another name (--name), or "
+                "move it away"
             )
 
     @property
@@ -194,6 +205,18 @@ class RunRecord:
     def metrics(self) -> list[dict[str, Any]]:
         """Return all whole lines of metrics, in order."""
         return metrics_of(self.folder / METRICS)
+
+    def damage(self) -> str | None:
+        """Return what is wrong with the metrics of a run that is over, in one line; None if nothing is."""
+        if (status := self.status)["status"] not in ("finished", "diverged"):  # a kill may tear a line: resume mends it
+            return None
+        path, lines = self.folder / METRICS, self.metrics()
+        if (torn := first_torn(path)) is not None:
+            return f"{path} is damaged: its line {torn} is no line of metrics; what stands before it is shown"
+        last = lines[-1]["step"] if lines else 0
+        if status["status"] == "finished" and last < status["step"]:
+            return f"{path} is damaged: it ends at step {last:,}, and the run at step {status['step']:,}"
+        return None
 
     def series(self, name: str) -> tuple[list[int], list[float]]:
         """Return the steps at which a metric was written, and its values."""
@@ -299,6 +322,22 @@ def find_runs(folder: str | Path = "runs") -> list[RunRecord]:
     if (folder / CONFIG).is_file():
         return [RunRecord(folder)]
     return [RunRecord(path.parent) for path in sorted(folder.glob(f"*/{CONFIG}"))]
+
+
+def _foreign(folder: Path) -> Path | None:
+    """Return a file in the place of one of a new run's that does not come from a run that was killed when it began."""
+    for name in (METRICS, SAMPLES):
+        if (folder / name).exists() and (folder / name).stat().st_size:
+            return folder / name
+    for name, key in ((ENVIRONMENT, "device"), (STATUS, "status")):
+        try:
+            own = not (folder / name).exists() or key in read_object(folder / name)
+        except ValueError:
+            own = False
+        if not own:
+            return folder / name
+    checkpoints = folder / CHECKPOINTS
+    return checkpoints if checkpoints.is_dir() and any(checkpoints.iterdir()) else None
 
 
 def _status(status: Status, step: int, message: str, facts: Mapping[str, Any]) -> str:

@@ -1,7 +1,9 @@
 """The command line with wrong input, odd places and odd terminals: one clear line, and no work is lost."""
 
 import io
+import re
 import shlex
+import shutil
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +12,9 @@ from pathlib import Path
 import pytest
 from cli_setup import SMALL, cs336
 
+from cs336_lib.cli import COMMANDS
 from cs336_lib.cli.outputs import check_folder
+from cs336_lib.experiments.filing import slug
 from cs336_lib.training import RunRecord, Trainer
 
 TEXT = "The cat sat on the mat. The dog ran to the cat, and the cat ran home.\n<|endoftext|>\n" * 300
@@ -91,10 +95,91 @@ def test_wrong_options_are_one_clear_line(command, says, home, capsys, monkeypat
     assert cs336(*(word.replace("HOME", str(home)) for word in command.split())) in (1, 2)
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ") and len(error) < 700 and "Error(" not in error
-    import re
-
     assert re.search(says if ".*" in says else re.escape(says), error), error
     assert [path for path in sorted(home.rglob("*")) if "cache" not in str(path)] == before
+
+
+def of_somebody(folder):
+    """Files of others under all names that a command writes: its target, and what in it must stay."""
+    model = folder / "hf"
+    model.mkdir()
+    for name in ("config.json", "model.safetensors", "vocab.json", "merges.txt", "tokenizer_config.json"):
+        (model / name).write_text('{"model_type": "qwen2"}')
+    for name in ("config.json", "vocab.json", "merges.txt", "tokenizer_config.json", "model.safetensors"):
+        (folder / name[:5]).mkdir()
+        (folder / name[:5] / name).write_text("{}")
+    for name in ("metrics.jsonl", "samples.txt", "status.json", "environment.json", "tokenizer/vocab.json"):
+        (folder / "runs" / name[:5] / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "runs" / name[:5] / name).write_text("[1]")
+    (folder / "runs" / "kept" / "checkpoints" / "step-00000001").mkdir(parents=True)
+    for name in ("notes.txt", "photo.png", "photo.svg", "photo.pdf", "page.html"):
+        (folder / name).write_text("mine")
+    (folder / "lr-sweep-quick").mkdir()
+    (folder / "lr-sweep-quick" / "curves.png").write_text("mine")
+    (folder / "gpu").mkdir()
+    (folder / "gpu" / "training_cuda.json").write_text('{"ratios": {}, "device": "NVIDIA X1"}')
+    (folder / "gpu" / "summary.json").write_text('{"facts": {"device": "NVIDIA X1"}}')
+    (folder / "benchmarks").mkdir()
+    (folder / "benchmarks" / f"training_{slug('NVIDIA X1')}.json").write_text("[]")
+    (folder / "benchmarks" / f"gpu_{slug('NVIDIA X1')}.json").write_text('{"device": "another"}')
+
+
+# Commands that write where they are told, each to a file or a folder of somebody else; HERE stands for the folder.
+OVER = [
+    *(f"export RUN HERE/{name}" for name in ("hf", "confi", "vocab", "merge", "token", "model")),
+    *(f"train-tokenizer TEXT --vocab-size 270 --out HERE/{name}" for name in ("hf", "vocab", "merge", "token")),
+    *(f"encode RUN/tokenizer TEXT HERE/{name}" for name in ("notes.txt", "photo.png", "hf/vocab.json")),
+    *(
+        f"train RUN/config.json --runs HERE/runs --quiet --name {name}"
+        for name in ("metri", "sampl", "statu", "envir", "token", "kept")
+    ),
+    *(f"runs RUN --plot HERE/photo.{kind}" for kind in ("png", "svg", "pdf")),
+    *("experiment lr-sweep --plot HERE/photo.png", "experiment lr-sweep --folder HERE"),
+    *("records add HERE/gpu/training_cuda.json --home HERE", "records add HERE/gpu/summary.json --home HERE"),
+    *("check HERE --html HERE/page.html", "check HERE --html HERE/notes.txt"),
+]
+TOLD_NO_PLACE = {"data", "resume", "eval", "generate", "account"}
+"""Commands that write to caches and into their run, or nothing."""
+
+
+def test_each_command_is_tried_over_files_of_others_or_names_no_place():
+    assert {words.split()[0] for words in OVER} | TOLD_NO_PLACE == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", OVER)
+def test_no_command_replaces_what_others_wrote(command, home, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("cs336_lib.training.trainer.prepare", lambda *rest, **options: pytest.fail("it worked"))
+    monkeypatch.setattr("cs336_lib.bpe.train_bpe", lambda *rest, **options: pytest.fail("it was trained"))
+    monkeypatch.setattr("cs336_lib.training.loading.load_run", lambda *rest: pytest.fail("it was loaded"))
+    of_somebody(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    places = {"RUN": home / "runs/cats", "TEXT": home / "cats.txt", "HERE": tmp_path}
+    words = [re.sub("RUN|TEXT|HERE", lambda found: str(places[found[0]]), word) for word in command.split()]
+    assert cs336(*words) == 2
+    (error,) = capsys.readouterr().err.strip().splitlines()
+    assert re.match(f"error: {re.escape(str(tmp_path))}.*(would be overwritten|would be lost|along with)", error), error
+    assert "another" in error or "move it away" in error
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+AGAIN = [
+    *("export RUN HERE/out", "train-tokenizer TEXT --vocab-size 270 --out HERE/bpe"),
+    *("encode RUN/tokenizer TEXT HERE/x.tokens", "encode HERE/bpe TEXT HERE/x.tokens"),
+    *(f"runs RUN --plot HERE/x.{kind}" for kind in ("png", "svg", "pdf")),
+    *("records add HERE/gpu --home HERE", "check HERE/none --html HERE/report.html --only bpe"),
+]
+
+
+def test_what_a_command_wrote_it_replaces(home, tmp_path, capsys):
+    (tmp_path / "gpu").mkdir()
+    (tmp_path / "gpu" / "training_cuda.json").write_text('{"ratios": {}, "device": "NVIDIA X1"}')
+    (tmp_path / "gpu" / "summary.json").write_text('{"facts": {"device": "NVIDIA X1"}}')
+    (tmp_path / "report.html").write_text("<p>cs336 check 0.1.0</p>")
+    places = {"RUN": home / "runs/cats", "TEXT": home / "cats.txt", "HERE": tmp_path}
+    for command in AGAIN * 2:
+        words = [re.sub("RUN|TEXT|HERE", lambda found: str(places[found[0]]), word) for word in command.split()]
+        code, told = cs336(*words), capsys.readouterr().err
+        assert code == 0 or (words[0] == "check" and "overwritten" not in told), told
 
 
 def test_outputs_are_tried_before_a_tokenizer_is_trained(home, monkeypatch):
@@ -143,6 +228,27 @@ def test_folders_that_cannot_be_made_are_refused_and_left_alone(tmp_path):
         with pytest.raises(OSError, match=says):
             check_folder(tmp_path / name, "--out")
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (b'{"step": 12, "valid', r"its line 1 is no line of metrics"),
+        (b'{"step": 2}\n{"st\n{"step": 12}\n', r"its line 2 is no line of metrics"),
+        (b"", r"it ends at step 0, and the run at step 12"),
+        (b'{"step": 2}\n', r"it ends at step 2, and the run at step 12"),
+    ],
+)
+def test_damaged_metrics_of_a_finished_run_are_said(raw, says, home, tmp_path, capsys):
+    shutil.copytree(home / "runs" / "cats", tmp_path / "cats", ignore=shutil.ignore_patterns("checkpoints"))
+    assert cs336("runs", tmp_path) == 0
+    assert not capsys.readouterr().err
+    path = tmp_path / "cats" / "metrics.jsonl"
+    path.write_bytes(raw)
+    assert cs336("runs", tmp_path) == 0
+    shown = capsys.readouterr()
+    assert "finished" in shown.out
+    assert shown.err.startswith(f"{path} is damaged: {says}") and shown.err.count("\n") == 1
 
 
 def test_next_commands_can_be_pasted(home, capsys, monkeypatch):

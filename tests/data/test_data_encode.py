@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from cs336_lib.bpe.cutting.cuts import FileChangedError
 from cs336_lib.data import TokenFile, encode_file, joining, parts, pieces
 from cs336_lib.data.joining import Joining
+from cs336_lib.data.token_format import write_token_file
 
 CRASHES = Path(__file__).with_name("data_crashes.py")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -464,7 +465,7 @@ def test_a_token_file_that_is_there_and_right_is_left_alone(tmp_path, text):
     assert encode_file(tokenizer(), text, tmp_path / "x", resume=False).encoded_bytes == done.source_bytes
 
 
-@pytest.mark.parametrize("change", ["text", "tokenizer", "ids", "length", "kind"])
+@pytest.mark.parametrize("change", ["text", "tokenizer", "ids", "length", "empty"])
 def test_a_token_file_that_is_there_and_wrong_is_replaced(tmp_path, text, change):
     out = tmp_path / "x"
     encode_file(tokenizer([END, "the"]) if change == "tokenizer" else tokenizer(), text, out)
@@ -475,11 +476,22 @@ def test_a_token_file_that_is_there_and_wrong_is_replaced(tmp_path, text, change
         out.write_bytes(raw[:-2] + b"\1\0")
     elif change == "length":
         out.write_bytes(raw[:-2])
-    elif change == "kind":
-        out.write_bytes(b"something else")
+    elif change == "empty":
+        out.write_bytes(b"")
     assert encode_file(tokenizer(), text, out).encoded_bytes == text.stat().st_size
     TokenFile.open(out, tokenizer=tokenizer()).verify()
     assert TokenFile.open(out).ids.tolist() == tokenizer().encode(text.read_bytes().decode())
+
+
+def test_a_file_of_another_kind_is_not_replaced(tmp_path, text):
+    (tmp_path / "keep.txt").write_text("my notes")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(FileExistsError, match=r"keep\.txt is no token file .* would be overwritten; name another file"):
+        encode_file(tokenizer(), text, tmp_path / "keep.txt")
+    with pytest.raises(FileExistsError, match="is no token file"):
+        write_token_file(tmp_path / "keep.txt", [], vocab_size=9, tokenizer_sha256="")
+    assert (tmp_path / "keep.txt").read_text() == "my notes"
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize("specials", [(), ("<|x|>",)])

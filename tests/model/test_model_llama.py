@@ -227,8 +227,8 @@ def altered(folder, **changes):
         ({"hidden_size": None}, "has no hidden_size"),
         ({"vocab_size": "257"}, "vocab_size='257'; it must be a whole number"),
         ({"num_attention_heads": 0}, "num_attention_heads=0; it must be a whole number, 1 or more"),
-        ({"hidden_size": 49}, "does not divide|head_dim"),
-        ({"rms_norm_eps": "small"}, "norm_eps is 'small'"),
+        ({"hidden_size": 49}, "does not divide hidden_size=49"),
+        ({"rms_norm_eps": "small"}, "rms_norm_eps='small'"),
         ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_type='linear' in rope_scaling"),
         ({"rope_scaling": {"rope_type": "default", "rope_theta": 7.0}}, "two values of rope_theta"),
         ({"rope_parameters": [1]}, r"rope_parameters=\[1\]; it must be an object"),
@@ -247,8 +247,8 @@ def test_a_config_with_a_mark_or_without_an_epsilon_is_read(tmp_path, ids):
     altered(tmp_path, rms_norm_eps=None)
     (tmp_path / "config.json").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "config.json").read_bytes())
     assert from_hf_llama(tmp_path).config.norm_eps == 1e-6
-    theirs = transformers.LlamaForCausalLM.from_pretrained(altered(tmp_path, rms_norm_eps=None))
-    torch.testing.assert_close(from_hf_llama(tmp_path)(ids), theirs(ids).logits)
+    theirs = transformers.LlamaForCausalLM.from_pretrained(altered(tmp_path / "theirs", rms_norm_eps=None))
+    torch.testing.assert_close(from_hf_llama(tmp_path / "theirs")(ids), theirs(ids).logits)
 
 
 @pytest.mark.parametrize(
@@ -314,6 +314,100 @@ def test_an_export_onto_a_file_is_refused(tmp_path):
     (tmp_path / "out").write_text("mine")
     with pytest.raises(FileExistsError, match="is a file; name a folder"):
         to_hf_llama(model_of(), tmp_path / "out")
+
+
+LLAMA = {
+    **{"vocab_size": 300, "hidden_size": 48, "intermediate_size": 72, "num_hidden_layers": 1},
+    **{"num_attention_heads": 4, "max_position_embeddings": 40},
+}
+
+
+def of_transformers(folder):
+    transformers.LlamaForCausalLM(transformers.LlamaConfig(**LLAMA)).save_pretrained(folder)
+
+
+def export_trained_on(folder):
+    to_hf_llama(model_of(), folder)
+    transformers.AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder)
+
+
+def of_another_kind(folder):
+    (folder / "config.json").write_text('{"model_type": "qwen2", "vocab_size": 300}')
+    save_file({"model.embed_tokens.weight": torch.ones(2)}, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def weights_replaced(folder):
+    to_hf_llama(model_of(), folder)
+    save_file(load_file(folder / "model.safetensors"), folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def tokenizer_replaced(folder):
+    to_hf_llama(model_of(), folder, ByteTokenizer())
+    ByteTokenizer(special="<|mine|>").to_hf_json(folder / "tokenizer.json")
+
+
+def tokenizer_config_changed(folder):
+    to_hf_llama(model_of(), folder, ByteTokenizer())
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "chat_template": "{{ messages }}"}))
+
+
+def beside_an_export(name):
+    def made(folder):
+        to_hf_llama(model_of(), folder)
+        (folder / name).write_text('{"eos_token_id": 2}')
+
+    made.__name__ = name
+    return made
+
+
+FOREIGN = [
+    *(of_transformers, export_trained_on, of_another_kind, weights_replaced, tokenizer_replaced),
+    tokenizer_config_changed,
+    *map(beside_an_export, ("generation_config.json", "tokenizer.json", "tokenizer_config.json")),
+    *map(beside_an_export, ("adapter_config.json", "vocab.json", "model.safetensors.index.json")),
+]
+
+
+@pytest.mark.parametrize("with_tokenizer", [False, True])
+@pytest.mark.parametrize("made", FOREIGN, ids=lambda made: made.__name__)
+def test_what_no_export_wrote_is_not_replaced(tmp_path, made, with_tokenizer):
+    made(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(FileExistsError, match=r"is of no exported model, and .* another folder") as told:
+        to_hf_llama(model_of(), tmp_path, ByteTokenizer() if with_tokenizer else None)
+    assert str(tmp_path) in str(told.value)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def as_an_earlier_version(folder):
+    """Take away what exports of before 0.2.0 did not have."""
+    config = json.loads((folder / "config.json").read_text())
+    del config["cs336_export"]
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    save_file(load_file(folder / "model.safetensors"), folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("tied", TIED)
+@pytest.mark.parametrize("earlier", [False, True])
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("after", [False, True])
+def test_an_export_takes_the_place_of_an_earlier_one_whole(tmp_path, ids, tied, earlier, before, after):
+    to_hf_llama(model_of(**TIED[tied]), tmp_path, ByteTokenizer() if before else None)
+    (tmp_path / "README.md").write_text("mine")
+    if earlier:
+        as_an_earlier_version(tmp_path)
+    model = model_of(vocab_size=290)
+    to_hf_llama(model, tmp_path, ByteTokenizer() if after else None)
+    tokenizer = ["tokenizer.json", "tokenizer_config.json"] if after else []
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("README.md", "config.json", "model.safetensors", *tokenizer)
+    ]
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+    ends = 256 if after else None
+    assert theirs.config.eos_token_id == theirs.generation_config.eos_token_id == ends
+    assert theirs.config.bos_token_id == theirs.generation_config.bos_token_id == ends
+    torch.testing.assert_close(theirs(ids % 290).logits, model(ids % 290), rtol=1e-4, atol=2e-6)
 
 
 @pytest.mark.parametrize("content", ['{"model": {}, "name": "run"}', "[]", "{", ""])

@@ -222,6 +222,7 @@ WRITERS = {
     "native/library.py": "the cache",
     "bpe/cutting/symbol_classes.py": "the cache",
     "model/llama.py": "Llama",
+    "model/llama_folder.py": "Llama",
     "training/checkpoints/files.py": "run checkpoint",
     "training/checkpoints/one_file.py": "one-file checkpoint",
     "training/checkpoints/sharded.py": "run checkpoint",

@@ -14,12 +14,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cs336_lib.atomic import check_replaceable
+from cs336_lib.atomic import check_own, check_replaceable
 from cs336_lib.bpe.rules import TextRules
-from cs336_lib.jsonfile import read_json
+from cs336_lib.jsonfile import read_json, read_text
 
 VOCAB, MERGES, CONFIG = "vocab.json", "merges.txt", "tokenizer_config.json"
 FORMAT = "cs336_lib.bpe 1"
+_FORMATS = "cs336_lib.bpe "
+
+
+def check_own_folder(folder: str | os.PathLike[str]) -> None:
+    """Raise FileExistsError if a folder holds files of a tokenizer that `Tokenizer.save` did not write."""
+    for name in (CONFIG, VOCAB, MERGES):
+        check_own(Path(folder) / name, _is_saved, "of no tokenizer that Tokenizer.save wrote", "folder")
+
+
+def _is_saved(path: Path) -> bool:
+    """The folder's config says so. It takes its name before the others, so that a kill leaves none without it."""
+    try:
+        content = json.loads(read_text(path.with_name(CONFIG)))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and str(content.get("format")).startswith(_FORMATS)
 
 
 def write_together(folder: str | os.PathLike[str], contents: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ The file is plain JSON, so neither reading nor writing needs a package of theirs
 
 import json
 import warnings
+from pathlib import Path
 from typing import Any
 
 from cs336_lib.bpe.cutting.pattern import PAT
@@ -18,6 +19,14 @@ from cs336_lib.bpe.formats.hf_pattern import check_alike, check_takes_something,
 from cs336_lib.bpe.rules import TextRules
 from cs336_lib.bpe.vocabulary import Vocabulary
 
+_KEYS = [
+    *("version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder"),
+    "model",
+]
+_MODEL_KEYS = [
+    *("type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback"),
+    *("ignore_merges", "vocab", "merges"),
+]
 _LETTERS = frozenset(BYTE_TO_CHAR.values())
 
 
@@ -85,6 +94,26 @@ def hf_json(vocabulary: Vocabulary, pattern: str, rules: TextRules) -> str:
         },
         ensure_ascii=False,
     )
+
+
+def is_own(path: Path) -> bool:
+    """Return whether a file is as `hf_json` writes one: in one line, with spaces, and with its keys in its order.
+
+    `tokenizers` and transformers write other white space, and Python's `json` of their content another order of keys.
+    """
+    try:
+        text = path.read_bytes().decode()
+        content = json.loads(text)
+        return (
+            list(content) == _KEYS
+            and list(content["model"]) == _MODEL_KEYS
+            and all(list(token)[:3] == ["id", "content", "single_word"] for token in content["added_tokens"])
+            and list(content["decoder"]) == ["type", "add_prefix_space", "trim_offsets", "use_regex"]
+            and content["post_processor"] is content["truncation"] is content["padding"] is None
+            and json.dumps(content, ensure_ascii=False) == text
+        )
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return False
 
 
 def _spelled_vocab(vocabulary: Vocabulary) -> dict[str, int]:

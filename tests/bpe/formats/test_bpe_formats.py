@@ -2,6 +2,7 @@
 
 import base64
 import json
+from pathlib import Path
 
 import pytest
 from bpe_texts import SCRIPTS, SPECIALS, small_tokenizer
@@ -362,3 +363,79 @@ def test_a_few_tokens_that_no_merge_makes_are_nobodys_fault(tmp_path):
     lines = merges.read_text().splitlines(keepends=True)
     merges.write_text("".join(lines[:-90]))
     assert len(Tokenizer.from_files(vocab, merges).merges) == len(tokenizer.merges) - 90
+
+
+def of_gpt2(folder):
+    (folder / "vocab.json").write_text(json.dumps({spell(token): i for i, token in BYTES.items()}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+
+
+def of_transformers(folder):
+    small_tokenizer().to_hf_json(folder / "t.json")
+    opened = pytest.importorskip("transformers").PreTrainedTokenizerFast(tokenizer_file=str(folder / "t.json"))
+    (folder / "t.json").unlink()
+    opened.save_pretrained(folder)
+
+
+class TestOverwriting:
+    """What another program wrote stays; what this library wrote is brought up to date."""
+
+    @pytest.mark.parametrize("name", ["vocab.json", "merges.txt", "tokenizer_config.json"])
+    @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": 3}', '{"tokenizer_class": "GPT2Tokenizer"}'])
+    def test_each_file_of_another_tokenizer_stays(self, tmp_path, name, content):
+        (tmp_path / name).write_text(content)
+        before = listing(tmp_path)
+        with pytest.raises(FileExistsError, match=rf"{name} is of no tokenizer that Tokenizer.save wrote"):
+            small_tokenizer().save(tmp_path)
+        assert listing(tmp_path) == before
+
+    @pytest.mark.parametrize("made", [of_gpt2, of_transformers])
+    def test_folders_of_others_stay(self, tmp_path, made):
+        made(tmp_path)
+        before = listing(tmp_path)
+        with pytest.raises(FileExistsError, match=r"would be overwritten; name another folder, or move it away"):
+            small_tokenizer().save(tmp_path)
+        assert listing(tmp_path) == before
+
+    @pytest.mark.parametrize("lost", [[], ["vocab.json"], ["merges.txt"], ["vocab.json", "merges.txt"]])
+    def test_an_earlier_folder_is_replaced_also_when_a_kill_left_a_part_of_it(self, tmp_path, lost):
+        Tokenizer(BYTES, []).save(tmp_path)
+        for name in lost:
+            (tmp_path / name).unlink()
+        small_tokenizer().save(tmp_path)
+        assert Tokenizer.from_folder(tmp_path).fingerprint == small_tokenizer().fingerprint
+
+    def test_a_kill_between_two_names_leaves_what_can_be_replaced(self, tmp_path, monkeypatch):
+        replace, done = Path.replace, []
+
+        def killed(self, target):
+            if done:
+                raise KeyboardInterrupt
+            done.append(target)
+            return replace(self, target)
+
+        monkeypatch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            small_tokenizer().save(tmp_path)
+        monkeypatch.undo()
+        small_tokenizer().save(tmp_path)
+        assert Tokenizer.from_folder(tmp_path).fingerprint == small_tokenizer().fingerprint
+
+    @pytest.mark.parametrize("pretty", [False, True])
+    def test_a_tokenizer_json_of_tokenizers_stays(self, tmp_path, pretty):
+        path = tmp_path / "tokenizer.json"
+        small_tokenizer().to_hf_json(path)
+        small_tokenizer().to_hf_json(path)  # its own
+        pytest.importorskip("tokenizers").Tokenizer.from_file(str(path)).save(str(path), pretty=pretty)
+        theirs = path.read_text(encoding="utf-8")
+        for text in (theirs, json.dumps(json.loads(theirs)), json.dumps(json.loads(theirs), indent=2), "{}", "[]", "{"):
+            path.write_text(text, encoding="utf-8")
+            with pytest.raises(FileExistsError, match=r"tokenizer\.json is no tokenizer\.json that this library wrote"):
+                small_tokenizer().to_hf_json(path)
+            assert path.read_text(encoding="utf-8") == text
+
+    def test_a_tokenizer_json_of_every_kind_is_known_as_own(self, tmp_path):
+        other = {"pattern": r"\p{L}+|\P{L}+", "rules": None}
+        for tokenizer in (Tokenizer(BYTES, []), small_tokenizer(), Tokenizer(BYTES, [], ["<end>"], **other)):
+            for _ in range(2):
+                tokenizer.to_hf_json(tmp_path / "tokenizer.json")
