@@ -215,8 +215,9 @@ def take_step(
     for layer in range(plan[LAYERS]):
         where = LAYER + layer * LAYER_SIZE
         before = plan[where + LN1] if order == PRE else -1
-        for row in range(0, rows * W, W):
-            normalize(work, x + row, D, weights, before, eps, work, a + row)
+        for row in range(rows):
+            at = row * W
+            normalize(work, x + at, D, weights, before, eps, work, a + at)
         multiply(weights, plan[where + QKV], D, 3 * D, work, a, rows, W, work, qkv, W)
         for row in range(rows):
             at = row * W
@@ -225,21 +226,24 @@ def take_step(
                 scores + at, a + at,
             )  # fmt: skip
         multiply(weights, plan[where + OUTPUT], D, D, work, a, rows, W, work, product, W)
-        for row in range(0, rows * W, W):
-            add(work, x + row, D, product + row)
+        before = plan[where + LN2] if order == PRE else -1
+        for row in range(rows):
+            at = row * W
+            add(work, x + at, D, product + at)
             if order == POST:
-                normalize(work, x + row, D, weights, plan[where + LN1], eps, work, x + row)
-            normalize(work, x + row, D, weights, plan[where + LN2] if order == PRE else -1, eps, work, a + row)
+                normalize(work, x + at, D, weights, plan[where + LN1], eps, work, x + at)
+            normalize(work, x + at, D, weights, before, eps, work, a + at)
         multiply(weights, plan[where + UP], D, ups, work, a, rows, W, work, up, W)
-        for row in range(0, rows * W, W):
-            activate(work, up + row, units, plan[GATED])
+        for row in range(rows):
+            activate(work, up + row * W, units, plan[GATED])
         multiply(weights, plan[where + DOWN], units, D, work, up, rows, W, work, product, W)
-        for row in range(0, rows * W, W):
-            add(work, x + row, D, product + row)
+        for row in range(rows):
+            at = row * W
+            add(work, x + at, D, product + at)
             if order == POST:
-                normalize(work, x + row, D, weights, plan[where + LN2], eps, work, x + row)
-    for row in range(0, rows * W, W):
-        normalize(work, x + row, D, weights, plan[FINAL], eps, work, a + row)
+                normalize(work, x + at, D, weights, plan[where + LN2], eps, work, x + at)
+    for row in range(rows):
+        normalize(work, x + row * W, D, weights, plan[FINAL], eps, work, a + row * W)
     V = (plan[VOCAB] + LANES - 1) // LANES * LANES
     multiply(weights, plan[OUT], D, plan[VOCAB], work, a, rows, W, logits, first * V, V)
     return 0
