@@ -15,8 +15,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from cs336_lib.bpe.cutting.pattern import PAT
+from cs336_lib.bpe.formats.dialects import check_alike, check_takes_something
 from cs336_lib.bpe.formats.gpt2 import unspell, vocab_from_spelling
-from cs336_lib.bpe.formats.hf_pattern import check_alike, check_takes_something, from_oniguruma
+from cs336_lib.bpe.formats.hf_pattern import from_oniguruma
 from cs336_lib.bpe.rules import TextRules
 from cs336_lib.bpe.specials import SpecialTokens
 from cs336_lib.jsonfile import read_json
