@@ -35,28 +35,11 @@ _MORE = "Any ASCII Alphabetic Alpha Uppercase Upper White_Space Space Punct Ideo
 PROPERTIES = tuple(f"{_CATEGORIES} {_LONG} {_SCRIPTS} {_MORE}".split())
 """Names in \\p{...} that mean the same to all three, up to the version of Unicode that each knows."""
 
-_CASED = frozenset(
-    [
-        "lc",
-        "lu",
-        "ll",
-        "lt",
-        "uppercase_letter",
-        "lowercase_letter",
-        "titlecase_letter",
-        "uppercase",
-        "upper",
-        "ascii",
-        "greek",
-        "common",
-        "inherited",
-        "emoji",
-        "m",
-        "mn",
-        "mark",
-        "nonspacing_mark",
-    ]
+_CASED_NAMES = (
+    "lc lu ll lt uppercase_letter lowercase_letter titlecase_letter uppercase upper ascii greek common inherited emoji "
+    "m mn mark nonspacing_mark"
 )
+_CASED = frozenset(_CASED_NAMES.split())
 _LETTERS, _MARKS = frozenset(("l", "letter")), frozenset(("m", "mn", "mark", "nonspacing_mark"))
 _PROPERTIES = frozenset(name.lower() for name in PROPERTIES)
 ESCAPE = re.compile(r"\\(?:[pPxNoug]\{[^}]*\}|[kg]<[^>]*>|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|.)", re.DOTALL)
