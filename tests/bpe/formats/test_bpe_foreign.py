@@ -567,3 +567,8 @@ def test_without_ignore_merges_a_token_in_plain_letters_is_never_found(tmp_path)
     path = written(tmp_path, a_file(BYTES | {"你好": 256}, added_tokens=[]))
     ours, theirs = Tokenizer.from_hf_json(path), tokenizers.Tokenizer.from_file(str(path))
     assert ours.encode("你好") == theirs.encode("你好").ids == [BYTES[spell(bytes([b]))] for b in "你好".encode()]
+
+
+def test_a_special_token_that_only_nfc_makes_is_spelled_there_as_bytes(opened):
+    theirs, ours = opened["ignore_merges, an added token that NFC makes"]
+    assert ours.encode("\ufa47") == theirs.encode("\ufa47").ids != ours.encode("漢")
