@@ -37,8 +37,8 @@ _OTHER_UTF = {
 
 
 _BLOCK = 1 << 16
-_TOLD: set[str] = set()
-"""Warnings that were given: several doors look at one file."""
+_TOLD: set[tuple[Path, str]] = set()
+"""Warnings that were given: a command looks at one file at several doors."""
 
 
 def check_is_text(path: Path) -> None:
@@ -72,19 +72,19 @@ def check_is_text(path: Path) -> None:
         )
     start = head.lstrip()[:15].lower()
     if start.startswith((b"<!doctype html", b"<html")) and path.stat().st_size < 100_000:
-        _tell(f"{path} is a short page of HTML: did a server send it in place of the file?")
+        _tell(path, "is a short page of HTML: did a server send it in place of the file?")
     try:
         # A character that the end of the block cuts is none that is wrong.
         codecs.getincrementaldecoder("utf-8")().decode(block, final=len(block) < _BLOCK)
     except UnicodeDecodeError as error:
         wrong = f"byte 0x{block[error.start]:02x} at {error.start:,}"
-        _tell(f"{path} is not UTF-8 ({wrong}); its bytes are taken as they are: convert it first if they mean text")
+        _tell(path, f"is not UTF-8 ({wrong}); its bytes are taken as they are: convert it first if they mean text")
 
 
-def _tell(message: str) -> None:
-    if message not in _TOLD:
-        _TOLD.add(message)
-        warnings.warn(message, stacklevel=4)
+def _tell(path: Path, message: str) -> None:
+    if (about := (path.resolve(), message)) not in _TOLD:
+        _TOLD.add(about)
+        warnings.warn(f"{path} {message}", stacklevel=4)
 
 
 def foreign_kind(head: bytes) -> str:

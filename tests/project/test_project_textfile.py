@@ -123,13 +123,16 @@ def test_text_that_is_not_utf_8_is_told_at_every_door_and_taken_as_it_is(tmp_pat
 
 def test_the_warning_names_the_first_wrong_byte_and_the_command_line_tells_it_once(tmp_path):
     (tmp_path / "x.txt").write_bytes(b"twelve bytes\xff more" * 20)
-    command = [sys.executable, "-m", "cs336_lib", "train-tokenizer", "x.txt", "--out", "bpe", "--vocab-size", "257"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
-    assert done.returncode == 0, done.stderr
-    told = [line for line in done.stderr.splitlines() if "UTF-8" in line]
-    assert len(told) == 1 and told[0].startswith("warning: x.txt is not UTF-8 (byte 0xff at 12)")
+    for arguments in (
+        ["train-tokenizer", "x.txt", "--out", "bpe", "--vocab-size", "257"],
+        ["encode", "bpe", "x.txt", "x.tokens"],
+    ):
+        command = [sys.executable, "-m", "cs336_lib", *arguments]
+        there = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=there)
+        assert done.returncode == 0, done.stderr
+        told = [line for line in done.stderr.splitlines() if "UTF-8" in line]
+        assert len(told) == 1 and told[0].startswith("warning: x.txt is not UTF-8 (byte 0xff at 12)")
 
 
 def test_a_character_that_the_first_block_cuts_is_nothing_to_tell(tmp_path):
