@@ -107,10 +107,12 @@ class Tokenizer:
         """
         config = folders.read_config(folder)
         merges = gpt2.read_merges(Path(folder) / folders.MERGES)
-        vocab = gpt2.read_vocab(Path(folder) / folders.VOCAB, merges)
+        vocab_path, specials = Path(folder) / folders.VOCAB, config["special_tokens"]
         with _naming(folder):
-            tokenizer = cls(vocab, merges, config["special_tokens"], pattern=config["pattern"], rules=config["rules"])
+            vocab = gpt2.read_vocab(vocab_path)
+            tokenizer = cls(vocab, merges, specials, pattern=config["pattern"], rules=config["rules"])
         if tokenizer.fingerprint != config["fingerprint"]:
+            gpt2.read_vocab(vocab_path, merges, specials)  # says more where the merges were cut off
             raise ValueError(
                 f"the files in {folder} don't belong together: {folders.CONFIG} says fingerprint "
                 f"{config['fingerprint'][:12]}..., but vocab.json and merges.txt give {tokenizer.fingerprint[:12]}..."

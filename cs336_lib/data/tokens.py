@@ -26,11 +26,12 @@ from cs336_lib.data.token_format import (
     write_token_file,
 )
 from cs336_lib.native.cache import read_cached, write_cached
-from cs336_lib.textfile import foreign_kind
+from cs336_lib.textfile import foreign_kind, is_zip
 
 __all__ = ["TokenFile", "TokenFileError", "Header", "write_token_file"]
 
 _NUMPY = b"\x93NUMPY"
+_NPY_VERSIONS = ((1, 0), (2, 0), (3, 0))
 _LARGE = 1 << 26
 """Bytes of ids from which on it is noted on disk that a file was found good; smaller ones are read in no time."""
 _VERIFIED: set[str] = set()
@@ -121,7 +122,7 @@ class TokenFile:
     @classmethod
     def _open_plain(cls, path: Path, start: bytes, vocab_size: int | None, dtype: Any) -> TokenFile:
         is_npy = start.startswith(_NUMPY)
-        if not is_npy and (what := _foreign(start)):
+        if not is_npy and (what := _foreign(start, path.stat().st_size)):
             raise TokenFileError(f"{path} is {what}")
         if dtype is None:
             kind = "a .npy array" if is_npy else f"no token file (it does not begin with {MAGIC.decode()})"
@@ -202,15 +203,19 @@ class TokenFile:
         return f"TokenFile({str(self.path)!r}: {len(self):,} ids, {self.dtype}, vocabulary {vocabulary})"
 
 
-def _foreign(start: bytes) -> str:
-    """What a file is that begins so and can't be plain ids, and what to do; "" if it may be."""
-    if start.startswith(b"PK\x03\x04"):
+def _foreign(start: bytes, size: int) -> str:
+    """What a file of that size is that begins so and can't be plain ids, and what to do; "" if it may be.
+
+    Ids may begin with any few bytes, so a mark counts only with a header behind it that makes sense.
+    """
+    if is_zip(start):
         return "a zip archive, as torch.save and numpy.savez write; save the array itself with numpy.save"
-    if start.startswith(b"MMIDIDX"):
+    if start.startswith(b"MMIDIDX\0\0"):
         return "the index of a Megatron dataset; the ids are in the .bin beside it"
-    if len(start) > 9 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 100_000_000:
+    header = int.from_bytes(start[:8], "little")
+    if start[8:10] in (b'{"', b"{}") and header + 8 <= size and b"\0" not in start[8 : 8 + header]:
         return "a safetensors file; take the array out of it and save it with numpy.save"
-    if int.from_bytes(start[:4], "little") in _LLM_C:
+    if int.from_bytes(start[:4], "little") in _LLM_C and not any(start[12:]):
         return (
             "a file of llm.c or modded-nanogpt, whose first 1,024 bytes are no ids; take them off: "
             "numpy.save(OUT, numpy.fromfile(PATH, DTYPE, offset=1024)), with uint16, or uint32 for Llama 3"
@@ -246,10 +251,12 @@ def _map_npy(path: Path, dtype: np.dtype) -> np.ndarray:
     try:
         with path.open("rb") as file:
             version = np.lib.format.read_magic(file)
+            if version not in _NPY_VERSIONS:
+                raise ValueError(f"format version {version[0]}.{version[1]}, not 1.0, 2.0 or 3.0")
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, stored = read(file)
             offset = file.tell()
-    except ValueError as error:
+    except Exception as error:  # numpy reads the header as Python, and what damage makes of it raises many things
         raise TokenFileError(f"{path} has a damaged .npy header ({error}); save the array again") from None
     if stored != dtype or len(shape) != 1:
         raise TokenFileError(f"{path} holds {stored} of shape {shape}, not a flat array of {dtype}")

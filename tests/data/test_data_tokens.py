@@ -1,7 +1,12 @@
 """Token files: what they say, and what they refuse to be taken for."""
 
+import bz2
+import gzip
 import io
 import json
+import lzma
+import random
+import struct
 
 import numpy as np
 import pytest
@@ -9,6 +14,7 @@ import torch
 from data_texts import tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from cs336_lib.data import TokenFile
 from cs336_lib.data.token_format import HEADER_BYTES, check_ids, stream_token_file, write_token_file
@@ -130,6 +136,11 @@ def bytes_of(array):
     return file.getvalue()
 
 
+def npy_with(header, version=b"\1\0"):
+    said = header.ljust(53) + b"\n"
+    return b"\x93NUMPY" + version + struct.pack("<H", len(said)) + said + bytes(2_000)
+
+
 @pytest.mark.parametrize(
     ("content", "arguments", "message"),
     [
@@ -140,7 +151,15 @@ def bytes_of(array):
         (bytes_of(np.arange(5))[:40], {"dtype": "int64"}, "damaged .npy header"),
         (b"\1\2\3", {"dtype": "uint16"}, "3 bytes, which is no whole number of uint16 ids"),
         (b"\1\2\3\4", {"dtype": "float32"}, "dtype=float32"),
-        (b"PK\3\4....", {"dtype": "uint16"}, "zip archive"),
+        (
+            bytes_of(np.arange(5)).replace(b"NUMPY\1", b"NUMPY\x09"),
+            {"dtype": "int64"},
+            "version 9.0, not 1.0, 2.0 or 3.0",
+        ),
+        (npy_with(b"{garbage"), {"dtype": "uint16"}, "damaged .npy header"),
+        (npy_with(b"{'a': \n("), {"dtype": "uint16"}, "damaged .npy header"),
+        (npy_with(b"(" * 50), {"dtype": "uint16"}, "damaged .npy header"),
+        (npy_with(b"{}", b"\x09\x09"), {"dtype": "uint16"}, "version 9.9, not 1.0"),
         (
             np.array([3, 9], "uint16").tobytes(),
             {"dtype": "uint16", "vocab_size": 9},
@@ -156,6 +175,72 @@ def test_plain_files_that_are_not_what_was_stated_are_refused_by_name(tmp_path, 
     with pytest.raises(TokenFileError, match=message) as caught:
         TokenFile.open(path, **arguments)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_every_version_of_npy_is_read(tmp_path, version):
+    with (tmp_path / "x.npy").open("wb") as file:
+        np.lib.format.write_array(file, np.arange(5, dtype="uint16"), version=version)
+    assert TokenFile.open(tmp_path / "x.npy", dtype="uint16").ids.tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.filterwarnings("ignore")  # of numpy, on headers that Python 2 might have written
+def test_no_damage_to_a_npy_header_ends_in_a_foreign_error(tmp_path):
+    good, chance = bytes_of(np.arange(50, dtype="uint16")), random.Random(0)
+    path = tmp_path / "x.npy"
+    for _ in range(500):
+        raw = bytearray(good)
+        for _ in range(chance.randint(1, 4)):
+            raw[chance.randrange(6, 128)] = chance.choice([*b"{}()[]'\"\\,:#\n\t 0LxN", chance.randrange(256)])
+        path.write_bytes(raw)
+        try:
+            TokenFile.open(path, dtype="uint16")
+        except TokenFileError as error:
+            assert str(path) in str(error)
+
+
+MARKS = (
+    *(
+        b"\x1f\x8b",
+        b"\xfd7zX",
+        b"BZh9",
+        b"\x28\xb5\x2f\xfd",
+        b"PK\x03\x04",
+        b"PAR1",
+        b"ARROW1",
+        b"\x89HDF",
+        b"%PDF-1.4",
+    ),
+    *(b"MMIDIDX\1", b"\xff\xfe", b"\xfe\xff\0\0", b"\xff\xfe\0\0", (20240520).to_bytes(4, "little"), b"\xef\xbb\xbf\0"),
+    (5).to_bytes(8, "little") + (123).to_bytes(8, "little"),
+    (5).to_bytes(8, "little") + int.from_bytes(b'{"', "little").to_bytes(8, "little"),
+    (1 << 20).to_bytes(8, "little") + b'{"w":{}}',
+)
+
+
+@pytest.mark.parametrize("mark", MARKS)
+@pytest.mark.parametrize("dtype", ["uint16", "uint32", "int64"])
+def test_plain_ids_that_begin_like_something_else_are_ids(tmp_path, mark, dtype):
+    for rest in (bytes(range(1, 201)) * 2, b"\x7b\0" * 200, mark * 100):
+        raw = (mark + rest)[: len(mark + rest) // 8 * 8]
+        (tmp_path / "x.bin").write_bytes(raw)
+        assert TokenFile.open(tmp_path / "x.bin", dtype=dtype).ids.tobytes() == raw
+
+
+def test_what_numpy_and_safetensors_save_together_is_refused(tmp_path):
+    np.savez(tmp_path / "x.npz", ids=np.arange(9))
+    with pytest.raises(TokenFileError, match="zip archive"):
+        TokenFile.open(tmp_path / "x.npz", dtype="int64")
+    save_file({"ids": torch.arange(9)}, tmp_path / "x.safetensors")
+    with pytest.raises(TokenFileError, match="safetensors"):
+        TokenFile.open(tmp_path / "x.safetensors", dtype="int64")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gzip", "bzip2", "xz"])
+def test_packed_ids_are_refused(tmp_path, pack):
+    (tmp_path / "x.bin").write_bytes(pack(np.arange(999, dtype="uint16").tobytes()) + b"\0")
+    with pytest.raises(TokenFileError, match="unpack it first"):
+        TokenFile.open(tmp_path / "x.bin", dtype="uint8")
 
 
 def test_what_torch_saves_is_refused(tmp_path):

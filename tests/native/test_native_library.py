@@ -1,6 +1,8 @@
 """Kernels are compiled once, kept, and loaded without numba; a bad cache folder costs time and nothing else."""
 
+import ast
 import importlib
+import importlib.util
 import os
 import re
 import subprocess
@@ -13,7 +15,9 @@ import pytest
 
 import cs336_lib
 from cs336_lib.bpe.counting.word_table import COUNTING
+from cs336_lib.bpe.encoding.workspace import KERNELS
 from cs336_lib.bpe.merging.merger import MERGING
+from cs336_lib.data.tales.kernel import TALES
 from cs336_lib.native import cache as cache_folder
 from cs336_lib.native import library as kernel_library
 from cs336_lib.native.cache import read_cached, write_cached
@@ -172,13 +176,36 @@ def test_an_upgrade_never_loads_what_was_compiled_before(folder, change, monkeyp
     assert kernel_library._key(("tiny_kernels",)) != before
 
 
-@pytest.mark.parametrize("library", [COUNTING, MERGING], ids=lambda library: library.name)
+NOT_IN_THE_CODE = {"cs336_lib.native.cache", "cs336_lib.native.library"}
+"""How machine code is stored and found; the key holds the second of them by itself."""
+
+
+def imported_by(name: str) -> set[str]:
+    """The modules of cs336_lib that a module imports, in whatever way and place."""
+    found = set()
+    for node in ast.walk(ast.parse(Path(importlib.import_module(name).__file__).read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = importlib.util.resolve_name("." * node.level + (node.module or ""), name.rpartition(".")[0])
+            inner = {f"{module}.{alias.name}" for alias in node.names}
+            modules = {one for one in inner if importlib.util.find_spec(module) and is_module(one)}
+            found |= modules or {module}
+    return {module for module in found if module.startswith("cs336_lib.")}
+
+
+def is_module(name: str) -> bool:
+    package, _, _ = name.rpartition(".")
+    inside = getattr(importlib.import_module(package), "__path__", None)
+    return inside is not None and importlib.util.find_spec(name) is not None
+
+
+@pytest.mark.parametrize("library", [COUNTING, MERGING, KERNELS, TALES], ids=lambda library: library.name)
 def test_the_key_covers_every_module_that_kernels_are_made_of(library):
-    for name in library.modules:
-        source = Path(importlib.import_module(name).__file__).read_text()
-        imported = set(re.findall(r"^from (cs336_lib\.bpe\.\w+) import", source, re.MULTILINE))
-        # The table of classes is data that kernels are handed, not code; the cache folder is how it is stored.
-        assert imported <= {*library.modules, "cs336_lib.native.cache"}, name
+    looked_at = {name: imported_by(name) - NOT_IN_THE_CODE for name in library.modules}
+    assert "cs336_lib.native.types" in looked_at[library.modules[0]]
+    for name, imported in looked_at.items():
+        assert imported <= set(library.modules), name
 
 
 def test_threads_that_come_at_once_compile_once(folder, capsys):

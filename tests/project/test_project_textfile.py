@@ -3,7 +3,12 @@
 import bz2
 import gzip
 import lzma
+import os
+import subprocess
+import sys
+import warnings
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +16,14 @@ from cs336_lib.bpe import Tokenizer, train_bpe
 from cs336_lib.cli import main
 from cs336_lib.data import corpora, encode_file
 from cs336_lib.textfile import check_is_text
+from cs336_lib.training.corpus import text_ids
+
+ROOT = Path(__file__).parents[2]
 
 TEXT = "The cat sat on the mat.\n" * 50
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+
+ZSTD = bytes.fromhex("28b52ffd2405290000") + b"hello" + bytes(4)  # one raw block
 
 
 def zipped(path):
@@ -28,9 +38,11 @@ KINDS = {
     "zip": (zipped, "unzip"),
     "UTF-16": (lambda path: path.write_bytes(TEXT.encode("utf-16")), "iconv"),
     "UTF-32": (lambda path: path.write_bytes(TEXT.encode("utf-32")), "iconv"),
-    "looks like UTF-16": (lambda path: path.write_bytes(TEXT.encode("utf-16-le")), "iconv"),
+    "looks like UTF-16LE": (lambda path: path.write_bytes(TEXT.encode("utf-16-le")), "iconv -f UTF-16LE"),
+    "looks like UTF-16BE": (lambda path: path.write_bytes(TEXT.encode("utf-16-be")), "iconv -f UTF-16BE"),
+    "zstd": (lambda path: path.write_bytes(ZSTD), "unzstd"),
     "Git LFS": (lambda path: path.write_text(POINTER), "git lfs pull"),
-    "Parquet": (lambda path: path.write_bytes(b"PAR1" + bytes(100)), "text column"),
+    "Parquet": (lambda path: path.write_bytes(b"PAR1\x15\x04\x15" + bytes(100)), "text column"),
 }
 
 
@@ -63,7 +75,69 @@ def test_a_short_page_of_html_gets_a_warning_and_a_long_one_none(tmp_path):
     check_is_text(page)
 
 
-@pytest.mark.parametrize("text", [b"", b"a", b"\0\0\0", b"\xef\xbb\xbfwith a mark", "\u4f60\u597d".encode(), b"\xff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"a",
+        b"\0\0\0",
+        b"\xef\xbb\xbfwith a mark",
+        "\u4f60\u597d".encode(),
+        b"\xff",
+        b"BZhang wrote this",
+        b"PAR1 is a receptor",
+        b"ARROW1 is where",
+        b"%PDF-1.4 is a version",
+        b"CS336TOK is a mark",
+    ],
+)
 def test_odd_text_is_text(tmp_path, text):
     (tmp_path / "odd.txt").write_bytes(text)
     check_is_text(tmp_path / "odd.txt")
+
+
+TAKEN_AS_THEY_ARE = {
+    "utf-16 of ideographs": ("\u4f60\u597d\uff0c\u4e16\u754c\u3002\n" * 300).encode("utf-16-le"),
+    "latin-1": "caf\u00e9 au lait\n".encode("latin-1") * 50,
+    "cut in a character": ("x" * 99 + "\u00e9").encode()[:-1],
+    "late": b"a" * 60_000 + b"\xff" + b"a" * 9,
+}
+
+
+@pytest.mark.parametrize("kind", TAKEN_AS_THEY_ARE)
+def test_text_that_is_not_utf_8_is_told_at_every_door_and_taken_as_it_is(tmp_path, kind):
+    content = TAKEN_AS_THEY_ARE[kind]
+    tokenizer = Tokenizer({i: bytes([i]) for i in range(256)}, [])
+    doors = {
+        "a.txt": lambda path: train_bpe(path, 260),
+        "b.txt": lambda path: encode_file(tokenizer, path, tmp_path / "out.tokens"),
+        "c.txt": lambda path: corpora.get(str(path)),
+        "d.txt": lambda path: text_ids(tokenizer, path),
+    }
+    for name, door in doors.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.warns(UserWarning, match=rf"{name} is not UTF-8 \(byte 0x.. at [0-9,]+\); its bytes are taken"):
+            door(tmp_path / name)
+    assert bytes(text_ids(tokenizer, tmp_path / "d.txt").tolist()) == content
+
+
+def test_the_warning_names_the_first_wrong_byte_and_the_command_line_tells_it_once(tmp_path):
+    (tmp_path / "x.txt").write_bytes(b"twelve bytes\xff more" * 20)
+    for arguments in (
+        ["train-tokenizer", "x.txt", "--out", "bpe", "--vocab-size", "257"],
+        ["encode", "bpe", "x.txt", "x.tokens"],
+    ):
+        command = [sys.executable, "-m", "cs336_lib", *arguments]
+        there = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=there)
+        assert done.returncode == 0, done.stderr
+        told = [line for line in done.stderr.splitlines() if "UTF-8" in line]
+        assert len(told) == 1 and told[0].startswith("warning: x.txt is not UTF-8 (byte 0xff at 12)")
+
+
+def test_a_character_that_the_first_block_cuts_is_nothing_to_tell(tmp_path):
+    for cut in range(1, 4):
+        (tmp_path / "x.txt").write_bytes(b"a" * ((1 << 16) - cut) + "\U0001f600 and on".encode())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            check_is_text(tmp_path / "x.txt")

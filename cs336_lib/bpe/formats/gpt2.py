@@ -16,7 +16,7 @@ from cs336_lib.jsonfile import read_json, read_text
 
 HEADER = "#version: 0.2"
 UNMADE = 100
-"""Tokens of a vocabulary that may be made by no merge, or a tenth of the merges if that is more."""
+"""Tokens that look like results of merges and may be made by none, or a tenth of the merges if that is more."""
 
 _PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 _OTHERS = [byte for byte in range(256) if byte not in set(_PRINTABLE)]
@@ -43,12 +43,13 @@ def unspell(text: str) -> bytes:
     (b' the', b'<| end |>')
     """
     try:
-        return text.translate(_TO_BYTES).encode("latin-1") if _is_spelled(text) else text.encode()
+        return text.translate(_TO_BYTES).encode("latin-1") if is_spelled(text) else text.encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"the token {text!r} holds a lone surrogate at character {error.start}") from None
 
 
-def _is_spelled(text: str) -> bool:
+def is_spelled(text: str) -> bool:
+    """Whether a text is of GPT-2's letters alone, so that each stands for a byte."""
     return all(ord(char) in _TO_BYTES for char in text)
 
 
@@ -61,21 +62,23 @@ def read_vocab(
 
     Args:
         path: of the file.
-        merges: of the same tokenizer; with them it is seen whether they make the tokens. None leaves that alone.
+        merges: of the same tokenizer; with them it is seen whether they were cut off. None leaves that alone.
         special_tokens: of the same tokenizer. The file may hold them as they are: one with letters beyond ASCII would
             otherwise be taken for spelled bytes.
 
     Raises:
-        ValueError: the file is not a JSON object from tokens to ids, gives one id twice, or holds many tokens that are
-            made by none of the merges.
+        ValueError: the file is not a JSON object from tokens to ids, gives one id twice, or holds many tokens that only
+            merges make and none of these does.
     """
     spelled = read_json(path)
     vocab = vocab_from_spelling(spelled, str(path))
     made = {left + right for left, right in merges or ()}
+    specials = [special for special in special_tokens if isinstance(special, str)]
     if merges is not None:
-        _check_made(vocab, made, str(path))
-    for special in special_tokens:
-        as_bytes = vocab.get(spelled.get(special, -1)) if isinstance(special, str) else None
+        named = {spelled.get(text) for special in specials for text in (special, spell(special.encode()))}
+        _check_made([unspell(text) for text, i in spelled.items() if is_spelled(text) and i not in named], made, path)
+    for special in specials:
+        as_bytes = vocab.get(spelled.get(special, -1))
         if (
             as_bytes is not None
             and len(as_bytes) > 1
@@ -86,16 +89,23 @@ def read_vocab(
     return vocab
 
 
-def _check_made(vocab: Mapping[int, bytes], made: Collection[bytes], source: str) -> None:
-    """Raise ValueError if many tokens are made by no merge: then the merges were cut off, or are another tokenizer's.
+def _check_made(tokens: Iterable[bytes], made: Collection[bytes], source: str | os.PathLike[str]) -> None:
+    """Raise ValueError if many tokens can only be results of merges that are not there: the merges were cut off then.
 
-    Some are so in whole files as well: special tokens, and entries that were added by hand.
+    Such a token is two others put together, each of which is a byte, made by a merge, or such a token itself. Special
+    tokens and whatever was added by hand are hardly ever so: where would "<|end|" be a token?
     """
-    unmade = [token for token in vocab.values() if len(token) > 1 and token not in made]
+    known = {bytes([byte]) for byte in range(256)}.union(made)
+    unmade: list[bytes] = []
+    for token in sorted((token for token in tokens if token not in known), key=len):
+        if any(token[:at] in known and token[at:] in known for at in range(1, len(token))):
+            known.add(token)
+            unmade.append(token)
     if len(unmade) > max(UNMADE, len(made) // 10):
         raise ValueError(
             f"{source}: {len(unmade):,} of its tokens, such as {unmade[0]!r}, are made by none of the {len(made):,} "
-            "merges: was the file of merges cut off, or is it another tokenizer's?"
+            "merges: was the file of merges cut off, or is it another tokenizer's? If they are special tokens, name "
+            "them as special_tokens"
         )
 
 

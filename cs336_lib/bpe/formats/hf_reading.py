@@ -11,12 +11,13 @@ decoder         ByteLevel
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from cs336_lib.bpe.cutting.pattern import PAT
-from cs336_lib.bpe.formats.gpt2 import unspell, vocab_from_spelling
-from cs336_lib.bpe.formats.hf_pattern import check_alike, check_takes_something, from_oniguruma
+from cs336_lib.bpe.formats.dialects import check_alike, check_takes_something
+from cs336_lib.bpe.formats.gpt2 import is_spelled, unspell, vocab_from_spelling
+from cs336_lib.bpe.formats.hf_pattern import from_oniguruma
 from cs336_lib.bpe.rules import TextRules
 from cs336_lib.bpe.specials import SpecialTokens
 from cs336_lib.jsonfile import read_json
@@ -84,6 +85,7 @@ def _read(content: dict[str, Any], path: str | os.PathLike[str], text_only: bool
     vocab = vocab_from_spelling(spelled, f"{path}, vocab")
     made = {left + right for left, right in merges}
     added = _added_tokens(content.get("added_tokens") or [], path, nfc)
+    _check_spelling(spelled, made if not model.get("ignore_merges") else None, {text for text, _ in added}, path)
     _enter(added, vocab, spelled, made, path)
     if vocab and max(vocab) >= _LARGEST_ID:
         raise ValueError(f"{path}: the id {max(vocab)} is too large for a vocabulary of {len(vocab)} tokens")
@@ -249,6 +251,25 @@ def _check_passes(raw: list[str], normalized: list[str], path: str | os.PathLike
             raise ValueError(
                 f"{path}: the added token {token!r} (normalized=true) holds or overlaps one with normalized=false "
                 f"({held or tail!r}), which tokenizers looks for in an earlier pass; give both the same setting"
+            )
+
+
+def _check_spelling(
+    spelled: Mapping[str, int], made: set[bytes] | None, added: Collection[str], path: str | os.PathLike[str]
+) -> None:
+    """Refuse tokens that no text gets there, since they are not spelled in GPT-2's letters, and would get here.
+
+    Args:
+        spelled: the vocabulary.
+        made: what merges make; None if each token may be looked up whole (`ignore_merges`).
+        added: the added tokens, which are found before.
+        path: of the file.
+    """
+    for text, i in spelled.items():
+        if text not in added and not is_spelled(text) and (made is None or unspell(text) in made):
+            raise ValueError(
+                f"{path}: the token {text!r} (id {i}) is not spelled in GPT-2's letters for bytes, so tokenizers never "
+                "finds it in a text; spell it so, or make it an added token"
             )
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from cs336_lib.bpe.cutting.pattern import PAT
+from cs336_lib.bpe.formats.dialects import check_takes_something
 from cs336_lib.bpe.formats.gpt2 import BYTE_TO_CHAR, spell
-from cs336_lib.bpe.formats.hf_pattern import check_alike, check_takes_something, to_oniguruma
+from cs336_lib.bpe.formats.hf_pattern import to_oniguruma
 from cs336_lib.bpe.rules import TextRules
 from cs336_lib.bpe.vocabulary import Vocabulary
 
@@ -45,7 +46,6 @@ def hf_json(vocabulary: Vocabulary, pattern: str, rules: TextRules) -> str:
     if pattern != PAT:
         if rules.prefix_space:
             raise ValueError("a tokenizer.json can't hold a prefix space with another pattern than GPT-2's")
-        check_alike(pattern)
         check_takes_something(pattern)
         regex = to_oniguruma(pattern)
         split = {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False}

@@ -19,9 +19,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import regex
-
 from cs336_lib.bpe.cutting.pattern import PAT
+from cs336_lib.bpe.formats.dialects import check_takes_something
 from cs336_lib.bpe.rules import TextRules
 from cs336_lib.bpe.specials import in_order
 from cs336_lib.bpe.vocabulary import Vocabulary, with_ids
@@ -69,13 +68,14 @@ def to_tiktoken(vocabulary: Vocabulary, pattern: str, rules: TextRules, name: st
 
 
 def _covering(pattern: str) -> str:
-    """A pattern that also matches what lies between two matches: tiktoken would leave that out."""
+    """A pattern that also matches what lies between two matches: tiktoken would leave that out.
+
+    Raises:
+        ValueError: tiktoken need not read the pattern as `regex` does, or it can match nothing; the message names it.
+    """
     if pattern == PAT:
         return pattern
-    if regex.compile(pattern).match(""):
-        raise ValueError(
-            f"tiktoken can't take the pattern {pattern!r}: it can match nothing, where tiktoken leaves text out"
-        )
+    check_takes_something(pattern, "tiktoken")
     return rf"(?:{pattern})|(?:(?!{pattern})[\s\S])+"
 
 

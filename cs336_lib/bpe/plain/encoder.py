@@ -74,6 +74,8 @@ class PlainEncoder:
         self._split = vocabulary.specials.split
         self._has_specials, self._beginning = bool(vocabulary.specials), vocabulary.specials.beginning
         self._special_ids = vocabulary.special_ids
+        # Where words are looked up whole, these are spelled otherwise than a word of the same bytes.
+        self._unspelled = {special.encode() for special in vocabulary.special_ids if not special.isascii()}
         self._find: Callable[[str], list[str]] = (
             regex.compile(pattern).findall if pattern == PAT else pieces_of(pattern)
         )
@@ -120,7 +122,7 @@ class PlainEncoder:
         return self._find(text)
 
     def _merge(self, word: bytes) -> tuple[int, ...]:
-        if self._rules.whole_words and word in self._ids:
+        if self._rules.whole_words and word in self._ids and word not in self._unspelled:
             return (self._ids[word],)
         merge = merge_by_scanning if len(word) < LONG_WORD else merge_by_heap
         # Through a list, whose length is known: a tuple made of an iterator is allocated with ten places, and CPython

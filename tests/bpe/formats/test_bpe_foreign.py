@@ -81,6 +81,10 @@ SHAPES = {
         BYTES | {"ab": 256, "abc": 257, "12": 258, "123": 259}, ["a b", "1 2"], {"ignore_merges": True},
         pre_tokenizer=split(SPLIT),
     ),
+    "ignore_merges, an added token that NFC makes": a_file(
+        BYTES | {"ab": 256, "漢": 257}, ["a b"], {"ignore_merges": True}, normalizer={"type": "NFC"},
+        added_tokens=added(("漢", 257)),
+    ),
     "split": a_file(pre_tokenizer=split(SPLIT)),
     "split, possessive": a_file(
         BYTES | {"12": 256, "123": 257, "45": 258, "1234": 259}, ["1 2", "12 3", "4 5", "123 4"],
@@ -255,6 +259,10 @@ REFUSED = [
     ({"merges": 3}, "merges must be a list"),
     ({"vocab": BYTES | {"ab": "x"}}, "id of token 'ab' must be an integer"),
     ({"vocab": BYTES | {"h</w>": 256, "th</w>": 257}, "merges": ["t h</w>"]}, "can never apply.*CLIP or GPT-1"),
+    ({"vocab": BYTES | {"你好": 256}, "model": {"ignore_merges": True}}, r"'你好' \(id 256\) is not spelled in GPT-2"),
+    ({"vocab": BYTES | {"ab": 256, "a\ud55c": 257}, "model": {"ignore_merges": True}}, "'a\ud55c' .*is not spelled"),
+    ({"vocab": BYTES | {"\u0120\u3042": 256}, "model": {"ignore_merges": True}}, "is not spelled in GPT-2"),
+    ({"vocab": BYTES | {"Ãħ": 256, "\u0445": 257}, "merges": ["Ñ ħ"]}, "'\u0445' .*is not spelled in GPT-2"),
     ({"vocab": BYTES | {"ab": 1 << 31}, "merges": ["a b"]}, "too large"),
 ]  # fmt: skip
 
@@ -553,3 +561,14 @@ def test_a_key_that_stands_twice_is_named(tmp_path):
     (tmp_path / "merges.txt").write_text("t h\n")
     with pytest.raises(ValueError, match=r"vocab\.json: the key 'th' stands twice"):
         Tokenizer.from_files(tmp_path / "vocab.json", tmp_path / "merges.txt")
+
+
+def test_without_ignore_merges_a_token_in_plain_letters_is_never_found(tmp_path):
+    path = written(tmp_path, a_file(BYTES | {"你好": 256}, added_tokens=[]))
+    ours, theirs = Tokenizer.from_hf_json(path), tokenizers.Tokenizer.from_file(str(path))
+    assert ours.encode("你好") == theirs.encode("你好").ids == [BYTES[spell(bytes([b]))] for b in "你好".encode()]
+
+
+def test_a_special_token_that_only_nfc_makes_is_spelled_there_as_bytes(opened):
+    theirs, ours = opened["ignore_merges, an added token that NFC makes"]
+    assert ours.encode("\ufa47") == theirs.encode("\ufa47").ids != ours.encode("漢")

@@ -13,6 +13,7 @@ from cs336_lib.bpe.cutting.pattern import PAT
 from cs336_lib.bpe.formats import folders
 from cs336_lib.bpe.formats.gpt2 import spell, unspell
 from cs336_lib.bpe.formats.tiktoken import merges_from_ranks, split_by_ranks
+from cs336_lib.bpe.rules import TextRules
 from cs336_lib.bpe.tokenizer import Tokenizer
 
 BYTES = {i: bytes([i]) for i in range(256)}
@@ -439,3 +440,58 @@ class TestOverwriting:
         for tokenizer in (Tokenizer(BYTES, []), small_tokenizer(), Tokenizer(BYTES, [], ["<end>"], **other)):
             for _ in range(2):
                 tokenizer.to_hf_json(tmp_path / "tokenizer.json")
+
+
+RESERVED = [f"<|r{i}|>" for i in range(150)]
+NUMBERED = [str(i) for i in range(10, 160)]  # each is two other tokens, as a result of a merge is
+
+
+@pytest.mark.parametrize("specials", [RESERVED, NUMBERED, [f"終{i}é" for i in range(150)]], ids=["<|r0|>", "10", "終"])
+@pytest.mark.parametrize("merges", [0, 500])
+def test_many_special_tokens_come_back_by_every_way(tmp_path, specials, merges):
+    made = many_merges(tmp_path / "plain")[0] if merges else Tokenizer(BYTES, [])
+    tokenizer = Tokenizer(made.vocab, made.merges, specials)
+    tokenizer.save(tmp_path / "saved")
+    assert Tokenizer.from_folder(tmp_path / "saved").fingerprint == tokenizer.fingerprint
+    files = tmp_path / "saved" / "vocab.json", tmp_path / "saved" / "merges.txt"
+    assert Tokenizer.from_files(*files, specials).fingerprint == tokenizer.fingerprint
+    spelled = {spell(token): i for i, token in made.vocab.items()}
+    whole = spelled | {special: len(spelled) + n for n, special in enumerate(specials)}
+    (tmp_path / "vocab.json").write_text(json.dumps(whole))  # as they are, not spelled
+    assert Tokenizer.from_files(tmp_path / "vocab.json", files[1], specials).fingerprint == tokenizer.fingerprint
+    if specials is not NUMBERED:
+        for vocab in (files[0], tmp_path / "vocab.json"):
+            assert Tokenizer.from_files(vocab, files[1]).vocab_size == tokenizer.vocab_size
+    tokenizer.to_hf_json(tmp_path / "t.json")
+    read = Tokenizer.from_hf_json(tmp_path / "t.json")
+    read.save(tmp_path / "read")
+    assert Tokenizer.from_folder(tmp_path / "read").fingerprint == tokenizer.fingerprint
+    plain = {token: i for i, token in made.vocab.items()}
+    (tmp_path / "t.tiktoken").write_bytes(b"".join(base64.b64encode(t) + b" %d\n" % i for t, i in plain.items()))
+    ranked = Tokenizer.from_tiktoken_ranks(tmp_path / "t.tiktoken", specials)
+    ranked.save(tmp_path / "ranked")
+    assert Tokenizer.from_folder(tmp_path / "ranked").fingerprint == tokenizer.fingerprint
+
+
+def test_a_folder_of_whole_words_that_no_merge_makes_comes_back(tmp_path):
+    words = {256 + n: f"{n}".rjust(4, "a").encode() for n in range(300)} | {556: b"aa"}
+    tokenizer = Tokenizer(BYTES | words, [], rules=TextRules(whole_words=True))
+    tokenizer.save(tmp_path)
+    assert Tokenizer.from_folder(tmp_path).fingerprint == tokenizer.fingerprint
+
+
+@pytest.mark.parametrize("kept", [1, 200])
+def test_a_folder_whose_merges_were_cut_off_says_so(tmp_path, kept):
+    _, _, merges = many_merges(tmp_path)
+    merges.write_text("".join(merges.read_text().splitlines(keepends=True)[: kept + 1]))
+    with pytest.raises(ValueError, match=rf"{500 - kept} of its tokens, .* none of the {kept} merges: was the file"):
+        Tokenizer.from_folder(tmp_path)
+
+
+def test_results_of_merges_that_were_cut_off_are_told_however_long_they_are(tmp_path):
+    tokens = [b"ab" + b"c" * n for n in range(200)]
+    merges = [(b"a", b"b"), *((token, b"c") for token in tokens[:-1])]
+    Tokenizer(BYTES | dict(enumerate(tokens, 256)), merges).save(tmp_path)
+    (tmp_path / "merges.txt").write_text("a b\n")
+    with pytest.raises(ValueError, match="199 of its tokens, such as b'abc'"):
+        Tokenizer.from_files(tmp_path / "vocab.json", tmp_path / "merges.txt")
