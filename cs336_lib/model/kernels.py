@@ -50,39 +50,21 @@ from cs336_lib.model.step_layout import (
     WIDTH,
     WORK,
 )
-from cs336_lib.native.lanes import inner_product, power_of_two, products_of_four, products_of_one, products_of_two
+from cs336_lib.native.lanes import (
+    exponential,
+    exponentials,
+    inner_product,
+    inner_products,
+    largest,
+    products_of_four,
+    products_of_four_ahead,
+    products_of_one,
+    products_of_two,
+    products_of_wide,
+)
 from cs336_lib.native.types import Int, Int64s, Number, Numbers, inlined, kernel
 
-_LOG2_E = np.float32(1.4426950408889634)
-_LN2_HIGH = np.float32(0.693359375)  # few bits, so that n times this is exact
-_LN2_LOW = np.float32(-2.12194440e-4)
-_ROUNDER = np.float32(12582912.0)  # 1.5 * 2^23: a float32 of this size has no bits behind the point
-_LEAST, _MOST = np.float32(-87.0), np.float32(88.0)
-_ZERO, _ONE, _INFINITY = np.float32(0.0), np.float32(1.0), np.float32(np.inf)
-
-
-@inlined
-def exponential(x: Number) -> Number:
-    """e^x to the last bit or two; below e^-87 it is 0, above e^88 infinite. NaN stays NaN.
-
-    The kernels are linked to no library that has one, and this one is computed for several numbers side by side.
-    """
-    within = min(max(x, _LEAST), _MOST)
-    shifted = within * _LOG2_E + _ROUNDER
-    n = shifted - _ROUNDER
-    r = within - n * _LN2_HIGH - n * _LN2_LOW  # x = n ln 2 + r, |r| <= ln 2 / 2
-    series = np.float32(1 / 5040)
-    series = series * r + np.float32(1 / 720)
-    series = series * r + np.float32(1 / 120)
-    series = series * r + np.float32(1 / 24)
-    series = series * r + np.float32(1 / 6)
-    series = series * r + np.float32(1 / 2)
-    power = (series * r * r + r + _ONE) * power_of_two(shifted)
-    if x < _LEAST:
-        return _ZERO
-    if x > _MOST:
-        return _INFINITY
-    return power if x == x else x
+_ONE, _INFINITY = np.float32(1.0), np.float32(np.inf)
 
 
 @inlined
@@ -94,6 +76,9 @@ def multiply(
     for block in range((outputs + LANES - 1) // LANES):
         begin, to = at + block * size * LANES, out_at + block * LANES
         row = 0
+        if rows >= 4:  # the first rows wait for memory, the others find in a cache what these have read
+            products_of_four_ahead(weights, begin, LANES, x, x_at, step, size, out, to, out_step)
+            row = 4
         while row + 4 <= rows:
             products_of_four(
                 weights, begin, LANES, x, x_at + row * step, step, size, out, to + row * out_step, out_step
@@ -134,22 +119,24 @@ def turn(x: Numbers, at: Int, size: Int, turns: Numbers, angle: Int) -> Int:
 
 @inlined
 def attend(
-    q: Numbers, q_at: Int, keys: Numbers, values: Numbers, at: Int, size: Int, seen: Int, shrink: Number,
-    scores: Numbers, scores_at: Int, out: Numbers, to: Int,
+    q: Numbers, q_at: Int, keys: Numbers, values: Numbers, at: Int, size: Int, seen: Int, scores: Numbers,
+     scores_at: Int, out: Numbers, to: Int,
 ) -> Int:  # fmt: skip
     """Write the mixture of values that one head of one row attends to."""
-    largest = -_INFINITY
-    for t in range(seen):
-        score = inner_product(q, q_at, keys, at + t * size, size) * shrink
-        scores[scores_at + t] = score
-        if not score <= largest:  # so that NaN is kept
-            largest = score
-    total = _ZERO
-    for t in range(seen):
-        weight = exponential(scores[scores_at + t] - largest)
-        scores[scores_at + t] = weight
-        total += weight
-    for lane in range(0, size, LANES):
+    whole = seen // LANES * LANES
+    for t in range(0, whole, LANES):
+        inner_products(q, q_at, keys, at + t * size, size, scores, scores_at + t)
+    for t in range(whole, seen):
+        scores[scores_at + t] = inner_product(q, q_at, keys, at + t * size, size)
+    rounded = (seen + LANES - 1) // LANES * LANES
+    for t in range(seen, rounded):
+        scores[scores_at + t] = -_INFINITY
+    total = exponentials(scores, scores_at, rounded, largest(scores, scores_at, rounded))
+    lane = 0
+    while lane + 2 * LANES <= size:
+        products_of_wide(values, at + lane, size, scores, scores_at, 0, seen, out, to + lane, 0)
+        lane += 2 * LANES
+    if lane < size:
         products_of_one(values, at + lane, size, scores, scores_at, 0, seen, out, to + lane, 0)
     inverse = _ONE / total
     for i in range(size):
@@ -177,7 +164,9 @@ def attention(
         for i in range(K):
             keys[at + place * K + i] = work[k + i]
             values[at + place * K + i] = work[v + i]
-        attend(work, q, keys, values, at, K, place + 1, numbers[SHRINK], work, scores_at, work, to + head * K)
+        for i in range(K):
+            work[q + i] *= numbers[SHRINK]
+        attend(work, q, keys, values, at, K, place + 1, work, scores_at, work, to + head * K)
     return 0
 
 

@@ -1,6 +1,6 @@
 """Kernels that hand one helper of a compiled step to tests."""
 
-from cs336_lib.model.kernels import exponential
+from cs336_lib.native.lanes import exponential
 from cs336_lib.native.types import Int, Numbers, kernel
 
 
