@@ -40,7 +40,8 @@ class Report:
         broken: line of the adapters -> why it does not import.
         notes: remarks for the reader.
         extras: results of --train and --speed, as plain data.
-        stopped: Ctrl-C came before the end.
+        stopped: Ctrl-C, or a signal, came before the end.
+        waiting: what had not returned then, and after how many seconds.
     """
 
     answers: list[Answer] = field(default_factory=list)
@@ -50,6 +51,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     extras: dict[str, Any] = field(default_factory=dict)
     stopped: bool = False
+    waiting: dict[str, float] = field(default_factory=dict)
 
     def of(self, problem: str) -> list[Answer]:
         """The answers of a problem."""
@@ -67,6 +69,10 @@ class Report:
     def verdict(self) -> str:
         """In a few words what came of it."""
         faults = len(self.faults())
+        if self.stopped:
+            late = ", ".join(f"{name} (after {seconds:g} s)" for name, seconds in self.waiting.items())
+            late = f"; what had not returned: {late}" if late else ""
+            return f"stopped before the end, {faults or 'no'} fault{'s' * (faults != 1)} until then{late}"
         if faults:
             return f"{faults} fault{'s' * (faults != 1)}"
         if self.broken or self.count(BROKEN):
@@ -77,8 +83,8 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is wrong and nothing is broken."""
-        trains = self.extras.get("training", {}).get("ok", True)
+        """Whether nothing is wrong, nothing is broken, and everything was asked."""
+        trains = self.extras.get("training", {}).get("ok", True) and not self.stopped
         return not self.count(WRONG) and not self.count(BROKEN) and not self.broken and trains
 
     def faults(self) -> list[Fault]:
@@ -157,6 +163,7 @@ class Report:
             "format": "cs336-check-1",
             "edition": self.edition,
             "passed": self.passed,
+            "stopped": self.stopped,
             "counts": counts,
             "problems": problems,
             "broken": {str(line): text for line, text in self.broken.items()},
