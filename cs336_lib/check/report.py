@@ -91,10 +91,11 @@ class Report:
         """What is wrong, the worst first.
 
         A wrong value is worse than an error, because nobody notices it; what the handout asks for counts more than what
-        a user may expect. Checks of one adapter with the same error, or the same usual cause, are one fault.
+        a user may expect. Checks of one adapter with the same error, or the same cause, are one fault; those that have
+        seen that the cause is none of theirs belong to the first.
         """
         faults: list[Fault] = []
-        for answer in self.answers:
+        for answer in sorted(self.answers, key=lambda answer: answer.cause == "" and not answer.crash):
             if answer.status != WRONG:
                 continue
             check = CHECKS[answer.name]
@@ -175,10 +176,16 @@ class Report:
 
 
 def _alike(fault: Fault, check: Check, answer: Answer) -> bool:
-    """Whether an answer is wrong in the same way as an earlier one: the very same error, or the same usual cause."""
-    if fault.check.needs != check.needs or fault.answer.crash != answer.crash:
+    """Whether an answer is wrong in the same way as an earlier one: the very same error, or the same cause."""
+    if fault.check.needs != check.needs:
         return False
-    return fault.answer.got == answer.got if answer.crash else fault.check.cause == check.cause
+    if answer.crash and fault.answer.crash and answer.got == fault.answer.got:
+        return True
+    cause, crashes = cause_of(check, answer), answer.crash or fault.answer.crash
+    if answer.cause == "":
+        return not crashes
+    seen = answer.cause is not None and fault.answer.cause is not None
+    return cause != "" and cause == cause_of(fault.check, fault.answer) and (seen or not crashes)
 
 
 def cause_of(check: Check, answer: Answer) -> str:
@@ -191,7 +198,9 @@ def cause_of(check: Check, answer: Answer) -> str:
         return "a device that the code fixes; everything is asked on the processor"
     if answer.crash and answer.got.startswith("NameError"):
         return "a name that your code uses and does not define or import"
-    return check.cause
+    if answer.crash and answer.got.startswith("no end") and not check.hangs:
+        return ""
+    return check.cause if answer.cause is None else answer.cause
 
 
 def kind_text(check: Check, edition: str) -> str:
