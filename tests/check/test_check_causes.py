@@ -80,15 +80,17 @@ def test_a_stub_is_no_choice(name):
 
 
 def test_from_files_is_there_when_it_does_something():
-    text, name = PLAIN.read_text(), "tokenizer.from_files"
-    head, tail = text.index("        with open(vocab_filepath"), text.index("    def encode_word")
+    def answer(from_files=None):
+        adapters = adapters_of(PLAIN.read_text())
+        tokenizer = adapters["get_tokenizer"].__globals__["Tokenizer"]
+        if from_files is not None:
+            tokenizer.from_files = staticmethod(from_files) if callable(from_files) else from_files
+        return answers_of(adapters, ["tokenizer.from_files"])["tokenizer.from_files"]
 
-    def answer(body):
-        return answers_of(adapters_of(text[:head] + body + "\n" + text[tail:]), [name])[name]
+    def stub(*_):
+        raise NotImplementedError
 
-    whole = answers_of(adapters_of(text), [name])[name]
-    assert (whole.status, whole.got) == (CHOSEN, "there")
-    assert answer("        raise NotImplementedError").status == UNANSWERED
-    assert answer("        pass").got == "it does nothing"
-    gone = answers_of(adapters_of(text.replace("def from_files", "def from_folder")), [name])[name]
-    assert (gone.status, gone.got) == (CHOSEN, "not there")
+    assert (answer().status, answer().got) == (CHOSEN, "there")
+    assert answer(stub).status == UNANSWERED
+    assert (answer(lambda *_: None).status, answer(lambda *_: None).got) == (CHOSEN, "it does nothing")
+    assert answer("a text").got == "not there"
