@@ -159,17 +159,22 @@ def why_scaled(got: list[list[float]]) -> str:
     return ""
 
 
+def clip(case: Case, made: list[torch.nn.Parameter], most: float) -> None:
+    """Clip; an error over a gradient that is not there says what it comes from."""
+    try:
+        case.run_gradient_clipping(made, most)
+    except (TypeError, AttributeError) as error:
+        case.cause = MISSING if "NoneType" in str(error) else None
+        raise
+
+
 def clipped(
     case: Case, given: str, most: float, right: list[list[float]], *grads: list[float] | None, tolerance: float
 ) -> list[list[float]]:
     """Clip, say what should come of it, and return the gradients."""
     made = params(*grads)
     case.say(f"gradients {given}, max_l2_norm {most}", show(right))
-    try:
-        case.run_gradient_clipping(made, most)
-    except (TypeError, AttributeError) as error:
-        case.cause = MISSING if "NoneType" in str(error) else None
-        raise
+    clip(case, made, most)
     got = [p.grad.tolist() for p in made if p.grad is not None]
     return [] if near(got, right, tolerance) else got
 
@@ -241,8 +246,11 @@ def _(case: Case) -> None:
     known="nothing to do",
 )
 def _(case: Case) -> None:
-    got = clipped(case, "none at all, of two parameters", 1.0, [], None, None, tolerance=ROUGHLY)
-    case.true(not got, "gradients, out of nowhere", "gradients are made where there are none")
+    made = params(None, None)
+    case.say("two parameters, neither with a gradient", "nothing happens")
+    clip(case, made, 1.0)
+    nothing = all(p.grad is None for p in made)
+    case.true(nothing, "gradients, out of nowhere", "gradients are made where there are none")
 
 
 @check(
