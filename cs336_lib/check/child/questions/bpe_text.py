@@ -132,5 +132,6 @@ def _(case: Case) -> None:
     known=RECOUNT,
 )
 def _(case: Case) -> None:
-    text = f"a<b a<b a|>b >a endoftextx endoftextx aba.cx abc abc{END}x[PAD]PAD AD DA <|EndOfText|>x <|endoftext| >a.c"
-    all_merges(case, text, [END, "[PAD]", "a.c"])
+    all_merges(case, f"a<b a<b a|>b >a endoftextx endoftextx ab abc{END}x <|EndOfText|>x <|endoftext| >a")
+    all_merges(case, "xy[PAD]PAD AD DA xy", ["[PAD]"])
+    all_merges(case, "aba.cx abc abc", ["a.c"])
