@@ -18,7 +18,7 @@ from cs336_lib.check import terminal
 from cs336_lib.check.child import questions
 from cs336_lib.check.child.case import CHECKS, PROBLEMS
 from cs336_lib.check.child.runner import Answer
-from cs336_lib.check.processes import Event, Runs
+from cs336_lib.check.processes import Event, Runs, stopped_by_signals
 from cs336_lib.check.project import Project
 from cs336_lib.check.report import Report
 
@@ -55,6 +55,7 @@ def chosen(only: str = "", *, slow: bool = False) -> list[str]:
     return sorted(names, key=lambda n: (order.index(CHECKS[n].problem), not CHECKS[n].official))
 
 
+@stopped_by_signals()
 def check_folder(
     project: Project,
     names: Sequence[str],
@@ -77,7 +78,7 @@ def check_folder(
         stream: where rows and the progress go, as they come; nowhere when None.
 
     Returns:
-        The report. After Ctrl-C it holds what had been answered until then.
+        The report. After Ctrl-C, SIGTERM or SIGHUP it holds what had been answered until then.
     """
     started = time.monotonic()
     report = Report(edition=edition, notes=list(project.notes))
@@ -88,27 +89,28 @@ def check_folder(
     if stream:
         print(f"cs336 check {cs336_lib.__version__}: {len(names)} questions to {project.adapters}", file=stream)
         print(f"run by {project.python}\n\n{terminal.HEAD}", file=stream)
-    with Runs(project, memory_gib=memory_gib) as runs:
-        try:
-            _ask(runs, groups, report, results, stream, colors)
-        except KeyboardInterrupt:
-            runs.stop()
-            report.stopped = True
-            train = speed = False
-            report.notes.append(f"stopped by Ctrl-C after {len(results)} of {len(names)} questions")
-        report.broken = {int(line): text for line, text in runs.loaded.get("broken", {}).items()}
-        if runs.loaded.get("note"):
-            report.notes.append(f"importing the adapters changes global state: {runs.loaded['note']}")
-        report.about = {"versions": runs.loaded.get("versions", {})}
-    report.answers = [results[name] for name in names if name in results]
-    if train:
-        from cs336_lib.check.training import trained
+    try:
+        with Runs(project, memory_gib=memory_gib) as runs:
+            try:
+                _ask(runs, groups, report, results, stream, colors)
+            finally:
+                report.answers = [results[name] for name in names if name in results]
+                report.broken = {int(line): text for line, text in runs.loaded.get("broken", {}).items()}
+                if runs.loaded.get("note"):
+                    report.notes.append(f"importing the adapters changes global state: {runs.loaded['note']}")
+                report.about = {"versions": runs.loaded.get("versions", {})}
+        if train:
+            from cs336_lib.check.training import trained
 
-        report.extras["training"] = trained(project, memory_gib, stream)
-    if speed:
-        from cs336_lib.check.speed import timed
+            report.extras["training"] = trained(project, memory_gib, stream)
+        if speed:
+            from cs336_lib.check.speed import timed
 
-        report.extras["speed"] = timed(project, memory_gib, stream)
+            report.extras["speed"] = timed(project, memory_gib, stream)
+    except KeyboardInterrupt as error:
+        report.stopped = True
+        how = str(error) or "stopped by Ctrl-C"
+        report.notes.append(f"{how} after {len(results)} of {len(names)} questions")
     report.about |= {
         "version": cs336_lib.__version__,
         "folder": str(project.root),
@@ -165,6 +167,7 @@ def _ask(
                         of_problem = [a for a in results.values() if CHECKS[a.name].problem == problem]
                         print(terminal.row(problem, of_problem, colors), file=stream, flush=True)
         except BaseException:
+            report.waiting = runs.waiting()
             runs.stop()
             raise
     for future in futures:

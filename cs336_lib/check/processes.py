@@ -2,6 +2,9 @@
 
 A child tells in JSON lines what it is about to do and what came of it. When a line is not followed by the next one in
 time, its process is asked where it stands (a dump of its stack), ended, and the rest is asked in a fresh one.
+
+None outlives the command: SIGTERM and SIGHUP end it as Ctrl-C does, and where it is killed outright, its children see
+the other end of their standard input close.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from cs336_lib.check.child.case import CHECKS, CHOICE
@@ -49,6 +54,7 @@ class Runs:
         self.home = Path(tempfile.mkdtemp(prefix="cs336-check-"))
         self._lock = threading.Lock()
         self._alive: set[subprocess.Popen[bytes]] = set()
+        self._doing: dict[int, tuple[Event, float]] = {}  # process -> its last event, and when it came
         self._stopped = False
 
     def __enter__(self) -> Runs:
@@ -64,6 +70,15 @@ class Runs:
         with self._lock:
             for process in self._alive:
                 _kill(process)
+
+    def waiting(self) -> dict[str, float]:
+        """What has begun and not returned, a question or a line of the adapters, and for how many seconds."""
+        found = {}
+        for now, since in list(self._doing.values()):
+            name = {"asking": "{name}", "loading": "line {line} of the adapters"}.get(now["event"], "")
+            if name:
+                found[name.format(**now)] = round(time.monotonic() - since, 1)
+        return found
 
     def checks(self, names: Sequence[str], tell: Callable[[str, Event], None]) -> None:
         """Ask some checks, in order, in as many processes as it takes.
@@ -130,6 +145,7 @@ class Runs:
             "memory_gib": self.memory_gib,
             "trace": str(trace),
             "answers": writer,
+            "home": str(self.home),
             **job,
         }
         env = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(self.home), "TOKENIZERS_PARALLELISM": "false"}
@@ -152,18 +168,19 @@ class Runs:
         os.close(writer)
         assert process.stdin is not None
         try:
-            process.stdin.write(json.dumps(whole).encode() + b"\n")
-            process.stdin.close()
-        except BrokenPipeError:
-            pass
-        try:
+            with suppress(BrokenPipeError):
+                process.stdin.write(json.dumps(whole).encode() + b"\n")
+                process.stdin.flush()
             yield from self._follow(process, reader, trace)
         finally:
             _kill(process)
             process.wait()
+            with suppress(BrokenPipeError):
+                process.stdin.close()  # not before: the child ends when it closes
             os.close(reader)
             with self._lock:
                 self._alive.discard(process)
+            self._doing.pop(process.pid, None)
 
     def _follow(self, process: subprocess.Popen[bytes], reader: int, trace: Path) -> Iterator[Event]:
         buffer, since = b"", time.monotonic()
@@ -179,6 +196,7 @@ class Runs:
                 for line in lines:
                     event = json.loads(line)
                     since, now = time.monotonic(), dict(event)
+                    self._doing[process.pid] = now, since
                     if event["event"] == "loaded":
                         self.loaded = self.loaded or dict(event)
                     yield event
@@ -199,6 +217,33 @@ class Runs:
         if now["event"] == "loading" and not self._stopped:
             self.skip[now["line"]] = why
         yield {"event": "ended", "why": why, "seconds": seconds, "during": now}
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP, which end a process at once, raise KeyboardInterrupt as Ctrl-C does, in the main thread.
+
+    The message names the signal; a second one is ignored while the children are ended. What somebody else handles or
+    ignores (nohup) is left so.
+    """
+    asked: list[int] = []
+    before: dict[int, Any] = {}
+
+    def stop(number: int, _: FrameType | None) -> None:
+        asked.append(number)
+        if len(asked) == 1:
+            raise KeyboardInterrupt(f"stopped by {signal.Signals(number).name}")
+
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+                before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _limit(now: Event) -> float:

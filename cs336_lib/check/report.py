@@ -40,7 +40,8 @@ class Report:
         broken: line of the adapters -> why it does not import.
         notes: remarks for the reader.
         extras: results of --train and --speed, as plain data.
-        stopped: Ctrl-C came before the end.
+        stopped: Ctrl-C, or a signal, came before the end.
+        waiting: what had not returned then, and after how many seconds.
     """
 
     answers: list[Answer] = field(default_factory=list)
@@ -50,6 +51,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     extras: dict[str, Any] = field(default_factory=dict)
     stopped: bool = False
+    waiting: dict[str, float] = field(default_factory=dict)
 
     def of(self, problem: str) -> list[Answer]:
         """The answers of a problem."""
@@ -67,6 +69,10 @@ class Report:
     def verdict(self) -> str:
         """In a few words what came of it."""
         faults = len(self.faults())
+        if self.stopped:
+            late = ", ".join(f"{name} (after {seconds:g} s)" for name, seconds in self.waiting.items())
+            late = f"; what had not returned: {late}" if late else ""
+            return f"stopped before the end, {faults or 'no'} fault{'s' * (faults != 1)} until then{late}"
         if faults:
             return f"{faults} fault{'s' * (faults != 1)}"
         if self.broken or self.count(BROKEN):
@@ -77,18 +83,19 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is wrong and nothing is broken."""
-        trains = self.extras.get("training", {}).get("ok", True)
+        """Whether nothing is wrong, nothing is broken, and everything was asked."""
+        trains = self.extras.get("training", {}).get("ok", True) and not self.stopped
         return not self.count(WRONG) and not self.count(BROKEN) and not self.broken and trains
 
     def faults(self) -> list[Fault]:
         """What is wrong, the worst first.
 
         A wrong value is worse than an error, because nobody notices it; what the handout asks for counts more than what
-        a user may expect. Checks of one adapter with the same error, or the same usual cause, are one fault.
+        a user may expect. Checks of one adapter with the same error, or the same cause, are one fault; those that have
+        seen that the cause is none of theirs belong to the first.
         """
         faults: list[Fault] = []
-        for answer in self.answers:
+        for answer in sorted(self.answers, key=lambda answer: answer.cause == "" and not answer.crash):
             if answer.status != WRONG:
                 continue
             check = CHECKS[answer.name]
@@ -157,6 +164,7 @@ class Report:
             "format": "cs336-check-1",
             "edition": self.edition,
             "passed": self.passed,
+            "stopped": self.stopped,
             "counts": counts,
             "problems": problems,
             "broken": {str(line): text for line, text in self.broken.items()},
@@ -168,10 +176,16 @@ class Report:
 
 
 def _alike(fault: Fault, check: Check, answer: Answer) -> bool:
-    """Whether an answer is wrong in the same way as an earlier one: the very same error, or the same usual cause."""
-    if fault.check.needs != check.needs or fault.answer.crash != answer.crash:
+    """Whether an answer is wrong in the same way as an earlier one: the very same error, or the same cause."""
+    if fault.check.needs != check.needs:
         return False
-    return fault.answer.got == answer.got if answer.crash else fault.check.cause == check.cause
+    if answer.crash and fault.answer.crash and answer.got == fault.answer.got:
+        return True
+    cause, crashes = cause_of(check, answer), answer.crash or fault.answer.crash
+    if answer.cause == "":
+        return not crashes
+    seen = answer.cause is not None and fault.answer.cause is not None
+    return cause != "" and cause == cause_of(fault.check, fault.answer) and (seen or not crashes)
 
 
 def cause_of(check: Check, answer: Answer) -> str:
@@ -184,7 +198,9 @@ def cause_of(check: Check, answer: Answer) -> str:
         return "a device that the code fixes; everything is asked on the processor"
     if answer.crash and answer.got.startswith("NameError"):
         return "a name that your code uses and does not define or import"
-    return check.cause
+    if answer.crash and answer.got.startswith("no end") and not check.hangs:
+        return ""
+    return check.cause if answer.cause is None else answer.cause
 
 
 def kind_text(check: Check, edition: str) -> str:

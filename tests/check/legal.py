@@ -99,6 +99,18 @@ LEGAL = {
         [(STARTS, "    starts = torch.randint(len(dataset) - context_length, (batch_size,)).tolist()\n")],
         ["data_loading"],
     ),
+    "batch: windows of a tensor that shares the file's memory": (
+        [
+            (STARTS, "    ids = torch.from_numpy(dataset)\n" + STARTS),
+            (
+                "    return torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)",
+                "    x = torch.stack([ids[s : s + context_length].long() for s in starts])\n"
+                "    y = torch.stack([ids[s + 1 : s + context_length + 1].long() for s in starts])\n"
+                "    return x.to(device), y.to(device)",
+            ),
+        ],
+        ["data_loading"],
+    ),
     "batch: drawn by random": (
         [
             (

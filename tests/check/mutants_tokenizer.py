@@ -35,6 +35,7 @@ STALE = """            for pair in zip(new, new[1:]):
                 where[pair].add(i)
             counts[best] = 0
 """
+DECODED = 'return file.read().decode("utf-8", "replace")'
 INIT = "        self.vocab = dict(vocab)\n"
 SPECIALS = "        self.special_tokens = list(special_tokens or [])\n"
 
@@ -96,6 +97,50 @@ TOKENIZER_MUTANTS = {
     "trainer: the pattern without its last-space rule": (
         [(r"|\s+(?!\S)|\s+", r"|\s+")],
         ["train_bpe.punctuation", "tokenizer.pattern", "tokenizer.stream_file"],
+    ),
+    "trainer: letters are \\w, numbers are \\d": (
+        [(r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+", r" ?\w+| ?\d+| ?[^\s\w]+")],
+        ["train_bpe.kinds", "tokenizer.kinds"],
+    ),
+    "trainer: numbers of three digits at most": (
+        [(r" ?\p{N}+|", r" ?\p{N}{1,3}|")],
+        ["train_bpe.kinds", "tokenizer.kinds"],
+    ),
+    "trainer: contractions in any case": (
+        [("'(?:[sdmt]|ll|ve|re)|", "(?i:'(?:[sdmt]|ll|ve|re))|")],
+        ["train_bpe.contractions", "tokenizer.contractions"],
+    ),
+    "trainer: lower case": (
+        [(DECODED, DECODED + ".lower()")],
+        ["train_bpe.as_it_is", "train_bpe.contractions"],
+    ),
+    "trainer: the file stripped": ([(DECODED, DECODED + ".strip()")], ["train_bpe.special_spaces"]),
+    "trainer: each document stripped": (
+        [
+            (
+                "        for piece in pieces_of(chunk, special_tokens):",
+                "        for piece in map(str.strip, pieces_of(chunk, special_tokens)):",
+            )
+        ],
+        ["train_bpe.special_spaces"],
+    ),
+    "trainer: special tokens not escaped": (
+        [
+            (
+                'return re.split("|".join(re.escape(token) for token in longest_first), text)',
+                'return re.split("|".join(longest_first), text)',
+            )
+        ],
+        ["train_bpe.special_literal"],
+    ),
+    "trainer: only the first special token in the vocabulary": (
+        [
+            (
+                "    for token in special_tokens:\n        vocab[len",
+                "    for token in special_tokens[:1]:\n        vocab[len",
+            )
+        ],
+        ["train_bpe.vocab"],
     ),
     "trainer: text mode": (
         [

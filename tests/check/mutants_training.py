@@ -314,6 +314,7 @@ TRAINING_MUTANTS = {
         [(STARTS, "    dataset = torch.tensor(np.asarray(dataset).astype(np.int64)).numpy()\n" + STARTS)],
         ["data_loading.memmap"],
     ),
+    "batch: all data looked through": ([(STARTS, "    assert dataset.max() >= 0\n" + STARTS)], ["data_loading.memmap"]),
     "batch: views of the data": (
         [
             (

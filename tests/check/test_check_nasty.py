@@ -177,6 +177,22 @@ def test_memory_ends_at_the_limit(tmp_path, bomb):
 
 
 @pytest.mark.check
+def test_a_file_that_is_read_whole_is_seen_whatever_memory_is_allowed(tmp_path):
+    text = """
+    import numpy as np
+    import torch
+    def run_get_batch(ids, rows, context, device):
+        ids = ids.astype(np.int32)
+        windows = [ids[s : s + context + 1] for s in np.random.randint(0, len(ids) - context, rows)]
+        whole = torch.from_numpy(np.stack(windows)).long()
+        return whole[:, :-1], whole[:, 1:]
+    """
+    _, answers = ask(project(tmp_path, text), "data_loading.memmap", memory_gib=8.0)
+    assert answers["data_loading.memmap"].status == WRONG
+    assert "MB more in memory" in answers["data_loading.memmap"].got
+
+
+@pytest.mark.check
 def test_a_problem_that_kills_again_and_again_is_given_up(tmp_path):
     found = project(tmp_path, "import os\ndef run_rope(*args):\n    os._exit(1)\n")
     _, answers = ask(found, "rope")

@@ -50,12 +50,21 @@ def merged(word: tuple[bytes, ...], pair: Pair) -> tuple[bytes, ...]:
     return tuple(out)
 
 
+def words_in(text: str) -> list[str]:
+    """The pre-tokens of a text without special tokens.
+
+    >>> words_in("it's 10")
+    ['it', "'s", ' 10']
+    """
+    return list(regex.findall(PAT, text))
+
+
 def words_of(text: str, specials: Sequence[str] = ()) -> Counter[tuple[bytes, ...]]:
     """Count the pre-tokens between special tokens, each as a tuple of single bytes."""
     words: Counter[tuple[bytes, ...]] = Counter()
     for piece, special in stretches(text, specials):
         if not special:
-            words.update(tuple(bytes([b]) for b in word.encode()) for word in regex.findall(PAT, piece))
+            words.update(tuple(bytes([b]) for b in word.encode()) for word in words_in(piece))
     return words
 
 
@@ -104,7 +113,7 @@ def encode(text: str, vocab: dict[int, bytes], merges: Sequence[Pair], specials:
         if special:
             out.append(ids[piece.encode()])
             continue
-        for match in regex.findall(PAT, piece):
+        for match in words_in(piece):
             word = tuple(bytes([b]) for b in match.encode())
             while True:
                 present = set(pairwise(word))

@@ -76,6 +76,7 @@ class Check:
         kind_2025: the kind under the edition of 2025, where it differs.
         official: the official tests look at this as well.
         slow: asked only with --slow.
+        hangs: the cause is also why no answer comes in time.
         seconds: processor time allowed.
         needs: the adapters it calls; those of the problem's first when empty.
     """
@@ -90,6 +91,7 @@ class Check:
     kind_2025: str = ""
     official: bool = False
     slow: bool = False
+    hangs: bool = False
     seconds: float = 10
     needs: tuple[str, ...] = ()
 
@@ -162,6 +164,8 @@ class Case:
         given: the input, as a person would write it.
         expected: what should come, as text.
         choice: what a check that only reports has found.
+        cause: what makes this answer wrong, where the check has seen it; "" where it has seen that its usual cause does
+            not, and that is all it knows.
         missing: why an adapter is not there.
     """
 
@@ -170,6 +174,7 @@ class Case:
     given: str = ""
     expected: str = ""
     choice: str = ""
+    cause: str | None = None
     missing: dict[str, str] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:
@@ -214,9 +219,10 @@ class Case:
             raise WrongError(found, lists=lists)
         return got
 
-    def true(self, condition: Any, got: object) -> None:
-        """Complain, with what came, unless the condition holds."""
+    def true(self, condition: Any, got: object, cause: str | None = None) -> None:
+        """Complain, with what came and with its cause if that was seen, unless the condition holds."""
         if not condition:
+            self.cause = cause if cause is not None else self.cause
             raise WrongError(got if isinstance(got, str) else show(got))
 
     def report(self, found: str) -> None:

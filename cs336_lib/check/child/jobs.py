@@ -31,8 +31,10 @@ def work(job: dict[str, Any], answers: TextIO) -> None:
     if hasattr(faulthandler, "register"):  # not on Windows
         trace = open(job["trace"], "w")  # noqa: SIM115, PTH123 - stays open as long as the process
         faulthandler.register(signal.SIGUSR1, file=trace, all_threads=False)
+    parent = os.dup(0)
     limits.silenced()
     limits.without_network()
+    limits.ended_with_its_parent(parent, job["home"])  # a thread, and the line before needs a process without any
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # answers are judged on the processor, by the same numbers everywhere
     import torch
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import signal
 import sys
+import threading
 from typing import Any
 
 GIB = 1 << 30
@@ -64,6 +67,43 @@ def limited_memory(gib: float) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_FSIZE, (4 * GIB, 4 * GIB))
+
+
+def ended_with_its_parent(parent: int, home: str) -> None:
+    """End this process, and all that it started, when the process that started it is no more.
+
+    Args:
+        parent: a pipe of which only that process has the other end, and into which it writes nothing more.
+        home: the folder for everything temporary, which nobody else would remove then.
+    """
+
+    def wait() -> None:
+        while os.read(parent, 1 << 10):
+            pass
+        shutil.rmtree(home, ignore_errors=True)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def peak_of_memory(*, anew: bool = False) -> int:
+    """The most bytes of real memory that this process has held at any time, mapped files among them; 0 if unknown.
+
+    Args:
+        anew: begin again from what it holds now, where the system can (Linux).
+    """
+    if sys.platform == "linux":  # ru_maxrss is that of the process which started this one, if it was larger
+        if anew:
+            with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:  # noqa: PTH123
+                file.write("5")
+        with contextlib.suppress(OSError, StopIteration), open("/proc/self/status") as status:  # noqa: PTH123
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+        return 0
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
 
 def silenced() -> None:

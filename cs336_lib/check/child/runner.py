@@ -45,6 +45,7 @@ class Answer:
         crash: an exception, a hang or a dead process came instead of an answer.
         lists: expected and got, line by line, where a diff helps.
         note: something global that the code under test has changed.
+        cause: what makes it wrong, where the check has seen it; "" where it is not the check's usual cause.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Answer:
     crash: bool = False
     lists: tuple[list[str], list[str]] | None = None
     note: str = ""
+    cause: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -91,6 +93,7 @@ def put(
         if check.kind == CHOICE and answer.status == WRONG:  # what is only reported is never wrong
             answer.status = CHOSEN
         answer.note = changed_state()
+        answer.cause = case.cause if answer.status == WRONG else None
     answer.seconds = round(time.perf_counter() - started, 3)
     answer.given, answer.got = printable(case.given), printable(answer.got)
     answer.expected = printable(answer.expected or case.expected)

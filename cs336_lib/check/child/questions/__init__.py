@@ -2,6 +2,7 @@
 
 from . import (
     attention,
+    bpe_text,
     bpe_training,
     bpe_training_edges,
     chapters,
@@ -18,6 +19,7 @@ from . import (
     streams,
     tokenizer,
     tokenizer_edges,
+    tokenizer_pattern,
 )
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -38,6 +40,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 __all__ = [
     "GROUPS",
     "attention",
+    "bpe_text",
     "bpe_training",
     "bpe_training_edges",
     "chapters",
@@ -54,4 +57,5 @@ __all__ = [
     "streams",
     "tokenizer",
     "tokenizer_edges",
+    "tokenizer_pattern",
 ]

@@ -161,40 +161,6 @@ def _(case: Case) -> None:
 
 
 @check(
-    "train_bpe.punctuation",
-    "pre-tokens are those of the pattern",
-    cause="another pattern, or str.split: contractions, digits, punctuation and runs of spaces have rules of their own",
-    section="2.2",
-    known=RECOUNT,
-)
-def _(case: Case) -> None:
-    merges_of(case, "it's 10 10s,  don't!! it's 10...\n\n\n  don't  stop, it's", 268, [END])
-
-
-@check(
-    "train_bpe.other_scripts",
-    "merges are made of bytes, whatever the script",
-    cause="characters merged instead of bytes, or letters matched as a-z only",
-    section="2.2",
-    known=RECOUNT,
-)
-def _(case: Case) -> None:
-    merges_of(case, "caf\u00e9 caf\u00e9s \u65e5\u672c \u65e5\u672c\u8a9e \U0001f600\U0001f600", 268, [END])
-
-
-@check(
-    "train_bpe.crlf",
-    "bytes are learned as they are in the file: \\r\\n stays \\r\\n",
-    cause='open(path, "r") turns \\r\\n into \\n; newline="" or "rb" keeps the file as it is',
-    section="2.2",
-    known=RECOUNT,
-    kind="expect",
-)
-def _(case: Case) -> None:
-    merges_of(case, "a\r\n\r\nb\r\n\r\nc\r\n\r\nd xyz", 258, [END])
-
-
-@check(
     "train_bpe.leading_space",
     "each word keeps the space before it, also the last of a text",
     cause="the text is cut into chunks after a space, which takes it from the word that follows",

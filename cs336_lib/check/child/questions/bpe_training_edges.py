@@ -11,17 +11,18 @@ from .bpe_training import END, RECOUNT, learn, merges_of
 @check(
     "train_bpe.vocab",
     "the vocabulary holds the 256 bytes, each merge and each special token, once",
-    cause="entries that overwrite each other, special tokens left as strings, or ids with gaps",
+    cause="entries that overwrite each other, ids with gaps, special tokens as strings, or only the first of them",
     section="2.1",
     known="256 + merges + special tokens, counted",
     official=True,
 )
 def _(case: Case) -> None:
     text = "the cat sat on the mat, the cat sat\n" * 3
-    right = rules.train(text, 266, [END])
-    tokens = [bytes([i]) for i in range(256)] + [left + mate for left, mate in right] + [END.encode()]
-    case.say(f"text {text[:36]!r} three times, vocab_size 266, special_tokens ['{END}']", "ids 0 to 265, distinct")
-    vocab, _ = learn(case, text, 266, [END])
+    specials = [END, "<|pad|>", "<|fin\u00e9|>"]
+    right = rules.train(text, 266, specials)
+    tokens = rules.vocabulary(right, specials).values()
+    case.say(f"text {text[:36]!r} three times, vocab_size 266, special_tokens {specials}", "ids 0 to 265, distinct")
+    vocab, _ = learn(case, text, 266, specials)
     case.true(sorted(vocab) == list(range(266)), f"{len(vocab)} entries, ids from {min(vocab)} to {max(vocab)}")
     wrong = [token for token in vocab.values() if not isinstance(token, bytes)]
     case.true(not wrong, f"{show(wrong[:1])}, which is not of type bytes")
@@ -93,6 +94,7 @@ def _(case: Case) -> None:
     cause="max() of no counts, or pairs with a count of zero merged on and on until the vocabulary is full",
     section="2.1",
     known=RECOUNT,
+    hangs=True,
 )
 def _(case: Case) -> None:
     given = f"text 'ab ab', vocab_size 1000, special_tokens ['{END}']"

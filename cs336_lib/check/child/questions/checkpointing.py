@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..case import Case, WrongError, check
+from ..case import Case, UnansweredError, WrongError, check
 from ..show import difference, show
 
 
@@ -33,21 +33,42 @@ def _numbers(model: torch.nn.Module) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
+def _equal(one: torch.Tensor, two: torch.Tensor) -> bool:
+    return one.dtype == two.dtype and torch.equal(one, two)
+
+
+ITERATION = "the iteration is not saved, or not returned"
+STATE = "the optimizer's state is left out, or put back into other parameters"
+TOUCHED = "moved to another device or type, or set to zero, for saving"
+
+
+def _why_other(loaded: torch.Tensor, fresh: torch.Tensor, right: torch.Tensor) -> str:
+    """What makes weights differ from those that were saved, as far as they show it."""
+    if _equal(loaded, fresh):
+        return "the model's weights are not loaded; strict=False hides that no name fits"
+    near = not difference(loaded, right, 0.02)
+    return "the weights are saved or loaded in another type, which rounds them" if near else ""
+
+
 def _there_and_back(case: Case, out: Any, src: Any, given: str) -> None:
     case.say(given, "weights, optimizer and iteration as they were saved")
     model, optimizer = _trained(case)
+    saved = _numbers(model).clone()
     case.run_save_checkpoint(model, optimizer, 37, out)
+    case.true(_equal(_numbers(model), saved), "a model that was changed by saving it", TOUCHED)
     if isinstance(out, io.BytesIO):
         out.seek(0)
     torch.manual_seed(2)
     fresh = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
     fresh_optimizer = torch.optim.AdamW(fresh.parameters(), lr=0.01)
+    first = _numbers(fresh).clone()
     iteration = case.run_load_checkpoint(src, fresh, fresh_optimizer)
-    case.true(isinstance(iteration, int) and iteration == 37, f"iteration {show(iteration)}")
-    case.true(not difference(_numbers(fresh), _numbers(model), 0), "other weights")
+    case.true(isinstance(iteration, int) and iteration == 37, f"iteration {show(iteration)}", ITERATION)
+    case.true(_equal(_numbers(fresh), saved), "other weights", _why_other(_numbers(fresh), first, saved))
     _train(model, optimizer, 3)
     _train(fresh, fresh_optimizer, 3)
-    case.true(not difference(_numbers(fresh), _numbers(model), 1e-7), "training that goes on otherwise: another state")
+    goes_on = not difference(_numbers(fresh), _numbers(model), 1e-7)
+    case.true(goes_on, "training that goes on otherwise: another state", STATE)
 
 
 NEEDS = ("run_save_checkpoint", "run_load_checkpoint")
@@ -64,6 +85,7 @@ NEEDS = ("run_save_checkpoint", "run_load_checkpoint")
 )
 def _(case: Case) -> None:
     path = str(case.folder / "checkpoint.pt")
+    case.cause = ""  # an error has others
     _there_and_back(case, path, path, "save to a path, load into a fresh model and optimizer, go on training")
 
 
@@ -109,13 +131,13 @@ def _(case: Case) -> None:
     case.run_save_checkpoint(model, optimizer, 1, path)
     case.run_save_checkpoint(model, optimizer, 2, path)
     got = case.run_load_checkpoint(path, model, optimizer)
-    case.true(got == 2, f"iteration {show(got)}")
+    case.true(got == 2, f"iteration {show(got)}", None if got == 1 else ITERATION)
 
 
 @check(
     "checkpointing.untouched",
     "saving changes neither model nor optimizer",
-    cause="moved to another device or type, or set to zero, for saving",
+    cause=TOUCHED,
     section="6.7",
     known="a copy, taken before",
     needs=NEEDS,
@@ -127,8 +149,9 @@ def _(case: Case) -> None:
     modes = [m.training for m in model.modules()]
     case.say("save, then look at the model", "weights and mode, as they were")
     case.run_save_checkpoint(model, optimizer, 1, str(case.folder / "checkpoint.pt"))
-    case.true(torch.equal(before, _numbers(model)), "other weights")
-    case.true(modes == [m.training for m in model.modules()], "another mode (train or eval)")
+    case.true(_equal(before, _numbers(model)), "other weights, or of another type", TOUCHED)
+    mode = "model.eval() for saving, and no way back"
+    case.true(modes == [m.training for m in model.modules()], "another mode (train or eval)", mode)
 
 
 @check(
@@ -186,5 +209,7 @@ def _(case: Case) -> None:
         raise WrongError("a save that did not notice")
     try:
         case.report("kept" if case.run_load_checkpoint(str(path), model, optimizer) == 5 else "lost")
+    except (NotImplementedError, UnansweredError):
+        raise  # there is nothing yet that could read it
     except Exception:
         case.report("lost")

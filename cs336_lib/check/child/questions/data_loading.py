@@ -2,32 +2,68 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
 import numpy as np
 import torch
 
+from .. import limits
 from ..case import Case, check
 from ..show import show
 
+FILE = 1_000_000_000  # bytes; a hole on the disk
 SHIFT = "each target is the id after its input"
 
 
-def batch(case: Case, ids: Any, rows: int, context: int, given: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw a batch and look at its shapes."""
+# What makes a batch wrong, where the batch, or the error, shows it.
+TARGETS = "a window that is one too short, or targets that are the inputs themselves"
+LAST = "randint(0, n - m - 1), as if its end counted: the last window is never seen, and data of one window has none"
+FIRST = "the first start is left out, as by randint(1, ...)"
+BEYOND = "starts beyond the last, as by randint(0, n - m + 1): the window or its targets end after the data"
+NO_TENSOR = "arrays are returned as they are; torch.from_numpy, or torch.tensor, makes tensors of them"
+ERRORS = {
+    BEYOND: r"same shape|equal size|inhomogeneous|out of bounds|out of range|sequence of length|must match the size",
+    LAST: r"high <= 0|low >= high|empty range|greater than 0|'from' to be less than 'to'",
+}
+
+
+def batch(
+    case: Case, ids: Any, rows: int, context: int, given: str, fewer: str = ""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw a batch and look at its shapes; `fewer` is why there may be fewer rows."""
     shape = (rows, context)
     case.say(given, f"two tensors of shape {shape}")
-    x, y = case.run_get_batch(ids, rows, context, "cpu")
-    case.true(isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor), f"{type(x).__name__}, {type(y).__name__}")
-    case.true(x.shape == shape and y.shape == shape, f"shapes {tuple(x.shape)} and {tuple(y.shape)}")
+    try:
+        x, y = case.run_get_batch(ids, rows, context, "cpu")
+    except (ValueError, RuntimeError, IndexError) as error:
+        case.cause = next((cause for cause, says in ERRORS.items() if re.search(says, str(error))), None)
+        raise
+    tensors = isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor)
+    case.true(tensors, f"{type(x).__name__}, {type(y).__name__}", NO_TENSOR)
+    short = (rows, context - 1) in (x.shape, y.shape)
+    cause = TARGETS if short else fewer if x.shape[:1] < (rows,) else ""
+    case.true(x.shape == shape and y.shape == shape, f"shapes {tuple(x.shape)} and {tuple(y.shape)}", cause)
     return x, y
+
+
+def why_starts(drawn: set[int], last: int) -> str | None:
+    """Which starts were drawn that should not, or were not, in words; None when nothing usual explains it.
+
+    >>> why_starts({0, 1}, 2) == LAST, why_starts({1, 2}, 2) == FIRST, why_starts({0, 1, 2, 3}, 2) == BEYOND
+    (True, True, True)
+    """
+    whole = set(range(last + 1))
+    return {frozenset([last]): LAST, frozenset([0]): FIRST}.get(frozenset(whole - drawn)) or (
+        BEYOND if max(drawn) > last else None
+    )
 
 
 @check(
     "data_loading.shift",
     "targets are the inputs, one id further on",
-    cause="a window that is one too short, or targets that are the inputs themselves",
+    cause=TARGETS,
     section="6.6",
     known=SHIFT,
     official=True,
@@ -38,7 +74,7 @@ def _(case: Case) -> None:
     x, y = batch(case, ids, 5, 7, "ids 100 to 199, batch_size 5, context_length 7")
     case.expected = "neighbors in the data, y one further than x"
     case.true(bool((y == x + 1).all()), f"x {show(x[0])}, y {show(y[0])}")
-    case.true(bool((x[:, 1:] == x[:, :-1] + 1).all()), f"x {show(x[0])}")
+    case.true(bool((x[:, 1:] == x[:, :-1] + 1).all()), f"x {show(x[0])}", "")
 
 
 @check(
@@ -75,7 +111,7 @@ def _(case: Case) -> None:
 @check(
     "data_loading.both_ends",
     "every start from the first to the last can be drawn",
-    cause="randint(0, n - m - 1), as if its end counted: the last window is never seen",
+    cause=LAST,
     section="6.6",
     known="n - m starts",
     official=True,
@@ -85,7 +121,7 @@ def _(case: Case) -> None:
     x, _ = batch(case, np.arange(10), 400, 7, "10 ids, context_length 7, batch_size 400")
     case.expected = "starts 0, 1 and 2"
     starts = sorted(set(x[:, 0].tolist()))
-    case.true(starts == [0, 1, 2], f"starts {starts}")
+    case.true(starts == [0, 1, 2], f"starts {starts}", why_starts(set(starts), 2) or "")
 
 
 @check(
@@ -101,7 +137,8 @@ def _(case: Case) -> None:
     case.expected = "each of ten starts about 1,000 times"
     counts = Counter(x[:, 0].tolist())
     far = {start: counts[start] for start in range(10) if abs(counts[start] - 1000) > 190}
-    case.true(not far and sum(counts.values()) == 10_000, f"counts {far or dict(counts)}")
+    near = not far and sum(counts[start] for start in range(10)) == 10_000
+    case.true(near, f"counts {far or dict(counts)}", why_starts(set(counts), 9))
 
 
 @check(
@@ -114,21 +151,23 @@ def _(case: Case) -> None:
 )
 def _(case: Case) -> None:
     case.seed()
-    x, y = batch(case, np.arange(6), 9, 4, "6 ids, context_length 4, batch_size 9")
-    case.true(bool((y == x + 1).all()), f"x {show(x[0])}, y {show(y[0])}")
+    fewer = "starts drawn without replacement (random.sample, randperm)"
+    x, _ = batch(case, np.arange(6), 9, 4, "6 ids, context_length 4, batch_size 9", fewer)
+    case.true(bool((x[:, 1:] == x[:, :-1] + 1).all()), f"x {show(x[0])}", "")
 
 
 @check(
     "data_loading.one_window",
     "data of exactly one window",
-    cause="randint with an empty range: the number of starts is n - m, here one",
+    cause=LAST,
     section="6.6",
     known=SHIFT,
 )
 def _(case: Case) -> None:
     x, y = batch(case, np.arange(6), 3, 5, "6 ids, context_length 5, batch_size 3")
     case.expected = "[0, 1, 2, 3, 4] and [1, 2, 3, 4, 5]"
-    case.true(x.tolist() == [[0, 1, 2, 3, 4]] * 3 and y.tolist() == [[1, 2, 3, 4, 5]] * 3, x)
+    case.true(x.tolist() == [[0, 1, 2, 3, 4]] * 3, x[0], "")
+    case.true(y.tolist() == [[1, 2, 3, 4, 5]] * 3, f"x {show(x[0])}, y {show(y[0])}", TARGETS)
 
 
 @check(
@@ -168,18 +207,24 @@ def _(case: Case) -> None:
 @check(
     "data_loading.memmap",
     "a file of 1 GB is not read for a batch",
-    cause="the whole file converted (.astype, torch.tensor(dataset)), or a list of all starts",
+    cause="the whole file converted (.astype, torch.tensor(dataset)) or read (.max()), or a list of all starts",
     section="6.6",
-    known="ten seconds, 4 GB",
+    known="the memory that the process holds: a tenth of the file at most, where a batch needs a few pages",
     kind="expect",
+    hangs=True,
 )
 def _(case: Case) -> None:
     path = case.folder / "ids.bin"
     with path.open("wb") as file:
-        file.truncate(1_000_000_000)
+        file.truncate(FILE)
     ids = np.memmap(path, dtype=np.uint16, mode="r")
-    x, y = batch(case, ids, 4, 16, "a memory-mapped file of 500,000,000 ids, batch_size 4, context_length 16")
+    batch(case, np.arange(50), 4, 16, "ids 0 to 49, batch_size 4, context_length 16")  # what it imports, it has
+    before = limits.peak_of_memory(anew=True)
+    x, y = batch(case, ids, 4, 16, f"a memory-mapped file of {FILE // 2:,} ids, batch_size 4, context_length 16")
+    more = limits.peak_of_memory() - before
     case.true(not x.any() and not y.any(), x)
+    case.expected = "a batch, and a few pages of the file in memory"
+    case.true(more < FILE // 10, f"{more / 1e6:,.0f} MB more in memory than before")
 
 
 @check(

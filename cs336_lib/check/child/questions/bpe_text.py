@@ -1,0 +1,137 @@
+r"""Training the tokenizer: the text as it is in the file, cut by the pattern (problem train_bpe).
+
+Each text is merged until only spare pairs are left, so that every pre-token counts: one that is cut in another
+place, or a character that was changed before, has other pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .. import bpe_rules as rules
+from ..case import Case, check
+from .bpe_training import END, RECOUNT, merges_of
+
+# A word of control characters in which each pair occurs once, below all others. Some of them are merged last, where a
+# text of more pairs has others; most are left, so that one of fewer does not run out, which is another question.
+SPARE = "".join(
+    (2 * one + "".join(two + one for two in map(chr, range(ord(one) + 1, 9))))[:-1] for one in map(chr, range(1, 9))
+)
+MERGED = 8
+
+# What each of them decides is written at the question that asks it of a trainer; the tokenizer is asked the same.
+RUNS = (
+    "it's 10 10s,  don't!! it's 10...\n\n\n  don't  stop, it's\t\tthe\tend (the end\t10\t!! [the\u00a0\u00a0end?!\n\n!"
+    "\u300010 \u3000!!"
+)
+KINDS = (
+    "ab12 12ab a_b _ab _12 1_2 x\u00b2 2\u00b2 \u00b2! \u2167a 2026 20262026 2026 1234567 "
+    "\u0915\u094d\u0937 \u094dn caf\u00e9s ab12"
+)
+CONTRACTIONS = (
+    "it's we'd I'm don't they'll we've you're IT'S WE'D I'M DON'T THEY'LL WE'VE YOU'RE it\u2019s 'tis 'll 'x o'clock"
+)
+
+
+def all_merges(case: Case, text: str, specials: Sequence[str] = (END,)) -> None:
+    """Hold all merges of a text, and then some of the spare ones, against the definition's."""
+    if SPARE not in text:
+        text = f"{text} a{SPARE}"
+    plain = text.replace(SPARE, "")
+    size = 256 + len(specials) + len(rules.train(plain, 5000, specials)) + MERGED
+    merges_of(case, text, size, specials, f"{plain!r}, and a word of control characters")
+
+
+@check(
+    "train_bpe.punctuation",
+    "pre-tokens are those of the pattern",
+    cause="another pattern, or str.split: contractions, digits, punctuation and runs of spaces have rules of their own",
+    section="2.2",
+    known=RECOUNT,
+)
+def _(case: Case) -> None:
+    all_merges(case, RUNS)
+
+
+@check(
+    "train_bpe.kinds",
+    "letters, numbers and everything else are apart, and a number has any length",
+    cause=r"\w and \d for \p{L} and \p{N}: \w takes digits and '_' as well, and \d does not take all numbers; "
+    "or a later pattern, which cuts numbers after three digits or takes accents along with letters",
+    section="2.2",
+    known=RECOUNT,
+)
+def _(case: Case) -> None:
+    all_merges(case, KINDS)
+
+
+@check(
+    "train_bpe.contractions",
+    "the seven contractions are cut off in lower case, and no others",
+    cause="a later pattern, which ignores case, so that IT'S is cut as it's; or some of the seven left out",
+    section="2.2",
+    known=RECOUNT,
+)
+def _(case: Case) -> None:
+    all_merges(case, CONTRACTIONS)
+
+
+@check(
+    "train_bpe.other_scripts",
+    "merges are made of bytes, whatever the script",
+    cause="characters merged instead of bytes, or letters matched as a-z only",
+    section="2.2",
+    known=RECOUNT,
+)
+def _(case: Case) -> None:
+    merges_of(case, "caf\u00e9 caf\u00e9s \u65e5\u672c \u65e5\u672c\u8a9e \U0001f600\U0001f600", 268, [END])
+
+
+@check(
+    "train_bpe.as_it_is",
+    "the text is learned as it is in the file: capitals, accents, control characters",
+    cause="the text is lowercased, normalized (NFC, NFKC) or cleaned before its words are counted",
+    section="2.2",
+    known=RECOUNT,
+)
+def _(case: Case) -> None:
+    text = "The the THE tHE \u00c9a \u00e9a \u212ba \u00c5a \ufb01x fix \u00dfs sss \x00x x\u00adx a  b\ta\t\tb"
+    all_merges(case, text)
+
+
+@check(
+    "train_bpe.crlf",
+    "bytes are learned as they are in the file: \\r\\n stays \\r\\n",
+    cause='open(path, "r") turns \\r\\n into \\n; newline="" or "rb" keeps the file as it is',
+    section="2.2",
+    known=RECOUNT,
+    kind="expect",
+)
+def _(case: Case) -> None:
+    merges_of(case, "a\r\n\r\nb\r\n\r\nc\r\n\r\nd xyz", 258, [END])
+
+
+@check(
+    "train_bpe.special_spaces",
+    "white space beside a special token, and at both ends of the file, is text as well",
+    cause="strip() of the documents or of the whole file, or a newline that is taken for a part of the special token",
+    section="2.2",
+    known=RECOUNT,
+)
+def _(case: Case) -> None:
+    all_merges(case, f"\n\n a{SPARE} b\n\n")
+    text = f"  \t\nhi{END}  \n\nthe cat{SPARE}\n\n{END}\n\na\n{END}\nb {END} c{END}   {END}\n\n\n{END}\t\tx\t\t\t{END}"
+    all_merges(case, f"{text}y\t\t\t\t")
+
+
+@check(
+    "train_bpe.special_literal",
+    "special tokens are taken literally, not as patterns",
+    cause="re.escape left out: '|' separates alternatives, so that '<', '>' and the bare word cut the text as well",
+    section="2.2",
+    known=RECOUNT,
+)
+def _(case: Case) -> None:
+    all_merges(case, f"a<b a<b a|>b >a endoftextx endoftextx ab abc{END}x <|EndOfText|>x <|endoftext| >a")
+    all_merges(case, "xy[PAD]PAD AD DA xy", ["[PAD]"])
+    all_merges(case, "aba.cx abc abc", ["a.c"])
