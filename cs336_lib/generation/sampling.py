@@ -150,12 +150,15 @@ def _softened(scores: Array, largest: Array, config: SamplingConfig) -> Array:
         probabilities /= mass
         total *= mass
     if config.top_p < 1:
-        probabilities *= _likeliest(scores, *_border(values, largest, temperature, total, config.top_p))
+        chances = np.exp((values - largest) / temperature) / total if few else probabilities
+        probabilities *= _likeliest(scores, *_border(values, chances, largest, temperature, total, config.top_p))
         probabilities /= probabilities.sum(axis=-1, keepdims=True)
     return probabilities
 
 
-def _border(values: Array, largest: Array, temperature: float, total: Array, p: float) -> tuple[Array, Array]:
+def _border(
+    values: Array, chances: Array, largest: Array, temperature: float, total: Array, p: float
+) -> tuple[Array, Array]:
     """Return where the smallest set of likeliest tokens ends whose probabilities sum to p at least.
 
     Values are ranked, not probabilities: two that differ may have probabilities that are equal after rounding. Many are
@@ -164,22 +167,23 @@ def _border(values: Array, largest: Array, temperature: float, total: Array, p: 
 
     Args:
         values: scores to choose from, in any order, (B, n).
+        chances: their probabilities, e^((value - largest) / temperature) / total, (B, n).
         largest: of each row, (B, 1).
         temperature: that divides them.
-        total: what e^((value - largest) / temperature) is divided by to be a probability, (B, 1).
+        total: of each row, (B, 1).
         p: below 1.
 
     Returns:
         The score of the last one of each row, (B, 1), and how many are in, (B, 1).
 
     >>> p = np.array([[0.1, 0.6, 0.3]])
-    >>> least, count = _border(np.log(p), np.log([[0.6]]), 1.0, np.array([[1 / 0.6]]), 0.8)
+    >>> least, count = _border(np.log(p), p, np.log([[0.6]]), 1.0, np.array([[1 / 0.6]]), 0.8)
     >>> np.exp(least).round(3).tolist(), count.tolist()
     ([[0.3]], [[2]])
     """
     B, n = values.shape
     if n > FEW:
-        rows = [_border_by_levels(values[i], largest[i], temperature, total[i], p) for i in range(B)]
+        rows = [_border_by_levels(values[i], chances[i], largest[i], temperature, total[i], p) for i in range(B)]
         return np.array([[least] for least, _ in rows], values.dtype), np.array([[count] for _, count in rows])
     ranked = np.ascontiguousarray(np.sort(values, axis=-1)[:, ::-1])
     ordered = np.exp((ranked - largest) / temperature) / total
@@ -188,18 +192,19 @@ def _border(values: Array, largest: Array, temperature: float, total: Array, p: 
     return np.take_along_axis(ranked, count - 1, axis=-1), count
 
 
-def _border_by_levels(values: Array, largest: Array, temperature: float, total: Array, p: float) -> tuple[float, int]:
+def _border_by_levels(
+    values: Array, chances: Array, largest: Array, temperature: float, total: Array, p: float
+) -> tuple[float, int]:
     """Return the same for one row, (n,) and (1,)."""
-    behind = (largest - values) / temperature
-    levels = np.minimum(behind * (LEVELS / DEPTH), LEVELS - 1).astype(np.intp)
-    sums = np.bincount(levels, np.exp(-behind) / total, LEVELS).cumsum()
-    level = int((sums < p).sum())
+    levels = np.minimum((largest - values) / temperature * (LEVELS / DEPTH), LEVELS - 1).astype(np.intp)
+    sums = np.bincount(levels, chances, LEVELS).cumsum()
+    level = int(np.searchsorted(sums, p))  # the first whose sum is p at least
     if level == LEVELS:  # sums were rounded, and even all together stay below p
         return -np.inf, len(values)
     ranked = np.sort(values[levels == level])[::-1]
     inside = (np.exp((ranked - largest) / temperature) / total).cumsum(dtype=np.float64)
     last = min(int(((sums[level - 1] if level else 0.0) + inside < p).sum()), len(ranked) - 1)
-    return ranked[last], int((levels < level).sum()) + last + 1
+    return ranked[last], int(np.count_nonzero(levels < level)) + last + 1
 
 
 def draw(probabilities: Tensor, uniform: Tensor) -> Tensor:
@@ -283,8 +288,9 @@ def _likeliest(scores: Array, least: Array, count: Array) -> Array:
         least: the score of the last one that is kept, (B, 1).
         count: (B, 1), each 1 at least.
     """
-    above, equal = scores > least, scores == least
-    room = count - above.sum(axis=-1, keepdims=True)
-    if (equal.sum(axis=-1, keepdims=True) > room).any():
-        equal &= equal.cumsum(axis=-1) <= room
-    return above | equal
+    kept: Array = scores >= least
+    if (np.count_nonzero(kept, axis=-1, keepdims=True) > count).any():  # more are equal to it than there is room for
+        above, equal = scores > least, scores == least
+        room = count - above.sum(axis=-1, keepdims=True)
+        kept = above | equal & (equal.cumsum(axis=-1) <= room)
+    return kept

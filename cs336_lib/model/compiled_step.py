@@ -39,7 +39,7 @@ STEP = KernelLibrary(
     ),
 )
 
-SHARED_FROM = 20_000_000
+SHARED_FROM = 10_000_000
 """Multiplications in a step from which on threads share its rows: these take longer than waking one, some 50 us."""
 ROWS_EACH = 4
 """Rows that a thread has at least: as many are multiplied by each weight that is read, and reading is shared badly."""
@@ -100,7 +100,7 @@ class CompiledStep:
         plan[at.UNITS], plan[at.VOCAB] = units, config.vocab_size
         plan[at.GATED], plan[at.TURNED] = isinstance(blocks[0].ffn, SwiGLU), rope is not None
         plan[at.ORDER] = {"pre": at.PRE, "post": at.POST, "none": at.NO_NORM}[blocks[0].norm]
-        self.plan, self.weights = plan, memory.joined()
+        self.plan, self.weights = plan, memory.filled()
         self.turns = np.zeros(1, np.float32) if rope is None else _array(rope.turns.to(torch.float32))
         self.numbers = np.array([config.lookup_scale, _eps(model), (D // H) ** -0.5], np.float32)
         self.cost = len(self.weights)
@@ -191,28 +191,39 @@ class _Memory:
     """Weights one after the other, as the kernel reads them."""
 
     def __init__(self) -> None:
-        self.pieces: list[Array] = []
+        self.pieces: list[tuple[int, tuple[Tensor, ...]]] = []
         self.size = 0
 
-    def _add(self, piece: Array) -> int:
-        begin = self.size
-        self.pieces.append(piece.ravel())
-        self.size += piece.size
-        return begin
-
     def gain(self, weight: Float[Tensor, " D"]) -> int:
-        """Add a gain and return where it is."""
-        return self._add(_array(weight))
+        """Return where a gain will be."""
+        return self._place(weight.numel(), weight)
 
     def matrix(self, *weights: Float[Tensor, "N D"]) -> int:
-        """Add matrices below each other, as one of (N16 / 16, D, 16), and return where that is."""
-        rows = np.concatenate([_array(weight) for weight in weights])
-        padded = np.zeros((_rounded(len(rows)), rows.shape[1]), np.float32)
-        padded[: len(rows)] = rows
-        return self._add(padded.reshape(-1, LANES, rows.shape[1]).transpose(0, 2, 1))
+        """Return where matrices below each other will be, as one of (N16 / 16, D, 16)."""
+        return self._place(_rounded(sum(map(len, weights))) * weights[0].shape[1], *weights)
 
-    def joined(self) -> Array:
-        return np.concatenate(self.pieces)
+    def _place(self, size: int, *weights: Tensor) -> int:
+        self.pieces.append((self.size, weights))
+        self.size += size
+        return self.pieces[-1][0]
+
+    def filled(self) -> Array:
+        """Return all of them; torch's threads share the copying."""
+        array = np.zeros(self.size, np.float32)  # numpy asks for large pages, which are read faster
+        memory = torch.from_numpy(array)
+        for begin, weights in self.pieces:
+            if weights[0].ndim == 1:
+                memory[begin : begin + len(weights[0])] = weights[0]
+                continue
+            D, row = weights[0].shape[1], 0
+            blocks = memory[begin : begin + _rounded(sum(map(len, weights))) * D].view(-1, D, LANES)
+            for weight in weights:  # whole blocks at once where they begin on a sixteen, as nearly all do
+                whole = len(weight) // LANES * LANES if row % LANES == 0 else 0
+                blocks[row // LANES : (row + whole) // LANES] = weight[:whole].reshape(-1, LANES, D).transpose(1, 2)
+                for i in range(whole, len(weight)):
+                    blocks[(row + i) // LANES, :, (row + i) % LANES] = weight[i]
+                row += len(weight)
+        return array
 
 
 def _array(weight: Tensor) -> Array:

@@ -56,11 +56,12 @@ from cs336_lib.native.lanes import (
     inner_product,
     inner_products,
     largest,
-    products_of_four,
-    products_of_four_ahead,
+    products_of_four_and_more,
     products_of_one,
+    products_of_one_and_more,
+    products_of_one_wide,
     products_of_two,
-    products_of_wide,
+    products_of_two_and_more,
 )
 from cs336_lib.native.types import Int, Int64s, Number, Numbers, inlined, kernel
 
@@ -72,24 +73,32 @@ def multiply(
     weights: Numbers, at: Int, size: Int, outputs: Int, x: Numbers, x_at: Int, rows: Int, step: Int, out: Numbers,
     out_at: Int, out_step: Int,
 ) -> Int:  # fmt: skip
-    """Multiply rows by a matrix (outputs, size)."""
+    """Multiply rows by a matrix (outputs, size).
+
+    A block of sixteen outputs is read from memory once, and lies in a cache for the rows that come after the first
+    ones. One or two rows wait for memory all the time, and it is asked in order, which the processor foresees. With
+    more, memory would rest while the later rows are multiplied: so each asks for its share of the next block meanwhile.
+    """
+    passes = rows // 4 + rows % 4 // 2 + rows % 2
+    shift = 0 if passes < 2 else (1 if passes < 4 else 2)
     for block in range((outputs + LANES - 1) // LANES):
         begin, to = at + block * size * LANES, out_at + block * LANES
-        row = 0
-        if rows >= 4:  # the first rows wait for memory, the others find in a cache what these have read
-            products_of_four_ahead(weights, begin, LANES, x, x_at, step, size, out, to, out_step)
-            row = 4
-        while row + 4 <= rows:
-            products_of_four(
-                weights, begin, LANES, x, x_at + row * step, step, size, out, to + row * out_step, out_step
-            )
-            row += 4
-        if row + 2 <= rows:
-            products_of_two(weights, begin, LANES, x, x_at + row * step, step, size, out, to + row * out_step, out_step)
-            row += 2
-        if row < rows:
-            products_of_one(weights, begin, LANES, x, x_at + row * step, step, size, out, to + row * out_step, out_step)
-            row += 1
+        if rows == 1:
+            products_of_one(weights, begin, LANES, x, x_at, step, size, out, to, out_step)
+        elif rows == 2:
+            products_of_two(weights, begin, LANES, x, x_at, step, size, out, to, out_step)
+        else:
+            row = 0
+            for number in range(passes):
+                ask, a, b = begin + (size + (number * size >> shift)) * LANES, x_at + row * step, to + row * out_step
+                if row + 4 <= rows:
+                    products_of_four_and_more(weights, begin, LANES, x, a, step, size, out, b, out_step, ask, shift)
+                    row += 4
+                elif row + 2 <= rows:
+                    products_of_two_and_more(weights, begin, LANES, x, a, step, size, out, b, out_step, ask, shift)
+                    row += 2
+                else:
+                    products_of_one_and_more(weights, begin, LANES, x, a, step, size, out, b, out_step, ask, shift)
     return 0
 
 
@@ -134,7 +143,7 @@ def attend(
     total = exponentials(scores, scores_at, rounded, largest(scores, scores_at, rounded))
     lane = 0
     while lane + 2 * LANES <= size:
-        products_of_wide(values, at + lane, size, scores, scores_at, 0, seen, out, to + lane, 0)
+        products_of_one_wide(values, at + lane, size, scores, scores_at, 0, seen, out, to + lane, 0)
         lane += 2 * LANES
     if lane < size:
         products_of_one(values, at + lane, size, scores, scores_at, 0, seen, out, to + lane, 0)

@@ -23,9 +23,6 @@ _WIDE, _NARROW, _BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 _NUMBERS, _INDEX = types.CPointer(types.float32), types.int64
 _FUSED = ("contract",)  # a product and the sum it goes into may be one instruction
 
-AHEAD = 2048
-"""Numbers between what is multiplied and what memory is asked for meanwhile: 8 KiB."""
-
 
 def _instruction(typed: Callable[..., Any]) -> Any:
     # numba's decorator hides that the first parameter is not the caller's; without this, type checkers count it.
@@ -68,14 +65,35 @@ def _ask_ahead(builder: Any, base: Any, offset: Any) -> None:
     pointer = _BYTE.as_pointer()
     kind = ir.FunctionType(ir.VoidType(), [pointer, _NARROW, _NARROW, _NARROW])
     prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    for_reading, keep_in_all_caches, data = (ir.Constant(_NARROW, value) for value in (0, 3, 1))
+    for_reading, in_the_second_cache, data = (ir.Constant(_NARROW, value) for value in (0, 2, 1))
     there = builder.bitcast(builder.gep(base, [offset]), pointer)
-    builder.call(prefetch, [there, for_reading, keep_in_all_caches, data])
+    builder.call(prefetch, [there, for_reading, in_the_second_cache, data])
 
 
-def _products(rows: int, blocks: int = 1, ahead: bool = False) -> Any:
-    """Make `products` for so many rows and blocks of lanes: their sums stay in registers."""
+def _sum_products(rows: int, blocks: int, builder: Any, arguments: Any, ask: Callable[[Any], None]) -> None:
+    """Emit `products` for so many rows and blocks of lanes: their sums stay in registers. `ask` is told each i."""
+    lanes, at, lanes_step, x, x_at, x_step, count, out, out_at, out_step = arguments
+    zero = ir.Constant(_LANES, [0.0] * LANES)
+    sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(blocks)] for _ in range(rows)]
+    begins = [builder.gep(x, [builder.add(x_at, builder.mul(x_step, _WIDE(row)))]) for row in range(rows)]
+    with cgutils.for_range(builder, count) as loop:
+        ask(loop.index)
+        offset = builder.add(at, builder.mul(loop.index, lanes_step))
+        read = [_read(builder, lanes, builder.add(offset, _WIDE(LANES * block))) for block in range(blocks)]
+        for begin, totals in zip(begins, sums, strict=True):
+            number = _splat(builder, builder.load(builder.gep(begin, [loop.index])))
+            for total, block in zip(totals, read, strict=True):
+                builder.store(_plus_product(builder, builder.load(total), number, block), total)
+    for row, totals in enumerate(sums):
+        for block, total in enumerate(totals):
+            place = builder.add(builder.add(out_at, builder.mul(out_step, _WIDE(row))), _WIDE(LANES * block))
+            builder.store(builder.load(total), _at(builder, out, place), align=4)
 
+
+_MATRICES = (_NUMBERS, _INDEX, _INDEX) * 2 + (_INDEX, _NUMBERS, _INDEX, _INDEX)
+
+
+def _products(rows: int, blocks: int = 1) -> Any:
     def products(
         typing_context: Any,
         lanes: Any,
@@ -96,36 +114,51 @@ def _products(rows: int, blocks: int = 1, ahead: bool = False) -> Any:
         """
 
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            lanes, at, lanes_step, x, x_at, x_step, count, out, out_at, out_step = arguments
-            zero = ir.Constant(_LANES, [0.0] * LANES)
-            sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(blocks)] for _ in range(rows)]
-            begins = [builder.gep(x, [builder.add(x_at, builder.mul(x_step, _WIDE(row)))]) for row in range(rows)]
-            with cgutils.for_range(builder, count) as loop:
-                offset = builder.add(at, builder.mul(loop.index, lanes_step))
-                if ahead:
-                    _ask_ahead(builder, lanes, builder.add(offset, _WIDE(AHEAD)))
-                read = [_read(builder, lanes, builder.add(offset, _WIDE(LANES * block))) for block in range(blocks)]
-                for begin, totals in zip(begins, sums, strict=True):
-                    number = _splat(builder, builder.load(builder.gep(begin, [loop.index])))
-                    for total, block in zip(totals, read, strict=True):
-                        builder.store(_plus_product(builder, builder.load(total), number, block), total)
-            for row, totals in enumerate(sums):
-                for block, total in enumerate(totals):
-                    place = builder.add(builder.add(out_at, builder.mul(out_step, _WIDE(row))), _WIDE(LANES * block))
-                    builder.store(builder.load(total), _at(builder, out, place), align=4)
+            _sum_products(rows, blocks, builder, arguments, lambda i: None)
             return context.get_dummy_value()
 
-        ends = _NUMBERS, _INDEX, _INDEX
-        return types.void(*ends, *ends, _INDEX, *ends), emit
+        return types.void(*_MATRICES), emit
 
     return _instruction(products)
 
 
-products_of_one = _products(1)
-products_of_two = _products(2)
-products_of_four = _products(4)
-products_of_four_ahead = _products(4, ahead=True)
-products_of_wide = _products(1, blocks=2)
+def _products_and_more(rows: int) -> Any:
+    def products(
+        typing_context: Any,
+        lanes: Any,
+        at: Any,
+        lanes_step: Any,
+        x: Any,
+        x_at: Any,
+        x_step: Any,
+        count: Any,
+        out: Any,
+        out_at: Any,
+        out_step: Any,
+        next_at: Any,
+        shift: Any,
+    ) -> Any:
+        """`products`, and meanwhile ask the memory for what comes next: count / 2^shift lanes from `next_at` on."""
+
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            *matrices, next_at, shift = arguments
+
+            def ask(i: Any) -> None:
+                _ask_ahead(
+                    builder, matrices[0], builder.add(next_at, builder.mul(builder.lshr(i, shift), _WIDE(LANES)))
+                )
+
+            _sum_products(rows, 1, builder, matrices, ask)
+            return context.get_dummy_value()
+
+        return types.void(*_MATRICES, _INDEX, _INDEX), emit
+
+    return _instruction(products)
+
+
+products_of_one, products_of_two = _products(1), _products(2)
+products_of_one_wide = _products(1, blocks=2)
+products_of_one_and_more, products_of_two_and_more, products_of_four_and_more = map(_products_and_more, (1, 2, 4))
 
 
 @_instruction
