@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cs336_lib.generation.compiled_sampling import DRAW, CompiledSampler
 from cs336_lib.generation.sampling import SamplingConfig, distribution, draw, log_probability
 from cs336_lib.model import KVCache, TransformerLM
 from cs336_lib.model.compiled_step import CompiledStep
@@ -90,16 +91,13 @@ def decode(
     generators = [_generator(config.seed, row) for row in range(len(rows))]
     active = list(range(len(rows)))
     score = _Cached(model, len(rows), config.max_tokens) if use_cache else _whole_windows(model)
+    compiled = isinstance(score, _Cached) and score.kind is CompiledStep
+    sample = _sampler(config, vocab_size or model.config.vocab_size, compiled)
     for _ in range(config.max_tokens):
-        logits = score([rows[row] for row in active], active).float().cpu()  # B V
-        allowed = logits
-        if vocab_size is not None and vocab_size < logits.shape[-1]:
-            allowed = logits.clone()
-            allowed[:, vocab_size:] = -torch.inf
-        probabilities = distribution(allowed, config, [rows[row] for row in active])
+        seen = [rows[row] for row in active]
+        logits = score(seen, active).float().cpu()  # B V
         uniform = torch.cat([torch.rand(1, generator=generators[row]) for row in active])
-        tokens = draw(probabilities, uniform)
-        chosen = log_probability(logits, tokens)
+        tokens, chosen = sample(logits, uniform, seen)
         still = []
         for row, token, log_prob in zip(active, tokens.tolist(), chosen.tolist(), strict=True):
             if token == end:
@@ -110,6 +108,29 @@ def decode(
         active = still
         if not active:
             return
+
+
+Sampler = Callable[[Tensor, Tensor, Sequence[Sequence[int]]], tuple[Tensor, Tensor]]
+"""From logits, (B, V), uniform numbers and the ids so far to tokens and their log-probabilities."""
+
+
+def _sampler(config: SamplingConfig, vocab_size: int, compiled: bool) -> Sampler:
+    """Return what draws tokens: the definition, or one kernel beside steps that are compiled, where it is there."""
+    if compiled and CompiledSampler.usable(config):
+        if DRAW.is_ready():
+            kernel = CompiledSampler(config)
+            return lambda logits, uniform, seen: kernel(logits, vocab_size, uniform)
+        DRAW.prepare()
+
+    def sample(logits: Tensor, uniform: Tensor, seen: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        allowed = logits
+        if vocab_size < logits.shape[-1]:
+            allowed = logits.clone()
+            allowed[:, vocab_size:] = -torch.inf
+        tokens = draw(distribution(allowed, config, seen), uniform)
+        return tokens, log_probability(logits, tokens)
+
+    return sample
 
 
 def _rows(prompts: Iterable[Sequence[int]] | Tensor, vocab_size: int) -> list[list[int]]:

@@ -118,16 +118,21 @@ def distribution(logits: Tensor, config: SamplingConfig, seen: Sequence[Sequence
     largest = scores.max(axis=-1, keepdims=True)
     if not np.isfinite(largest).all():
         row = int(np.isfinite(largest[:, 0]).argmin())
-        raise ValueError(
-            f"the largest logit of row {row} is {float(largest[row, 0])}, so nothing can be drawn: the model's weights "
-            "are NaN or its sums overflow. Take an earlier checkpoint, or compute in float32"
-        )
+        raise no_number(row, float(largest[row, 0]))
     if config.temperature == 0:
         probabilities = np.zeros_like(scores)
         np.put_along_axis(probabilities, scores.argmax(axis=-1, keepdims=True), 1, axis=-1)
     else:
         probabilities = _softened(scores, largest, config)
     return torch.from_numpy(probabilities).to(logits.device)
+
+
+def no_number(row: int, largest: float) -> ValueError:
+    """Return the error of a row whose largest logit is no number."""
+    return ValueError(
+        f"the largest logit of row {row} is {largest}, so nothing can be drawn: the model's weights are NaN or its "
+        "sums overflow. Take an earlier checkpoint, or compute in float32"
+    )
 
 
 def _softened(scores: Array, largest: Array, config: SamplingConfig) -> Array:

@@ -29,6 +29,8 @@ Int64s = Annotated[Any, "int64*"]
 UInt64s = Annotated[Any, "uint64*"]
 Number = Annotated[Any, "float32"]
 Numbers = Annotated[Any, "float32*"]
+Double = Annotated[Any, "float64"]
+Doubles = Annotated[Any, "float64*"]
 
 # numpy's rule for division by zero: with Python's a kernel could raise.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}

@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "accounting": {"model.config", "editions"},
     "optim": set(),
     "training": {"data", "model", "optim", "bpe", "accounting", "native"},
-    "generation": {"bpe", "model"},
+    "generation": {"bpe", "model", "native"},
     "experiments": {"bpe", "data", "model", "accounting", "optim", "training", "generation", "editions"},
     "figures": {"bpe", "data", "model.config", "accounting", "training", "experiments", "editions"},
     # Its child folder runs in the reader's own Python and imports no other room; a test of its own holds that.
