@@ -382,3 +382,13 @@ def test_ctrl_c_keeps_what_was_answered_and_ends_with_130(tmp_path, capsys, monk
 def test_listing_needs_no_folder(capsys):
     assert main(["check", "nowhere", "--list", "--only", "softmax"]) == 0
     assert capsys.readouterr().out.splitlines()[0].split()[0] == "softmax.large"
+
+
+def test_help_page_and_changelog_say_how_many_questions_there_are(capsys, root):
+    main(["check", "--list"])
+    count = f"{round(len(capsys.readouterr().out.splitlines()), -1)} questions"
+    with pytest.raises(SystemExit):
+        main(["check", "--help"])
+    assert f"about {count}" in " ".join(re.sub(r"[│\n]", " ", capsys.readouterr().out).split())
+    assert f"about {count.replace(' ', ' small ')}" in (root / "book/check.md").read_text()
+    assert f"some {count}" in (root / "CHANGELOG.md").read_text()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import psutil
@@ -210,3 +211,18 @@ def test_too_small_a_disk_is_told(everything, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["everything.py", "--only", "bpe_scale", "--out", str(tmp_path / "out")])
     with pytest.raises(SystemExit, match="GB left"):
         everything.main()
+
+
+def test_the_gpu_run_wants_no_more_packages_than_it_and_the_page_say():
+    """Its imports, and what they import, while every other package that the library depends on is missing."""
+    source = (ROOT / "benchmarks/gpu_run.py").read_text()
+    said = re.search(r"wants of packages no more than (.*?), and for its tests", source, re.DOTALL)[1]
+    wanted = set(re.findall(r"\w+", said))
+    page = (ROOT / "book/how-to-run.md").read_text()
+    assert wanted <= set(re.findall(r"\w+", re.search(r"a checkout, (.*?) will do", page)[1]))
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    missing = {re.match(r"\w+", one)[0].lower() for one in listed} - wanted
+    assert {"tyro", "matplotlib"} <= missing
+    ours = sorted(set(re.findall(r"^ +(from cs336_lib[\w.]* import .+)$", source, re.MULTILINE)))
+    code = f"import sys; sys.modules |= dict.fromkeys({sorted(missing)}); " + "; ".join(ours)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
