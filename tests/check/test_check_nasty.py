@@ -388,8 +388,7 @@ def test_listing_needs_no_folder(capsys):
 def test_help_page_and_changelog_say_how_many_questions_there_are(capsys, root):
     main(["check", "--list"])
     count = f"{round(len(capsys.readouterr().out.splitlines()), -1)} questions"
-    with pytest.raises(SystemExit):
-        main(["check", "--help"])
+    main(["check", "--help"])
     assert f"about {count}" in " ".join(re.sub(r"[│\n]", " ", capsys.readouterr().out).split())
     assert f"about {count.replace(' ', ' small ')}" in (root / "book/check.md").read_text()
     assert f"some {count}" in (root / "CHANGELOG.md").read_text()
