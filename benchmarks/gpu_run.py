@@ -5,8 +5,8 @@
     python benchmarks/gpu_run.py all --out gpu --sections full,points --set compile_mode=default
 
 It runs from a checkout, installed or not, needs no network, and wants of packages no more than torch, numpy, numba,
-regex, safetensors, threadpoolctl, tqdm, and for its tests pytest. Each section is a process of its own with a limit, and writes what
-it finds as it finds it. What lies in the folder, at any moment:
+regex, safetensors, threadpoolctl, tqdm, and for its tests pytest. Each section is a process of its own with a limit,
+and writes what it finds as it finds it. What lies in the folder, at any moment:
 
     summary.json        every section: seconds, exit code, its own numbers
     log.txt             what the sections printed

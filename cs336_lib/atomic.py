@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,15 @@ def begins_with(mark: bytes) -> Callable[[Path], bool]:
             return file.read(len(mark)) in (mark, b"")
 
     return asked
+
+
+@contextmanager
+def with_usual_permissions(path: Path) -> Iterator[None]:
+    """Let a file that another library writes be readable by whom a new file is: safetensors' are the owner's alone."""
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    yield
+    path.chmod(mode)
 
 
 @contextmanager

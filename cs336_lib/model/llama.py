@@ -30,6 +30,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from cs336_lib.atomic import with_usual_permissions
 from cs336_lib.jsonfile import read_json
 from cs336_lib.model.config import Backend, ModelConfig
 from cs336_lib.model.llama_files import our_config, read_shapes, read_weights, widest_type
@@ -232,7 +233,8 @@ def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _save(weights: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
     try:
-        save_file(weights, path, metadata=metadata)
+        with with_usual_permissions(path):
+            save_file(weights, path, metadata=metadata)
     except SafetensorError as error:  # its way to say that the disk is full
         raise OSError(f"{path} could not be written: {error}") from None
 

@@ -254,6 +254,17 @@ def test_export_opens_in_transformers(home):
     assert "model.layers.0.self_attn.q_proj.weight" in load_file(home / "exported" / "model.safetensors")
 
 
+def test_runs_and_exports_can_be_read_by_whom_new_files_can(home, tmp_path):
+    """A library that writes its files for their owner alone would hide weights from others, and show the rest."""
+    assert cs336("export", home / "cats", tmp_path / "exported") == 0
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    usual = {False: (tmp_path / "file").stat().st_mode, True: (tmp_path / "folder").stat().st_mode}
+    made = [*(home / "cats").rglob("*"), *(tmp_path / "exported").rglob("*")]
+    assert len(made) > 10
+    assert not [path for path in made if path.stat().st_mode != usual[path.is_dir()]]
+
+
 def test_everything_can_be_done_from_python_in_three_lines(home):
     from cs336_lib.generation import generate
     from cs336_lib.training.loading import load_run

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cs336_lib.atomic import with_usual_permissions
 from cs336_lib.training.checkpoints.snapshot import (
     BadCheckpointError,
     Snapshot,
@@ -112,7 +113,8 @@ def file_hash(path: Path) -> str:
 def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> str:
     """Write a safetensors file and return its hash."""
     try:
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
+        with with_usual_permissions(path):
+            save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
     except SafetensorError as error:  # its way to say that the disk is full
         raise OSError(errno.ENOSPC, f"{path} could not be written: {error}") from None
     with path.open("rb+") as file:
