@@ -96,7 +96,7 @@ def decode(
     for _ in range(config.max_tokens):
         seen = [rows[row] for row in active]
         logits = score(seen, active).float().cpu()  # B V
-        uniform = torch.cat([torch.rand(1, generator=generators[row]) for row in active])
+        uniform = torch.cat([_uniform(generators[row]) for row in active])
         tokens, chosen = sample(logits, uniform, seen)
         still = []
         for row, token, log_prob in zip(active, tokens.tolist(), chosen.tolist(), strict=True):
@@ -159,6 +159,11 @@ def _generator(seed: int | None, row: int) -> torch.Generator:
         # One stream per row; neighboring seeds give unrelated ones, since mt19937 is seeded through a mixing function.
         generator.manual_seed((seed * 1_000_003 + row) % 2**63)
     return generator
+
+
+def _uniform(generator: torch.Generator) -> Tensor:
+    """One number from 0 to below 1, the same whatever type and device are torch's defaults."""
+    return torch.rand(1, generator=generator, dtype=torch.float32, device="cpu")
 
 
 def _windows(rows: Sequence[Sequence[int]], context_length: int) -> list[Sequence[int]]:

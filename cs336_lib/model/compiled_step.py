@@ -109,9 +109,18 @@ class CompiledStep:
 
     @staticmethod
     def usable(model: TransformerLM) -> bool:
-        """Whether the kernel knows a model: on a CPU, in float32, with heads of whole sixteens of channels."""
-        weight = model.head_weight
-        return weight.device.type == "cpu" and weight.dtype == torch.float32 and model.config.head_dim % LANES == 0
+        """Whether the kernel knows a model: on a CPU, in float32, with heads of whole sixteens of channels.
+
+        All blocks must be as the configuration says, which one that was put in place of another need not be.
+        """
+        weight, config = model.head_weight, model.config
+        if weight.device.type != "cpu" or weight.dtype != torch.float32 or config.head_dim % LANES:
+            return False
+        blocks = [layer for layer in model.layers if isinstance(layer, TransformerBlock)]
+        alike = all((block.norm, block.attn.num_heads) == (config.norm, config.num_heads) for block in blocks)
+        turned = {() if block.attn.rope is None else tuple(block.attn.rope.turns.shape) for block in blocks}
+        table = (config.context_length, config.head_dim // 2, 2) if config.position == "rope" else ()
+        return alike and turned == {table} and _shapes(model) == _shapes(TransformerLM(config, device="meta"))
 
     @staticmethod
     def is_worth_it(model: TransformerLM, rows: int, tokens: int) -> bool:
@@ -224,6 +233,10 @@ class _Memory:
                     blocks[(row + i) // LANES, :, (row + i) % LANES] = weight[i]
                 row += len(weight)
         return array
+
+
+def _shapes(model: TransformerLM) -> dict[str, torch.Size]:
+    return {name: weight.shape for name, weight in model.named_parameters(remove_duplicate=False)}
 
 
 def _array(weight: Tensor) -> Array:

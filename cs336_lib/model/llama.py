@@ -88,8 +88,9 @@ def to_hf_llama(model: TransformerLM, folder: str | Path, tokenizer: WritesToken
     In float32 the logits are the same up to rounding; in bfloat16 the two round at different places of a norm, which
     shows in the second or third digit.
 
-    Every file is written under a temporary name first and all are renamed at the end, so that a full disk or a Ctrl-C
-    leaves an earlier export as it was. A tokenizer that an earlier export left goes when none is given.
+    Every file is written under a temporary name first and all are renamed at the end, so that a full disk leaves an
+    earlier export as it was. What a kill between two renames leaves may be of both, and can be exported over. Where no
+    tokenizer is given, an earlier export's goes.
 
     Args:
         model: a pre-norm model with RoPE and SwiGLU, and without qk_norm; its weights are written in the type they
@@ -140,7 +141,7 @@ def to_hf_llama(model: TransformerLM, folder: str | Path, tokenizer: WritesToken
         dtype = str(model.head_weight.dtype).removeprefix("torch.")
         write_json(partial[CONFIG], llama_config(config, dtype, end_of_text))
         _save(weights, partial[WEIGHTS], weights_metadata(partial.get(TOKENIZER)))
-        for name in set(alongside) - set(files):  # an earlier export's, which would be read with this model
+        for name in alongside if tokenizer is None else []:  # an earlier export's, which would be read with this model
             (folder / name).unlink(missing_ok=True)
         for name in files:
             partial[name].replace(folder / name)
@@ -232,11 +233,18 @@ def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _save(weights: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Write weights; the same make the same bytes, although safetensors puts what a header says in any order."""
     try:
         with with_usual_permissions(path):
             save_file(weights, path, metadata=metadata)
     except SafetensorError as error:  # its way to say that the disk is full
         raise OSError(f"{path} could not be written: {error}") from None
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        file.seek(8)
+        file.write(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(size))
 
 
 def _with_own_head(config: ModelConfig, weights: dict[str, Tensor], folder: Path) -> ModelConfig:

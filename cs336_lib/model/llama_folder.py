@@ -3,6 +3,7 @@
 An export may take the place of an earlier one and of nothing else. Ours are known by what others never have together:
 the keys of `config.json` without a version of transformers, and a mark in the header of `model.safetensors`, which
 transformers doesn't keep when it saves a model that was trained on. Exports of before 0.2.0 have the keys and no marks.
+What a killed export left behind can be exported over, for each file is known by itself.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from cs336_lib.atomic import check_own, check_replaceable
+from cs336_lib.bpe.formats import huggingface
 from cs336_lib.model.config import ModelConfig
 
 END_OF_TEXT = "<|endoftext|>"
@@ -138,11 +140,12 @@ def _is_own_tokenizer_config(path: Path) -> bool:
 
 
 def _is_own_tokenizer(path: Path) -> bool:
-    """It stands beside an own config, and is as it was exported where the weights tell."""
-    if not path.with_name(TOKENIZER_CONFIG).exists() or not path.with_name(WEIGHTS).exists():
-        return False
-    metadata = _metadata(path.with_name(WEIGHTS))
-    return metadata[_SUM] == _sha256(path) if _MARK in metadata and _SUM in metadata else _MARK not in metadata
+    """It is as `Tokenizer.to_hf_json` writes one, or another's that came along with the weights beside it."""
+    if huggingface.is_own(path):
+        return True
+    weights = path.with_name(WEIGHTS)
+    metadata = _metadata(weights)
+    return metadata.get(_SUM) == _sha256(path) if _MARK in metadata else weights.exists() and _is_own_weights(weights)
 
 
 def _object(path: Path) -> dict[str, Any]:

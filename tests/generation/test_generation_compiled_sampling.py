@@ -133,3 +133,18 @@ def test_decode_draws_by_the_kernel_where_steps_are_compiled(monkeypatch, vocab_
         assert abs(one.log_prob - other.log_prob) < 1e-4
     if vocab_size:
         assert max(step.token for step in compiled) < vocab_size
+
+
+def test_what_a_seed_draws_depends_on_no_default_of_torch():
+    model = TransformerLM(ModelConfig(37, 24, d_model=32, num_layers=1, num_heads=2, d_ff=41, backend="fast"))
+
+    def drawn():
+        return [step.token for step in decoding.decode(model, [[1]], SamplingConfig(max_tokens=9, seed=0))]
+
+    before = drawn()
+    for default in (torch.float64, torch.bfloat16):
+        torch.set_default_dtype(default)
+        try:
+            assert drawn() == before
+        finally:
+            torch.set_default_dtype(torch.float32)

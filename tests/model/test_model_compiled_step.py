@@ -226,3 +226,36 @@ def test_wrong_tokens_and_places_never_reach_the_kernel():
     ):
         with pytest.raises(error, match=words):
             step(torch.tensor(ids), places)
+
+
+OTHER_BLOCKS = {
+    "a narrower feed-forward": {"d_ff": 16},
+    "a wider feed-forward": {"d_ff": 200},
+    "no gate": {"ffn": "silu", "d_ff": 41},
+    "another place for norms": {"norm": "post"},
+    "norms of q and k": {"qk_norm": True},
+}
+
+
+@pytest.mark.parametrize("changes", OTHER_BLOCKS.values(), ids=OTHER_BLOCKS)
+def test_a_model_whose_blocks_differ_is_left_to_others(changes, monkeypatch):
+    STEP.load()
+    monkeypatch.setattr(compiled_step, "WORTH_LOADING", 0)
+    model, other = TransformerLM(CONFIG), TransformerLM(CONFIG.replace(**changes))
+    block = other.layers[1]
+    block.attn.rope = model.layers[0].attn.rope
+    assert CompiledStep.usable(model)
+    model.layers[1] = block
+    assert not CompiledStep.usable(model)
+    sampling = SamplingConfig(max_tokens=15, temperature=0)
+    cached, whole = ([s.token for s in decode(model, [[1]] * 3, sampling, use_cache=use)] for use in (True, False))
+    assert cached == whole
+
+
+def test_a_model_with_more_entries_or_fewer_layers_than_it_says_is_left_to_others():
+    model = TransformerLM(CONFIG)
+    model.lm_head.weight = torch.nn.Parameter(torch.zeros(48, CONFIG.d_model))
+    assert not CompiledStep.usable(model)
+    model = TransformerLM(CONFIG)
+    del model.layers[1]
+    assert not CompiledStep.usable(model)

@@ -155,6 +155,30 @@ def test_a_full_disk_leaves_the_earlier_export_and_no_rubbish(tmp_path, monkeypa
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("again", ["with a tokenizer", "without"])
+@pytest.mark.parametrize("before", ["nothing", "a model", "a model and a tokenizer"])
+def test_what_a_killed_export_leaves_can_be_exported_over(tmp_path, disk, before, again):
+    """Before each of its changes of the folder; the second time leaves what an undisturbed export does."""
+    letters = {i: bytes([i]) for i in range(256)}
+    old, new = bpe.Tokenizer(letters, [], ["<a>"]), bpe.Tokenizer(letters, [], ["<|endoftext|>", "<b>"])
+    model = model_of()
+
+    def begun(name):
+        if before != "nothing":
+            to_hf_llama(model_of(), tmp_path / name, old if before == "a model and a tokenizer" else None)
+        return lambda: to_hf_llama(model, tmp_path / name, new if again == "with a tokenizer" else None)
+
+    changes = disk.changes(begun("whole"))
+    assert changes >= 2
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+    for number in range(changes):
+        export = begun(str(number))
+        disk.killed_at(number, export)
+        export()
+        found = {path.name: path.read_bytes() for path in (tmp_path / str(number)).iterdir()}
+        assert {name: content for name, content in found.items() if not name.startswith(".")} == whole
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

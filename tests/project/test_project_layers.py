@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "native": set(),
     "bpe": {"native"},
     "data": {"bpe", "native"},
-    "model": {"native"},
+    "model": {"native", "bpe.formats"},  # whether a tokenizer.json is its own
     "accounting": {"model.config", "editions"},
     "optim": set(),
     "training": {"data", "model", "optim", "bpe", "accounting", "native"},
