@@ -213,6 +213,8 @@ class _Reader:
         if self.pattern[self.at : self.at + 1] in ("+", "?"):
             self.at += 1
         count_text = self.pattern[start : self.at]
+        if count_text in ("{0}?", "{1}?"):  # Oniguruma makes more than once optional, and once only behind a symbol
+            raise self._unlike(count_text)
         if self.pattern[self.at : self.at + 1] in ("*", "+", "?"):
             raise self._unlike(count_text + self.pattern[self.at])
         if atom.empty or self.back:

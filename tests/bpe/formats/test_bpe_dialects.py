@@ -179,6 +179,7 @@ UNLIKE = [
     (r"\p{Diacritic}+|.", r"\p{Diacritic}", None),
     (r"\p{^L}+|.", r"\p{^L}", None),
     (r"(?:hello){e<=1}|[\s\S]", "{e<=1}", "hallo"),
+    (r"(?:ab){1}?a|[\s\S]", "{1}?", "aaba"),
     (r"a{x}|.", "{x}", None),
     (r"\xe9+|[\s\S]", r"\xe9", "é"),
     (r"\p{script=Latin}|.", r"\p{script=Latin}", "a"),
