@@ -207,7 +207,7 @@ class _Cached:
         self.cache: KVCache | None = None
         self.kind: type[CompiledStep | NumpyStep] | None = None  # one that keeps its matrices from cache to cache
         if FastStep.usable(model) and NumpyStep.usable(model):
-            compiled = CompiledStep.usable(model) and CompiledStep.is_worth_it(model, rows, tokens)
+            compiled = CompiledStep.is_worth_it(model, rows, tokens)
             self.kind = CompiledStep if compiled else NumpyStep
         self.kept: CompiledStep | NumpyStep | None = None
         self.step: CompiledStep | NumpyStep | FastStep | None = None

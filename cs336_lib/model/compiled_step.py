@@ -124,9 +124,9 @@ class CompiledStep:
 
     @staticmethod
     def is_worth_it(model: TransformerLM, rows: int, tokens: int) -> bool:
-        """Whether so many tokens in each of so many rows are to be computed compiled, by a usable model.
+        """Whether so many tokens in each of so many rows are to be computed compiled.
 
-        They must be many enough, and the kernel there. Nobody waits for the compiler: where the kernel is missing,
+        They must be many enough, the model usable, and the kernel there. Nobody waits for the compiler: where the kernel is missing,
         another process compiles it as soon as this one has computed enough without it, for who comes later. Few rows of
         a large model are read by one thread here, and by all in numpy: with more than two, they are left to numpy.
         """
@@ -135,7 +135,7 @@ class CompiledStep:
         if weights >= THREADS_FROM and threads > max(2, rows // ROWS_EACH):
             return False
         multiplications = rows * tokens * weights
-        if multiplications < WORTH_LOADING:
+        if multiplications < WORTH_LOADING or not CompiledStep.usable(model):
             return False
         if STEP.is_ready():
             return True
