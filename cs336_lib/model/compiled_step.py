@@ -126,9 +126,10 @@ class CompiledStep:
     def is_worth_it(model: TransformerLM, rows: int, tokens: int) -> bool:
         """Whether so many tokens in each of so many rows are to be computed compiled.
 
-        They must be many enough, the model usable, and the kernel there. Nobody waits for the compiler: where the kernel is missing,
-        another process compiles it as soon as this one has computed enough without it, for who comes later. Few rows of
-        a large model are read by one thread here, and by all in numpy: with more than two, they are left to numpy.
+        They must be many enough, the model usable, and the kernel there. Nobody waits for the compiler: where the
+        kernel is missing, another process compiles it as soon as this one has computed enough without it, for who comes
+        later. Few rows of a large model are read by one thread here, and by all in numpy: with more than two, they are
+        left to numpy.
         """
         global _by_numpy
         weights, threads = sum(weight.numel() for weight in model.parameters()), torch.get_num_threads()
