@@ -13,10 +13,11 @@ LARGEST = 2**63 - 1
 def did_you_mean(name: object, allowed: Iterable[str]) -> str:
     """Return a hint to put behind a mistyped name, nothing if no allowed one is near.
 
-    >>> did_you_mean("adamW", ["adamw", "sgd"]), did_you_mean("x", ["adamw"])
-    (" (did you mean 'adamw'?)", '')
+    >>> did_you_mean("adamW", ["adamw", "sgd"]), did_you_mean("ad", ["adamw"]), did_you_mean("x", ["adamw"])
+    (" (did you mean 'adamw'?)", " (did you mean 'adamw'?)", '')
     """
-    near = get_close_matches(str(name), list(allowed), n=1)
+    given, known = str(name), list(allowed)
+    near = get_close_matches(given, known, n=1) or [one for one in known if len(given) > 1 and one.startswith(given)]
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 

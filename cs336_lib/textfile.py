@@ -21,7 +21,7 @@ _NO_TEXT = {
     rb"ARROW1\x00\x00": "an Arrow table: write its text column to a .txt first",
     rb"\x93NUMPY[\x01-\x03]\x00": "a NumPy array, and no text",
     rb"\x89HDF\r\n\x1a\n": "an HDF5 file: write its text to a .txt first",
-    rb"CS336TOK.\x00\x00\x00": "a token file of this library: it is encoded already",
+    rb"CS336TOK.\x00\x00\x00": "a token file of this library, encoded already: name the text that it was made of",
     rb"%PDF-\d\.\d[\r\n]": "a PDF: extract its text first",
     rb"SQLite format 3\x00": "an SQLite database: write its text to a .txt first",
     rb"version https://git-lfs\.github\.com/": "a pointer of Git LFS, and the file itself is not here: git lfs pull",

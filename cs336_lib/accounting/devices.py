@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cs336_lib.naming import did_you_mean
+
 TERA = 10**12
 
 
@@ -145,8 +147,8 @@ def device(name: str | Device) -> Device:
         return name
     if name not in DEVICES:
         raise ValueError(
-            f"unknown device {name!r}; known: {', '.join(DEVICES)}. For another one give its peak in FLOP/s, "
-            "or a Device where its memory matters too"
+            f"unknown device {name!r}{did_you_mean(name, DEVICES)}; known: {', '.join(DEVICES)}; for another one "
+            "give its peak in FLOP/s, such as 1e15, where its memory does not matter"
         )
     return DEVICES[name]
 

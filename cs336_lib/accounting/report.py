@@ -11,7 +11,7 @@ from typing import get_args
 from cs336_lib.accounting.activations import ActivationList, autograd_activations
 from cs336_lib.accounting.breakdown import Breakdown, check_sizes
 from cs336_lib.accounting.decoding import decode_time, kv_cache_bytes
-from cs336_lib.accounting.devices import Device
+from cs336_lib.accounting.devices import Device, peak_flops
 from cs336_lib.accounting.devices import device as find_device
 from cs336_lib.accounting.flops import crossing_context, forward_flops, matmuls, training_flops
 from cs336_lib.accounting.intensity import BYTES, roofline
@@ -94,12 +94,16 @@ def duration(seconds: float) -> str:
 
 
 def size(count: int) -> str:
-    """Write a number of bytes in both units.
+    """Write a number of bytes in both kinds of units, in smaller ones where it is below a hundredth of a GB.
 
-    >>> size(8_508_230_400)
-    '8.508 GB (7.924 GiB)'
+    >>> size(8_508_230_400), size(1_048_576)
+    ('8.508 GB (7.924 GiB)', '1.049 MB (1.000 MiB)')
     """
-    return f"{count / GB:.3f} GB ({count / GIB:.3f} GiB)"
+    if count >= GB // 100:
+        return f"{count / GB:.3f} GB ({count / GIB:.3f} GiB)"
+    if count >= 10_000:
+        return f"{count / 10**6:.3f} MB ({count / 2**20:.3f} MiB)"
+    return f"{count / 10**3:.3f} kB ({count / 2**10:.3f} KiB)"
 
 
 def text(
@@ -107,7 +111,7 @@ def text(
     *,
     context_length: int | None = None,
     batch_size: int = 1,
-    device: str | Device = "h100-sxm",
+    device: str | Device | float = "h100-sxm",
     dtype: str | None = None,
     mfu: float = 0.5,
     steps: int | None = None,
@@ -119,8 +123,8 @@ def text(
         cfg: the model.
         context_length: S; the model's context length when None.
         batch_size: B, sequences of a training step.
-        device: a name of `DEVICES`, or a `Device`.
-        dtype: type of the products; "bfloat16" when None, or "float16" on a device without it.
+        device: a name of `DEVICES`, a `Device`, or a peak in FLOP/s, which leaves out what the memory decides.
+        dtype: type of the products; "bfloat16" when None, or "float16" on a device without it; none beside a peak.
         mfu: the part of the peak that training reaches.
         steps: optimizer steps of the training that is timed; when None, as many as make 20 tokens per parameter.
         edition: "2025" or "2026": whose list of activations is counted, and one more section answers that edition's
@@ -146,21 +150,30 @@ def text(
     total                  22,696,448
     In float32: 0.091 GB (0.085 GiB).
     """
-    where = find_device(device)
+    where = peak_flops(device) if isinstance(device, int | float) else find_device(device)
+    if isinstance(where, float) and dtype is not None:
+        raise ValueError(f"dtype is {dtype!r}, and a peak in FLOP/s is of one type already: leave dtype out")
     S, B = check_sizes(cfg, context_length, batch_size)
     own = "2026" if cfg.ffn == "swiglu" else "2025"
     asked = find_edition(own if edition is None else edition)
-    kind = dtype or ("bfloat16" if "bfloat16" in where.peaks else "float16")
+    kind = dtype or ("bfloat16" if isinstance(where, float) or "bfloat16" in where.peaks else "float16")
     sections = [
         _parameters(cfg),
         _flops(cfg, S, B),
         _memory(cfg, S, B, where, asked),
         _time(cfg, S, B, where, kind, mfu, steps),
-        _roofline(cfg, S, B, where, kind),
-        _decoding(cfg, S, B, where, kind),
+        *(_of_memory(cfg, S, B, where, kind)),
         *([] if edition is None else [_handout(cfg, asked)]),
     ]
     return "\n\n".join(sections)
+
+
+def _of_memory(cfg: ModelConfig, S: int, B: int, where: Device | float, dtype: str) -> list[str]:
+    """What a device's memory decides, or that it is left out."""
+    if isinstance(where, float):
+        left_out = "Left out, for a peak says nothing of memory:\nthe largest batch, the roofline, decoding."
+        return [left_out]
+    return [_roofline(cfg, S, B, where, dtype), _decoding(cfg, S, B, where, dtype)]
 
 
 def _parameters(cfg: ModelConfig) -> str:
@@ -188,7 +201,7 @@ def _flops(cfg: ModelConfig, S: int, B: int) -> str:
     )
 
 
-def _memory(cfg: ModelConfig, S: int, B: int, where: Device, asked: Edition) -> str:
+def _memory(cfg: ModelConfig, S: int, B: int, where: Device | float, asked: Edition) -> str:
     memory = training_memory(cfg, B, S, edition=asked.name)
     kept = autograd_activations(cfg, S, B)
     rows = [
@@ -198,14 +211,17 @@ def _memory(cfg: ModelConfig, S: int, B: int, where: Device, asked: Edition) -> 
         [f"activations, {asked.name} handout's list", memory.activations.total, size(memory.activations.total)],
         [f"activations, {cfg.backend} model", kept.total, size(kept.total)],
     ]
-    label = where.memory_bytes // GB
-    fits = [
-        [
-            f"memory of {label} {unit}",
-            *(max_batch_size(cfg, label * each, S, activations=how, edition=asked.name) for how in _LISTS),
+    fits: list[str] = []
+    if isinstance(where, Device):
+        label = where.memory_bytes // GB
+        rooms = [
+            [
+                f"memory of {label} {unit}",
+                *(max_batch_size(cfg, label * each, S, activations=how, edition=asked.name) for how in _LISTS),
+            ]
+            for unit, each in (("GB", GB), ("GiB", GIB))
         ]
-        for unit, each in (("GB", GB), ("GiB", GIB))
-    ]
+        fits = ["", table(["Largest batch", f"{asked.name} handout's list", f"{cfg.backend} model"], rooms)]
     return "\n".join(
         [
             f"Memory of a training step in float32, batch {B:,}, context {S:,}",
@@ -215,8 +231,7 @@ def _memory(cfg: ModelConfig, S: int, B: int, where: Device, asked: Edition) -> 
             *_left_out(cfg, S, B, asked, memory.activations.total),
             "",
             breakdown_table(f"Activations, {cfg.backend} model", kept, "bytes"),
-            "",
-            table(["Largest batch", f"{asked.name} handout's list", f"{cfg.backend} model"], fits),
+            *fits,
         ]
     )
 
@@ -232,18 +247,21 @@ def _left_out(cfg: ModelConfig, S: int, B: int, asked: Edition, counted: int) ->
         return []
     whole = training_memory(cfg, B, S, edition="2026").activations.total
     return [
-        "That list is of two matrices, and this model has three: the output of the third and",
-        f"the product with it are left out, {size(whole - counted)}.",
+        "That list is of two matrices, and this model has three: the output of the third",
+        f"and the product with it are left out, {size(whole - counted)}.",
     ]
 
 
-def _time(cfg: ModelConfig, S: int, B: int, where: Device, dtype: str, mfu: float, steps: int | None) -> str:
+def _time(cfg: ModelConfig, S: int, B: int, where: Device | float, dtype: str, mfu: float, steps: int | None) -> str:
     count = steps if steps is not None else max(1, round(20 * parameter_count(cfg).total / (B * S)))
     seconds = training_time(cfg, count, B, where, mfu=mfu, dtype=dtype, context_length=S)
+    name, source = "a device", ""
+    if isinstance(where, Device):
+        name, source = f"one {where.name}", f"\n({dtype}; {where.source})"
     return (
         f"Time of {count:,} steps of {B:,} x {S:,} = {count * B * S:,} tokens\n"
-        f"{duration(seconds)} on one {where.name} at {100 * mfu:g} % of {where.peak(dtype) / 1e12:g} TFLOP/s\n"
-        f"({dtype}; {where.source}),\n{count * B * S / seconds:,.0f} tokens per second."
+        f"{duration(seconds)} on {name} at {100 * mfu:g} % of {peak_flops(where, dtype) / 1e12:g} TFLOP/s{source},\n"
+        f"{count * B * S / seconds:,.0f} tokens per second."
     )
 
 
@@ -275,18 +293,21 @@ def _handout(cfg: ModelConfig, asked: Edition) -> str:
     if _lacks(cfg, asked):
         models = {"this model, gate left out": cfg}
         models["two matrices"] = cfg.replace(ffn="silu", d_ff=cfg.d_ff)
-    rows = []
-    for name, model in models.items():
+    columns = []
+    for model in models.values():
         memory = training_memory(model, edition=asked.name)
         fits = [max_batch_size(model, ACCOUNTING_GB * unit, edition=asked.name) for unit in (GB, GIB)]
         seconds = training_time(model, ACCOUNTING_STEPS, ACCOUNTING_BATCH, asked.accounting_peak, mfu=ACCOUNTING_MFU)
         times = f"{seconds / HOUR:,.2f}", f"{seconds / DAY:,.2f}"
-        rows.append([name, memory.activations.total, memory.fixed, *fits, adamw_flops(model), *times])
-    head = ["", "bytes per sequence", "bytes fixed", f"{ACCOUNTING_GB} GB", f"{ACCOUNTING_GB} GiB", "AdamW's FLOPs"]
+        counts = [f"{each:,}" for each in (memory.activations.total, memory.fixed, *fits, adamw_flops(model))]
+        columns.append([*counts, *times])
+    titles = ["(a) bytes per sequence", "(a) bytes fixed", f"(b) batch in {ACCOUNTING_GB} GB"]
+    titles += [f"(b) batch in {ACCOUNTING_GB} GiB", "(c) AdamW's FLOPs", "(d) hours", "(d) days"]
+    rows = list(zip(titles, *columns, strict=True))
     problem = find_problem("adamw_accounting").name(asked.name)
     return (
         f"Edition {asked.label}, problem {problem}\n"
-        "(a), (b) memory in float32 and the largest batch, (c) FLOPs of a step, (d) the time of\n"
-        f"{ACCOUNTING_STEPS:,} steps of {ACCOUNTING_BATCH:,} sequences at {100 * ACCOUNTING_MFU:g} % of "
-        f"{asked.accounting_peak / 1e12:g} TFLOP/s\n" + table([*head, "hours", "days"], rows)
+        "(a), (b) memory in float32 and the largest batch, (c) FLOPs of a step,\n"
+        f"(d) the time of {ACCOUNTING_STEPS:,} steps of {ACCOUNTING_BATCH:,} sequences at {100 * ACCOUNTING_MFU:g} % "
+        f"of {asked.accounting_peak / 1e12:g} TFLOP/s\n" + table(["", *models], rows)
     )

@@ -12,9 +12,11 @@ from cs336_lib.check import sections
 from cs336_lib.check.child.case import CHECKS
 from cs336_lib.check.child.runner import BROKEN, CHOSEN, RIGHT, UNANSWERED, WRONG, Answer
 from cs336_lib.check.report import Fault, Report, cause_of, kind_text
+from cs336_lib.lines import width, wrapped
 
 COLORS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
-WIDTH = 112
+BEFORE = 74
+"""Columns of a row before its text."""
 
 
 def colored(text: str, color: str, on: bool) -> str:
@@ -48,10 +50,16 @@ def row(problem: str, answers: Sequence[Answer], colors: bool = False) -> str:
     wrong = ", ".join(a.name.split(".")[1] for a in answers if a.status == WRONG)
     unasked = {a.got for a in answers if a.status in (UNANSWERED, BROKEN)}
     text = wrong or (_short(next(iter(unasked))) if len(unasked) == 1 and not count[RIGHT] else "")
-    return f"{problem:<29}" + "".join(numbers) + f"{seconds:>8.1f} s  {_short(text, 46)}".rstrip()
+    line = f"{problem:<29}" + "".join(numbers) + f"{seconds:>8.1f} s"
+    room = width() - BEFORE
+    if len(text) <= room or room >= SHORTEST:
+        return f"{line}  {_short(text, room)}".rstrip()
+    return f"{line}\n    {_short(text, width() - 4)}"
 
 
-HEAD = f"{'problem':<29}{'right':>6}{'wrong':>7}{'no answer':>11}{'choice':>8}{'time':>8}    what is wrong"
+SHORTEST = 30
+"""With less room for it beside a row, the text stands below."""
+HEAD = f"{'problem':<29}{'right':>6}{'wrong':>7}{'no answer':>11}{'choice':>8}{'time':>8}"
 
 
 def _short(text: str, length: int = 46) -> str:
@@ -62,7 +70,9 @@ def fault_text(fault: Fault, number: int, edition: str, colors: bool = False) ->
     """One fault: what was asked, expected and got, the usual cause, the section of the book."""
     check, answer = fault.check, fault.answer
     head = f"{number}. {check.problem}: {check.title}"
-    lines = [colored(head, "bold", colors) + colored(f"  ({check.name}; {kind_text(check, edition)})", "dim", colors)]
+    about = f"({check.name}; {kind_text(check, edition)})"
+    gap = "  " if len(head) + 2 + len(about) <= width() else "\n   "
+    lines = [colored(wrapped(head, later="   "), "bold", colors) + gap + colored(about, "dim", colors)]
     for label, text, color in (
         ("input", answer.given, ""),
         ("expected", answer.expected, "green"),
@@ -74,13 +84,13 @@ def fault_text(fault: Fault, number: int, edition: str, colors: bool = False) ->
             continue
         rows: list[str] = []
         for line in text.splitlines():  # an address stays whole, so that a click opens it
-            rows += [line] if line.startswith("http") else textwrap.wrap(line, WIDTH - 16)
+            rows += [line] if line.startswith("http") else textwrap.wrap(line, width() - 16)
         for at, piece in enumerate(rows):
             shown = colored(piece, color, colors) if color else piece
             lines.append(f"   {label if not at else '':<13}{shown}")
     if fault.others:
         names = ", ".join(other.name.split(".")[1] for other in fault.others)
-        lines.append(f"   {'the same in':<13}{_short(names, WIDTH - 16)}")
+        lines.append(f"   {'the same in':<13}{_short(names, width() - 16)}")
     return "\n".join(lines)
 
 
@@ -90,19 +100,20 @@ def ending(report: Report, colors: bool = False) -> str:
     slowest = sorted(report.answers, key=lambda answer: -answer.seconds)[:3]
     if slowest and "seconds" in report.about:
         names = ", ".join(f"{answer.name} {answer.seconds:.1f} s" for answer in slowest)
-        parts.append(colored(f"{report.about['seconds']:.0f} s in all; the slowest: {names}", "dim", colors))
+        said = wrapped(f"{report.about['seconds']:.0f} s in all; the slowest: {names}")
+        parts.append(colored(said, "dim", colors))
     faults = report.faults()
     if faults:
         parts.append(colored("What is wrong, the worst first", "bold", colors))
         parts += [fault_text(fault, number, report.edition, colors) for number, fault in enumerate(faults, start=1)]
     choices = [answer for answer in report.answers if answer.status == CHOSEN]
     if choices:
-        rows = [f"   {CHECKS[a.name].title:<58} {_short(a.got, 50)}" for a in choices]
+        rows = [wrapped(f"{CHECKS[a.name].title}: {_short(a.got, 50)}", "   ", "     ") for a in choices]
         parts.append("\n".join([colored("Your choices, where the handout leaves one", "bold", colors), *rows]))
     remarks = list(report.remarks())
     if remarks:
-        rows = [textwrap.fill(text, WIDTH, initial_indent="   ", subsequent_indent="     ") for text in remarks]
+        rows = [wrapped(text, "   ", "     ") for text in remarks]
         parts.append("\n".join([colored("Besides", "bold", colors), *rows]))
-    title = colored(f"In short: {report.verdict}", "green" if report.passed else "red", colors)
-    parts.append(f"{title}\n{report.summary()}")
+    title = colored(wrapped(f"In short: {report.verdict}"), "green" if report.passed else "red", colors)
+    parts.append("\n".join([title, *map(wrapped, report.summary().splitlines())]))
     return "\n\n".join(parts)

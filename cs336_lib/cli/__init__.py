@@ -27,7 +27,7 @@ COMMANDS = {
     "records": "file what a GPU run brought back",
     "account": "parameters, FLOPs, memory and time of a model",
     "export": "write a run's model for transformers (Llama)",
-    "check": "hold your own solution of the assignment against the definitions",
+    "check": "hold your own solutions against the definitions",
 }
 
 HELP = """usage: cs336 COMMAND ...
@@ -38,11 +38,14 @@ A language model from scratch, from bytes to text.
 
 In three lines, on any laptop, without a network:
 
-  cs336 train tales-1m                      # built-in stories, about a million parameters, some minutes
-  cs336 runs                                # how it went
+  cs336 train tales-1m          # built-in stories, some minutes
+  cs336 runs                    # how it went
   cs336 generate runs/tales-1m --prompt "Once upon a time"
 
-`cs336 COMMAND --help` explains a command and all its options.
+Options:
+
+  cs336 COMMAND --help          # what a command does, and its options
+  cs336 train PRESET --help     # those of train, with a preset's values
 """
 
 
@@ -61,7 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help", "help"):
-        print(HELP.format(commands="\n".join(f"  {name:<16} {about}" for name, about in COMMANDS.items())))
+        from cs336_lib.lines import laid_out
+
+        print(laid_out(HELP.format(commands="\n".join(f"  {name:<16} {about}" for name, about in COMMANDS.items()))))
         return OK
     if given[0] == "--version":
         import cs336_lib

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
+
+from cs336_lib.cli.parsing import parse
+from cs336_lib.naming import did_you_mean
+
+if TYPE_CHECKING:
+    from cs336_lib.model.config import ModelConfig
 
 
 @dataclass(frozen=True)
 class Account:
     """Count a model's parameters, FLOPs, memory and time, on paper; nothing is built or run.
 
-    Example: cs336 account gpt2-xl --context-length 16384 --device a100-80gb
-    Example: cs336 account gpt2-xl --edition 2026
+    Examples:
+      cs336 account gpt2-xl --context-length 16384 --device a100-80gb
+      cs336 account gpt2-xl --edition 2026
+      cs336 account runs/tales-1m --device 5e12
 
     Attributes:
         model: a preset of a model, or a run's folder.
         context_length: tokens of a sequence; the model's own when left out.
         batch_size: sequences of a training step.
-        device: the accelerator, such as "h100-sxm", "a100-80gb", "l4", "t4".
+        device: the accelerator, such as "h100-sxm", "a100-80gb", "l4", "t4", or its peak in FLOP/s, such as 1e15, which
+            leaves out what its memory decides.
         dtype: type of the products; "bfloat16" where the device has it when left out.
         mfu: the part of the device's peak that training reaches.
         steps: optimizer steps; 20 tokens per parameter when left out.
@@ -27,7 +38,7 @@ class Account:
             accounting problem.
     """
 
-    model: tyro.conf.Positional[str]
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     context_length: int | None = None
     batch_size: int = 1
     device: str = "h100-sxm"
@@ -39,23 +50,15 @@ class Account:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = tyro.cli(Account, prog="cs336 account", args=arguments)
-    from pathlib import Path
-
+    asked = parse(Account, "account", arguments)
     from cs336_lib.accounting import report
-    from cs336_lib.model.config import ModelConfig
-    from cs336_lib.training import RunRecord
 
-    is_run = (Path(asked.model) / "config.json").is_file()
-    config = (
-        RunRecord(asked.model).config.model if is_run else ModelConfig.preset(preset_of(asked.model, asked.edition))
-    )
     print(
         report.text(
-            config,
+            _config_of(asked),
             context_length=asked.context_length,
             batch_size=asked.batch_size,
-            device=asked.device,
+            device=_number(asked.device),
             dtype=asked.dtype,
             mfu=asked.mfu,
             steps=asked.steps,
@@ -63,6 +66,34 @@ def run(arguments: Sequence[str]) -> int:
         )
     )
     return 0
+
+
+def _number(device: str) -> str | float:
+    """Return a peak as a number, a name as it is."""
+    try:
+        return float(device)
+    except ValueError:
+        return device
+
+
+def _config_of(asked: Account) -> ModelConfig:
+    """Return the model of a run or a preset.
+
+    Raises:
+        ValueError: there is neither.
+    """
+    from cs336_lib.model.config import PRESETS, ModelConfig
+    from cs336_lib.training import RunRecord
+
+    if (Path(asked.model) / "config.json").is_file():
+        return RunRecord(asked.model).config.model
+    name = preset_of(asked.model, asked.edition)
+    if name not in PRESETS:
+        raise ValueError(
+            f"there is no run and no preset {asked.model!r}{did_you_mean(asked.model, PRESETS)}; name a run's folder "
+            f"or one of {', '.join(PRESETS)}"
+        )
+    return ModelConfig.preset(name)
 
 
 def preset_of(model: str, edition: str | None) -> str:

@@ -14,6 +14,7 @@ import tyro
 
 from cs336_lib.atomic import check_own, write_whole
 from cs336_lib.cli import FAILED, OK, STOPPED
+from cs336_lib.cli.parsing import parse
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,11 @@ class Check:
     Your code runs on your machine, in processes with limits of time and memory and without a network; nothing is sent
     anywhere, and nothing in your folder is changed. Faults are explained, never corrected.
 
-    Exit codes: 0 nothing is wrong; 1 something is; 2 there was nothing to ask; 130 stopped, by
-    Ctrl-C or SIGTERM.
+    Exit codes: 0 nothing is wrong; 1 something is; 2 there was nothing to ask; 130 stopped, by Ctrl-C or
+    SIGTERM.
 
-    Example: cs336 check ~/assignment1-basics
+    Example:
+      cs336 check ~/assignment1-basics
 
     Attributes:
         folder: the folder of your solution, the one that holds tests/adapters.py.
@@ -43,7 +45,7 @@ class Check:
         list_checks: only list the questions.
     """
 
-    folder: tyro.conf.Positional[Path] = Path()
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="[FOLDER]")] = Path()
     adapters: Path | None = None
     only: str = ""
     edition: Literal["2025", "2026"] = "2026"
@@ -59,7 +61,7 @@ class Check:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = tyro.cli(Check, prog="cs336 check", args=arguments)
+    asked = parse(Check, "check", arguments)
     if asked.html is not None and not asked.html.absolute().parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(asked.html.parent)!r} to write {asked.html.name!r} into")
     if asked.html is not None:

@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
+
+from cs336_lib.cli.parsing import parse
 
 
 @dataclass(frozen=True)
 class Encode:
     """Encode a text to a file of token ids. If it is stopped, the same command goes on where it was.
 
-    Example: cs336 encode tokenizers/tales stories.txt stories.tokens
+    Such a file is for Python (cs336_lib.data.TokenFile). cs336 train needs none: it takes the text and the tokenizer,
+    and encodes by itself.
+
+    Example:
+      cs336 encode tokenizers/tales stories.txt stories.tokens
 
     Attributes:
         tokenizer: folder of a tokenizer.
@@ -24,18 +31,19 @@ class Encode:
             the text and the folder of the token file under the same paths.
     """
 
-    tokenizer: tyro.conf.Positional[Path]
-    text: tyro.conf.Positional[str]
-    out: tyro.conf.Positional[Path]
+    tokenizer: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="TOKENIZER")]
+    text: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TEXT")]
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
     workers: int | None = None
     dask: str | None = None
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = tyro.cli(Encode, prog="cs336 encode", args=arguments)
+    asked = parse(Encode, "encode", arguments)
     from cs336_lib.bpe import Tokenizer
     from cs336_lib.cli.cluster import executor_at
+    from cs336_lib.cli.outcome import training_command
     from cs336_lib.cli.outputs import check_file
     from cs336_lib.data import corpora, encode_file
     from cs336_lib.data.token_format import check_own_tokens
@@ -53,4 +61,6 @@ def run(arguments: Sequence[str]) -> int:
         else "there already, in"
     )
     print(f"{what}, {speed} {asked.out}")
+    print(f"in Python: cs336_lib.data.TokenFile.open({str(asked.out)!r}); training takes the text itself")
+    print(f"next: {training_command(asked.text, asked.tokenizer, tokenizer.vocab_size)}")
     return 0

@@ -6,29 +6,37 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
+from cs336_lib.cli.parsing import parse
 from cs336_lib.naming import check_whole
+
+ELSEWHERE = "put it back, or name a text to measure on with --text PATH"
 
 
 @dataclass(frozen=True)
 class Eval:
     """Measure a run's model: loss, perplexity and bits per byte, each token once.
 
-    Example: cs336 eval runs/tales-1m
+    Examples:
+      cs336 eval runs/tales-1m
+      cs336 eval runs/tales-1m --text stories.txt --checkpoint last
+      cs336 eval runs/tales-1m --text tales
 
     Attributes:
         run: the run's folder.
-        text: measure on this text file; on the run's validation set when left out.
+        text: measure on this text file, or on the validation text of "tales", "tinystories" or "owt"; on the run's
+            validation set when left out.
         checkpoint: "best", "last" or a step.
         windows: how many windows of the context length, from the start; 0 for all.
         batch_size: windows at a time.
         device: "auto" or a device of torch.
     """
 
-    run: tyro.conf.Positional[Path]
-    text: Path | None = None
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    text: str | None = None
     checkpoint: str = "best"
     windows: int = 0
     batch_size: int = 32
@@ -37,12 +45,12 @@ class Eval:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = tyro.cli(Eval, prog="cs336 eval", args=arguments)
+    asked = parse(Eval, "eval", arguments)
     from tqdm.auto import tqdm
 
-    from cs336_lib.data import tales
+    from cs336_lib.data import corpora, tales
     from cs336_lib.training import RunRecord, cross_entropy, evaluate, prepare
-    from cs336_lib.training.corpus import find_data, text_ids
+    from cs336_lib.training.corpus import NAMED, find_data, text_ids
     from cs336_lib.training.loading import load_run
 
     for name, value, least in (("--windows", asked.windows, 0), ("--batch-size", asked.batch_size, 1)):
@@ -51,9 +59,10 @@ def run(arguments: Sequence[str]) -> int:
     config, tokenizer = loaded.config, loaded.tokenizer
     record = RunRecord(asked.run)
     if asked.text:
-        tokens = text_ids(tokenizer, asked.text)
+        named = asked.text in NAMED
+        tokens = text_ids(tokenizer, corpora.valid_text(asked.text, progress=True) if named else Path(asked.text))
     else:
-        config = find_data(config.replace(tokenizer=None), record.folder)
+        config = find_data(config.replace(tokenizer=None), record.folder, ELSEWHERE)
         corpus = prepare(config.replace(tokenizer=str(record.tokenizer_folder)))
         tokens = corpus.valid
         then, now = record.environment.get("data", {}).get("valid_sha256"), corpus.facts["valid_sha256"]
@@ -79,7 +88,7 @@ def run(arguments: Sequence[str]) -> int:
     print(f"loss       {result.loss:.4f} nats per token")
     print(f"perplexity {result.perplexity:.3f}")
     print(f"bits       {result.bits_per_byte(tokens, tokenizer):.4f} per byte")
-    if config.data == "tales" and not asked.text:
+    if (asked.text or config.data) == "tales":
         floor = tales.entropy(tokenizer)
         print(
             f"floor      {floor.nats_per_token:.4f} nats per token, {floor.bits_per_byte:.4f} bits per byte: the "

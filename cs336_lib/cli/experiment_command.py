@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from cs336_lib.cli.parsing import parse
+from cs336_lib.lines import wrapped
+from cs336_lib.naming import did_you_mean
 from cs336_lib.scale import scale
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ class Experiment:
         plot: draw the runs to this file (.png, .svg or .pdf); by default to curves.png beside them.
     """
 
-    suite: tyro.conf.Positional[str] = "list"
+    suite: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[SUITE]")] = "list"
     scale: str = field(default_factory=scale)
     data: str | None = None
     folder: Path = Path("runs")
@@ -50,7 +53,7 @@ class Experiment:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = tyro.cli(Experiment, prog="cs336 experiment", args=arguments)
+    asked = parse(Experiment, "experiment", arguments)
     from cs336_lib.cli.outputs import check_folder, check_picture
     from cs336_lib.experiments import SUITES
 
@@ -58,10 +61,14 @@ def run(arguments: Sequence[str]) -> int:
         width = max(map(len, SUITES))
         for name, suite in SUITES.items():
             counts = ", ".join(f"{len(suite.plan(scale))} at {scale}" for scale in suite.scales)
-            print(f"{name:{width}}  {suite.question}\n{'':{width}}  runs: {counts}")
+            print(wrapped(suite.question, f"{name:{width}}  "))
+            print(wrapped(f"runs: {counts}", " " * (width + 2)))
         return 0
     if asked.suite not in (*SUITES, "all"):
-        raise ValueError(f"unknown suite {asked.suite!r}; allowed: {', '.join(SUITES)}, all, list")
+        allowed = [*SUITES, "all", "list"]
+        raise ValueError(
+            f"unknown suite {asked.suite!r}{did_you_mean(asked.suite, allowed)}; allowed: {', '.join(allowed)}"
+        )
     if asked.suite == "all" and (asked.plot or asked.data):
         raise ValueError("--plot and --data are for one suite; leave them out, or name the suite")
     suites = [suite for suite in SUITES.values() if asked.scale in suite.scales or suite.name == asked.suite]

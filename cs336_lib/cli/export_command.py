@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
+
+from cs336_lib.cli.parsing import parse
 
 
 @dataclass(frozen=True)
 class Export:
     """Write a run's model and tokenizer for transformers: AutoModelForCausalLM.from_pretrained(OUT) opens it.
 
-    Example: cs336 export runs/tales-1m exported
+    Example:
+      cs336 export runs/tales-1m exported
 
     Attributes:
         run: the run's folder.
@@ -21,14 +25,14 @@ class Export:
         checkpoint: "best", "last" or a step.
     """
 
-    run: tyro.conf.Positional[Path]
-    out: tyro.conf.Positional[Path]
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
     checkpoint: str = "best"
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = tyro.cli(Export, prog="cs336 export", args=arguments)
+    asked = parse(Export, "export", arguments)
     from cs336_lib.cli.outputs import check_folder
     from cs336_lib.model.llama import to_hf_llama
     from cs336_lib.model.llama_folder import check_own_export

@@ -6,10 +6,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from cs336_lib.cli.arguments import with_texts
+from cs336_lib.cli.parsing import parse
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Generate:
         device: "auto" or a device of torch.
     """
 
-    run: tyro.conf.Positional[Path]
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     prompt: tuple[str, ...] = ()
     max_tokens: int = 256
     temperature: float = 0.8
@@ -49,7 +51,7 @@ class Generate:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = tyro.cli(Generate, prog="cs336 generate", args=with_texts(arguments, Generate, "--prompt"))
+    asked = parse(Generate, "generate", with_texts(arguments, Generate, "--prompt"))
     from cs336_lib.generation import SamplingConfig, stream
     from cs336_lib.training.loading import load_run
 

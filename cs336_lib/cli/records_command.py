@@ -6,18 +6,21 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
+
+from cs336_lib.cli.parsing import parse
 
 
 @dataclass(frozen=True)
 class Records:
     """File what a GPU run brought back: its runs, its figures, its benchmark.
 
-    `python benchmarks/gpu_run.py all --out gpu` measures a GPU in ten minutes and leaves a folder. This puts its runs
-    that are over, without checkpoints, and its figures below results/, under the name of the device. Nothing that is
-    there already is replaced, but for figures of the same device, which are brought up to date section by section.
+    In a checkout, python benchmarks/gpu_run.py all --out gpu measures a GPU in ten minutes and leaves a folder. This
+    puts its runs that are over, without checkpoints, and its figures below results/, under the name of the device.
+    Nothing that is there already is replaced, but for figures of the same device, which are brought up to date section
+    by section.
 
     Examples:
       cs336 records add gpu
@@ -30,13 +33,13 @@ class Records:
     """
 
     action: tyro.conf.Positional[Literal["add"]]
-    path: tyro.conf.Positional[Path]
+    path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PATH")]
     home: Path = Path("results")
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = tyro.cli(Records, prog="cs336 records", args=arguments)
+    asked = parse(Records, "records", arguments)
     from cs336_lib.experiments.filing import add
 
     if not asked.path.exists():

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
+
+from cs336_lib.cli.parsing import parse
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,13 @@ class Resume:
         steps: train for so many steps in all, which may be more than before; from here on the learning rate follows the
             schedule of the new length.
         quiet: no progress bar.
-        parallel: how the processes that torchrun started share the work, as for `train`; neither it nor their number
-            need be as before.
+        parallel: how the processes that torchrun started share the work, as for cs336 train; neither it nor their
+            number need be as before.
         anew: begin at step 0 and cut off all that the run has recorded, whatever checkpoints there are.
         timeout: seconds that the processes wait for each other before one counts as lost.
     """
 
-    run: tyro.conf.Positional[Path]
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     device: str | None = None
     data: str | None = None
     valid_data: str | None = None
@@ -45,7 +47,7 @@ class Resume:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = tyro.cli(Resume, prog="cs336 resume", args=arguments)
+    asked = parse(Resume, "resume", arguments)
     from cs336_lib.cli.outcome import report
     from cs336_lib.generation import training_sample
     from cs336_lib.training.corpus import NAMED
@@ -64,4 +66,5 @@ def run(arguments: Sequence[str]) -> int:
     with started(asked.parallel, device, asked.timeout) as ranks:
         options: Any = {"write_sample": training_sample, "progress": not asked.quiet, "changes": changes}
         trainer = Trainer.resume(asked.run, **options, anew=asked.anew, parallel=asked.parallel, ranks=ranks)
-        return report(trainer.fit(), ranks.rank)
+        began = trainer.step
+        return report(trainer.fit(), ranks.rank, began)

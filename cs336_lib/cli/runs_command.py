@@ -6,9 +6,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
+
+from cs336_lib.cli.parsing import parse
+from cs336_lib.lines import wrapped
 
 if TYPE_CHECKING:
     from cs336_lib.training import RunRecord
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Runs:
     """Show runs in a table, also while they run; draw their losses.
+
+    Losses are in nats per token: the last on the training text, the last and the smallest on the validation text.
 
     Examples:
       cs336 runs
@@ -27,13 +32,13 @@ class Runs:
         plot: draw training and validation losses to this file (.png, .svg or .pdf).
     """
 
-    folders: tyro.conf.Positional[tuple[Path, ...]] = (Path("runs"),)
+    folders: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="[FOLDER ...]")] = (Path("runs"),)
     plot: Path | None = None
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = tyro.cli(Runs, prog="cs336 runs", args=arguments)
+    asked = parse(Runs, "runs", arguments)
     from cs336_lib.cli.outputs import check_picture
     from cs336_lib.training import find_runs
 
@@ -56,8 +61,10 @@ def run(arguments: Sequence[str]) -> int:
         print(line, file=sys.stderr)
     if not records:
         print(f"no runs in {', '.join(map(str, asked.folders))}; cs336 train tales-1m makes one")
+        _tell_deeper(asked.folders)
         return 0
     print(table(records))
+    _tell_deeper(asked.folders)
     if asked.plot:
         from cs336_lib.figures.runs import losses
 
@@ -67,9 +74,26 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _tell_deeper(folders: Sequence[Path]) -> None:
+    """Name the folders of folders that hold runs, as experiments make them."""
+    from cs336_lib.training import find_runs
+
+    deeper = {
+        below: len(find_runs(below))
+        for folder in folders
+        for below in sorted(folder.iterdir())
+        if below.is_dir() and not any((place / "config.json").is_file() for place in (folder, below))
+    }
+    found = {below: count for below, count in deeper.items() if count}
+    if found:
+        total, first = sum(found.values()), next(iter(found))
+        where = first if len(found) == 1 else f"{len(found)} folders below, such as {first}"
+        print(wrapped(f"and {total} run{'s' * (total > 1)} in {where}: cs336 runs {first}", later="  "))
+
+
 def table(records: Sequence[RunRecord]) -> str:
     """Return a line for each run under a line of titles."""
-    titles = ["run", "status", "step", "of", "train loss", "valid loss", "best", "bits/byte", "tok/s", "MFU"]
+    titles = ["run", "status", "step", "of", "train", "valid", "best", "bits/byte", "tok/s", "MFU"]
     rows = [titles, *(_row(record) for record in records)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(titles))]
     lines = []
@@ -87,7 +111,7 @@ def _row(record: RunRecord) -> list[str]:
     return [
         record.folder.name,
         record.status["status"],
-        f"{lines[-1]['step'] if lines else 0:,}",
+        f"{max([record.status['step'], *(line['step'] for line in lines[-1:])]):,}",
         f"{record.config.steps:,}",
         shown(record.last("train_loss"), ".4f"),
         shown(record.last("valid_loss"), ".4f"),

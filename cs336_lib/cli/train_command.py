@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
@@ -14,6 +15,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from cs336_lib.cli.arguments import with_texts
+from cs336_lib.cli.parsing import HERE, printed, words_of
 from cs336_lib.model.config import ModelConfig
 from cs336_lib.naming import did_you_mean
 from cs336_lib.training.config import TrainConfig
@@ -43,16 +45,20 @@ class Train:
 
 ABOUT = """Train a model and keep a record of it in runs/NAME.
 
-Choose a preset (or a config.json of an earlier run), and change what you like:
+Choose a preset (or a config.json of an earlier run), and change what you like.
+cs336 train PRESET --help lists all options with the preset's values.
 
+Examples:
+  cs336 train tales-1m --help
   cs336 train tales-1m
-  cs336 train tales-1m --name wide --model.d-model 256 --model.d-ff 640 --steps 2000
+  cs336 train tales-1m --name wide --model.d-model 256 --steps 2000
   cs336 train tinystories-17m --data my_text.txt --batch-size 64
   cs336 train runs/tales-1m/config.json --name again --seed 1
 
 With several processes, and a restart from the last checkpoint when one dies:
 
-  torchrun --nproc-per-node=2 --max-restarts=3 -m cs336_lib train tales-1m --parallel ddp
+  torchrun --nproc-per-node=2 --max-restarts=3 -m cs336_lib \\
+    train tales-1m --parallel ddp
 
 Ctrl-C saves a checkpoint; cs336 resume runs/NAME goes on. Exit code 3 says that the loss diverged.
 """
@@ -80,7 +86,8 @@ def run(arguments: Sequence[str]) -> int:
         }
         again = ranks.share(lambda: started_anew(folder, config))
         trainer = Trainer.resume(folder, **options) if again else Trainer(config, folder, **options)
-        return report(trainer.fit(), ranks.rank)
+        began = trainer.step
+        return report(trainer.fit(), ranks.rank, began)
 
 
 def parse(arguments: Sequence[str]) -> Train:
@@ -96,9 +103,10 @@ def parse(arguments: Sequence[str]) -> Train:
         config = TrainConfig.from_file(given[0])
         presets[FILE] = (f"as in {given[0]}", Train(config))
         given[0] = FILE
-    with _plain_errors():
+    help_of = "cs336 train --help", f"cs336 train {preset_of(arguments, presets)} --help"
+    with _plain_errors(), printed(ABOUT, help_of if given and not given[0].startswith("-") else None):
         asked: Train = tyro.extras.overridable_config_cli(
-            presets, prog="cs336 train", description=ABOUT, args=given, config=(tyro.conf.AvoidSubcommands,)
+            presets, prog="cs336 train", description=HERE, args=given, config=(tyro.conf.AvoidSubcommands,)
         )
     return replace(asked, config=_with_default_width(asked.config, given))
 
@@ -108,16 +116,27 @@ def _check_words(given: Sequence[str], presets: Collection[str]) -> None:
 
     >>> _check_words(["tales-1m", "--stepz", "3"], ["tales-1m"])
     Traceback (most recent call last):
-    ValueError: unknown option --stepz (did you mean '--steps'?); cs336 train --help lists all
+    ValueError: unknown option --stepz (did you mean '--steps'?); cs336 train tales-1m --help lists all
     """
+    help_of = f"cs336 train {preset_of(given, presets)} --help"
     known = {f"--{name.replace('_', '-')}" for name in ("help", *_names())}
     for word in given:
         option = word.split("=")[0].replace("_", "-")
         if option.startswith("--") and option not in known and option.replace("--no-", "--", 1) not in known:
-            raise ValueError(f"unknown option {option}{did_you_mean(option, known)}; cs336 train --help lists all")
+            raise ValueError(f"unknown option {option}{did_you_mean(option, known)}; {help_of} lists all")
     if given and not given[0].startswith("-") and given[0] not in presets and not given[0].endswith(".json"):
         allowed = f"{', '.join(presets)}, or the config.json of an earlier run"
         raise ValueError(f"unknown preset {given[0]!r}{did_you_mean(given[0], presets)}; allowed: {allowed}")
+
+
+def preset_of(given: Sequence[str], presets: Collection[str]) -> str:
+    """Return the preset that a command line begins with, for a command to show; PRESET if it begins with none.
+
+    >>> preset_of(["tales-1m", "--lr", "abc"], ["tales-1m"]), preset_of(["--lr", "abc"], ["tales-1m"])
+    ('tales-1m', 'PRESET')
+    """
+    is_one = bool(given) and (given[0] in presets or given[0].endswith(".json"))
+    return shlex.quote(given[0]) if is_one else "PRESET"
 
 
 def _names() -> Iterator[str]:
@@ -135,8 +154,7 @@ def _plain_errors() -> Iterator[None]:
         with redirect_stderr(told):
             yield
     except SystemExit:
-        words = " ".join(re.sub("[\u2500-\u257f]", " ", told.getvalue()).split())
-        found = re.search(r"Error parsing \S*config\S*: (.*?)(?: For full helptext|$)", words)
+        found = re.search(r"Error parsing \S*config\S*: (.*?)(?: For full helptext|$)", words_of(told.getvalue()))
         if found is None:
             raise
         told = io.StringIO()

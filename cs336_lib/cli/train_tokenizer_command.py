@@ -6,17 +6,20 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from cs336_lib.cli.arguments import with_texts
+from cs336_lib.cli.parsing import parse
 
 
 @dataclass(frozen=True)
 class TrainTokenizer:
     """Train a byte-level BPE tokenizer, and save it as vocab.json and merges.txt.
 
-    Example: cs336 train-tokenizer tales --vocab-size 1024 --out tokenizers/tales
+    Example:
+      cs336 train-tokenizer tales --vocab-size 1024 --out tokenizers/tales
 
     Attributes:
         text: a text file, or "tales", "tinystories", "owt" for its training text.
@@ -28,7 +31,7 @@ class TrainTokenizer:
             the text under the same path, and write beside it.
     """
 
-    text: tyro.conf.Positional[str]
+    text: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TEXT")]
     out: Path
     vocab_size: int = 10_000
     special_tokens: tuple[str, ...] = ("<|endoftext|>",)
@@ -39,10 +42,11 @@ class TrainTokenizer:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     given = with_texts(arguments, TrainTokenizer, "--special-tokens")
-    asked = tyro.cli(TrainTokenizer, prog="cs336 train-tokenizer", args=given)
+    asked = parse(TrainTokenizer, "train-tokenizer", given)
     from cs336_lib.bpe import Tokenizer, train_bpe
     from cs336_lib.bpe.formats.folders import check_own_folder
     from cs336_lib.cli.cluster import executor_at
+    from cs336_lib.cli.outcome import training_command
     from cs336_lib.cli.outputs import check_folder
     from cs336_lib.data import corpora
 
@@ -63,5 +67,6 @@ def run(arguments: Sequence[str]) -> int:
     )
     if tokenizer.vocab_size < asked.vocab_size:
         print(f"no pair was left to merge: the text gives no more tokens, and {asked.vocab_size:,} were asked for")
-    print(f"saved to {asked.out}; next: {shlex.join(['cs336', 'encode', str(asked.out), asked.text, 'OUT.tokens'])}")
+    print(f"saved to {asked.out}; next: {training_command(asked.text, asked.out, tokenizer.vocab_size)}")
+    print(f"or, for a file of ids: {shlex.join(['cs336', 'encode', str(asked.out), asked.text, 'OUT.tokens'])}")
     return 0

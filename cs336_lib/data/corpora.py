@@ -153,9 +153,8 @@ def get(name: str | Path, *, size_bytes: int | None = None, seed: int = 0, progr
     """
     if name == "tales":
         train_bytes = TALES_BYTES if size_bytes is None else size_bytes
-        valid_bytes = min(max(train_bytes // 20, 100_000), 5_000_000)
         train = _made_tales(train_bytes, seed, "train", progress)
-        return Corpus("tales", train, _made_tales(valid_bytes, seed, "valid", progress))
+        return Corpus("tales", train, _made_tales(_valid_bytes(train_bytes), seed, "valid", progress))
     if size_bytes is not None:
         raise ValueError(f'size_bytes={size_bytes}: only "tales" comes in any size, {str(name)!r} does not')
     if name in HUB:
@@ -163,6 +162,21 @@ def get(name: str | Path, *, size_bytes: int | None = None, seed: int = 0, progr
         valid = fetch(HUB[str(name)]["valid"], progress)
         return Corpus(str(name), fetch(HUB[str(name)]["train"], progress), valid)
     return _from_path(Path(name))
+
+
+def valid_text(name: str, *, progress: bool = False) -> Path:
+    """The validation text of a corpus that has a name; its text to train on is not fetched.
+
+    Args:
+        name: "tales", "tinystories" or "owt".
+        progress: show progress bars.
+
+    Raises:
+        CorpusError: as `get`.
+    """
+    if name == "tales":
+        return _made_tales(_valid_bytes(TALES_BYTES), 0, "valid", progress)
+    return fetch(HUB[name]["valid"], progress)
 
 
 def peek(name: str | Path, count: int = 3, *, split: str = "valid", seed: int = 0) -> list[str]:
@@ -196,6 +210,10 @@ def peek(name: str | Path, count: int = 3, *, split: str = "valid", seed: int = 
     documents = start.decode("utf-8", errors="replace").split(END_OF_TEXT)
     whole = documents[:-1] if more and len(documents) > 1 else documents
     return list(islice((text.strip() for text in whole if text.strip()), count))
+
+
+def _valid_bytes(train_bytes: int) -> int:
+    return min(max(train_bytes // 20, 100_000), 5_000_000)
 
 
 def _made_tales(size_bytes: int, seed: int, split: str, progress: bool) -> Path:

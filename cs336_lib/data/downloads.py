@@ -24,7 +24,7 @@ from cs336_lib.atomic import replacing
 from cs336_lib.native.cache import cache_subfolder
 
 _BLOCK = 1 << 20
-_INSTEAD = 'corpora.get("tales") needs no network, and corpora.get takes the path of any text file'
+_INSTEAD = '"tales" in its place needs no network, and neither does the path of a text file'
 
 
 class CorpusError(RuntimeError):

@@ -54,6 +54,14 @@ class PreparedCorpus:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+class TooShortError(ValueError):
+    """A text is too short for one window."""
+
+    def __init__(self, fact: str, advice: str = "") -> None:
+        super().__init__(fact + advice)
+        self.fact = fact
+
+
 def prepare(config: TrainConfig, *, progress: bool = False, say: Say = lambda line: None) -> PreparedCorpus:
     """Get text, train a tokenizer if none is given, and encode.
 
@@ -75,7 +83,7 @@ def prepare(config: TrainConfig, *, progress: bool = False, say: Say = lambda li
     if tokenizer.vocab_size > config.model.vocab_size:
         raise ValueError(
             f"the tokenizer has {tokenizer.vocab_size} ids, the model's vocab_size is {config.model.vocab_size}; "
-            f"set --model.vocab-size {tokenizer.vocab_size}"
+            f"set vocab_size to that (--model.vocab-size {tokenizer.vocab_size})"
         )
     train: Any
     valid: Any
@@ -86,9 +94,11 @@ def prepare(config: TrainConfig, *, progress: bool = False, say: Say = lambda li
         valid = _encoded(tokenizer, valid_text, home, progress, say)
     for name, tokens in (("training", train), ("validation", valid)):
         if len(tokens) <= config.model.context_length:
-            raise ValueError(
-                f"the {name} set has {len(tokens)} tokens; a window of context_length = {config.model.context_length} "
-                "takes one more: use more text (--data-bytes) or a shorter context"
+            is_cut = config.data_bytes and (config.data == "tales" or text.parent == home)
+            raise TooShortError(
+                f"the {name} set of {source} has {len(tokens)} tokens; a window of context_length = "
+                f"{config.model.context_length} takes one more",
+                f": take {'more bytes of it (data_bytes)' if is_cut else 'a longer text'}, or a shorter context_length",
             )
     about = {
         "name": source,
@@ -108,7 +118,7 @@ _MOST_EPOCHS = 4
 """Passes over the same tales that cost a small model little; after that it learns them by heart."""
 
 
-def find_data(config: TrainConfig, folder: Path) -> TrainConfig:
+def find_data(config: TrainConfig, folder: Path, advice: str = "say where it lies now with {} PATH") -> TrainConfig:
     """Return the config of a run with the places where its texts and its tokenizer lie now.
 
     A path that is not there from here is looked for from the run's folder up; the tokenizer is that in the folder.
@@ -116,11 +126,12 @@ def find_data(config: TrainConfig, folder: Path) -> TrainConfig:
     Args:
         config: of the run.
         folder: of the run.
+        advice: what to do about a text that is nowhere; {} stands for the option of its place.
 
     Raises:
-        FileNotFoundError: a text is nowhere; the error says how to name its place.
+        FileNotFoundError: a text is nowhere; the error ends with the advice.
     """
-    places = {name: _found(config, name, folder.resolve()) for name in ("data", "valid_data")}
+    places = {name: _found(config, name, folder.resolve(), advice) for name in ("data", "valid_data")}
     own = folder / "tokenizer"
     tokenizer = (
         str(own) if config.tokenizer and not Path(config.tokenizer).is_dir() and own.is_dir() else config.tokenizer
@@ -128,7 +139,7 @@ def find_data(config: TrainConfig, folder: Path) -> TrainConfig:
     return config.replace(**places, tokenizer=tokenizer)
 
 
-def _found(config: TrainConfig, name: str, folder: Path) -> str | None:
+def _found(config: TrainConfig, name: str, folder: Path, advice: str) -> str | None:
     given: str | None = getattr(config, name)
     if given is None or given in NAMED or Path(given).exists():
         return given
@@ -138,7 +149,7 @@ def _found(config: TrainConfig, name: str, folder: Path) -> str | None:
     option = f"--{name.replace('_', '-')}"
     raise FileNotFoundError(
         f"{folder.name} was trained with {name} = {given!r}, which is not there (looked from {Path.cwd()} and from the "
-        f"run's folder up): say where it lies now with {option} PATH"
+        f"run's folder up): {advice.format(option)}"
     )
 
 

@@ -108,14 +108,14 @@ class RunRecord:
         if (Path(folder) / CONFIG).exists():
             raise FileExistsError(
                 f"{folder} holds a run already: go on with it (cs336 resume {shlex.quote(str(folder))}), give this one "
-                "another name (--name), or delete the folder"
+                "another name, or delete the folder"
             )
         from cs336_lib.bpe.formats.folders import check_own_folder
 
         check_own_folder(Path(folder) / TOKENIZER)
         if (foreign := _foreign(Path(folder))) is not None:
             raise FileExistsError(
-                f"{foreign} is of no run that is beginning, and would be lost; give this one another name (--name), or "
+                f"{foreign} is of no run that is beginning, and would be lost; give this one another name, or "
                 "move it away"
             )
 

@@ -16,6 +16,7 @@ from typing import Any
 from cs336_lib.training.checkpoints.run import RunCheckpoints
 from cs336_lib.training.checkpoints.snapshot import NoCheckpointError, Snapshot
 from cs336_lib.training.config import TrainConfig
+from cs336_lib.training.corpus import TooShortError
 from cs336_lib.training.ranks import Ranks
 from cs336_lib.training.records import Onlooker, RunRecord
 
@@ -89,6 +90,18 @@ def check_same_texts(record: RunRecord, facts: Mapping[str, Any]) -> None:
                 f"the {kind} text is not the one that {record.folder} began with (its ids have the hash {now}, and "
                 f"{before} then): put it back, say where it lies (--data, --valid-data), or train a run of its own"
             )
+
+
+@contextmanager
+def given_same_texts(record: RunRecord) -> Iterator[None]:
+    """Say of a text that is too short for the run that it is another one than the run began with."""
+    try:
+        yield
+    except TooShortError as error:
+        raise ValueError(
+            f"{error.fact}, so it is not the text that {record.folder} began with: say where that lies (--data, "
+            "--valid-data), or train a run of its own"
+        ) from None
 
 
 @contextmanager

@@ -172,7 +172,8 @@ class Trainer:
             with ranks.together():
                 config = resuming.changed(record.config, changes or {})
                 config = config if corpus else find_data(config, record.folder)
-            trainer = cls(config, folder, corpus, **shared, _record=record)
+            with resuming.given_same_texts(record):
+                trainer = cls(config, folder, corpus, **shared, _record=record)
             if not anew:
                 resuming.check_same_texts(record, trainer.corpus.facts)
             snapshot = resuming.last_snapshot(record, trainer.checkpoints, trainer._say, anew=anew)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from cli_setup import PYTHON, ROOT, SMALL, cs336
 from safetensors.torch import load_file
 
 import cs336_lib
-from cs336_lib.cli import COMMANDS
+from cs336_lib.cli import COMMANDS, outcome
 from cs336_lib.cli.train_command import parse
 from cs336_lib.training import RunRecord, TrainConfig
 from cs336_lib.training.presets import PRESETS
@@ -64,7 +65,14 @@ def test_it_runs_as_a_module():
         (["eval", "nowhere"], "nowhere is no run"),
         (["generate", "nowhere", "--top-p", "0"], "top_p is 0.0; it must be above 0"),
         (["runs", "nowhere"], "there is no folder 'nowhere'"),
-        (["account", "gpt5"], "unknown preset 'gpt5'"),
+        (["account", "gpt5"], "there is no run and no preset 'gpt5'"),
+        (["account", "runs/a"], "there is no run and no preset 'runs/a'"),
+        (["account", "gpt2-xl", "--device", "h10"], "unknown device 'h10' (did you mean 'h100"),
+        (["account", "gpt2-xl", "--device", "-1"], "must be a positive number of FLOP/s"),
+        (["account", "gpt2-xl", "--device", "1e15", "--dtype", "float16"], "leave dtype out"),
+        (["experiment", "lr-swep"], "unknown suite 'lr-swep' (did you mean 'lr-sweep'?)"),
+        (["train", "tales-1m", "--stp", "1"], "cs336 train tales-1m --help lists all"),
+        (["train", "--stp", "1"], "cs336 train PRESET --help lists all"),
         (["export", "nowhere", "out"], "nowhere is no run"),
         (["encode", "nowhere", "a.txt", "b"], "nowhere"),
         (["train", "tales-1m", "--batch-size", "10", "--accumulation", "3"], "does not divide batch_size = 10"),
@@ -177,6 +185,33 @@ def test_runs_are_listed_and_drawn(home, capsys):
     assert (home / "losses.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_runs_in_folders_of_folders_are_named(home, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for place in ("sweep-quick/a", "sweep-quick/b", "c"):
+        shutil.copytree(home / "cats", tmp_path / place, ignore=shutil.ignore_patterns("checkpoints"))
+    assert cs336("runs", ".") == 0
+    *table, last = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in table] == ["run", "c"]
+    assert last == "and 2 runs in sweep-quick: cs336 runs sweep-quick"
+    assert cs336("runs", "sweep-quick") == 0
+    assert "and " not in capsys.readouterr().out
+
+
+def test_the_step_at_which_a_run_stopped_is_shown(home, tmp_path, capsys):
+    shutil.copytree(home / "cats", tmp_path / "a", ignore=shutil.ignore_patterns("checkpoints"))
+    (tmp_path / "a" / "status.json").write_text('{"status": "stopped", "step": 69}')
+    assert cs336("runs", tmp_path) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["a", "stopped", "69"]
+
+
+def test_a_session_does_not_tell_the_rate_of_another(home, tmp_path, capsys):
+    record = RunRecord(home / "cats")
+    assert outcome.report(record) == 0
+    assert "tokens/s" in capsys.readouterr().out
+    assert outcome.report(record, began=12) == 0
+    assert "tokens/s" not in capsys.readouterr().out
+
+
 def test_no_runs_is_no_error(tmp_path, capsys):
     assert cs336("runs", tmp_path) == 0
     assert "no runs" in capsys.readouterr().out
@@ -189,6 +224,8 @@ def test_eval_measures_the_set_or_a_text(home, capsys):
     assert f"loss       {loss:.4f}" in shown and "the whole set" in shown and "per byte" in shown
     assert cs336("eval", home / "cats", "--text", home / "cats.txt", "--windows", "2", "--device", "cpu") == 0
     assert "on 64 tokens (the first 2 windows)" in capsys.readouterr().out
+    assert cs336("eval", home / "cats", "--text", "tales", "--windows", "2", "--device", "cpu") == 0
+    assert "floor" in capsys.readouterr().out
 
 
 def test_eval_on_tales_shows_the_floor(tmp_path, capsys):
@@ -234,7 +271,8 @@ def test_a_run_is_not_exported_over_itself_or_another(home, capsys):
 
 def test_data_lists_and_peeks(home, capsys):
     assert cs336("data", "list") == 0
-    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == {"tales", "tinystories", "owt"}
+    names = {line.split()[0] for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")}
+    assert names == {"tales", "tinystories", "owt"}
     assert cs336("data", "peek", home / "cats.txt", "--count", "2") == 0
     assert capsys.readouterr().out.count("The cat sat") == 2
 
@@ -245,6 +283,14 @@ def test_account_knows_presets_and_runs(home, capsys):
     assert cs336("account", home / "cats") == 0
     parameters = RunRecord(home / "cats").environment["parameters"]
     assert f"{parameters:,}" in capsys.readouterr().out
+
+
+def test_account_takes_a_peak(capsys):
+    assert cs336("account", "tales-1m", "--device", "1e15", "--mfu", "0.5") == 0
+    shown = capsys.readouterr().out
+    assert "50 % of 1000 TFLOP/s" in shown and "Left out" in shown and "Roofline" not in shown
+    assert cs336("account", "tales-1m") == 0
+    assert "0.000 G" not in capsys.readouterr().out
 
 
 def test_export_opens_in_transformers(home):

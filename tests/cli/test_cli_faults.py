@@ -14,6 +14,7 @@ from cli_setup import SMALL, cs336
 
 from cs336_lib.cli import COMMANDS
 from cs336_lib.cli.outputs import check_folder
+from cs336_lib.cli.train_command import parse
 from cs336_lib.experiments.filing import slug
 from cs336_lib.training import RunRecord, Trainer
 
@@ -49,7 +50,7 @@ WRONG = [
     ("train tales-1m --data HOME/empty.txt", "empty"),
     ("train tales-1m --data HOME/packed.txt", "is gzip"),
     ("train tales-1m --runs HOME/cats.txt", "is a file"),
-    ("train tales-1m --data HOME/cats.txt --tokenizer HOME", "was not made by Tokenizer.save"),
+    ("train tales-1m --data HOME/cats.txt --tokenizer HOME", "is no tokenizer, for it has no tokenizer_config.json"),
     ("resume HOME", "is no run"),
     ("resume HOME/runs/cats --steps 3", "has done 12 already"),
     ("resume HOME/runs/cats --data HOME/none.txt", "none.txt is not there"),
@@ -65,7 +66,7 @@ WRONG = [
     ("export HOME/runs/cats HOME/cats.txt", "is a file; name a folder"),
     ("encode HOME/runs/cats/tokenizer HOME/cats.txt HOME/runs", "is a folder; name a file"),
     ("encode HOME/runs/cats/tokenizer HOME/cats.txt HOME/no/x", "no folder"),
-    ("encode HOME HOME/cats.txt HOME/x", "was not made by Tokenizer.save"),
+    ("encode HOME HOME/cats.txt HOME/x", "is no tokenizer, for it has no tokenizer_config.json"),
     ("train-tokenizer HOME/cats.txt --out HOME/cats.txt", "--out .* is a file; name a folder"),
     ("train-tokenizer HOME/cats.txt --out /proc/nope/x", "--out .* can't be written to"),
     ("train-tokenizer HOME/cats.txt --out HOME/t --vocab-size 3", "vocab_size 3 is too small"),
@@ -97,6 +98,69 @@ def test_wrong_options_are_one_clear_line(command, says, home, capsys, monkeypat
     assert error.startswith("error: ") and len(error) < 700 and "Error(" not in error
     assert re.search(says if ".*" in says else re.escape(says), error), error
     assert [path for path in sorted(home.rglob("*")) if "cache" not in str(path)] == before
+
+
+# Wrong inputs whose errors once advised what only Python, or another command, takes.
+ADVICE = [
+    *("experiment lr-sweep --data HOME/short.txt", "resume HOME/runs/cats --data HOME/short.txt"),
+    *(
+        "eval HOME/moved",
+        "train tinystories-17m",
+        "data get tinystories",
+        "data peek owt",
+        "eval HOME/runs/cats --text owt",
+    ),
+    *("train tales-1m --tokenizer HOME/none", "train tales-1m --tokenizer HOME/cats.txt"),
+    *("encode HOME/cats.txt HOME/runs/cats/tokenizer HOME/x", "encode HOME/pair HOME/cats.txt HOME/x"),
+    *("account gpt2-xl --device h10", "train tales-1m --data HOME/short.txt"),
+    *("train tales-1m --data HOME/short.txt --data-bytes 10", "train tales-1m --data HOME/cats.txt --data-bytes 40"),
+]
+CALL = r"`|\b[A-Za-z_]+\.[A-Za-z_]+\(|\b[a-z_]+\(\)|\bTokenizer\.|\bDevice\b"
+
+
+@pytest.fixture
+def advised(home, monkeypatch):
+    """What the commands of ADVICE need, without a network."""
+    (home / "short.txt").write_text("short " * 3)
+    (home / "pair").mkdir(exist_ok=True)
+    for name in ("vocab.json", "merges.txt"):
+        (home / "pair" / name).write_text("{}")
+    if not (home / "moved").is_dir():
+        shutil.copytree(home / "runs" / "cats", home / "moved")
+    config = (home / "moved" / "config.json").read_text()
+    (home / "moved" / "config.json").write_text(config.replace("cats.txt", "gone.txt"))
+    monkeypatch.setattr("cs336_lib.data.downloads._resolve", lambda endpoint: 1 / 0)
+    monkeypatch.chdir(home)
+    yield
+    for name in ("moved", "pair"):
+        shutil.rmtree(home / name)
+    (home / "short.txt").unlink()
+
+
+@pytest.mark.parametrize("command", [*(words for words, _ in WRONG), *ADVICE])
+def test_an_error_advises_what_its_command_has(command, home, advised, capsys):
+    words = [word.replace("HOME", str(home)) for word in command.split()]
+    assert cs336(*words) in (1, 2)
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    explained = {"train": ["train", "tales-1m"], "data": words[:2]}.get(words[0], words[:1])
+    assert cs336(*explained, "--help") == 0
+    options = set(re.findall(r"--[a-z][a-z0-9.-]*", capsys.readouterr().out)) | {"--help"}
+    own = re.sub(r"cs336 resume \S+ --anew|torchrun .*", "", error)
+    assert error.startswith("error: "), error
+    assert set(re.findall(r"(?<!\S)\(?(--[a-z][a-z0-9.-]*)", own)) <= options, error
+    assert not re.search(CALL, re.sub(r"in Python \S+", "", own)), error
+
+
+def test_a_text_that_is_too_short_is_told_for_what_it_is(home, advised, capsys):
+    for command, says, not_says in (
+        ("resume HOME/runs/cats --data HOME/short.txt", "it is not the text that", "context_length, or"),
+        ("train tales-1m --data HOME/short.txt", "take a longer text", "data_bytes"),
+        ("train tales-1m --data HOME/cats.txt --data-bytes 40", "(data_bytes)", "longer text"),
+        ("eval HOME/moved", "with --text PATH", "--data"),
+    ):
+        assert cs336(*(word.replace("HOME", str(home)) for word in command.split())) == 2
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert says in error and not_says not in error
 
 
 def of_somebody(folder):
@@ -254,9 +318,18 @@ def test_damaged_metrics_of_a_finished_run_are_said(raw, says, home, tmp_path, c
 def test_next_commands_can_be_pasted(home, capsys, monkeypatch):
     monkeypatch.chdir(home)
     assert cs336("train-tokenizer", home / "cats.txt", "--out", home / "bpe", "--vocab-size", "270") == 0
-    line = capsys.readouterr().out.splitlines()[-1].partition("next: ")[2]
-    words = shlex.split(line.replace("OUT.tokens", "x.tokens"))
+    *_, trains, encodes = capsys.readouterr().out.splitlines()
+    trained = shlex.split(trains.partition("next: ")[2])
+    assert parse(trained[2:]).config.tokenizer == str(home / "bpe") and trained[:2] == ["cs336", "train"]
+    words = shlex.split(encodes.partition("ids: ")[2].replace("OUT.tokens", "x.tokens"))
     assert words[0] == "cs336" and cs336(*words[1:]) == 0
+    *_, use, trains = capsys.readouterr().out.splitlines()
+    assert f"TokenFile.open({'x.tokens'!r})" in use and shlex.split(trains.partition("next: ")[2]) == trained
+    small = [*SMALL, "--model.vocab-size", "270", "--runs", "own"]
+    assert cs336(*trained[1:], *small, "--quiet") == 0
+    assert RunRecord(home / "own" / "cats").tokenizer.vocab_size == 270
+    assert cs336("train", "tales-1m", "--data", "x.tokens", "--tokenizer", "bpe") == 2
+    assert "name the text that it was made of" in capsys.readouterr().err
     assert cs336("resume", home / "runs" / "cats", "--quiet") == 0
     line = capsys.readouterr().out.splitlines()[-1].partition("next: ")[2]
     assert shlex.split(line)[1:] == ["generate", str(home / "runs" / "cats"), "--prompt", "Once upon a time"]

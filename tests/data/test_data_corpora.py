@@ -146,7 +146,7 @@ def test_without_a_network_one_line_offers_what_works(hub):
         corpora.get("plain")
     (line,) = str(caught.value).splitlines()
     assert "cannot download valid.txt from a/b ([Errno -2] Name or service not known)" in line
-    assert 'corpora.get("tales") needs no network' in line and "path of any text file" in line
+    assert '"tales" in its place needs no network' in line and "path of a text file" in line
 
 
 def test_a_name_that_cannot_be_resolved_fails_at_once_unless_a_proxy_resolves_it(monkeypatch):

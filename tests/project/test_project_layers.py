@@ -20,6 +20,7 @@ BASE = {
     "locks",
     "textfile",
     "jsonfile",
+    "lines",
 }
 
 # What each room may use besides itself and BASE. A room that is not listed here fails the test.
@@ -80,7 +81,7 @@ INSIDE: dict[str, dict[str, set[str]]] = {
         "mirrors": {"config"},
         "metrics": {"config", "mirrors", "records", "throughput"},
         "stopping": {"config", "records"},
-        "resuming": {"checkpoints", "config", "ranks", "records"},
+        "resuming": {"checkpoints", "config", "corpus", "ranks", "records"},
         "loading": {"checkpoints", "config", "precision", "records", "resuming"},
         "setup": {"attending", "config", "corpus", "engines", "evaluation", "heading", "loss", "ranks", "records"},
         "compiling": {"config", "engines"},

@@ -131,7 +131,7 @@ TABLE = {
         (lambda h: PLAIN.decode([1.5]), T, r"ids\[0\] must be an integer"),
         (lambda h: PLAIN.decode([-1]), V, "is not in the vocabulary"),
         (lambda h: PLAIN.decode([999]), V, r"ids\[0\] = 999 is not in the vocabulary, whose ids are 0 to 256"),
-        (lambda h: Tokenizer.from_folder(h / "folder"), F, "was not made by Tokenizer.save"),
+        (lambda h: Tokenizer.from_folder(h / "folder"), F, "is no tokenizer, for it has no tokenizer_config.json"),
         (lambda h: Tokenizer.from_files(h / "none", h / "none"), F, "there is no file .*none"),
         (lambda h: Tokenizer.from_files(h / "torn.json", h / "text.txt"), V, "text.txt, line 1"),
         (lambda h: Tokenizer.from_files(h / "torn.json", h / "empty.txt"), V, "torn.json is not JSON"),

@@ -82,6 +82,16 @@ def json_text(content: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=2) + "\n"
 
 
+def _no_tokenizer(folder: Path) -> str:
+    """What to say of a path that is no folder of a tokenizer."""
+    made = "a tokenizer is a folder that cs336 train-tokenizer made, or in Python Tokenizer.save"
+    if not folder.is_dir():
+        return f"{folder} is a file; {made}" if folder.exists() else f"there is no folder {str(folder)!r}; {made}"
+    alone = all((folder / name).is_file() for name in (VOCAB, MERGES))
+    more = "; in Python Tokenizer.from_files takes its vocab.json and merges.txt" if alone else ""
+    return f"{folder} is no tokenizer, for it has no {CONFIG}; {made}{more}"
+
+
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a folder's `tokenizer_config.json`.
 
@@ -91,10 +101,7 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(folder) / CONFIG
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} does not exist: {folder} was not made by Tokenizer.save; for vocab.json and merges.txt alone use "
-            "Tokenizer.from_files"
-        )
+        raise FileNotFoundError(_no_tokenizer(Path(folder)))
     config = read_json(path)
     if config.get("format") != FORMAT:
         raise ValueError(

@@ -89,7 +89,15 @@ class TestFolder:
             Tokenizer.from_folder(tmp_path)
 
     def test_a_folder_that_is_none_of_ours_is_named(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match="from_files"):
+        with pytest.raises(FileNotFoundError, match="there is no folder"):
+            Tokenizer.from_folder(tmp_path / "none")
+        with pytest.raises(FileNotFoundError, match=r"Tokenizer\.save$"):
+            Tokenizer.from_folder(tmp_path)
+        for name in ("vocab.json", "merges.txt"):
+            (tmp_path / name).write_text("")
+            with pytest.raises(FileNotFoundError, match=f"{name} is a file; a tokenizer is a folder"):
+                Tokenizer.from_folder(tmp_path / name)
+        with pytest.raises(FileNotFoundError, match="from_files takes its vocab"):
             Tokenizer.from_folder(tmp_path)
         (tmp_path / "tokenizer_config.json").write_text("{}")
         with pytest.raises(ValueError, match="was not written by"):
