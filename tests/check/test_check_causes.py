@@ -90,6 +90,21 @@ def test_what_asks_for_more_than_a_wrong_answer_may_follow_from_it():
     assert [fault.check.name for fault in Report(report.answers[1:2]).faults()] == ["rmsnorm.shapes"]
 
 
+def test_an_error_is_not_explained_by_a_wrong_formula():
+    def refuses(*_):
+        raise RuntimeError("shapes")
+
+    names = [name for name, one in CHECKS.items() if not one.errors]
+    assert len(names) > 20 and {CHECKS[name].problem for name in names} >= {
+        "rmsnorm",
+        "rope",
+        "adamw",
+        "transformer_lm",
+    }
+    answers = answers_of({adapter: refuses for adapter in ADAPTERS}, names)
+    assert {cause_of(CHECKS[name], answer) for name, answer in answers.items()} == {""}
+
+
 def test_no_question_follows_from_itself():
     def walk(name, path):
         assert name not in path, path

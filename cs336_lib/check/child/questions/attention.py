@@ -30,6 +30,7 @@ UNMASKED = "the mask is not used"
     section="4.5",
     known=TURNS,
     official=True,
+    errors=False,
 )
 def _(case: Case) -> None:
     x, at = numbers(2, 5, 6), torch.arange(5)
@@ -141,6 +142,7 @@ def _mask(*rows: str) -> torch.Tensor:
     known=FORMULA,
     official=True,
     after=("softmax.dim",),
+    errors=False,
 )
 def _(case: Case) -> None:
     q, k, v = numbers(2, 3, 4), numbers(2, 5, 4, seed=1), numbers(2, 5, 4, seed=2)
@@ -165,6 +167,7 @@ def _(case: Case) -> None:
     section="4.7",
     known=FORMULA,
     after=("value",),
+    errors=False,
 )
 def _(case: Case) -> None:
     q, k, v = numbers(2, 3, 8), numbers(2, 5, 8, seed=1), numbers(2, 5, 6, seed=2)

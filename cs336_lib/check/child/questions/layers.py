@@ -96,6 +96,7 @@ def _(case: Case) -> None:
     cause="the variance passed as the deviation (std=2/(d_in+d_out)), or another formula",
     section="4.1",
     known=KNOWN_INIT,
+    errors=False,
 )
 def _(case: Case) -> None:
     sigma = math.sqrt(2 / (512 + 128))
@@ -114,6 +115,7 @@ def _(case: Case) -> None:
     cause=NOT_CUT,
     section="4.1",
     known=KNOWN_INIT,
+    errors=False,
 )
 def _(case: Case) -> None:
     sigma = math.sqrt(2 / 640)
@@ -159,6 +161,7 @@ def _(case: Case) -> None:
     cause="Linear's deviation, or a table that is never filled",
     section="4.2",
     known=KNOWN_INIT,
+    errors=False,
 )
 def _(case: Case) -> None:
     case.say("Embedding(700, 96), as it leaves __init__", "a deviation of 0.987, a mean of 0")
@@ -173,6 +176,7 @@ def _(case: Case) -> None:
     cause="torch.randn, or trunc_normal_ with its bounds left at -2 and 2",
     section="4.2",
     known=KNOWN_INIT,
+    errors=False,
 )
 def _(case: Case) -> None:
     case.say("Embedding(700, 96), as it leaves __init__", "the largest of 67,200 weights between 2.5 and 3")
@@ -194,6 +198,7 @@ def _(case: Case) -> None:
     section="4.3",
     known=FORMULA,
     official=True,
+    errors=False,
 )
 def _(case: Case) -> None:
     x, gain = numbers(2, 3, 6) + 1, 1 + numbers(6, seed=1)
@@ -217,6 +222,7 @@ def _(case: Case) -> None:
     section="4.3",
     known=FORMULA,
     after=("value",),
+    errors=False,
 )
 def _(case: Case) -> None:
     x, gain = numbers(2, 3, 6, scale=0.01), torch.ones(6)
@@ -270,6 +276,7 @@ def _(case: Case) -> None:
     cause="torch.empty (memory garbage) or torch.randn for the gain",
     section="4.3",
     known="the handout",
+    errors=False,
 )
 def _(case: Case) -> None:
     case.say("RMSNorm(48), as it leaves __init__", "48 ones")

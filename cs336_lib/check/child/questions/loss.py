@@ -39,6 +39,7 @@ def loss_of(
     section="6.1",
     known=FORMULA,
     official=True,
+    errors=False,
 )
 def _(case: Case) -> None:
     x, t = numbers(4, 7), torch.tensor([0, 6, 3, 3])
@@ -64,6 +65,7 @@ def _(case: Case) -> None:
     known=FORMULA,
     official=True,
     after=("value",),
+    errors=False,
 )
 def _(case: Case) -> None:
     x = torch.tensor([[1000.0, 0.0, -1000.0], [0.0, 500.0, 100.0]])

@@ -136,6 +136,7 @@ def _comes_of(how: Callable[..., Tensor], x: Tensor, w: Mapping[str, Tensor], go
         "multihead_self_attention.rope_none",
         "rope.value",
     ),
+    errors=False,
 )
 def _(case: Case) -> None:
     w, x = f.block_weights(D, FF), numbers(2, 5, D, seed=9)
@@ -177,6 +178,7 @@ def _(case: Case) -> None:
     known=FORMULA,
     official=True,
     after=("transformer_block.value", "embedding.value"),
+    errors=False,
 )
 def _(case: Case) -> None:
     scores(case, ids(2, 5), "", known=True)

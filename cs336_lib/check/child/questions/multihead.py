@@ -121,6 +121,7 @@ def turned(
     known=FORMULA,
     official=True,
     after=("linear.value", "scaled_dot_product_attention.value", "scaled_dot_product_attention.many_dims"),
+    errors=False,
 )
 def _(case: Case) -> None:
     plain(case, 3, numbers(2, 5, 12), "d_model 12, 3 heads, x of shape (2, 5, 12)", PLAIN)
@@ -162,6 +163,7 @@ def _(case: Case) -> None:
     needs=ROPE,
     official=True,
     after=("value", "rope.value"),
+    errors=False,
 )
 def _(case: Case) -> None:
     turned(case, 3, numbers(2, 5, 12), torch.arange(5), "d_model 12, 3 heads, positions 0 to 4, batch 2", causes=TURNED)

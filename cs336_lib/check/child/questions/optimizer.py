@@ -134,6 +134,7 @@ def legal(
     section="6.3",
     known=FORMS,
     official=True,
+    errors=False,
 )
 def _(case: Case) -> None:
     start, grads = numbers(4), [numbers(4, seed=i) for i in range(10)]
@@ -148,6 +149,7 @@ def _(case: Case) -> None:
     known=FORMS,
     official=True,
     after=("value", "gradients"),
+    errors=False,
 )
 def _(case: Case) -> None:
     start = torch.tensor([1.0, -1.0])
