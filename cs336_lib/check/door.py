@@ -12,7 +12,7 @@ import torch
 from cs336_lib.check import sections
 from cs336_lib.check.child import questions, runner
 from cs336_lib.check.child.case import CHECKS, NOTEBOOK_PROBLEMS, PROBLEMS
-from cs336_lib.check.report import Report, cause_of
+from cs336_lib.check.report import Report
 from cs336_lib.check.terminal import fault_text
 
 BY_PROBLEM = PROBLEMS | NOTEBOOK_PROBLEMS
@@ -37,7 +37,7 @@ class Result(Report):
         """What is wrong first, then the choices; what is right is folded away when something is wrong."""
         rows = {status: "" for status in (runner.WRONG, runner.BROKEN, runner.UNANSWERED, runner.CHOSEN, runner.RIGHT)}
         for answer in self.answers:
-            rows[answer.status] += _row(answer)
+            rows[answer.status] += _row(answer, self.cause(answer))
         right = rows.pop(runner.RIGHT)
         if rows[runner.WRONG] and right:
             head = f"<summary>{self.count(runner.RIGHT)} right</summary>"
@@ -53,7 +53,7 @@ def _code(text: str) -> str:
     return f'<code style="white-space:normal;overflow-wrap:anywhere">{escape(text)}</code>'
 
 
-def _row(answer: runner.Answer) -> str:
+def _row(answer: runner.Answer, cause: str) -> str:
     one = CHECKS[answer.name]
     more = ""
     if answer.status == runner.WRONG:
@@ -62,7 +62,7 @@ def _row(answer: runner.Answer) -> str:
             [
                 "",
                 *(f"{name} {_code(text)}" for name, text in _facts(answer)),
-                *(f"usual cause: {escape(text)}" for text in [cause_of(one, answer)] if text),
+                *(f"usual cause: {escape(text)}" for text in [cause] if text),
                 place,
             ]
         )
@@ -112,6 +112,8 @@ def check(problem: str, function: Callable[..., Any], *more: Callable[..., Any])
 
 def _adapters(problem: str, functions: list[Callable[..., Any]]) -> tuple[dict[str, Any], list[str]]:
     by_adapter = {adapter: p for p, adapters in BY_PROBLEM.items() for adapter in adapters}
+    if problem not in BY_PROBLEM and f"run_{problem}" in by_adapter:
+        problem = f"run_{problem}"
     if problem in by_adapter:
         slots: tuple[str, ...] = (problem,)
         problem = by_adapter[problem]

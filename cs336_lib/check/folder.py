@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 import cs336_lib
 from cs336_lib.check import terminal
 from cs336_lib.check.child import questions
-from cs336_lib.check.child.case import CHECKS, PROBLEMS
+from cs336_lib.check.child.case import ADAPTERS, CHECKS, PROBLEMS, Check
 from cs336_lib.check.child.runner import Answer
 from cs336_lib.check.processes import Event, Runs, stopped_by_signals
 from cs336_lib.check.project import Project
@@ -27,7 +27,8 @@ def chosen(only: str = "", *, slow: bool = False) -> list[str]:
     """Return the names of checks in the order of the handout.
 
     Args:
-        only: problems, or beginnings of checks' names, separated by commas; all when empty.
+        only: problems, adapters (run_silu, or silu), or beginnings of checks' names or adapters', separated by commas;
+            all when empty.
         slow: those that take a minute as well.
 
     Raises:
@@ -35,24 +36,35 @@ def chosen(only: str = "", *, slow: bool = False) -> list[str]:
 
     >>> chosen("softmax")[:2]
     ['softmax.large', 'softmax.dim']
+    >>> chosen("silu"), chosen("run_multihead")[0]
+    (['positionwise_feedforward.silu'], 'multihead_self_attention.value')
     >>> chosen("sofmax")
     Traceback (most recent call last):
     ValueError: --only names no check: 'sofmax'; did you mean 'softmax'? `cs336 check --list` shows all
     """
     wanted = [part.strip() for part in only.split(",") if part.strip()]
     for part in wanted:
-        if not any(check.problem == part or name.startswith(part) for name, check in CHECKS.items()):
-            near = get_close_matches(part, [*PROBLEMS, *CHECKS], n=1)
+        if not any(_names(part, check) for check in CHECKS.values()):
+            near = get_close_matches(part, [*PROBLEMS, *ADAPTERS, *CHECKS], n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ValueError(f"--only names no check: {part!r}; {hint}`cs336 check --list` shows all")
     order = list(PROBLEMS)
     names = [name for name, check in CHECKS.items() if check.problem in PROBLEMS and (slow or not check.slow)]
     if wanted:
-        names = [n for n in names if any(CHECKS[n].problem == part or n.startswith(part) for part in wanted)]
+        names = [n for n in names if any(_names(part, CHECKS[n]) for part in wanted)]
         if not names:
             raise ValueError(f"--only {only} names slow checks only: add --slow, or checks of the notebooks")
     # Within a problem, what the official tests ask comes first: where that fails, the rest follows from it.
     return sorted(names, key=lambda n: (order.index(CHECKS[n].problem), not CHECKS[n].official))
+
+
+def _names(part: str, check: Check) -> bool:
+    """Whether a part of `only` names a check: by its problem, its adapters, or the beginning of a name."""
+    if check.problem == part or check.name.startswith(part):
+        return True
+    if any(name.startswith(part) for name in CHECKS):
+        return False  # names of problems and checks come before those of adapters
+    return any(a.startswith((part, f"run_{part}", f"run_get_{part}", f"get_{part}")) for a in check.needs)
 
 
 @stopped_by_signals()

@@ -117,6 +117,8 @@ def _fault(fault: Fault, edition: str) -> str:
     ]
     if fault.others:
         rows.append(("the same in", escape(", ".join(other.name for other in fault.others))))
+    if fault.later:
+        rows.append(("may follow from it", escape(", ".join(other.name for other in fault.later))))
     listed = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in rows if text)
     diff = _diff(*answer.lists) if answer.lists else ""
     return (

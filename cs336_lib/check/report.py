@@ -22,11 +22,17 @@ class Fault:
         check: the first of them.
         answer: what came of it.
         others: the other checks that ended with the same error.
+        later: checks that ask for more than one of these, so that they may fail for the same reason.
     """
 
     check: Check
     answer: Answer
     others: list[Check] = field(default_factory=list)
+    later: list[Check] = field(default_factory=list)
+
+    def names(self) -> set[str]:
+        """The names of all of its checks."""
+        return {check.name for check in (self.check, *self.others, *self.later)}
 
 
 @dataclass
@@ -68,13 +74,14 @@ class Report:
     @property
     def verdict(self) -> str:
         """In a few words what came of it."""
-        faults = len(self.faults())
+        faults, wrong = len(self.faults()), self.count(WRONG)
         if self.stopped:
             late = ", ".join(f"{name} (after {seconds:g} s)" for name, seconds in self.waiting.items())
             late = f"; what had not returned: {late}" if late else ""
             return f"stopped before the end, {faults or 'no'} fault{'s' * (faults != 1)} until then{late}"
         if faults:
-            return f"{faults} fault{'s' * (faults != 1)}"
+            seen = f", seen in {wrong} wrong answers" if wrong != faults else ""
+            return f"{faults} fault{'s' * (faults != 1)}{seen}"
         if self.broken or self.count(BROKEN):
             return "some adapters don't import"
         if not self.passed:
@@ -92,20 +99,43 @@ class Report:
 
         A wrong value is worse than an error, because nobody notices it; what the handout asks for counts more than what
         a user may expect. Checks of one adapter with the same error, or the same cause, are one fault; those that have
-        seen that the cause is none of theirs belong to the first.
+        seen that the cause is none of theirs belong to the first, and those that ask for more than a wrong one to that.
         """
         faults: list[Fault] = []
-        for answer in sorted(self.answers, key=lambda answer: answer.cause == "" and not answer.crash):
-            if answer.status != WRONG:
-                continue
+        wrong = [answer for answer in self.answers if answer.status == WRONG]
+        heads = [answer for answer in wrong if not self.earlier(answer)]
+        for answer in sorted(heads, key=lambda answer: answer.cause == "" and not answer.crash):
             check = CHECKS[answer.name]
             earlier = next((f for f in faults if _alike(f, check, answer)), None)
             if earlier is None:
                 faults.append(Fault(check, answer))
             else:
                 earlier.others.append(check)
+        waiting = [answer for answer in wrong if self.earlier(answer)]
+        while waiting:
+            answer = next(a for a in waiting if not any(other.name in self.earlier(a) for other in waiting))
+            waiting.remove(answer)
+            check = CHECKS[answer.name]
+            of = next((f for f in faults if answer.cause != "" and _alike(f, check, answer)), None)
+            if of:
+                of.others.append(check)
+            else:
+                next(f for f in faults if f.names() & set(self.earlier(answer))).later.append(check)
         order = list(PROBLEMS | NOTEBOOK_PROBLEMS)
         return sorted(faults, key=lambda f: (-self._weight(f), order.index(f.check.problem)))
+
+    def earlier(self, answer: Answer) -> list[str]:
+        """The wrong answers to questions that ask for a part of what this one asks for."""
+        wrong = {other.name for other in self.answers if other.status == WRONG}
+        return [name for name in CHECKS[answer.name].after if name in wrong]
+
+    def cause(self, answer: Answer) -> str:
+        """What usually makes an answer wrong; that another one is, where this one may follow from it."""
+        cause = cause_of(CHECKS[answer.name], answer)
+        earlier = [other for other in self.answers if other.name in self.earlier(answer)]
+        if not earlier or cause in {self.cause(other) for other in earlier}:
+            return cause
+        return f"it may follow from {', '.join(other.name for other in earlier)}: mend that first, and ask again"
 
     def _weight(self, fault: Fault) -> float:
         weight = {HANDOUT: 2.0, EXPECT: 1.0, CHOICE: 0.0}[fault.check.kind_in(self.edition)]
@@ -153,7 +183,7 @@ class Report:
                     "problem": check.problem,
                     "title": check.title,
                     "kind": check.kind_in(self.edition),
-                    "cause": cause_of(check, answer) if answer.status == WRONG else "",
+                    "cause": self.cause(answer) if answer.status == WRONG else "",
                     "section": check.section,
                     "address": sections.address(check.section),
                 }
@@ -183,7 +213,7 @@ def _alike(fault: Fault, check: Check, answer: Answer) -> bool:
         return True
     cause, crashes = cause_of(check, answer), answer.crash or fault.answer.crash
     if answer.cause == "":
-        return not crashes
+        return not crashes and not any(check.name in other.after for other in CHECKS.values())
     seen = answer.cause is not None and fault.answer.cause is not None
     return cause != "" and cause == cause_of(fault.check, fault.answer) and (seen or not crashes)
 
@@ -199,6 +229,8 @@ def cause_of(check: Check, answer: Answer) -> str:
     if answer.crash and answer.got.startswith("NameError"):
         return "a name that your code uses and does not define or import"
     if answer.crash and answer.got.startswith("no end") and not check.hangs:
+        return ""
+    if answer.crash and not check.errors and answer.cause is None:
         return ""
     return check.cause if answer.cause is None else answer.cause
 

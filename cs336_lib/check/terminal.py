@@ -17,6 +17,8 @@ from cs336_lib.lines import width, wrapped
 COLORS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
 BEFORE = 74
 """Columns of a row before its text."""
+SLOW = 0.5
+"""Seconds of a question that is worth a word."""
 
 
 def colored(text: str, color: str, on: bool) -> str:
@@ -88,19 +90,20 @@ def fault_text(fault: Fault, number: int, edition: str, colors: bool = False) ->
         for at, piece in enumerate(rows):
             shown = colored(piece, color, colors) if color else piece
             lines.append(f"   {label if not at else '':<13}{shown}")
-    if fault.others:
-        names = ", ".join(other.name.split(".")[1] for other in fault.others)
-        lines.append(f"   {'the same in':<13}{_short(names, width() - 16)}")
+    for label, others in (("the same in", fault.others), ("may follow", fault.later)):
+        names = ", ".join(o.name.removeprefix(f"{check.problem}.") for o in others)
+        lines += [f"   {label:<13}{_short(names, width() - 16)}"] if names else []
     return "\n".join(lines)
 
 
 def ending(report: Report, colors: bool = False) -> str:
     """Everything after the table: faults, choices, remarks, the summary."""
     parts = []
-    slowest = sorted(report.answers, key=lambda answer: -answer.seconds)[:3]
-    if slowest and "seconds" in report.about:
-        names = ", ".join(f"{answer.name} {answer.seconds:.1f} s" for answer in slowest)
-        said = wrapped(f"{report.about['seconds']:.0f} s in all; the slowest: {names}")
+    if report.answers and "seconds" in report.about:
+        slow = [a for a in report.answers if a.status in (RIGHT, WRONG, CHOSEN) and a.seconds >= SLOW]
+        slowest = sorted(slow, key=lambda answer: -answer.seconds)[:3]
+        names = "; the slowest: " * bool(slowest) + ", ".join(f"{a.name} {a.seconds:.1f} s" for a in slowest)
+        said = wrapped(f"{report.about['seconds']:.0f} s in all{names}")
         parts.append(colored(said, "dim", colors))
     faults = report.faults()
     if faults:

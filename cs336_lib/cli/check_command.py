@@ -33,7 +33,7 @@ class Check:
     Attributes:
         folder: the folder of your solution, the one that holds tests/adapters.py.
         adapters: the file of adapters, if it is elsewhere.
-        only: problems to ask about, or beginnings of checks' names, with commas: tokenizer,adamw,linear.init.
+        only: problems, adapters, or beginnings of checks' names, with commas: tokenizer,run_silu,linear.init.
         edition: of the assignment; who says so differs here and there.
         python: the Python that runs your code; your project's .venv if it has torch, else this one, when left out.
         html: write a report to this file as well.

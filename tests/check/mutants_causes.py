@@ -1,4 +1,4 @@
-"""Wrong batches, clipping and checkpoints of one mistake each, and what the cause of their only fault says."""
+"""Mistakes, one each, and what the cause of their only fault says."""
 
 from mutants_training import CLIP, GRADS, LOAD_OPTIMIZER, NORM, SAVE, STARTS
 
@@ -85,4 +85,205 @@ CAUSES = {
         [('content["iteration"]', 'str(content["iteration"])')],
         "the iteration is not",
     ),
+}
+
+FIRST_EQUAL = "        cos, sin = self.cos[positions], self.sin[positions]\n"
+# name -> (problem, replacements in the plain solution, what the cause of its only fault says)
+CAUSES |= {
+    "softmax of a logarithm": (
+        "softmax",
+        [
+            (
+                "    return e / e.sum(dim, keepdim=True)\n\n\ndef run_scaled",
+                "    return (e / e.sum(dim, keepdim=True)).log()\n\n\ndef run_scaled",
+            )
+        ],
+        "the logarithm of the shares",
+    ),
+    "softmax over everything": (
+        "softmax",
+        [("    return e / e.sum(dim, keepdim=True)\n\n\ndef run_scaled", "    return e / e.sum()\n\n\ndef run_scaled")],
+        "divided by the sum of all",
+    ),
+    "the sign of the loss": (
+        "cross_entropy",
+        [("(log_sum - shifted.gather", "-(log_sum - shifted.gather")],
+        "the sign",
+    ),
+    "no sigmoid's x": (
+        "positionwise_feedforward",
+        [("return in_features * torch.sigmoid(in_features)", "return torch.sigmoid(in_features)")],
+        "not multiplied by x",
+    ),
+    "no gate": (
+        "positionwise_feedforward",
+        [("self.w2(run_silu(self.w1(x)) * self.w3(x))", "self.w2(run_silu(self.w1(x)))")],
+        "no gate",
+    ),
+    "no gain": ("rmsnorm", [("(x / rms * self.weight)", "(x / rms)")], "the gain is forgotten"),
+    "a sum for the mean": (
+        "rmsnorm",
+        [("x.pow(2).mean(-1, keepdim=True)", "x.pow(2).sum(-1, keepdim=True)")],
+        "a sum for the mean",
+    ),
+    "turned the other way": (
+        "rope",
+        [("even * cos - odd * sin, even * sin + odd * cos", "even * cos + odd * sin, odd * cos - even * sin")],
+        "the other sense",
+    ),
+    "positions from 1": (
+        "rope",
+        [(FIRST_EQUAL, FIRST_EQUAL.replace("[positions]", "[(positions + 1).clamp(max=len(self.cos) - 1)]"))],
+        "count from 1",
+    ),
+    "scores divided by d_k": (
+        "scaled_dot_product_attention",
+        [("/ math.sqrt(Q.shape[-1])", "/ Q.shape[-1]")],
+        "not by its root",
+    ),
+    "the mask forgotten": (
+        "scaled_dot_product_attention",
+        [("    if mask is not None:\n", "    if False:\n")],
+        "the mask is not used",
+    ),
+    "no output projection": (
+        "multihead_self_attention",
+        [("self.output_proj(mixed.transpose(-3, -2).flatten(-2))", "mixed.transpose(-3, -2).flatten(-2)")],
+        "the output projection is left out",
+    ),
+    "RoPE on the whole width": (
+        "multihead_self_attention",
+        [
+            (
+                "self.split(self.q_proj(x)), self.split(self.k_proj(x))",
+                "self.turned(self.q_proj(x), positions), self.turned(self.k_proj(x), positions)",
+            ),
+            (
+                "        if self.rope is not None:\n            if positions",
+                "        if False:\n            if positions",
+            ),
+            (
+                "    def split(self, x):\n",
+                "    def turned(self, x, positions):\n        if self.rope is None:\n            return self.split(x)\n"
+                "        if positions is None:\n            positions = torch.arange(x.shape[-2])\n"
+                "        return self.split(RoPE(self.theta, x.shape[-1], 16)(x, positions))\n\n    def split(self, x):\n",
+            ),
+            ("        speeds = theta **", "        self.theta = theta\n        speeds = theta **"),
+            (
+                "        self.rope = rope\n",
+                "        self.rope = rope\n        self.theta = rope.theta if rope is not None else 0.0\n",
+            ),
+        ],
+        "before the heads are split",
+    ),
+    "ln1 and ln2 exchanged": (
+        "transformer_block",
+        [
+            (
+                "x = x + self.attn(self.ln1(x))\n        return x + self.ffn(self.ln2(x))",
+                "x = x + self.attn(self.ln2(x))\n        return x + self.ffn(self.ln1(x))",
+            )
+        ],
+        "ln1 and ln2 exchanged",
+    ),
+    "no residuals": (
+        "transformer_block",
+        [
+            (
+                "x = x + self.attn(self.ln1(x))\n        return x + self.ffn(self.ln2(x))",
+                "x = self.attn(self.ln1(x))\n        return self.ffn(self.ln2(x))",
+            )
+        ],
+        "residual connections",
+    ),
+    "a layer left out": (
+        "transformer_lm",
+        [("for layer in self.layers:", "for layer in self.layers[:-1]:")],
+        "a layer is left out",
+    ),
+    "one block for all layers": (
+        "transformer_lm",
+        [("            x = layer(x)\n", "            x = self.layers[0](x)\n")],
+        "one block",
+    ),
+    "no decay": ("adamw", [("                p.mul_(1 - lr * decay)\n", "")], "not decayed"),
+    "fixed betas": (
+        "adamw",
+        [("                m = beta1", "                beta1, beta2 = 0.9, 0.999\n                m = beta1")],
+        "fixed at their defaults",
+    ),
+    "a warm-up from the minimum": (
+        "learning_rate_schedule",
+        [
+            (
+                "return max_learning_rate * it / warmup_iters",
+                "return min_learning_rate + (max_learning_rate - min_learning_rate) * it / warmup_iters",
+            )
+        ],
+        "starts at the minimum",
+    ),
+    "a rising cosine": ("learning_rate_schedule", [("(1 + math.cos(", "(1 - math.cos(")], "the wrong sign"),
+}
+# Mistakes of the other tables -> (the problem that is asked, what the cause of its only fault says)
+SAYS = {
+    "linear: the weight the other way round": ("linear", "the other way round"),
+    "linear: three dimensions only": ("linear", "a fixed number of dimensions"),
+    "linear: the variance as the deviation": ("linear", "the variance passed as the deviation"),
+    "linear: 2 / sqrt(in + out)": ("linear", "another deviation"),
+    "linear: torch.empty": ("linear", "memory that nothing fills"),
+    "embedding: bounds left at 2": ("embedding", "bounds left at -2 and 2"),
+    "embedding: never filled": ("embedding", "memory that nothing fills"),
+    "embedding: not cut": ("embedding", "torch.randn"),
+    "rmsnorm: the mean subtracted": ("rmsnorm", "LayerNorm"),
+    "rmsnorm: eps outside of the root": ("rmsnorm", "not under it"),
+    "swiglu: w1 and w3 exchanged": ("positionwise_feedforward", "W1 and W3 exchanged"),
+    "softmax: nothing subtracted": ("softmax", "the largest was not subtracted"),
+    "softmax: always the last dimension": ("softmax", "the dimension is ignored"),
+    "softmax: the largest of all": ("softmax", "the largest of the whole tensor"),
+    "rope: halves": ("rope", "the first half"),
+    "rope: another exponent": ("rope", "the exponent of the next pair"),
+    "rope: positions ignored": ("rope", "token_positions ignored"),
+    "rope: a fixed theta": ("multihead_self_attention", "a fixed theta"),
+    "attention: the mask the other way round": ("scaled_dot_product_attention", "the other way round"),
+    "attention: no scale": ("scaled_dot_product_attention", "not divided by the root"),
+    "attention: the root of d_v": ("scaled_dot_product_attention", "the root of d_v"),
+    "multi-head: heads split without a transpose": ("multihead_self_attention", "a reshape alone"),
+    "multi-head: no causal mask": ("multihead_self_attention", "the causal mask is missing"),
+    "multi-head: values are turned too": ("multihead_self_attention", "values are turned"),
+    "multi-head: positions ignored": ("multihead_self_attention", "token_positions ignored"),
+    "block: norms after the sublayers": ("transformer_block", "norms after"),
+    "block: the residual from the normed input": ("transformer_block", "from the normed input"),
+    "model: no final norm": ("transformer_lm", "the final norm"),
+    "model: probabilities": ("transformer_lm", "probabilities"),
+    "loss: a sum": ("cross_entropy", "a sum for the mean"),
+    "loss: base two": ("cross_entropy", "base 2"),
+    "loss: a small number inside of the logarithm": ("cross_entropy", "a small number"),
+    "loss: in place": ("cross_entropy", "in place"),
+    "adamw: L2 instead of decay": ("adamw", "added to the gradient"),
+    "adamw: no bias correction": ("adamw", "the bias correction is missing"),
+    "adamw: t from 0": ("adamw", "off by one"),
+    "adamw: betas exchanged": ("adamw", "betas exchanged"),
+    "adamw: decay without lr": ("adamw", "decay without lr"),
+    "adamw: the rate kept on the optimizer": ("adamw", "self.lr"),
+    "adamw: only the last group learns": ("adamw", "outside of the loop over groups"),
+    "schedule: it + 1": ("learning_rate_schedule", "(it + 1)"),
+    "schedule: progress from step 0": ("learning_rate_schedule", "from step 0"),
+    "schedule: cosine_cycle_iters as a length": ("learning_rate_schedule", "as the length"),
+    "schedule: swings up again": ("learning_rate_schedule", "swings up"),
+    "trainer: words counted once however often they occur": ("train_bpe", "counted once"),
+    "trainer: ties go to the pair counted first": ("train_bpe", "counted first"),
+    "trainer: ties by ids": ("train_bpe", "decided by ids"),
+    "trainer: stale counts": ("train_bpe", "drift from the words"),
+    "trainer: overlapping repeats": ("train_bpe", "share letters"),
+    "trainer: words by str.split": ("train_bpe", "lose their leading space"),
+    "trainer: lower case": ("train_bpe", "lowercased"),
+    "trainer: counts kept in a default argument": ("train_bpe", "an earlier text"),
+    "trainer: special tokens removed, and their neighbors joined": ("train_bpe", "become one word"),
+    "encoder: the first pair that fits": ("tokenizer", "from the left"),
+    "encoder: merges across pre-tokens": ("tokenizer", "across pre-tokens"),
+    "encoder: spaces dropped": ("tokenizer", "dropped"),
+    "encoder: ids from the order of merges": ("tokenizer", "256 plus the number"),
+    "encoder: a cache shared by all": ("tokenizer", "kept in the class"),
+    "specials: not escaped": ("tokenizer", "re.escape"),
+    "specials: split without keeping them": ("tokenizer", "drops the separators"),
 }

@@ -1,16 +1,22 @@
 """A usual cause is true for what was seen, and one mistake is one fault."""
 
 import pytest
+import torch
 from asking import PLAIN, adapters_of, answers_of
-from mutants_causes import CAUSES
+from mutants_causes import CAUSES, SAYS
+from mutants_model import MODEL_MUTANTS
+from mutants_tokenizer import TOKENIZER_MUTANTS
 from mutants_training import TRAINING_MUTANTS
 
-from cs336_lib.check.child.case import ADAPTERS, CHECKS, CHOICE
+from cs336_lib.check import check
+from cs336_lib.check.child.case import ADAPTERS, CHECKS, CHOICE, NOTEBOOK_PROBLEMS
 from cs336_lib.check.child.questions import data_loading as batches
 from cs336_lib.check.child.runner import CHOSEN, UNANSWERED, WRONG, Answer
+from cs336_lib.check.child.watch import modules_built
 from cs336_lib.check.report import Report, cause_of
+from cs336_lib.check.terminal import fault_text
 
-PROBLEMS = {"batch": "data_loading", "clipping": "gradient_clipping", "checkpoint": "checkpointing"}
+MUTANTS = TOKENIZER_MUTANTS | MODEL_MUTANTS | TRAINING_MUTANTS
 # The first takes gigabytes; the second makes several mistakes.
 LEFT_OUT = {"batch: all data converted", "batch: views of the data"}
 
@@ -23,12 +29,13 @@ def faults(problem, edits, catches=()):
         text = text.replace(old, new)
     names = [name for name, one in CHECKS.items() if one.problem == problem and not one.slow]
     names = [name for name in names if name != "data_loading.memmap" or name in catches]
-    return Report(list(answers_of(adapters_of(text), names).values())).faults()
+    names.sort(key=lambda name: not CHECKS[name].official)
+    return Report(list(answers_of(adapters_of(text), names, seconds=3).values())).faults()
 
 
-@pytest.mark.parametrize("name", CAUSES)
+@pytest.mark.parametrize("name", [*CAUSES, *SAYS])
 def test_the_cause_is_that_of_the_mistake(name):
-    problem, edits, says = CAUSES[name]
+    problem, edits, says = CAUSES[name] if name in CAUSES else (SAYS[name][0], MUTANTS[name][0], SAYS[name][1])
     found = faults(problem, edits)
     assert [says in cause_of(fault.check, fault.answer) for fault in found] == [True], [
         (fault.check.name, fault.answer.got, cause_of(fault.check, fault.answer)) for fault in found
@@ -36,13 +43,95 @@ def test_the_cause_is_that_of_the_mistake(name):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in TRAINING_MUTANTS if name.split(":")[0] in PROBLEMS and name not in LEFT_OUT]
+    ("name", "problem"),
+    [
+        (name, problem)
+        for name, (_, catches) in MUTANTS.items()
+        for problem in dict.fromkeys(CHECKS[check].problem for check in catches)
+        if name not in LEFT_OUT and problem not in NOTEBOOK_PROBLEMS
+    ],
 )
-def test_one_mistake_is_one_fault(name):
-    edits, catches = TRAINING_MUTANTS[name]
-    found = faults(PROBLEMS[name.split(":")[0]], edits, catches)
+def test_one_mistake_is_one_fault(name, problem):
+    edits, catches = MUTANTS[name]
+    found = faults(problem, edits, catches)
     assert len(found) == 1, [(fault.check.name, fault.answer.got) for fault in found]
-    assert {found[0].check.name, *(other.name for other in found[0].others)} >= set(catches)
+    asked = {check for check in catches if CHECKS[check].problem == problem and not CHECKS[check].slow}
+    assert found[0].names() >= asked
+
+
+def test_what_asks_for_more_than_a_wrong_answer_may_follow_from_it():
+    report = Report(
+        [
+            Answer("rmsnorm.value", WRONG, got="[2]", cause="seen"),
+            Answer("rmsnorm.shapes", WRONG, got="[1]"),
+            Answer("rmsnorm.eps", WRONG, got="[3]", cause="seen"),
+            Answer("transformer_block.value", WRONG, got="[4]", cause=""),
+            Answer("transformer_block.batch", WRONG, got="[5]"),
+            Answer("rmsnorm.init", WRONG, got="numbers from 0 to 1"),
+        ]
+    )
+    found = {fault.check.name: fault for fault in report.faults()}
+    assert list(found) == ["rmsnorm.value", "rmsnorm.init"]
+    assert [one.name for one in found["rmsnorm.value"].others] == ["rmsnorm.eps"]
+    assert [one.name for one in found["rmsnorm.value"].later] == [
+        "rmsnorm.shapes",
+        "transformer_block.value",
+        "transformer_block.batch",
+    ]
+    text = fault_text(found["rmsnorm.value"], 1, "2026")
+    assert (
+        "the same in  eps" in text and "may follow   shapes, transformer_block.value, transformer_block.batch" in text
+    )
+    causes = {one["name"]: one["cause"] for one in report.as_dict()["checks"]}
+    assert causes["rmsnorm.shapes"] == "it may follow from rmsnorm.value: mend that first, and ask again"
+    assert causes["rmsnorm.eps"] == "seen" and causes["rmsnorm.init"] == CHECKS["rmsnorm.init"].cause
+    assert report.verdict == "2 faults, seen in 6 wrong answers"
+    # Asked without what it follows from, it stands by itself.
+    assert [fault.check.name for fault in Report(report.answers[1:2]).faults()] == ["rmsnorm.shapes"]
+
+
+def test_an_error_is_not_explained_by_a_wrong_formula():
+    def refuses(*_):
+        raise RuntimeError("shapes")
+
+    names = [name for name, one in CHECKS.items() if not one.errors]
+    assert len(names) > 20 and {CHECKS[name].problem for name in names} >= {
+        "rmsnorm",
+        "rope",
+        "adamw",
+        "transformer_lm",
+    }
+    answers = answers_of({adapter: refuses for adapter in ADAPTERS}, names)
+    assert {cause_of(CHECKS[name], answer) for name, answer in answers.items()} == {""}
+
+
+def test_no_question_follows_from_itself():
+    def walk(name, path):
+        assert name not in path, path
+        for earlier in CHECKS[name].after:
+            walk(earlier, [*path, name])
+
+    for name in CHECKS:
+        walk(name, [])
+
+
+def test_the_cause_of_a_softmax_that_subtracts_nothing_is_shown_once_and_is_true():
+    shown = str(check("softmax", lambda x, dim: x.exp() / x.exp().sum(dim, keepdim=True)))
+    assert shown.count("usual cause") == 1 and "was not subtracted" in shown and "whole tensor" not in shown
+
+
+def test_first_weights_are_seen_although_the_forward_pass_fails():
+    class Module(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(2))
+
+        def forward(self):
+            raise RuntimeError
+
+    assert [list(built.parameters) for built in modules_built(lambda: Module()())] == [["weight"]]
+    with pytest.raises(ZeroDivisionError):
+        modules_built(lambda: 1 / 0)
 
 
 def test_a_cause_that_was_seen_not_to_be_is_not_named():

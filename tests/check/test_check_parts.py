@@ -15,7 +15,7 @@ import torch
 from cs336_lib.check import check, sections
 from cs336_lib.check.child import bpe_rules, case, formulas, limits, questions
 from cs336_lib.check.child.case import ADAPTERS, CHECKS, CHOICE, KINDS, NOTEBOOK_PROBLEMS, PROBLEMS
-from cs336_lib.check.child.runner import RIGHT, WRONG, Answer, processor_time
+from cs336_lib.check.child.runner import RIGHT, UNANSWERED, WRONG, Answer, processor_time
 from cs336_lib.check.folder import chosen
 from cs336_lib.check.project import KNOWN
 from cs336_lib.check.report import Report
@@ -108,6 +108,11 @@ def test_right_values_are_those_of_the_library():
 def test_choosing_takes_problems_and_beginnings_of_names():
     assert len(chosen()) >= 130
     assert {CHECKS[name].problem for name in chosen("tokenizer,adamw")} == {"tokenizer", "adamw"}
+    for adapter in ADAPTERS:
+        named = {adapter, adapter.removeprefix("run_"), adapter.removeprefix("get_"), adapter[:-1]} - {""}
+        assert all(any(adapter in CHECKS[name].needs for name in chosen(part)) for part in named), adapter
+    assert chosen("silu") == chosen("run_silu") == ["positionwise_feedforward.silu"]
+    assert {CHECKS[name].problem for name in chosen("softmax,run_swiglu")} == {"softmax", "positionwise_feedforward"}
     assert chosen("linear.init") == ["linear.init_spread", "linear.init_cut"]
     assert "train_bpe.more" not in chosen() and "train_bpe.more" in chosen(slow=True)
 
@@ -147,6 +152,7 @@ def test_the_door_takes_functions_classes_and_names_of_adapters():
 
     assert check("linear", Linear).passed and check("rmsnorm", RMSNorm).passed and check("adamw", AdamW).passed
     assert check("run_silu", torch.nn.functional.silu).count(RIGHT) == 1
+    assert check("silu", torch.nn.functional.silu).count(RIGHT) == 1
     wrong = check("softmax", lambda x, dim: x.exp() / x.exp().sum(dim, keepdim=True))
     assert "WRONG" in str(wrong) and "4.6 Softmax" in str(wrong) and "<table>" in wrong._repr_html_()
     with pytest.raises(ValueError, match="did you mean 'softmax'"):
@@ -288,6 +294,10 @@ def test_seconds_of_each_question_are_in_the_page_and_the_slowest_in_the_termina
 
     report = Report([Answer("softmax.dim", RIGHT, 1.25)], about={"seconds": 2.0})
     assert "1.25" in page(report) and "softmax.dim 1.2 s" in ending(report)
+    report = Report(
+        [Answer("softmax.dim", RIGHT, 0.04), Answer("train_bpe.many", UNANSWERED, 2.5)], about={"seconds": 6}
+    )
+    assert "6 s in all" in ending(report) and "slowest" not in ending(report)
 
 
 def test_a_page_shows_lists_item_by_item_and_curves_and_timings():

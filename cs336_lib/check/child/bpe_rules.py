@@ -90,6 +90,20 @@ def train(text: str, vocab_size: int, specials: Sequence[str] = ()) -> list[Pair
     return merges
 
 
+def first_absent(text: str, merges: Sequence[Pair], specials: Sequence[str] = ()) -> Pair | None:
+    """The first merge of a pair that the text no longer has when its turn comes.
+
+    >>> first_absent("aab", [(b"a", b"a"), (b"a", b"b")])
+    (b'a', b'b')
+    """
+    words = list(words_of(text, specials))
+    for pair in merges:
+        if not any(pair in pairwise(word) for word in words):
+            return pair
+        words = [merged(word, pair) for word in words]
+    return None
+
+
 def vocabulary(merges: Sequence[Pair], specials: Sequence[str] = ()) -> dict[int, bytes]:
     """The 256 bytes, the merges, the special tokens.
 
@@ -99,6 +113,21 @@ def vocabulary(merges: Sequence[Pair], specials: Sequence[str] = ()) -> dict[int
     tokens = [bytes([i]) for i in range(256)]
     tokens += [left + right for left, right in merges] + [token.encode() for token in specials]
     return dict(enumerate(tokens))
+
+
+def tokens_of(word: str, merges: Sequence[Pair]) -> tuple[bytes, ...]:
+    """The tokens of a pre-token: the earliest merge that applies, until none does.
+
+    >>> tokens_of("aba", [(b"a", b"b")])
+    (b'ab', b'a')
+    """
+    parts = tuple(bytes([b]) for b in word.encode())
+    while True:
+        present = set(pairwise(parts))
+        first = next((pair for pair in merges if pair in present), None)
+        if first is None:
+            return parts
+        parts = merged(parts, first)
 
 
 def encode(text: str, vocab: dict[int, bytes], merges: Sequence[Pair], specials: Sequence[str] = ()) -> list[int]:
@@ -114,14 +143,7 @@ def encode(text: str, vocab: dict[int, bytes], merges: Sequence[Pair], specials:
             out.append(ids[piece.encode()])
             continue
         for match in words_in(piece):
-            word = tuple(bytes([b]) for b in match.encode())
-            while True:
-                present = set(pairwise(word))
-                first = next((pair for pair in merges if pair in present), None)
-                if first is None:
-                    break
-                word = merged(word, first)
-            out += [ids[token] for token in word]
+            out += [ids[token] for token in tokens_of(match, merges)]
     return out
 
 

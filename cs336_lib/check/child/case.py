@@ -77,8 +77,10 @@ class Check:
         official: the official tests look at this as well.
         slow: asked only with --slow.
         hangs: the cause is also why no answer comes in time.
+        errors: the cause may also be why an exception comes.
         seconds: processor time allowed.
         needs: the adapters it calls; those of the problem's first when empty.
+        after: checks that ask for a part of this: where one of them fails, this may fail for the same reason.
     """
 
     name: str
@@ -92,8 +94,10 @@ class Check:
     official: bool = False
     slow: bool = False
     hangs: bool = False
+    errors: bool = True
     seconds: float = 10
     needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
     @property
     def problem(self) -> str:
@@ -109,16 +113,25 @@ CHECKS: dict[str, Check] = {}
 
 
 def check(
-    name: str, title: str, *, cause: str, section: str, known: str, needs: Sequence[str] = (), **more: Any
+    name: str,
+    title: str,
+    *,
+    cause: str,
+    section: str,
+    known: str,
+    needs: Sequence[str] = (),
+    after: Sequence[str] = (),
+    **more: Any,
 ) -> Callable[[Callable[[Case], None]], Callable[[Case], None]]:
-    """Register the function below as a check."""
+    """Register the function below as a check; names in `after` without a problem are of the same one."""
 
     def register(ask: Callable[[Case], None]) -> Callable[[Case], None]:
         problem = name.split(".")[0]
         adapters = tuple(needs) or (PROBLEMS | NOTEBOOK_PROBLEMS)[problem][:1]
         if name in CHECKS and CHECKS[name].ask.__code__.co_filename != ask.__code__.co_filename:
             raise ValueError(f"two checks are called {name!r}")
-        CHECKS[name] = Check(name, title, cause, section, known, ask, needs=adapters, **more)
+        earlier = tuple(other if "." in other else f"{problem}.{other}" for other in after)
+        CHECKS[name] = Check(name, title, cause, section, known, ask, needs=adapters, after=earlier, **more)
         return ask
 
     return register
@@ -190,7 +203,14 @@ class Case:
         self.given, self.expected = given, expected
 
     def same(
-        self, ask: Callable[[], Any], expected: Any, given: str, *, tolerance: float = 1e-4, refusal: bool = False
+        self,
+        ask: Callable[[], Any],
+        expected: Any,
+        given: str,
+        *,
+        tolerance: float = 1e-4,
+        refusal: bool = False,
+        mistakes: Mapping[str, Any] | None = None,
     ) -> Any:
         """Ask, and compare: shapes and values of numbers, everything else exactly.
 
@@ -200,6 +220,8 @@ class Case:
             given: the input, as text.
             tolerance: absolute and relative, of numbers with fractions.
             refusal: a ValueError that the code under test raises on purpose is an answer as well.
+            mistakes: cause -> the wrong answer that comes of it, or a test of what came; if it is none of them, no
+                cause is named. The check's usual cause is, where there are none.
 
         Returns:
             What came.
@@ -213,6 +235,9 @@ class Case:
             raise
         found = difference(got, expected, tolerance)
         if found:
+            if mistakes is not None:
+                causes = (cause for cause, wrong in mistakes.items() if _fits(got, wrong, tolerance))
+                self.cause = self.cause or next(causes, "")
             lists = None
             if isinstance(expected, list) and len(expected) > 3 and isinstance(got, list):
                 lists = [show(item) for item in expected], [show(item) for item in got]
@@ -242,6 +267,22 @@ class Case:
     def seed(self, number: int = 0) -> None:
         """Seed all three sources of randomness."""
         seed_everything(number)
+
+
+def _fits(got: Any, wrong: Any, tolerance: float) -> bool:
+    try:
+        return bool(wrong(got)) if callable(wrong) else not difference(got, wrong, tolerance)
+    except Exception:  # of another type or shape, so it is something else
+        return False
+
+
+def has_nan(got: Any) -> bool:
+    """Whether there is a NaN in an answer.
+
+    >>> has_nan(torch.tensor([1.0, float("nan")])), has_nan(2.0)
+    (True, False)
+    """
+    return bool(torch.as_tensor(got).isnan().any())
 
 
 def seed_everything(number: int) -> None:

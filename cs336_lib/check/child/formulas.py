@@ -46,9 +46,13 @@ def rope(x: Tensor, positions: Tensor, theta: float) -> Tensor:
         theta: the base.
     """
     d = x.shape[-1]
-    speeds = theta ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
+    return turn(x, positions, theta ** (-torch.arange(0, d, 2, dtype=torch.float64) / d))
+
+
+def turn(x: Tensor, positions: Tensor, speeds: Tensor) -> Tensor:
+    """Turn each pair by its position times its speed."""
     angles = positions.double().unsqueeze(-1) * speeds
-    pairs = torch.view_as_complex(x.double().reshape(*x.shape[:-1], d // 2, 2).contiguous())
+    pairs = torch.view_as_complex(x.double().reshape(*x.shape[:-1], -1, 2).contiguous())
     return torch.view_as_real(pairs * torch.polar(torch.ones_like(angles), angles)).flatten(-2)
 
 

@@ -41,7 +41,8 @@ def unfilled_memory_shows() -> Iterator[None]:
 def modules_built(call: Callable[[], Any]) -> list[Built]:
     """Call something and list the modules that were constructed by it, in the order in which they were ready.
 
-    Every class in between, from nn.Module's own __init__ to the last subclass, returns once; the last return counts.
+    Every class in between, from nn.Module's own __init__ to the last subclass, returns once; the last return counts. An
+    error that comes after a module was ready is another question's.
     """
     found: dict[int, tuple[nn.Module, Built]] = {}
 
@@ -63,6 +64,9 @@ def modules_built(call: Callable[[], Any]) -> list[Built]:
         sys.setprofile(look)
         try:
             call()
+        except Exception:
+            if not found:
+                raise
         finally:
             sys.setprofile(before)
     return [built for _, built in found.values()]

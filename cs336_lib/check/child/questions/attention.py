@@ -10,9 +10,17 @@ import torch
 from .. import formulas as f
 from ..case import Case, check
 from ..formulas import numbers
+from ..show import difference
 
 FORMULA = "the formula in float64"
 TURNS = "each pair as a complex number, turned in float64"
+IMPRECISE = "angles computed in half precision, or by adding up instead of multiplying"
+IGNORED = "token_positions ignored, so that 0, 1, 2, ... are used whatever was asked"
+FIXED_THETA = "a fixed theta of 10,000, whatever was given"
+INVERTED = "the mask is taken the other way round: True means that a key may be attended to"
+UNSCALED = "scores are not divided by the root of d_k"
+BY_WIDTH = "scores are divided by d_k itself, not by its root"
+UNMASKED = "the mask is not used"
 
 
 @check(
@@ -22,22 +30,38 @@ TURNS = "each pair as a complex number, turned in float64"
     section="4.5",
     known=TURNS,
     official=True,
+    errors=False,
 )
 def _(case: Case) -> None:
     x, at = numbers(2, 5, 6), torch.arange(5)
-    case.same(lambda: case.run_rope(6, 100.0, 8, x, at), f.rope(x, at, 100.0), "d_k 6, theta 100, positions 0 to 4")
+    halves = f.rope(x.unflatten(-1, (2, 3)).transpose(-1, -2).flatten(-2), at, 100.0)
+    speeds = x.double().new_tensor([100.0 ** (-(2 * k + 2) / 6) for k in range(3)])
+    mistakes = {
+        "the first half is paired with the second, as in Llama's code": halves.unflatten(-1, (3, 2))
+        .transpose(-1, -2)
+        .flatten(-2),
+        "the other sense of rotation": f.rope(x, -at, 100.0),
+        "the exponent of the next pair: k counts from 0": f.turn(x, at, speeds),
+        FIXED_THETA: f.rope(x, at, 10_000.0),
+        "positions that count from 1": f.rope(x, at + 1, 100.0),
+        IMPRECISE: lambda got: not difference(got, f.rope(x, at, 100.0), 0.02),
+    }
+    given = "d_k 6, theta 100, positions 0 to 4"
+    case.same(lambda: case.run_rope(6, 100.0, 8, x, at), f.rope(x, at, 100.0), given, mistakes=mistakes)
 
 
 @check(
     "rope.positions",
     "the positions that are given count, not the place in the row",
-    cause="token_positions ignored, so that 0, 1, 2, ... are used whatever was asked",
+    cause=IGNORED,
     section="4.5",
     known=TURNS,
+    after=("value",),
 )
 def _(case: Case) -> None:
     x, at = numbers(2, 3, 6), torch.tensor([7, 2, 4])
-    case.same(lambda: case.run_rope(6, 100.0, 8, x, at), f.rope(x, at, 100.0), "positions [7, 2, 4]")
+    mistakes = {IGNORED: f.rope(x, torch.arange(3), 100.0)}
+    case.same(lambda: case.run_rope(6, 100.0, 8, x, at), f.rope(x, at, 100.0), "positions [7, 2, 4]", mistakes=mistakes)
 
 
 @check(
@@ -46,10 +70,14 @@ def _(case: Case) -> None:
     cause="only the first row of token_positions is used, or positions are taken as (1, S)",
     section="4.5",
     known=TURNS,
+    after=("value", "positions"),
 )
 def _(case: Case) -> None:
     x, at = numbers(2, 3, 6), torch.tensor([[0, 1, 2], [5, 6, 7]])
-    case.same(lambda: case.run_rope(6, 100.0, 8, x, at), f.rope(x, at, 100.0), "positions [[0, 1, 2], [5, 6, 7]]")
+    # Where only the first row is used, or none, is the same here; the question before tells them apart.
+    mistakes = {"only the first row of token_positions is used": f.rope(x, at[0], 100.0)}
+    given = "positions [[0, 1, 2], [5, 6, 7]]"
+    case.same(lambda: case.run_rope(6, 100.0, 8, x, at), f.rope(x, at, 100.0), given, mistakes=mistakes)
 
 
 @check(
@@ -58,6 +86,7 @@ def _(case: Case) -> None:
     cause="a fixed number of dimensions in the reshape to pairs",
     section="4.5",
     known=TURNS,
+    after=("value",),
 )
 def _(case: Case) -> None:
     at = torch.arange(3)
@@ -73,6 +102,7 @@ def _(case: Case) -> None:
     section="4.5",
     known=TURNS,
     kind="expect",
+    after=("value",),
 )
 def _(case: Case) -> None:
     x, at = numbers(2, 3, 6).bfloat16(), torch.arange(3)
@@ -85,9 +115,10 @@ def _(case: Case) -> None:
 @check(
     "rope.far",
     "position 4,000 is as right as position 4",
-    cause="angles computed in half precision, or by adding up instead of multiplying",
+    cause=IMPRECISE,
     section="4.5",
     known=TURNS,
+    after=("value", "positions"),
 )
 def _(case: Case) -> None:
     x, at = numbers(1, 3, 6), torch.tensor([0, 2000, 4000])
@@ -110,12 +141,23 @@ def _mask(*rows: str) -> torch.Tensor:
     section="4.7",
     known=FORMULA,
     official=True,
+    after=("softmax.dim",),
+    errors=False,
 )
 def _(case: Case) -> None:
     q, k, v = numbers(2, 3, 4), numbers(2, 5, 4, seed=1), numbers(2, 5, 4, seed=2)
     mask = _mask("10110", "01000", "11111").expand(2, 3, 5)
     ask = partial(case.run_scaled_dot_product_attention, q, k, v, mask)
-    case.same(ask, f.attention(q, k, v, mask), "Q (2, 3, 4), K and V (2, 5, 4), a mask of shape (2, 3, 5)")
+    inverted = f.attention(q, k, v, ~mask)
+    full = ~inverted.isnan()  # a row that may attend to nothing is NaN, or whatever becomes of one
+    mistakes = {
+        INVERTED: lambda got: not difference(got[full], inverted[full], 1e-4),
+        UNSCALED: f.attention(2 * q, k, v, mask),
+        BY_WIDTH: f.attention(q / 2, k, v, mask),
+        UNMASKED: f.attention(q, k, v),
+    }
+    given = "Q (2, 3, 4), K and V (2, 5, 4), a mask of shape (2, 3, 5)"
+    case.same(ask, f.attention(q, k, v, mask), given, mistakes=mistakes)
 
 
 @check(
@@ -124,12 +166,21 @@ def _(case: Case) -> None:
     cause="divided by the root of another dimension (the length, d_v, d_model), or by d_k itself",
     section="4.7",
     known=FORMULA,
+    after=("value",),
+    errors=False,
 )
 def _(case: Case) -> None:
     q, k, v = numbers(2, 3, 8), numbers(2, 5, 8, seed=1), numbers(2, 5, 6, seed=2)
     mask = torch.ones(2, 3, 5, dtype=torch.bool)
     ask = partial(case.run_scaled_dot_product_attention, q, k, v, mask)
-    case.same(ask, f.attention(q, k, v), "d_k 8, d_v 6, 3 queries, 5 keys")
+    widths = {"d_v, the width of the values": 6, "the number of queries": 3, "the number of keys": 5}
+    root = math.sqrt(8)
+    mistakes = {
+        f"scores are divided by the root of {name}": f.attention(q * root / math.sqrt(width), k, v)
+        for name, width in widths.items()
+    }
+    mistakes |= {UNSCALED: f.attention(q * root, k, v), BY_WIDTH: f.attention(q / root, k, v)}
+    case.same(ask, f.attention(q, k, v), "d_k 8, d_v 6, 3 queries, 5 keys", mistakes=mistakes)
 
 
 @check(
@@ -138,6 +189,7 @@ def _(case: Case) -> None:
     cause="the mask is used without asking whether there is one",
     section="4.7",
     known=FORMULA,
+    after=("value", "scale"),
 )
 def _(case: Case) -> None:
     q, k, v = numbers(2, 3, 4), numbers(2, 5, 4, seed=1), numbers(2, 5, 4, seed=2)
@@ -152,6 +204,7 @@ def _(case: Case) -> None:
     cause="a fixed number of dimensions, as in einsum('b q d, b k d -> b q k') or transpose(1, 2)",
     section="4.7",
     known=FORMULA,
+    after=("value",),
 )
 def _(case: Case) -> None:
     q, k, v = numbers(3, 4), numbers(5, 4, seed=1), numbers(5, 4, seed=2)
@@ -166,6 +219,7 @@ def _(case: Case) -> None:
     cause="a mask that must have all dimensions of the scores, or a fixed number of dimensions",
     section="4.7",
     known=FORMULA,
+    after=("value", "no_batch", "scale"),
 )
 def _(case: Case) -> None:
     q, k, v = numbers(2, 3, 4, 6), numbers(2, 3, 5, 6, seed=1), numbers(2, 3, 5, 6, seed=2)
@@ -180,12 +234,20 @@ def _(case: Case) -> None:
     cause="a score of -1e4 or so, or a mask applied after the softmax: large scores shine through",
     section="4.7",
     known=FORMULA,
+    after=("value", "no_batch", "softmax.large"),
 )
 def _(case: Case) -> None:
     q, k = torch.tensor([[2000.0, 0.0]]), torch.tensor([[-10_000.0, 0.0], [10_000.0, 0.0]])
     v, mask = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), _mask("10")
     ask = partial(case.run_scaled_dot_product_attention, q, k, v, mask)
-    case.same(ask, torch.tensor([[1.0, 2.0]]), "the masked key's score is 28 million above the other's")
+    mistakes = {
+        "a score of -1e4 or so, or a mask applied after the softmax: large scores shine through": torch.tensor(
+            [[3.0, 4.0]]
+        ),
+        "a mask applied after the softmax: nothing is left of the weights": torch.zeros(1, 2),
+    }
+    given = "the masked key's score is 28 million above the other's"
+    case.same(ask, torch.tensor([[1.0, 2.0]]), given, mistakes=mistakes)
 
 
 @check(
@@ -195,6 +257,7 @@ def _(case: Case) -> None:
     section="4.7",
     known=FORMULA,
     kind="expect",
+    after=("value",),
 )
 def _(case: Case) -> None:
     q, k, v = numbers(1, 2, 4), numbers(1, 3, 4, seed=1), numbers(1, 3, 4, seed=2)

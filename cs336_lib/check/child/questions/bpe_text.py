@@ -6,7 +6,9 @@ place, or a character that was changed before, has other pairs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from .. import bpe_rules as rules
 from ..case import Case, check
@@ -33,13 +35,27 @@ CONTRACTIONS = (
 )
 
 
-def all_merges(case: Case, text: str, specials: Sequence[str] = (END,)) -> None:
-    """Hold all merges of a text, and then some of the spare ones, against the definition's."""
+def all_merges(
+    case: Case, text: str, specials: Sequence[str] = (END,), changed: Mapping[str, Callable[[str], str]] | None = None
+) -> None:
+    """Hold all merges of a text, and then some of the spare ones, against the definition's.
+
+    Args:
+        case: of the question.
+        text: with or without the word of spare pairs.
+        specials: special tokens.
+        changed: cause -> what it makes of the text before its merges are learned.
+    """
     if SPARE not in text:
         text = f"{text} a{SPARE}"
     plain = text.replace(SPARE, "")
     size = 256 + len(specials) + len(rules.train(plain, 5000, specials)) + MERGED
-    merges_of(case, text, size, specials, f"{plain!r}, and a word of control characters")
+    mistakes = {
+        why: lambda got, change=change: got == rules.train(change(text), size, specials)
+        for why, change in (changed or {}).items()
+    }
+    about = f"{plain!r}, and a word of control characters"
+    merges_of(case, text, size, specials, about, mistakes=mistakes if changed else None)
 
 
 @check(
@@ -48,6 +64,18 @@ def all_merges(case: Case, text: str, specials: Sequence[str] = (END,)) -> None:
     cause="another pattern, or str.split: contractions, digits, punctuation and runs of spaces have rules of their own",
     section="2.2",
     known=RECOUNT,
+    after=(
+        "example",
+        "tie",
+        "tie_bytes",
+        "tie_pairs",
+        "tie_space",
+        "overlap",
+        "overlap_two",
+        "stale",
+        "leading_space",
+        "special_letters",
+    ),
 )
 def _(case: Case) -> None:
     all_merges(case, RUNS)
@@ -60,6 +88,21 @@ def _(case: Case) -> None:
     "or a later pattern, which cuts numbers after three digits or takes accents along with letters",
     section="2.2",
     known=RECOUNT,
+    after=(
+        "example",
+        "tie",
+        "tie_bytes",
+        "tie_pairs",
+        "tie_space",
+        "punctuation",
+        "overlap",
+        "overlap_two",
+        "stale",
+        "leading_space",
+        "special_letters",
+        "special_boundary",
+        "as_it_is",
+    ),
 )
 def _(case: Case) -> None:
     all_merges(case, KINDS)
@@ -71,6 +114,21 @@ def _(case: Case) -> None:
     cause="a later pattern, which ignores case, so that IT'S is cut as it's; or some of the seven left out",
     section="2.2",
     known=RECOUNT,
+    after=(
+        "example",
+        "tie",
+        "tie_bytes",
+        "tie_pairs",
+        "tie_space",
+        "punctuation",
+        "overlap",
+        "overlap_two",
+        "stale",
+        "leading_space",
+        "special_letters",
+        "special_boundary",
+        "as_it_is",
+    ),
 )
 def _(case: Case) -> None:
     all_merges(case, CONTRACTIONS)
@@ -82,6 +140,7 @@ def _(case: Case) -> None:
     cause="characters merged instead of bytes, or letters matched as a-z only",
     section="2.2",
     known=RECOUNT,
+    after=("example", "tie", "tie_bytes", "tie_pairs", "tie_space", "leading_space", "punctuation"),
 )
 def _(case: Case) -> None:
     merges_of(case, "caf\u00e9 caf\u00e9s \u65e5\u672c \u65e5\u672c\u8a9e \U0001f600\U0001f600", 268, [END])
@@ -93,10 +152,32 @@ def _(case: Case) -> None:
     cause="the text is lowercased, normalized (NFC, NFKC) or cleaned before its words are counted",
     section="2.2",
     known=RECOUNT,
+    after=(
+        "example",
+        "tie",
+        "tie_bytes",
+        "tie_pairs",
+        "tie_space",
+        "punctuation",
+        "overlap",
+        "overlap_two",
+        "stale",
+        "leading_space",
+        "special_letters",
+        "special_boundary",
+    ),
 )
 def _(case: Case) -> None:
     text = "The the THE tHE \u00c9a \u00e9a \u212ba \u00c5a \ufb01x fix \u00dfs sss \x00x x\u00adx a  b\ta\t\tb"
-    all_merges(case, text)
+    changed: dict[str, Callable[[str], str]] = {
+        "the text is lowercased before its words are counted": str.lower,
+        "the text is normalized (NFC) before its words are counted": partial(unicodedata.normalize, "NFC"),
+        "the text is normalized (NFKC) before its words are counted": partial(unicodedata.normalize, "NFKC"),
+        "control characters are removed before the words are counted": lambda text: "".join(
+            c for c in text if c.isprintable() or c.isspace()
+        ),
+    }
+    all_merges(case, text, changed=changed)
 
 
 @check(
@@ -106,6 +187,7 @@ def _(case: Case) -> None:
     section="2.2",
     known=RECOUNT,
     kind="expect",
+    after=("example", "tie", "tie_bytes", "tie_pairs", "tie_space", "leading_space", "punctuation"),
 )
 def _(case: Case) -> None:
     merges_of(case, "a\r\n\r\nb\r\n\r\nc\r\n\r\nd xyz", 258, [END])
@@ -117,6 +199,21 @@ def _(case: Case) -> None:
     cause="strip() of the documents or of the whole file, or a newline that is taken for a part of the special token",
     section="2.2",
     known=RECOUNT,
+    after=(
+        "example",
+        "tie",
+        "tie_bytes",
+        "tie_pairs",
+        "tie_space",
+        "punctuation",
+        "overlap",
+        "overlap_two",
+        "stale",
+        "leading_space",
+        "special_letters",
+        "special_boundary",
+        "chunks",
+    ),
 )
 def _(case: Case) -> None:
     all_merges(case, f"\n\n a{SPARE} b\n\n")
@@ -130,6 +227,23 @@ def _(case: Case) -> None:
     cause="re.escape left out: '|' separates alternatives, so that '<', '>' and the bare word cut the text as well",
     section="2.2",
     known=RECOUNT,
+    after=(
+        "example",
+        "tie",
+        "tie_bytes",
+        "tie_pairs",
+        "tie_space",
+        "punctuation",
+        "overlap",
+        "overlap_two",
+        "stale",
+        "leading_space",
+        "special_letters",
+        "special_boundary",
+        "contractions",
+        "as_it_is",
+        "special_overlap",
+    ),
 )
 def _(case: Case) -> None:
     all_merges(case, f"a<b a<b a|>b >a endoftextx endoftextx ab abc{END}x <|EndOfText|>x <|endoftext| >a")

@@ -6,11 +6,22 @@ import math
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 
 from .. import formulas as f
-from ..case import Case, check
+from ..case import Case, check, has_nan
 from ..formulas import numbers
+from ..show import difference
 from .layers import FORMULA
+
+UNGATED, EXCHANGED = "no gate: W3 is not used", "the gate on the wrong branch (W1 and W3 exchanged)"
+NOTHING_SUBTRACTED = "exp of numbers from which the largest was not subtracted"
+LOGARITHM = "the logarithm of the shares is returned"
+
+
+def below_zero(got: torch.Tensor) -> bool:
+    """Whether a number is below zero, which no share is."""
+    return bool((got < 0).any())
 
 
 @check(
@@ -21,10 +32,18 @@ from .layers import FORMULA
     known=FORMULA,
     needs=("run_silu",),
     official=True,
+    errors=False,
 )
 def _(case: Case) -> None:
     x = torch.tensor([-200.0, -1.0, 0.0, 1.0, 200.0])
-    case.same(lambda: case.run_silu(x), x.double() * torch.sigmoid(x.double()), "[-200, -1, 0, 1, 200]")
+    mistakes = {
+        "x / (1 + exp(-x)) written so that exp overflows to inf, and inf / inf or 0 * inf is NaN": has_nan,
+        "sigmoid(x) alone, which is not multiplied by x": torch.sigmoid(x),
+        "another function: GELU is x times a normal's distribution, SiLU is x times sigmoid(x)": F.gelu(x),
+        "another function: ReLU cuts at zero, SiLU does not": F.relu(x),
+    }
+    right = x.double() * torch.sigmoid(x.double())
+    case.same(lambda: case.run_silu(x), right, "[-200, -1, 0, 1, 200]", mistakes=mistakes)
 
 
 @check(
@@ -34,11 +53,19 @@ def _(case: Case) -> None:
     section="4.4",
     known=FORMULA,
     official=True,
+    after=("linear.value", "silu"),
+    errors=False,
 )
 def _(case: Case) -> None:
     w1, w2, w3 = numbers(9, 4), numbers(4, 9, seed=1), numbers(9, 4, seed=2)
     x = numbers(2, 3, 4, seed=3)
-    case.same(lambda: case.run_swiglu(4, 9, w1, w2, w3, x), f.swiglu(x, w1, w2, w3), "d_model 4, d_ff 9")
+    mistakes = {
+        EXCHANGED: f.swiglu(x, w3, w2, w1),
+        UNGATED: F.linear(F.silu(F.linear(x, w1)), w2),
+        "sigmoid for SiLU": F.linear(torch.sigmoid(F.linear(x, w1)) * F.linear(x, w3), w2),
+    }
+    right = f.swiglu(x, w1, w2, w3)
+    case.same(lambda: case.run_swiglu(4, 9, w1, w2, w3, x), right, "d_model 4, d_ff 9", mistakes=mistakes)
 
 
 @check(
@@ -47,6 +74,7 @@ def _(case: Case) -> None:
     cause="a fixed number of dimensions",
     section="4.4",
     known=FORMULA,
+    after=("value", "linear.value", "linear.shapes"),
 )
 def _(case: Case) -> None:
     w1, w2, w3 = numbers(9, 4), numbers(4, 9, seed=1), numbers(9, 4, seed=2)
@@ -58,20 +86,23 @@ def _(case: Case) -> None:
 @check(
     "softmax.large",
     "large numbers don't overflow",
-    cause="exp of numbers from which the largest was not subtracted",
+    cause=NOTHING_SUBTRACTED,
     section="4.6",
     known=FORMULA,
     official=True,
+    errors=False,
 )
 def _(case: Case) -> None:
     x = torch.tensor([1000.0, 999.0, -1000.0])
-    case.same(lambda: case.run_softmax(x, 0), torch.softmax(x.double(), 0), "softmax([1000, 999, -1000])")
+    mistakes = {NOTHING_SUBTRACTED: has_nan, LOGARITHM: below_zero}
+    right = torch.softmax(x.double(), 0)
+    case.same(lambda: case.run_softmax(x, 0), right, "softmax([1000, 999, -1000])", mistakes=mistakes)
 
 
 @check(
     "softmax.dim",
     "it sums to one along the dimension that was asked for",
-    cause="the dimension is ignored, or the largest is taken of all numbers and another dimension kept",
+    cause="the dimension is ignored, or the sum is that of all numbers",
     section="4.6",
     known=FORMULA,
     official=True,
@@ -80,7 +111,14 @@ def _(case: Case) -> None:
     x = numbers(2, 3, 4)
     for dim in (0, 1, -1):
         given = f"x of shape (2, 3, 4), dim {dim}"
-        case.same(partial(case.run_softmax, x, dim), torch.softmax(x.double(), dim), given)
+        mistakes = {
+            "the dimension is ignored": lambda got: any(not difference(got, x.softmax(d), 1e-4) for d in range(3)),
+            "each number is divided by the sum of all, not of those along the dimension": lambda got: (
+                abs(got.sum().item() - 1) < 1e-3
+            ),
+            LOGARITHM: below_zero,
+        }
+        case.same(partial(case.run_softmax, x, dim), torch.softmax(x.double(), dim), given, mistakes=mistakes)
 
 
 @check(
@@ -89,22 +127,34 @@ def _(case: Case) -> None:
     cause="the largest of the whole tensor is subtracted: a row far below it becomes 0 / 0",
     section="4.6",
     known=FORMULA,
+    after=("large", "dim"),
 )
 def _(case: Case) -> None:
     x = torch.tensor([[1000.0, 1001.0], [0.0, 1.0]])
-    case.same(lambda: case.run_softmax(x, -1), torch.softmax(x.double(), -1), "softmax([[1000, 1001], [0, 1]], -1)")
+    right = torch.softmax(x.double(), -1)
+    mistakes = {
+        NOTHING_SUBTRACTED: lambda got: has_nan(got[0]),
+        "the largest of the whole tensor is subtracted: a row far below it becomes 0 / 0": lambda got: has_nan(got[1]),
+        LOGARITHM: below_zero,
+    }
+    case.same(lambda: case.run_softmax(x, -1), right, "softmax([[1000, 1001], [0, 1]], -1)", mistakes=mistakes)
 
 
 @check(
     "softmax.masked",
     "-inf gets no share",
-    cause="-inf minus -inf, or a large negative number in its place",
+    cause="-inf minus -inf, -inf times zero, or a large negative number in its place",
     section="4.6",
     known=FORMULA,
+    after=("large", "dim"),
 )
 def _(case: Case) -> None:
     x = torch.tensor([1.0, -math.inf, 2.0])
-    case.same(lambda: case.run_softmax(x, 0), torch.softmax(x.double(), 0), "softmax([1, -inf, 2])")
+    mistakes = {
+        "-inf minus -inf, or -inf times zero, is NaN": has_nan,
+        "a small number is added, or a large negative one put in the place of -inf": lambda got: got[1] != 0,
+    }
+    case.same(lambda: case.run_softmax(x, 0), torch.softmax(x.double(), 0), "softmax([1, -inf, 2])", mistakes=mistakes)
 
 
 @check(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,10 +16,20 @@ from ..formulas import numbers
 FORMULA = "torch.nn.functional.cross_entropy in float64"
 
 
-def loss_of(case: Case, logits: torch.Tensor, targets: torch.Tensor, given: str) -> None:
+SUM, SIGN = "a sum for the mean", "the sign is forgotten: the loss is the mean of -log softmax"
+BASE_TWO = "the logarithm to base 2"
+OVERFLOW = "exp before the largest is subtracted, or log(softmax) instead of one formula: log(0) is -inf"
+ADDED = "clamp, or a small number added inside of the logarithm, which the value of small scores hides"
+IN_PLACE = "logits -= logits.max(): an operation in place on the caller's tensor"
+TIMES_ZERO = "-inf times zero, as when log-probabilities are multiplied by a one-hot row, is NaN"
+
+
+def loss_of(
+    case: Case, logits: torch.Tensor, targets: torch.Tensor, given: str, mistakes: Mapping[str, Any] | None = None
+) -> None:
     """Hold the loss against torch's."""
     right = F.cross_entropy(logits.double().reshape(-1, logits.shape[-1]), targets.reshape(-1)).item()
-    case.same(lambda: float(case.run_cross_entropy(logits, targets)), right, given)
+    case.same(lambda: float(case.run_cross_entropy(logits, targets)), right, given, mistakes=mistakes)
 
 
 @check(
@@ -26,22 +39,38 @@ def loss_of(case: Case, logits: torch.Tensor, targets: torch.Tensor, given: str)
     section="6.1",
     known=FORMULA,
     official=True,
+    errors=False,
 )
 def _(case: Case) -> None:
-    loss_of(case, numbers(4, 7), torch.tensor([0, 6, 3, 3]), "scores of shape (4, 7), targets [0, 6, 3, 3]")
+    x, t = numbers(4, 7), torch.tensor([0, 6, 3, 3])
+    right, logs = F.cross_entropy(x, t).item(), x.logsumexp(-1).mean().item()
+    shifted = (x - x.amax(-1, keepdim=True)).logsumexp(-1).mean().item()
+    halves = [right + part * (1 / math.log(2) - 1) for part in (logs, shifted)]
+    mistakes = {
+        SUM: 4 * right,
+        SIGN: -right,
+        "the mean of all scores in the batch, not of the rows": right / 7,
+        BASE_TWO: lambda got: any(abs(got - wrong) < 1e-4 for wrong in (right / math.log(2), *halves)),
+        "the softmax is taken along the wrong dimension": F.nll_loss(x.log_softmax(0), t).item(),
+        "the logarithm is forgotten": -x.softmax(-1)[torch.arange(4), t].mean().item(),
+    }
+    loss_of(case, x, t, "scores of shape (4, 7), targets [0, 6, 3, 3]", mistakes)
 
 
 @check(
     "cross_entropy.large",
     "large scores don't overflow",
-    cause="exp before the largest is subtracted, or log(softmax) instead of one formula: log(0) is -inf",
+    cause=OVERFLOW,
     section="6.1",
     known=FORMULA,
     official=True,
+    after=("value",),
+    errors=False,
 )
 def _(case: Case) -> None:
     x = torch.tensor([[1000.0, 0.0, -1000.0], [0.0, 500.0, 100.0]])
-    loss_of(case, x, torch.tensor([2, 0]), "scores [[1000, 0, -1000], [0, 500, 100]], targets [2, 0]")
+    mistakes = {OVERFLOW: lambda got: not math.isfinite(got), ADDED: lambda got: got < 1250}
+    loss_of(case, x, torch.tensor([2, 0]), "scores [[1000, 0, -1000], [0, 500, 100]], targets [2, 0]", mistakes)
 
 
 @check(
@@ -50,6 +79,7 @@ def _(case: Case) -> None:
     cause="two dimensions only: the official test flattens before it asks, both handouts want any batch dimensions",
     section="6.1",
     known=FORMULA,
+    after=("value",),
 )
 def _(case: Case) -> None:
     x, t = numbers(2, 3, 7), torch.tensor([[0, 6, 3], [1, 2, 5]])
@@ -63,6 +93,7 @@ def _(case: Case) -> None:
     section="6.1",
     known=FORMULA,
     kind="expect",
+    after=("value", "batch"),
 )
 def _(case: Case) -> None:
     x, t = numbers(2, 2, 3, 5), torch.arange(12).remainder(5).reshape(2, 2, 3)
@@ -73,22 +104,24 @@ def _(case: Case) -> None:
 @check(
     "cross_entropy.impossible",
     "a score of -inf for another token",
-    cause="-inf times zero, as when log-probabilities are multiplied by a one-hot row, is NaN",
+    cause=TIMES_ZERO,
     section="6.1",
     known=FORMULA,
     kind="expect",
+    after=("value",),
 )
 def _(case: Case) -> None:
     x = torch.tensor([[1.0, -math.inf, 2.0]])
-    loss_of(case, x, torch.tensor([2]), "scores [[1, -inf, 2]], target 2")
+    loss_of(case, x, torch.tensor([2]), "scores [[1, -inf, 2]], target 2", {TIMES_ZERO: math.isnan})
 
 
 @check(
     "cross_entropy.gradient",
     "the gradient is (softmax - one-hot) / N",
-    cause="clamp, detach or a small number added inside the logarithm, which the value hides",
+    cause="clamp, detach or a small number added inside of the logarithm, which the value hides",
     section="6.1",
     known="autograd through torch's",
+    after=("value",),
 )
 def _(case: Case) -> None:
     t = torch.tensor([0, 6, 3, 3])
@@ -97,17 +130,27 @@ def _(case: Case) -> None:
     mine = numbers(4, 7, scale=12).requires_grad_()
 
     def gradient() -> torch.Tensor:
-        case.run_cross_entropy(mine, t).backward()
+        try:
+            case.run_cross_entropy(mine, t).backward()
+        except RuntimeError as error:
+            says = {
+                IN_PLACE: r"in-?place",
+                "detach(), .item() or no_grad() cuts the gradient off": r"does not require grad",
+            }
+            case.cause = next((cause for cause, text in says.items() if re.search(text, str(error))), "")
+            raise
         return mine.grad  # type: ignore[return-value]
 
     assert right.grad is not None
-    case.same(gradient, right.grad, "the gradient of scores of shape (4, 7), up to 30", tolerance=1e-5)
+    small = {ADDED: lambda got: isinstance(got, torch.Tensor) and bool((got.abs() < right.grad.abs() + 1e-5).all())}
+    given = "the gradient of scores of shape (4, 7), up to 30"
+    case.same(gradient, right.grad, given, tolerance=1e-5, mistakes=small)
 
 
 @check(
     "cross_entropy.input",
     "the scores are left as they were",
-    cause="logits -= logits.max(): an operation in place on the caller's tensor",
+    cause=IN_PLACE,
     section="6.1",
     known="a copy, taken before",
     kind="expect",
@@ -116,4 +159,4 @@ def _(case: Case) -> None:
     x = torch.tensor([[1.0, 2.0, 3.0]])
     case.say("x = [[1, 2, 3]]; cross_entropy(x, [0])", "x is [[1, 2, 3]], still")
     case.run_cross_entropy(x, torch.tensor([0]))
-    case.true(x.tolist() == [[1.0, 2.0, 3.0]], x)
+    case.true(x.tolist() == [[1.0, 2.0, 3.0]], x, IN_PLACE)

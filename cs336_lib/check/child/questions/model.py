@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from .. import formulas as f
 from ..case import Case, UnansweredError, check
 from ..formulas import numbers
+from ..show import difference
 from ..watch import Built, modules_built
 
 FORMULA = "the formula in float64"
 VOCAB, CONTEXT, D, LAYERS, HEADS, FF = 37, 8, 12, 2, 3, 20
 THETA = 100.0
+Part = Callable[[Tensor], Tensor]
 
 
 def ids(*shape: int) -> torch.Tensor:
@@ -22,15 +26,99 @@ def ids(*shape: int) -> torch.Tensor:
     return torch.arange(math.prod(shape)).mul(7).add(3).remainder(VOCAB).reshape(shape)
 
 
-def scores(case: Case, tokens: torch.Tensor, given: str, layers: int = LAYERS) -> None:
-    """Hold the model's scores against the formula's."""
+def scores(case: Case, tokens: Tensor, given: str, layers: int = LAYERS, known: bool = False) -> None:
+    """Hold the model's scores against the formula's; name a cause only if it is `known` to give what came."""
     w = f.lm_weights(VOCAB, D, layers, FF)
+    mistakes = {why: partial(_scores_come_of, how, tokens, w) for why, how in MODELS.items()} if known else None
     case.same(
         lambda: case.run_transformer_lm(VOCAB, CONTEXT, D, layers, HEADS, FF, THETA, dict(w), tokens),
         f.lm(tokens, layers, HEADS, w, THETA),
         f"{layers} layers, {HEADS} heads, d_model {D}, ids of shape {tuple(tokens.shape)}{given}",
         tolerance=1e-3,
+        mistakes=mistakes,
     )
+
+
+MODELS = {
+    "the final norm is left out": "no norm",
+    "probabilities are returned instead of scores": "softmax",
+    "logarithms of probabilities are returned instead of scores": "log_softmax",
+    "a layer is left out": "first layer",
+    "the layers are run in another order": "reversed",
+    "one block is used for all layers": "one block",
+}
+
+
+def _scores_come_of(how: str, tokens: Tensor, w: Mapping[str, Tensor], got: object) -> bool:
+    """Whether scores of a model of two layers are those that a mistake gives."""
+
+    def of(*numbers_: int) -> Tensor:
+        rest = {name: weight for name, weight in w.items() if not name.startswith("layers.")}
+        for to, number in enumerate(numbers_):
+            own = (name.removeprefix(f"layers.{number}.") for name in w if name.startswith(f"layers.{number}."))
+            rest |= {f"layers.{to}.{name}": w[f"layers.{number}.{name}"] for name in own}
+        return f.lm(tokens, len(numbers_), HEADS, rest, THETA)
+
+    right = of(0, 1)
+    if how == "no norm":
+        x = w["token_embeddings.weight"].double()[tokens]
+        for layer in (0, 1):
+            prefix = f"layers.{layer}."
+            own = {name.removeprefix(prefix): weight for name, weight in w.items() if name.startswith(prefix)}
+            x = f.block(x, HEADS, own, THETA)
+        wrong = [x @ w["lm_head.weight"].double().T]
+    else:
+        wrong = {
+            "softmax": [right.softmax(-1)],
+            "log_softmax": [right.log_softmax(-1)],
+            "first layer": [of(0), of(1), of()],
+            "reversed": [of(1, 0)],
+            "one block": [of(0, 0), of(1, 1)],
+        }[how]
+    return any(not difference(got, each, 1e-3) for each in wrong)
+
+
+def _after_sublayers(x: Tensor, one: Part, two: Part, attend: Part, feed: Part) -> Tensor:
+    x = one(x + attend(x))
+    return two(x + feed(x))
+
+
+def _from_normed(x: Tensor, one: Part, two: Part, attend: Part, feed: Part) -> Tensor:
+    x = one(x)
+    x = two(x + attend(x))
+    return x + feed(x)
+
+
+def _exchanged(x: Tensor, one: Part, two: Part, attend: Part, feed: Part) -> Tensor:
+    x = x + attend(two(x))
+    return x + feed(one(x))
+
+
+def _side_by_side(x: Tensor, one: Part, two: Part, attend: Part, feed: Part) -> Tensor:
+    return x + attend(one(x)) + feed(two(x))
+
+
+def _no_residual(x: Tensor, one: Part, two: Part, attend: Part, feed: Part) -> Tensor:
+    return feed(two(attend(one(x))))
+
+
+BLOCKS = {
+    "norms after the sublayers": _after_sublayers,
+    "a residual taken from the normed input": _from_normed,
+    "ln1 and ln2 exchanged": _exchanged,
+    "the feed-forward network reads the block's input, not what attention has added to": _side_by_side,
+    "the residual connections are left out": _no_residual,
+}
+
+
+def _comes_of(how: Callable[..., Tensor], x: Tensor, w: Mapping[str, Tensor], got: object) -> bool:
+    """Whether an answer is that of a block whose parts are put together in another way."""
+    norms = [partial(f.rmsnorm, gain=w[f"{name}.weight"], eps=1e-5) for name in ("ln1", "ln2")]
+    named = {"q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "output_proj"}
+    heads = {short: w[f"attn.{name}.weight"] for short, name in named.items()}
+    attend = partial(f.multihead, heads=HEADS, weights=heads, theta=THETA)
+    w1, w2, w3 = (w[f"ffn.w{i}.weight"] for i in (1, 2, 3))
+    return not difference(got, how(x.double(), *norms, attend, partial(f.swiglu, w1=w1, w2=w2, w3=w3)), 1e-3)
 
 
 @check(
@@ -40,14 +128,25 @@ def scores(case: Case, tokens: torch.Tensor, given: str, layers: int = LAYERS) -
     section="4.9",
     known=FORMULA,
     official=True,
+    after=(
+        "rmsnorm.value",
+        "positionwise_feedforward.value",
+        "multihead_self_attention.value",
+        "multihead_self_attention.rope",
+        "multihead_self_attention.rope_none",
+        "rope.value",
+    ),
+    errors=False,
 )
 def _(case: Case) -> None:
     w, x = f.block_weights(D, FF), numbers(2, 5, D, seed=9)
+    mistakes = {why: partial(_comes_of, how, x, w) for why, how in BLOCKS.items()}
     case.same(
         lambda: case.run_transformer_block(D, HEADS, FF, CONTEXT, THETA, dict(w), x),
         f.block(x, HEADS, w, THETA),
         f"d_model {D}, {HEADS} heads, d_ff {FF}, x of shape (2, 5, {D})",
         tolerance=1e-3,
+        mistakes=mistakes,
     )
 
 
@@ -57,6 +156,7 @@ def _(case: Case) -> None:
     cause="batch and heads mixed up: it can only work while both are equal",
     section="4.9",
     known=FORMULA,
+    after=("value",),
 )
 def _(case: Case) -> None:
     w = f.block_weights(D, FF)
@@ -77,9 +177,11 @@ def _(case: Case) -> None:
     section="4.10",
     known=FORMULA,
     official=True,
+    after=("transformer_block.value", "embedding.value"),
+    errors=False,
 )
 def _(case: Case) -> None:
-    scores(case, ids(2, 5), "")
+    scores(case, ids(2, 5), "", known=True)
 
 
 @check(
@@ -89,6 +191,7 @@ def _(case: Case) -> None:
     section="4.10",
     known=FORMULA,
     official=True,
+    after=("value",),
 )
 def _(case: Case) -> None:
     scores(case, ids(2, CONTEXT), f" (context_length {CONTEXT})")
@@ -100,6 +203,7 @@ def _(case: Case) -> None:
     cause="batch and heads mixed up, or squeeze() that drops a dimension of one",
     section="4.10",
     known=FORMULA,
+    after=("value", "transformer_block.batch", "multihead_self_attention.one_token"),
 )
 def _(case: Case) -> None:
     for shape in ((1, 5), (5, 4), (2, 1)):
@@ -112,6 +216,7 @@ def _(case: Case) -> None:
     cause="weights sorted by name: 'layers.10' comes before 'layers.2'; or one block used for all layers",
     section="4.10",
     known=FORMULA,
+    after=("value",),
 )
 def _(case: Case) -> None:
     scores(case, ids(2, 4), "", layers=11)
@@ -124,6 +229,7 @@ def _(case: Case) -> None:
     section="4.10",
     known="a copy, taken before",
     kind="expect",
+    after=("value",),
 )
 def _(case: Case) -> None:
     w = f.lm_weights(VOCAB, D, LAYERS, FF)
@@ -151,6 +257,7 @@ def fresh(case: Case) -> Built:
     cause="torch.empty that a later step was meant to fill",
     section="4.10",
     known="NaN put where torch.empty was called",
+    after=("linear.init_spread", "embedding.init_spread", "rmsnorm.init"),
 )
 def _(case: Case) -> None:
     case.say("the model, as it leaves __init__", "numbers everywhere")
@@ -164,6 +271,7 @@ def _(case: Case) -> None:
     cause="layers that initialize differently inside of the model, or a loop over parameters() that overwrites them",
     section="4.10",
     known="the handout's formula",
+    after=("linear.init_spread", "rmsnorm.init"),
 )
 def _(case: Case) -> None:
     for name, p in fresh(case).parameters.items():
@@ -189,6 +297,7 @@ def _(case: Case) -> None:
     section="4.10",
     known="autograd",
     kind="expect",
+    after=("value",),
 )
 def _(case: Case) -> None:
     from ..watch import module_that_runs

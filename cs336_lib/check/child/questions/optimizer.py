@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import torch
@@ -14,6 +16,66 @@ from ..show import difference, show
 
 FORMS = "the four legal forms in float64, of which any is right"
 BETAS = (0.9, 0.99)
+L2 = "decay is added to the gradient: that is Adam with L2, not AdamW"
+UNCORRECTED = "the bias correction is missing"
+COUNTED = "the step count is off by one: the first step is step 1, also in the bias correction"
+EXCHANGED, FIXED_BETAS = "betas exchanged", "betas fixed at their defaults"
+UNDER, FIXED_EPS = "eps is added under the root: with tiny gradients it is then far too large", "a fixed eps of 1e-8"
+NO_RATE = "decay without lr: the parameter shrinks by weight_decay alone"
+CORRECTED = "decay with the corrected rate of the step, instead of lr"
+NO_DECAY = "the parameter is not decayed"
+KEPT = 'the rate is kept under another name ("alpha", self.lr), so that what is written to group["lr"] has no effect'
+MISTAKES = (
+    L2,
+    UNCORRECTED,
+    COUNTED,
+    EXCHANGED,
+    FIXED_BETAS,
+    UNDER,
+    FIXED_EPS,
+    NO_RATE,
+    CORRECTED,
+    NO_DECAY,
+    KEPT,
+)
+
+
+def mistaken(
+    why: str,
+    start: torch.Tensor,
+    grads: Sequence[torch.Tensor],
+    rates: Sequence[float] | float,
+    betas: tuple[float, float],
+    eps: float,
+    decay: float,
+) -> list[torch.Tensor]:
+    """Where the parameter ends by a mistake, in each of the forms that are legal apart from it."""
+    one, two = {EXCHANGED: betas[::-1], FIXED_BETAS: (0.9, 0.999)}.get(why, betas)
+    eps = 1e-8 if why == FIXED_EPS else eps
+    ends = []
+    for first, in_torch in product((True, False), repeat=2):
+        p, m, v = start.double().clone(), torch.zeros_like(start).double(), torch.zeros_like(start).double()
+        for step, grad in enumerate(grads):
+            rate = rates if isinstance(rates, float) else rates[0 if why == KEPT else step]
+            t = step + 2 if why == COUNTED else step + 1
+            c1, c2 = (1.0, 1.0) if why == UNCORRECTED else (1 - one**t, 1 - two**t)
+            shrink = {L2: 0.0, NO_DECAY: 0.0, NO_RATE: decay, CORRECTED: rate * decay * math.sqrt(c2) / c1}
+            g = grad.double() + decay * p if why == L2 else grad.double()
+            p = p * (1 - shrink.get(why, rate * decay)) if first else p
+            m, v = one * m + (1 - one) * g, two * v + (1 - two) * g * g
+            if why == UNDER:
+                root = (v / c2 + eps).sqrt() if in_torch else (v + eps).sqrt() / math.sqrt(c2)
+            else:
+                root = v.sqrt() / math.sqrt(c2) + eps if in_torch else (v.sqrt() + eps) / math.sqrt(c2)
+            p = p - rate * m / c1 / root
+            p = p if first else p * (1 - shrink.get(why, rate * decay))
+        ends.append(p)
+    return ends
+
+
+def why_there(got: torch.Tensor, tolerance: float, *steps: Any) -> list[str]:
+    """The mistakes by which a parameter ends there; `steps` are those of `mistaken`."""
+    return [why for why in MISTAKES if any(not difference(got, end, tolerance) for end in mistaken(why, *steps))]
 
 
 def walk(
@@ -39,14 +101,28 @@ def walk(
     return p.detach()
 
 
-def legal(case: Case, start: torch.Tensor, grads: list[torch.Tensor], given: str, tolerance: float, **how: Any) -> str:
-    """Hold the steps against all legal forms; return the names of those that fit."""
+def legal(
+    case: Case,
+    start: torch.Tensor,
+    grads: list[torch.Tensor],
+    given: str,
+    tolerance: float,
+    *,
+    unknown: str | None = "",
+    **how: Any,
+) -> str:
+    """Hold the steps against all legal forms; return the names of those that fit.
+
+    Where none fits, the cause is the mistake that leads there, or `unknown`.
+    """
     options: dict[str, Any] = {"rates": 0.01, "eps": 1e-8, "decay": 0.1, "betas": BETAS} | how
     ends = f.adamw_forms(start, grads, options["rates"], options["betas"], options["eps"], options["decay"])
     case.say(given, show(next(iter(ends.values())).tolist()))
     got = walk(case, start, grads, **how)
     fits = [name for name, end in ends.items() if not difference(got, end, tolerance)]
     if not fits:
+        steps = start, grads, options["rates"], options["betas"], options["eps"], options["decay"]
+        case.cause = next(iter(why_there(got, tolerance, *steps)), unknown)
         raise WrongError(show(got.tolist()))
     return "; ".join(fits)
 
@@ -58,6 +134,7 @@ def legal(case: Case, start: torch.Tensor, grads: list[torch.Tensor], given: str
     section="6.3",
     known=FORMS,
     official=True,
+    errors=False,
 )
 def _(case: Case) -> None:
     start, grads = numbers(4), [numbers(4, seed=i) for i in range(10)]
@@ -71,6 +148,8 @@ def _(case: Case) -> None:
     section="6.3",
     known=FORMS,
     official=True,
+    after=("value", "gradients"),
+    errors=False,
 )
 def _(case: Case) -> None:
     start = torch.tensor([1.0, -1.0])
@@ -84,6 +163,7 @@ def _(case: Case) -> None:
     cause="sqrt(v + eps): with tiny gradients eps is then far too large",
     section="6.3",
     known=FORMS,
+    after=("value", "gradients", "first_step"),
 )
 def _(case: Case) -> None:
     start, grads = torch.tensor([1.0, -1.0]), [torch.tensor([1e-5, -2e-5])] * 3
@@ -97,6 +177,7 @@ def _(case: Case) -> None:
     cause="a fixed 1e-8, or eps at a place where neither handout has it",
     section="6.3",
     known=FORMS,
+    after=("value", "gradients", "first_step", "eps"),
 )
 def _(case: Case) -> None:
     start, grads = torch.tensor([1.0, -1.0]), [torch.tensor([0.5, -0.1])] * 3
@@ -110,6 +191,7 @@ def _(case: Case) -> None:
     cause="betas exchanged, or fixed at their defaults",
     section="6.3",
     known=FORMS,
+    after=("value", "gradients", "first_step"),
 )
 def _(case: Case) -> None:
     start, grads = torch.tensor([1.0, -1.0]), [torch.tensor([1.0, 0.1]), torch.tensor([-3.0, 0.2])] * 3
@@ -123,22 +205,27 @@ def _(case: Case) -> None:
     section="6.3",
     known="(1 - lr * weight_decay) to the power of the steps",
     official=True,
+    after=("value", "gradients"),
 )
 def _(case: Case) -> None:
+    start, grads = torch.tensor([1.0, -2.0]), [torch.zeros(2)] * 5
+    steps = start, grads, 0.1, BETAS, 1e-8, 0.5
     case.same(
-        lambda: walk(case, torch.tensor([1.0, -2.0]), [torch.zeros(2)] * 5, rates=0.1, decay=0.5),
-        torch.tensor([1.0, -2.0]).double() * 0.95**5,
+        lambda: walk(case, start, grads, rates=0.1, decay=0.5),
+        start.double() * 0.95**5,
         "[1, -2], five steps with gradients of zero, lr 0.1, weight_decay 0.5",
         tolerance=1e-5,
+        mistakes={why: lambda got, why=why: why in why_there(got, 1e-5, *steps) for why in MISTAKES},
     )
 
 
 @check(
     "adamw.schedule",
     'a schedule that writes group["lr"] has an effect',
-    cause='the rate is kept under another name ("alpha", self.lr), so that the schedule is ignored without a word',
+    cause=KEPT,
     section="6.4",
     known=FORMS,
+    after=("value", "gradients", "first_step"),
 )
 def _(case: Case) -> None:
     rates = [0.1, 0.05, 0.0, 0.02]

@@ -24,6 +24,35 @@ def rate(it: int, most: float, least: float, warmup: int, end: int) -> float:
     return least + 0.5 * (1 + math.cos(math.pi * progress)) * (most - least)
 
 
+FROM_ZERO = "progress is counted from step 0, not from the end of the warm-up"
+AS_LENGTH = "cosine_cycle_iters is taken as the length of the cosine; it is its end"
+SWINGS = "the cosine swings up again after its end"
+AFTER_END = "a comparison with < for <=, or a rate after the end that is not the minimum"
+RISES = "the wrong sign of the cosine, or its maximum and minimum exchanged: the rate rises"
+ONE_MORE = "(it + 1) / warmup_iters: step 0 has a rate of 0"
+FROM_LEAST = "the warm-up starts at the minimum; it starts at 0"
+
+
+def _cosine(progress: float, most: float, least: float) -> float:
+    return least + 0.5 * (1 + math.cos(math.pi * progress)) * (most - least)
+
+
+def wrong_rates(it: int, most: float, least: float, warmup: int, end: int) -> dict[str, float]:
+    """The rates of known mistakes at a step.
+
+    >>> wrong_rates(4, 1.0, 0.1, 10, 50)[ONE_MORE]
+    0.5
+    """
+    if it < warmup:
+        return {ONE_MORE: (it + 1) / warmup * most, FROM_LEAST: least + it / warmup * (most - least)}
+    wrong = {FROM_ZERO: least if it > end else _cosine(it / end, most, least)}
+    wrong[AS_LENGTH] = least if it > warmup + end else _cosine((it - warmup) / end, most, least)
+    if end > warmup:
+        wrong[SWINGS] = _cosine((it - warmup) / (end - warmup), most, least)
+        wrong[RISES] = _cosine(1 - (it - warmup) / (end - warmup), most, least)
+    return wrong
+
+
 def rates(case: Case, steps: Iterable[int], most: float, least: float, warmup: int, end: int) -> None:
     """Hold the rates of some steps against the rule."""
     for it in steps:
@@ -32,6 +61,7 @@ def rates(case: Case, steps: Iterable[int], most: float, least: float, warmup: i
             rate(it, most, least, warmup, end),
             f"it {it}, max {most}, min {least}, warmup_iters {warmup}, cosine_cycle_iters {end}",
             tolerance=1e-7,
+            mistakes=wrong_rates(it, most, least, warmup, end) | ({AFTER_END: lambda _: True} if it >= end else {}),
         )
 
 
@@ -42,9 +72,10 @@ def rates(case: Case, steps: Iterable[int], most: float, least: float, warmup: i
     section="6.4",
     known=RULE,
     official=True,
+    errors=False,
 )
 def _(case: Case) -> None:
-    rates(case, (0, 1, 4, 9), 1.0, 0.1, 10, 50)
+    rates(case, (0, 1, 4, 9), 1.0, 0.05, 10, 50)
 
 
 @check(
@@ -54,6 +85,7 @@ def _(case: Case) -> None:
     section="6.4",
     known=RULE,
     official=True,
+    errors=False,
 )
 def _(case: Case) -> None:
     rates(case, (11, 20, 30, 49), 1.0, 0.1, 10, 50)
@@ -66,6 +98,7 @@ def _(case: Case) -> None:
     section="6.4",
     known=RULE,
     official=True,
+    after=("cosine",),
 )
 def _(case: Case) -> None:
     rates(case, (10, 50, 51, 500), 1.0, 0.1, 10, 50)
@@ -77,6 +110,7 @@ def _(case: Case) -> None:
     cause="it / warmup_iters with a warm-up of 0",
     section="6.4",
     known=RULE,
+    after=("cosine", "joints"),
 )
 def _(case: Case) -> None:
     rates(case, (0, 1, 20), 1.0, 0.1, 0, 20)
@@ -89,6 +123,7 @@ def _(case: Case) -> None:
     section="6.4",
     known="any rate from the minimum to the maximum at the joint, the minimum after it",
     kind="expect",
+    after=("cosine", "joints"),
 )
 def _(case: Case) -> None:
     case.say("it 10, max 1.0, min 0.1, warmup_iters 10, cosine_cycle_iters 10", "a rate from 0.1 to 1")
@@ -108,6 +143,7 @@ def _(case: Case) -> None:
     section="6.4",
     known="float()",
     kind="expect",
+    after=("warmup",),
 )
 def _(case: Case) -> None:
     case.say("it 3, max 1, min 0, warmup_iters 10, cosine_cycle_iters 50, all integers", "0.3, a float")

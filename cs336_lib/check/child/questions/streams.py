@@ -31,6 +31,7 @@ def stream(case: Case, chunks: list[str], specials: Sequence[str] | None = None)
     section="3.5",
     known=DEFINITION,
     official=True,
+    after=("two", "order", "example", "vocab_order", "pattern", "empty"),
 )
 def _(case: Case) -> None:
     stream(case, ["the cat", " ate", " the hat"])
@@ -42,6 +43,7 @@ def _(case: Case) -> None:
     cause=BY_ITSELF,
     section="3.5",
     known=DEFINITION,
+    after=("stream", "two", "order", "example", "vocab_order", "pattern"),
 )
 def _(case: Case) -> None:
     stream(case, ["a\n", "\n", "\n", "b"])
@@ -53,6 +55,7 @@ def _(case: Case) -> None:
     cause=BY_ITSELF,
     section="3.5",
     known=DEFINITION,
+    after=("stream", "two", "order", "example", "vocab_order", "pattern", "stream_word"),
 )
 def _(case: Case) -> None:
     text = "the hat was\n\n\nnothing like\n\n  the other\n\n"
@@ -73,6 +76,7 @@ def _(case: Case) -> None:
     cause=BY_ITSELF,
     section="3.5",
     known=DEFINITION,
+    after=("stream", "two", "order", "example", "vocab_order", "pattern"),
 )
 def _(case: Case) -> None:
     stream(case, ["th", "e c", "at", "'", "s  ", " hat"])
@@ -84,6 +88,7 @@ def _(case: Case) -> None:
     cause=BY_ITSELF,
     section="3.5",
     known=DEFINITION,
+    after=("stream", "two", "order", "example", "vocab_order", "pattern", "special"),
 )
 def _(case: Case) -> None:
     stream(case, ["the<|endof", "text|>c", "at<|", "endoftext|>"], [END])
@@ -96,6 +101,17 @@ def _(case: Case) -> None:
     section="3.5",
     known=DEFINITION,
     kind="expect",
+    after=(
+        "stream_special",
+        "special_longest",
+        "stream",
+        "two",
+        "order",
+        "example",
+        "vocab_order",
+        "pattern",
+        "special",
+    ),
 )
 def _(case: Case) -> None:
     stream(case, [f"the{END}", f"{END} cat"], [END, END + END])
@@ -107,6 +123,7 @@ def _(case: Case) -> None:
     cause="the first or last character of an empty string is looked at",
     section="3.5",
     known=DEFINITION,
+    after=("stream", "two", "order", "example", "vocab_order", "pattern", "empty"),
 )
 def _(case: Case) -> None:
     stream(case, [])
@@ -120,6 +137,7 @@ def _(case: Case) -> None:
     section="3.5",
     known="a stream without an end",
     hangs=True,
+    after=("stream", "two", "order", "example", "vocab_order", "pattern"),
 )
 def _(case: Case) -> None:
     taken = 0

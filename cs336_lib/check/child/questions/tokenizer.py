@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import bpe_rules as rules
 from ..case import Case, check
 
+ACROSS, DROPPED = "merges applied across pre-tokens", "the spaces before words are dropped"
+BY_MERGES = "ids computed as 256 plus the number of the merge; a vocabulary may number its tokens in any way"
 DEFINITION = "an encoder that takes the earliest merge until none applies"
 END = "<|endoftext|>"
 # Learned from a small text, so that ids and merges are those of a trainer.
@@ -21,14 +23,15 @@ def tokenizer_of(case: Case, specials: Sequence[str] | None = None) -> tuple[Any
     return case.get_tokenizer(dict(vocab), list(MERGES), None if specials is None else list(specials)), vocab
 
 
-def ids_of(case: Case, text: str, specials: Sequence[str] | None = None) -> None:
+def ids_of(
+    case: Case, text: str, specials: Sequence[str] | None = None, mistakes: Mapping[str, Any] | None = None
+) -> None:
     """Hold the ids of a text against the definition's."""
     vocab = rules.vocabulary(MERGES, specials or ())
     right = rules.encode(text, vocab, MERGES, specials or ())
     shown = repr(text) if len(text) < 90 else f"{text[:60]!r} and more"
-    case.same(
-        lambda: tokenizer_of(case, specials)[0].encode(text), right, f"encode({shown}), special_tokens {specials}"
-    )
+    given = f"encode({shown}), special_tokens {specials}"
+    case.same(lambda: tokenizer_of(case, specials)[0].encode(text), right, given, mistakes=mistakes)
 
 
 @check(
@@ -38,6 +41,7 @@ def ids_of(case: Case, text: str, specials: Sequence[str] | None = None) -> None
     section="3.1",
     known="the handout's example",
     official=True,
+    after=("two",),
 )
 def _(case: Case) -> None:
     tokens = [b" ", b"a", b"c", b"e", b"h", b"t", b"th", b" c", b" a", b"the", b" at"]
@@ -46,6 +50,10 @@ def _(case: Case) -> None:
         lambda: case.get_tokenizer(dict(enumerate(tokens)), merges, None).encode("the cat ate"),
         [9, 7, 1, 5, 10, 3],
         "encode('the cat ate') with the handout's vocabulary",
+        mistakes={
+            BY_MERGES: lambda got: any(i >= len(tokens) for i in got),
+            DROPPED: lambda got: b"".join(tokens[i] for i in got) == b"thecatate",
+        },
         refusal=True,  # a vocabulary without all single bytes may be refused
     )
 
@@ -57,6 +65,7 @@ def _(case: Case) -> None:
     section="3.1",
     known=DEFINITION,
     official=True,
+    after=("two", "example"),
 )
 def _(case: Case) -> None:
     merges = [(b"b", b"c"), (b"a", b"b"), (b"ab", b"c")]
@@ -75,6 +84,7 @@ def _(case: Case) -> None:
     section="3.1",
     known=DEFINITION,
     official=True,
+    after=("two", "order", "example", "ids"),
 )
 def _(case: Case) -> None:
     merges = [(b"a", b"a"), (b"aa", b"aa"), (b"aa", b"a")]
@@ -105,6 +115,7 @@ def _(case: Case) -> None:
     section="3.3",
     known="the text itself",
     official=True,
+    after=("decode_joined", "example", "vocab_order"),
 )
 def _(case: Case) -> None:
     text = "\t A\r\nb \U0001f44b\U0001f3fd e\u0301 \uac01 \x00 \u200d x\ufeff\t\t  "
@@ -150,9 +161,17 @@ def _(case: Case) -> None:
     section="3.4",
     known=DEFINITION,
     official=True,
+    after=("two", "order", "example", "pattern"),
 )
 def _(case: Case) -> None:
-    ids_of(case, f"{END}the{END}{END} cat{END}", [END])
+    vocab, text = rules.vocabulary(MERGES, [END]), f"{END}the{END}{END} cat{END}"
+    mistakes = {
+        "a split that drops the separators": [i for part in ("the", " cat") for i in rules.encode(part, vocab, MERGES)],
+        "special tokens are encoded as ordinary text: they are not cut out, or re.escape is left out": lambda got: (
+            END.encode() not in {vocab.get(i) for i in got} and len(got) > len(END)
+        ),
+    }
+    ids_of(case, text, [END], mistakes)
 
 
 @check(
@@ -162,6 +181,7 @@ def _(case: Case) -> None:
     section="3.4",
     known=DEFINITION,
     official=True,
+    after=("special", "two", "order", "example", "vocab_order", "pattern"),
 )
 def _(case: Case) -> None:
     ids_of(case, f"the {END}{END} cat {END}", [END, END + END])
@@ -173,6 +193,7 @@ def _(case: Case) -> None:
     cause="the pattern is run over the whole text: special tokens must be cut out before it",
     section="3.4",
     known=DEFINITION,
+    after=("special", "two", "order", "example", "vocab_order", "pattern"),
 )
 def _(case: Case) -> None:
     ids_of(case, f"the cat{END}\n\n\nthe hat{END} \n", [END])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import bpe_rules as rules
 from ..case import Case, WrongError, check
 from ..show import show
-from .tokenizer import DEFINITION, END, MERGES, ids_of, tokenizer_of
+from .tokenizer import BY_MERGES, DEFINITION, END, MERGES, ids_of, tokenizer_of
 
 
 @check(
@@ -14,6 +14,7 @@ from .tokenizer import DEFINITION, END, MERGES, ids_of, tokenizer_of
     cause='"|".join([]) is an empty pattern, which splits the text at every character, so that nothing is merged',
     section="3.4",
     known=DEFINITION,
+    after=("two", "order", "example", "pattern", "vocab_order"),
 )
 def _(case: Case) -> None:
     ids_of(case, "the cat's hat", [])
@@ -25,6 +26,7 @@ def _(case: Case) -> None:
     cause="the special token is looked up and not found; the handout asks to append it",
     section="3.4",
     known="the next free id",
+    after=("special", "two", "order", "vocab_order"),
 )
 def _(case: Case) -> None:
     vocab = rules.vocabulary(MERGES)
@@ -45,6 +47,7 @@ def _(case: Case) -> None:
     section="3.4",
     known="decoding gives the text back",
     kind="expect",
+    after=("special_appended", "special", "vocab_order", "two"),
 )
 def _(case: Case) -> None:
     vocab = rules.vocabulary(MERGES[:3])
@@ -67,6 +70,7 @@ def _(case: Case) -> None:
     section="3.4",
     known="a copy, taken before",
     kind="expect",
+    after=("special_appended",),
 )
 def _(case: Case) -> None:
     vocab = rules.vocabulary(MERGES)
@@ -114,9 +118,10 @@ def _(case: Case) -> None:
 @check(
     "tokenizer.vocab_order",
     "ids come from the vocabulary, not from the order of merges",
-    cause="ids computed as 256 plus the number of the merge; a vocabulary may number its tokens in any way",
+    cause=BY_MERGES,
     section="3.1",
     known=DEFINITION,
+    after=("two", "example", "order", "special"),
 )
 def _(case: Case) -> None:
     tokens = [END.encode(), b"he", b"the", *(bytes([255 - i]) for i in range(256))]
@@ -126,6 +131,7 @@ def _(case: Case) -> None:
         lambda: case.get_tokenizer(dict(vocab), list(merges), [END]).encode(f"the he{END}"),
         rules.encode(f"the he{END}", vocab, merges, [END]),
         f"encode('the he{END}'), the vocabulary being {END}, he, the, and the bytes backwards",
+        mistakes={BY_MERGES: lambda got: list(got[:3]) == [257, ord(" "), 256]},
     )
 
 
@@ -149,6 +155,7 @@ def _long(case: Case, text: str, about: str) -> None:
     known="all its bytes, in ten seconds of processor time",
     kind="expect",
     hangs=True,
+    after=("order", "example", "vocab_order"),
 )
 def _(case: Case) -> None:
     _long(case, "that" * 25_000, "'that' 25,000 times in one word")
@@ -162,6 +169,7 @@ def _(case: Case) -> None:
     known="all its bytes, in ten seconds of processor time",
     kind="expect",
     hangs=True,
+    after=("order", "example", "vocab_order", "pattern"),
 )
 def _(case: Case) -> None:
     _long(case, " " * 100_000, "100,000 spaces")

@@ -12,7 +12,14 @@ from itertools import pairwise
 from .. import bpe_rules as rules
 from ..case import Case, check
 from .bpe_text import CONTRACTIONS, KINDS, RUNS
-from .tokenizer import DEFINITION
+from .tokenizer import ACROSS, DEFINITION
+
+PATTERN = "another pattern, or str.split: the last of several spaces belongs to the word that follows"
+LATER = (
+    r"\w and \d for \p{L} and \p{N}: \w takes digits and '_' as well, and \d does not take all numbers; "
+    "or a later pattern, which cuts numbers after three digits or takes accents along with letters"
+)
+CASES = "a later pattern, which ignores case, so that IT'S is cut as it's; or some of the seven left out"
 
 
 @cache
@@ -31,45 +38,52 @@ def joinable(text: str) -> list[rules.Pair]:
     return merges
 
 
-def pre_tokens(case: Case, text: str) -> None:
+def pre_tokens(case: Case, text: str, cause: str) -> None:
     """Hold the ids of a text, one for each of its pre-tokens, against the definition's."""
     merges = joinable(text)
     vocab = rules.vocabulary(merges)
     right = rules.encode(text, vocab, merges)
     given = f"encode({text!r}), with a token for each pre-token, and for any two neighbors joined"
-    case.same(lambda: case.get_tokenizer(dict(vocab), list(merges), None).encode(text), right, given)
+    ids = {token: number for number, token in vocab.items()}
+    mistakes = {
+        ACROSS: lambda got: list(got) == [ids[token] for token in rules.tokens_of(text, merges)],
+        cause: lambda _: True,
+    }
+    case.same(lambda: case.get_tokenizer(dict(vocab), list(merges), None).encode(text), right, given, mistakes=mistakes)
 
 
 @check(
     "tokenizer.pattern",
     "pre-tokens are those of the pattern",
-    cause="another pattern, or str.split: the last of several spaces belongs to the word that follows",
+    cause=PATTERN,
     section="3.1",
     known=DEFINITION,
     official=True,
+    after=("two", "order", "example", "repeats"),
 )
 def _(case: Case) -> None:
-    pre_tokens(case, "the cat's  hat   was\t 10 hats!?\n\n  the \n" + RUNS)
+    pre_tokens(case, "the cat's  hat   was\t 10 hats!?\n\n  the \n" + RUNS, PATTERN)
 
 
 @check(
     "tokenizer.kinds",
     "letters, numbers and everything else are apart, and a number has any length",
-    cause=r"\w and \d for \p{L} and \p{N}: \w takes digits and '_' as well, and \d does not take all numbers; "
-    "or a later pattern, which cuts numbers after three digits or takes accents along with letters",
+    cause=LATER,
     section="3.1",
     known=DEFINITION,
+    after=("two", "order", "example", "vocab_order", "pattern"),
 )
 def _(case: Case) -> None:
-    pre_tokens(case, KINDS)
+    pre_tokens(case, KINDS, LATER)
 
 
 @check(
     "tokenizer.contractions",
     "the seven contractions are cut off in lower case, and no others",
-    cause="a later pattern, which ignores case, so that IT'S is cut as it's; or some of the seven left out",
+    cause=CASES,
     section="3.1",
     known=DEFINITION,
+    after=("two", "order", "example", "vocab_order", "pattern"),
 )
 def _(case: Case) -> None:
-    pre_tokens(case, CONTRACTIONS)
+    pre_tokens(case, CONTRACTIONS, CASES)
