@@ -21,6 +21,8 @@ def check_replaceable(path: Path) -> None:
 def check_own(path: Path, is_own: Callable[[Path], bool], what: str, place: str = "file") -> None:
     """Raise FileExistsError if a file is there that this library did not write, and that a new one would destroy.
 
+    A file that stands alone and is empty has nothing to lose.
+
     Args:
         path: where a file will be written.
         is_own: whether one that is there is of our making, of this version or an earlier one.
@@ -28,16 +30,17 @@ def check_own(path: Path, is_own: Callable[[Path], bool], what: str, place: str 
         place: what to name instead: "file" or "folder".
     """
     check_replaceable(path)
-    if path.exists() and not is_own(path):
+    nothing = place == "file" and path.exists() and path.stat().st_size == 0
+    if path.exists() and not nothing and not is_own(path):
         raise FileExistsError(f"{path} is {what}, and would be overwritten; name another {place}, or move it away")
 
 
 def begins_with(mark: bytes) -> Callable[[Path], bool]:
-    """Return a question to a file for `check_own`: does it begin with these bytes? An empty one has nothing to lose."""
+    """Return a question to a file for `check_own`: does it begin with these bytes?"""
 
     def asked(path: Path) -> bool:
         with path.open("rb") as file:
-            return file.read(len(mark)) in (mark, b"")
+            return file.read(len(mark)) == mark
 
     return asked
 

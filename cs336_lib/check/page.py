@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
 from cs336_lib.check import curves, sections
 from cs336_lib.check.child.case import CHECKS
 from cs336_lib.check.child.runner import BROKEN, CHOSEN, RIGHT, UNANSWERED, WRONG
 from cs336_lib.check.report import Fault, Report, cause_of, kind_text
 
+_BEGINNING, _TITLE = '<!doctype html>\n<html lang="en">\n', "<title>cs336 check</title>"
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2430; --paper: #fff; --faint: #5d6675; --line: #d9dee5; --card: #f6f8fa;
   --right: #00734f; --wrong: #b3261e; --other: #8a6100; --link: #0b5cad; }
@@ -41,6 +43,12 @@ details > summary { cursor: pointer; } svg { max-width: 100%; height: auto; }
   .problems :is(th, td):nth-child(6), .problems th:last-child, .problems td:last-child:empty { display: none; }
   .problems td:last-child { grid-column: 1 / -1; color: var(--wrong); } }
 """
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is such a page."""
+    text = path.read_bytes()
+    return text.startswith(_BEGINNING.encode()) and _TITLE.encode() in text.partition(b"<style>")[0]
 
 
 def page(report: Report) -> str:
@@ -75,11 +83,9 @@ def page(report: Report) -> str:
     parts += [_choices(report), _remarks(report), "<h2>To paste</h2>", f"<pre>{escape(report.summary())}</pre>"]
     parts.append(_all(report))
     return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'{_BEGINNING}<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>cs336 check</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        + "\n".join(parts)
-        + "\n</body>\n</html>\n"
+        f"{_TITLE}\n<style>{STYLE}</style>\n</head>\n<body>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
     )
 
 

@@ -65,7 +65,9 @@ def run(arguments: Sequence[str]) -> int:
     if asked.html is not None and not asked.html.absolute().parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(asked.html.parent)!r} to write {asked.html.name!r} into")
     if asked.html is not None:
-        check_own(asked.html, lambda there: b"cs336 check" in there.read_bytes(), "no report of cs336 check")
+        from cs336_lib.check.page import is_report
+
+        check_own(asked.html, is_report, "no report of cs336 check")
     if not 0 < asked.memory < math.inf:
         raise ValueError(f"memory is {asked.memory:g} GiB; it must be a number above 0")
     from cs336_lib.check import project, terminal

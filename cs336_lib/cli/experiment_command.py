@@ -102,10 +102,11 @@ def _made(suite: Suite, asked: Experiment) -> Found:
 
 def _report(suite: Suite, found: Found, home: Path, picture: Path) -> None:
     """Print the table and draw the figure."""
+    from cs336_lib.cli.outputs import save_picture
     from cs336_lib.experiments import devices, report
     from cs336_lib.figures.experiments import of_suite
 
     print(f"\n{suite.question}\n{home.name}, on {devices(found)}\n\n{report(suite, found)}")
     starts = [losses[0] for _, record in found if (losses := record.series("train_loss")[1])]
-    of_suite(found, top=1.2 * min(starts), title=home.name).savefig(picture)
+    save_picture(of_suite(found, top=1.2 * min(starts), title=home.name), picture)
     print(f"\nthe records are in {home}, the figure is {picture}")

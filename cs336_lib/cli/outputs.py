@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from cs336_lib.atomic import check_own
+from cs336_lib.atomic import check_own, replacing
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -60,3 +61,9 @@ def check_picture(path: Path, option: str) -> None:
     """Raise an error unless a picture can be written: to a new file, or in place of one that matplotlib drew."""
     check_file(path, option, PICTURES)
     check_own(path, lambda there: b"atplotlib" in there.read_bytes(), "no picture that this library drew")
+
+
+def save_picture(figure: Any, path: Path) -> None:
+    """Write a picture whole, or not at all."""
+    with replacing(path) as file:
+        figure.savefig(file, format=path.suffix.removeprefix("."))

@@ -39,7 +39,7 @@ class Runs:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = parse(Runs, "runs", arguments)
-    from cs336_lib.cli.outputs import check_picture
+    from cs336_lib.cli.outputs import check_picture, save_picture
     from cs336_lib.training import find_runs
 
     if asked.plot:
@@ -69,7 +69,7 @@ def run(arguments: Sequence[str]) -> int:
         from cs336_lib.figures.runs import losses
 
         figure = losses({record.folder.name: record for record in records})
-        figure.savefig(asked.plot)
+        save_picture(figure, asked.plot)
         print(f"drawn to {asked.plot}")
     return 0
 

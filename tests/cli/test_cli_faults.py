@@ -13,7 +13,7 @@ import pytest
 from cli_setup import SMALL, cs336
 
 from cs336_lib.cli import COMMANDS
-from cs336_lib.cli.outputs import check_folder
+from cs336_lib.cli.outputs import check_folder, save_picture
 from cs336_lib.cli.train_command import parse
 from cs336_lib.experiments.filing import slug
 from cs336_lib.training import RunRecord, Trainer
@@ -177,7 +177,7 @@ def of_somebody(folder):
         (folder / "runs" / name[:5] / name).write_text("[1]")
     (folder / "runs" / "kept" / "checkpoints" / "step-00000001").mkdir(parents=True)
     for name in ("notes.txt", "photo.png", "photo.svg", "photo.pdf", "page.html"):
-        (folder / name).write_text("mine")
+        (folder / name).write_text("mine, on cs336 check")
     (folder / "lr-sweep-quick").mkdir()
     (folder / "lr-sweep-quick" / "curves.png").write_text("mine")
     (folder / "gpu").mkdir()
@@ -238,12 +238,36 @@ def test_what_a_command_wrote_it_replaces(home, tmp_path, capsys):
     (tmp_path / "gpu").mkdir()
     (tmp_path / "gpu" / "training_cuda.json").write_text('{"ratios": {}, "device": "NVIDIA X1"}')
     (tmp_path / "gpu" / "summary.json").write_text('{"facts": {"device": "NVIDIA X1"}}')
-    (tmp_path / "report.html").write_text("<p>cs336 check 0.1.0</p>")
+    for name in ("report.html", "x.png", "x.tokens"):  # what an editor, a redirection or a full disk left
+        (tmp_path / name).touch()
     places = {"RUN": home / "runs/cats", "TEXT": home / "cats.txt", "HERE": tmp_path}
     for command in AGAIN * 2:
         words = [re.sub("RUN|TEXT|HERE", lambda found: str(places[found[0]]), word) for word in command.split()]
         code, told = cs336(*words), capsys.readouterr().err
         assert code == 0 or (words[0] == "check" and "overwritten" not in told), told
+
+
+def test_a_page_of_check_is_known_and_one_that_speaks_of_it_is_not(tmp_path):
+    from cs336_lib.check.page import is_report, page
+    from cs336_lib.check.report import Report
+
+    path = tmp_path / "page.html"
+    path.write_text(page(Report([], {"edition": "2026"}, edition="2026")))
+    assert is_report(path)
+    path.write_text(path.read_text().replace("<title>", "<title>My notes on "))
+    assert not is_report(path)
+
+
+def test_a_picture_is_written_whole_or_not_at_all(tmp_path):
+    class Figure:
+        def savefig(self, file, format):
+            file.write(b"half")
+            raise OSError(28, "No space left on device")
+
+    (tmp_path / "x.png").write_bytes(b"old")
+    with pytest.raises(OSError, match="No space"):
+        save_picture(Figure(), tmp_path / "x.png")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
 def test_outputs_are_tried_before_a_tokenizer_is_trained(home, monkeypatch):

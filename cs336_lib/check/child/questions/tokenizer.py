@@ -90,7 +90,7 @@ def _(case: Case) -> None:
     merges = [(b"a", b"a"), (b"aa", b"aa"), (b"aa", b"a")]
     vocab = rules.vocabulary(merges)
     case.same(
-        lambda: [case.get_tokenizer(dict(vocab), list(merges), None).encode("a" * n) for n in range(1, 10)],
+        lambda: [list(case.get_tokenizer(dict(vocab), list(merges), None).encode("a" * n)) for n in range(1, 10)],
         [rules.encode("a" * n, vocab, merges) for n in range(1, 10)],
         "encode('a'), encode('aa'), ... to nine letters, merges aa, aaaa, aaa",
     )
