@@ -252,7 +252,7 @@ def test_a_page_of_check_is_known_and_one_that_speaks_of_it_is_not(tmp_path):
     from cs336_lib.check.report import Report
 
     path = tmp_path / "page.html"
-    path.write_text(page(Report([], {"edition": "2026"}, edition="2026")))
+    path.write_text(page(Report(about={"edition": "2026"})))
     assert is_report(path)
     path.write_text(path.read_text().replace("<title>", "<title>My notes on "))
     assert not is_report(path)
