@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import textwrap
 
 WIDEST = 112
 """Longer lines are hard to read, however wide the terminal is."""
+CELL = 92
+"""Columns of what a notebook's cell prints: the same for everybody, so that outputs can be compared."""
 
 
 def width() -> int:
-    """Return the columns of the terminal, 80 where there is none to ask; COLUMNS decides where it is set."""
+    """Return the columns of the terminal, 80 where there is none to ask; COLUMNS decides where it is set.
+
+    In a notebook it is `CELL`, whatever terminal started the kernel.
+    """
+    ipython = sys.modules.get("IPython")
+    if ipython is not None and hasattr(ipython.get_ipython(), "kernel"):
+        return CELL
     return max(40, min(WIDEST, shutil.get_terminal_size().columns))
 
 

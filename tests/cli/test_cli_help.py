@@ -3,11 +3,14 @@
 import importlib
 import re
 import shlex
+import sys
+from types import SimpleNamespace
 
 import pytest
 from cli_setup import cs336
 
 from cs336_lib.cli import COMMANDS, account_command, parsing, train_command
+from cs336_lib.lines import CELL, width
 
 HELPS = [
     *((), ("train", "tales-1m")),
@@ -122,3 +125,13 @@ def test_help_of_training_says_where_its_options_are(capsys):
 
 def test_account_reads_a_number_as_a_peak():
     assert [account_command._number(word) for word in ("1e15", "h100-sxm")] == [1e15, "h100-sxm"]
+
+
+def test_a_notebooks_cells_are_as_wide_for_everybody(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert width() == 60
+    notebook = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel="of a notebook"))
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
+    for columns in ("60", "200"):
+        monkeypatch.setenv("COLUMNS", columns)
+        assert width() == CELL

@@ -202,6 +202,10 @@ export function duration(seconds) {
   return `${fixed(seconds * 1e6, 2)} us`;
 }
 
-export const size = (count) => `${fixed(Number(count) / 1e9, 3)} GB (${fixed(Number(count) / 2 ** 30, 3)} GiB)`;
+export const size = (count) => {
+  const number = Number(count);
+  const [unit, decimal, binary] = number >= 1e7 ? ["G", 1e9, 2 ** 30] : number >= 1e4 ? ["M", 1e6, 2 ** 20] : ["k", 1e3, 2 ** 10];
+  return `${fixed(number / decimal, 3)} ${unit}B (${fixed(number / binary, 3)} ${unit.toUpperCase()}iB)`;
+};
 
 export const commas = (count) => String(count).replace(/\B(?=(\d{3})+$)/g, ",");
