@@ -10,7 +10,9 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 
 OK, FAILED, BAD_INPUT, DIVERGED, STOPPED = 0, 1, 2, 3, 130
 
@@ -58,11 +60,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     >>> main(["trian"])
     2
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the caller has closed it
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - as long as the process
     for stream in (sys.stdout, sys.stderr):
         # Not every terminal's encoding has every letter that a model writes.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _answered(list(sys.argv[1:] if arguments is None else arguments))
+    except BrokenPipeError:  # `cs336 runs | head`
+        _let_nobody_read()
+        return OK
+    try:
+        sys.stdout.flush()  # when Python ends it would be too late to say that it can't be written
+    except OSError as error:
+        _let_nobody_read()
+        return OK if isinstance(error, BrokenPipeError) else _fail(_words(error), FAILED)
+    return code
+
+
+def _let_nobody_read() -> None:
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _answered(given: list[str]) -> int:
     if not given or given[0] in ("-h", "--help", "help"):
         from cs336_lib.lines import laid_out
 
@@ -87,9 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return done.code if isinstance(done.code, int) else BAD_INPUT
     except KeyboardInterrupt as error:
         return _fail(str(error) or "stopped", STOPPED)
-    except BrokenPipeError:  # `cs336 runs | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if os.environ.get("CS336_DEBUG"):
             raise

@@ -62,11 +62,11 @@ class Check:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = parse(Check, "check", arguments)
-    if asked.html is not None and not asked.html.absolute().parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {str(asked.html.parent)!r} to write {asked.html.name!r} into")
     if asked.html is not None:
         from cs336_lib.check.page import is_report
+        from cs336_lib.cli.outputs import check_file
 
+        check_file(asked.html, "--html")
         check_own(asked.html, is_report, "no report of cs336 check")
     if not 0 < asked.memory < math.inf:
         raise ValueError(f"memory is {asked.memory:g} GiB; it must be a number above 0")
@@ -93,16 +93,12 @@ def run(arguments: Sequence[str]) -> int:
         speed=asked.speed,
         stream=stream,
     )
+    print(json.dumps(report.as_dict(), indent=1) if asked.as_json else "\n" + terminal.ending(report, colors))
     if asked.html is not None:
         from cs336_lib.check.page import page
 
         write_whole(asked.html, page(report))
-    if asked.as_json:
-        print(json.dumps(report.as_dict(), indent=1))
-    else:
-        print("\n" + terminal.ending(report, colors))
-        if asked.html is not None:
-            print(f"\nreport written to {asked.html}")
+        print(f"\nreport written to {asked.html}", file=stream)
     if report.stopped:
         return STOPPED
     return OK if report.passed else FAILED

@@ -55,10 +55,12 @@ def run(arguments: Sequence[str]) -> int:
 
     for name, value, least in (("--windows", asked.windows, 0), ("--batch-size", asked.batch_size, 1)):
         check_whole(name, value, least)
+    if asked.text == "":
+        raise ValueError(f"--text is empty; name a text file, or one of {', '.join(NAMED)}")
     loaded = load_run(asked.run, asked.checkpoint, asked.device)
     config, tokenizer = loaded.config, loaded.tokenizer
     record = RunRecord(asked.run)
-    if asked.text:
+    if asked.text is not None:
         named = asked.text in NAMED
         tokens = text_ids(tokenizer, corpora.valid_text(asked.text, progress=True) if named else Path(asked.text))
     else:

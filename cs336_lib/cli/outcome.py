@@ -17,8 +17,9 @@ def training_command(text: str, tokenizer: Path, vocab_size: int) -> str:
     >>> training_command("my stories.txt", Path("tok"), 300)
     "cs336 train tales-1m --data 'my stories.txt' --tokenizer tok --model.vocab-size 300 --name my-stories"
     """
+    text, folder = (f"./{path}" if path.startswith("-") else path for path in (text, str(tokenizer)))
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(text).stem).strip("-") or "mine"
-    words = ["cs336", "train", "tales-1m", "--data", text, "--tokenizer", str(tokenizer)]
+    words = ["cs336", "train", "tales-1m", "--data", text, "--tokenizer", folder]
     return shlex.join([*words, "--model.vocab-size", str(vocab_size), "--name", name])
 
 

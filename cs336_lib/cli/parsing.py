@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from typing import TextIO, TypeVar
 
 import tyro
 
-from cs336_lib.lines import laid_out, wrapped
+from cs336_lib.lines import laid_out, width, wrapped
 
 Command = TypeVar("Command")
 HERE = "=description="
@@ -51,10 +52,16 @@ def printed(about: str, full_help: tuple[str, str] | None = None) -> Iterator[No
         full_help: a command that the parser names for all options, and the one that has them.
     """
     shown, told = _Held(sys.stdout), _Held(sys.stdout)
+    columns = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(width())  # in a few columns the parser never ends
     try:
         with redirect_stdout(shown), redirect_stderr(told):
             yield
     finally:
+        if columns is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = columns
         usage, *lines = shown.getvalue().split("\n")
         if usage.startswith("usage: "):
             parts = _PART.sub(lambda found: found[0].replace(" ", "\0"), _COLORS.sub("", usage))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,8 @@ def run(arguments: Sequence[str]) -> int:
     if asked.plot:
         from cs336_lib.figures.runs import losses
 
-        figure = losses({record.folder.name: record for record in records})
+        names = Counter(record.folder.name for record in records)
+        figure = losses({str(r.folder) if names[r.folder.name] > 1 else r.folder.name: r for r in records})
         save_picture(figure, asked.plot)
         print(f"drawn to {asked.plot}")
     return 0

@@ -1,18 +1,22 @@
 """The command line with wrong input, odd places and odd terminals: one clear line, and no work is lost."""
 
 import io
+import os
 import re
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from cli_setup import SMALL, cs336
+from cli_setup import PYTHON, ROOT, SMALL, cs336
 
 from cs336_lib.cli import COMMANDS
+from cs336_lib.cli.outcome import training_command
 from cs336_lib.cli.outputs import check_folder, save_picture
 from cs336_lib.cli.train_command import parse
 from cs336_lib.experiments.filing import slug
@@ -59,6 +63,7 @@ WRONG = [
     ("eval HOME/runs/cats --windows -1", "--windows is -1; it must be 0 or more"),
     ("eval HOME/runs/cats --text HOME", "is a folder; name a text file"),
     ("eval HOME/runs/cats --text HOME/empty.txt", "empty"),
+    ("eval HOME/runs/cats --text=", "--text is empty; name a text file"),
     ("eval HOME/runs/cats --text HOME/packed.txt", "is gzip"),
     ("eval HOME/runs/cats --checkpoint foo", "it has: step-"),
     ("generate HOME/runs/cats --checkpoint 99 --prompt a", "no checkpoint '99'; it has: step-"),
@@ -268,6 +273,41 @@ def test_a_picture_is_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(OSError, match="No space"):
         save_picture(Figure(), tmp_path / "x.png")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+@pytest.mark.parametrize("command", ["account tales-1m", "account --help", "--help", "data list"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_is_gone_or_was_never_there_is_no_error(command, unbuffered):
+    words = [PYTHON, "-m", "cs336_lib", *command.split()]
+    options = {"cwd": ROOT, "env": os.environ | {"PYTHONUNBUFFERED": unbuffered}, "stderr": subprocess.PIPE}
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(words, stdout=writer, **options)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+    done = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *map(str, words)], **options)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
+def test_output_that_cannot_be_written_is_told():
+    with Path("/dev/full").open("w") as full:
+        words = [PYTHON, "-m", "cs336_lib", "data", "list"]
+        done = subprocess.run(words, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and done.stderr == "error: No space left on device\n"
+
+
+def test_runs_of_one_name_are_all_drawn(home, tmp_path, monkeypatch):
+    shutil.copytree(home / "runs/cats", tmp_path / "other/cats")
+    drawn = []
+    picture = SimpleNamespace(savefig=lambda file, format: file.write(b"drawn"))
+    monkeypatch.setattr("cs336_lib.figures.runs.losses", lambda records: drawn.extend(records) or picture)
+    assert cs336("runs", home / "runs/cats", tmp_path / "other", "--plot", tmp_path / "x.png") == 0
+    assert drawn == [str(home / "runs/cats"), str(tmp_path / "other/cats")]
+
+
+def test_what_to_type_next_holds_for_names_that_begin_with_a_dash():
+    assert "--data ./-my.txt --tokenizer ./-tok " in training_command("-my.txt", Path("-tok"), 300)
 
 
 def test_outputs_are_tried_before_a_tokenizer_is_trained(home, monkeypatch):

@@ -1,6 +1,7 @@
 """Help as a terminal shows it: it fits, it has examples that parse, it names what a command takes."""
 
 import importlib
+import os
 import re
 import shlex
 import sys
@@ -125,6 +126,15 @@ def test_help_of_training_says_where_its_options_are(capsys):
 
 def test_account_reads_a_number_as_a_peak():
     assert [account_command._number(word) for word in ("1e15", "h100-sxm")] == [1e15, "h100-sxm"]
+
+
+@pytest.mark.parametrize("columns", ["1", "5", "20", "0", "many"])
+def test_no_terminal_is_too_narrow_for_help(columns, capsys, monkeypatch):
+    """In five columns the parser never ended."""
+    monkeypatch.setenv("COLUMNS", columns)
+    for words in (["account"], ["train"], ["train", "tales-1m"]):
+        assert "--help" in shown(capsys, *words, "--help")
+    assert os.environ["COLUMNS"] == columns
 
 
 def test_a_notebooks_cells_are_as_wide_for_everybody(monkeypatch):
