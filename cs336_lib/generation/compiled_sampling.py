@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cs336_lib.generation.sampling import SamplingConfig, no_number
+from cs336_lib.generation.sampling import LEVELS, SamplingConfig, no_number
+from cs336_lib.model.step_layout import LANES
 from cs336_lib.native.library import KernelLibrary
 
 DRAW = KernelLibrary("draw", ("cs336_lib.generation.kernels", "cs336_lib.native.lanes", "cs336_lib.native.types"))
-LANES, LEVELS = 16, 1024
 COLDEST, WARMEST = 1e-6, 1e6
 """Temperatures outside are left to numpy, which takes those that float32 does not hold, too."""
 

@@ -1,6 +1,7 @@
 """Tokens drawn by a kernel, against the definition in float64 and against what numpy draws."""
 
 import math
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -8,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cs336_lib.generation import SamplingConfig, decoding
+from cs336_lib.generation import SamplingConfig, decoding, sampling
 from cs336_lib.generation.compiled_sampling import DRAW, CompiledSampler
 from cs336_lib.generation.sampling import distribution, draw, log_probability
-from cs336_lib.model import ModelConfig, TransformerLM, compiled_step
+from cs336_lib.model import ModelConfig, TransformerLM, compiled_step, step_layout
 from cs336_lib.model.compiled_step import STEP
 
 NEAR = 3e-6
@@ -119,13 +120,13 @@ def test_decode_draws_by_the_kernel_where_steps_are_compiled(monkeypatch, vocab_
     DRAW.load()
     config = ModelConfig(37, 24, d_model=32, num_layers=2, num_heads=2, d_ff=41, backend="fast")
     torch.manual_seed(0)
-    model, sampling = TransformerLM(config), SamplingConfig(max_tokens=60, seed=3, temperature=0.9, top_p=0.9)
+    model, how = TransformerLM(config), SamplingConfig(max_tokens=60, seed=3, temperature=0.9, top_p=0.9)
     steps, calls = {}, []
     first = CompiledSampler.__call__
     monkeypatch.setattr(CompiledSampler, "__call__", lambda self, *given: (calls.append(1), first(self, *given))[1])
     for worth in (0, compiled_step.WORTH_LOADING):
         monkeypatch.setattr(compiled_step, "WORTH_LOADING", worth)
-        steps[worth] = list(decoding.decode(model, [[1, 2, 3], [4]], sampling, vocab_size=vocab_size))
+        steps[worth] = list(decoding.decode(model, [[1, 2, 3], [4]], how, vocab_size=vocab_size))
         assert len(calls) == 60, "only beside compiled steps"
     compiled, plain = steps.values()
     assert [(step.row, step.token) for step in compiled] == [(step.row, step.token) for step in plain]
@@ -148,3 +149,10 @@ def test_what_a_seed_draws_depends_on_no_default_of_torch():
             assert drawn() == before
         finally:
             torch.set_default_dtype(torch.float32)
+
+
+def test_kernels_and_those_who_make_room_for_them_count_alike():
+    """A kernel's module opens numba, so its numbers stand a second time where nobody needs that."""
+    kernels, lanes = (import_module(f"cs336_lib.{name}") for name in ("generation.kernels", "native.lanes"))
+    assert kernels.LEVELS == sampling.LEVELS and kernels.STEPS == sampling.LEVELS / sampling.DEPTH
+    assert lanes.LANES == step_layout.LANES
