@@ -40,6 +40,8 @@ _ABSENT = (
 )
 """Keys that make another model of a Llama in transformers, or read its sizes or its weights elsewhere."""
 _MAY_BE_NULL = ("num_key_value_heads", "head_dim", "partial_rotary_factor")
+_SILU = ("silu", "swish")
+"""Names of the one function that gates the feed-forward network here."""
 _POSITIVE = "a number above 0"
 _LARGEST_TABLE = 1 << 27
 """Positions times channels of a head: a million of 128, whose table is of 2 GB."""
@@ -79,7 +81,7 @@ def our_config(theirs: dict[str, Any], path: Path, backend: Backend) -> ModelCon
         *((key, None, "") for key in _ABSENT),
     ):
         found = theirs.get(key, ours)
-        if found is None and key in _MAY_BE_NULL:
+        if (found is None and key in _MAY_BE_NULL) or (key == "hidden_act" and found in _SILU):
             continue
         if found != ours or isinstance(found, bool) != isinstance(ours, bool):
             raise ValueError(f"{path} has {key}={_shown(found)}; this model has {ours!r} and nothing else{why}")
@@ -137,7 +139,8 @@ def _rope_theta(theirs: dict[str, Any], path: Path) -> float:
         raise ValueError(f"{path} has two values of rope_theta, {bases}; remove one of the two objects")
     theta = theirs.get("rope_theta", 10_000.0)
     first: dict[str, Any] = next((rope for rope in given.values() if rope), {})
-    _check(theta, _is_positive, f"{path} has rope_theta", _POSITIVE)
+    if theta is not None or "rope_theta" not in first:
+        _check(theta, _is_positive, f"{path} has rope_theta", _POSITIVE)
     return float(first.get("rope_theta", theta))
 
 

@@ -147,6 +147,20 @@ def test_the_base_of_the_rotations_is_taken_where_transformers_takes_it(changed,
     assert sum(opened) >= 6
 
 
+@pytest.mark.parametrize("scaling", ROPES, ids=str)
+@pytest.mark.parametrize("parameters", ROPES, ids=str)
+def test_null_beside_an_object_that_names_the_base_is_no_base(changed, parameters, scaling):
+    opened = check(changed(rope_scaling=scaling, rope_parameters=parameters, rope_theta=None), {"rope_theta"})
+    first = next((rope for rope in (scaling, parameters) if rope and rope is not ...), {})
+    assert opened == ("rope_theta" in first)
+
+
+@pytest.mark.parametrize("name", ["silu", "swish"])
+def test_the_gate_goes_by_both_of_its_names(changed, name):
+    folder = changed(hidden_act=name)
+    assert check(folder, ()) and theirs(folder) is not None
+
+
 def test_the_base_beside_rope_scaling_goes_before_that_of_rope_parameters(changed):
     folder = changed(
         rope_parameters={"rope_theta": 10000.0, "rope_type": "default"},
