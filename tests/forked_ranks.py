@@ -8,7 +8,6 @@ import logging
 import multiprocessing
 import os
 import threading
-from contextlib import suppress
 
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -49,8 +48,10 @@ def launch(work, *arguments, logs, restarts=0):
 
     def run():
         try:
-            with suppress(ChildFailedError):
-                outcome["returned"] = elastic_launch(config, work)(*arguments)
+            outcome["returned"] = elastic_launch(config, work)(*arguments)
+        except ChildFailedError as failed:  # one that a signal ended has complained of nothing
+            ends = {rank: failure.exitcode for rank, failure in failed.failures.items()}
+            outcome["ends"] = "".join(f"rank {rank} ended with {code}\n" for rank, code in sorted(ends.items()))
         except BaseException as error:
             outcome["error"] = error
         finally:
@@ -70,4 +71,5 @@ def launch(work, *arguments, logs, restarts=0):
         chatty.setLevel(before)
     if "error" in outcome:
         raise outcome["error"]
-    return outcome.get("returned"), "\n".join(path.read_text() for path in sorted(logs.rglob("stderr.log")))
+    said = (path.read_text() for path in sorted(logs.rglob("stderr.log")))
+    return outcome.get("returned"), "\n".join([*said, outcome.get("ends", "")])

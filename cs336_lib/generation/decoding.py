@@ -63,6 +63,7 @@ def decode(
     end: int | None = None,
     vocab_size: int | None = None,
     use_cache: bool = True,
+    compiled: bool = True,
 ) -> Iterator[Step]:
     """Continue prompts side by side, and yield each token as it is drawn.
 
@@ -74,8 +75,10 @@ def decode(
         end: id that ends a row; it is not yielded.
         vocab_size: ids from here on are never drawn; all of the model's are allowed when None.
         use_cache: keep keys and values instead of computing them anew for each token. The tokens are the same, unless
-            rounding decides between two, which in half precision it often does. (So it may where a machine's first
-            texts were computed by numpy, and later ones compiled.)
+            rounding decides between two, which in half precision it often does.
+        compiled: with a cache, let compiled kernels compute where they pay and are there. A machine compiles them when
+            it has written for a while, and from then on rounding may decide otherwise between two tokens; with False a
+            seed gives the same tokens before and after.
 
     Yields:
         For each step, the new token of every row that has not ended.
@@ -90,9 +93,9 @@ def decode(
         check_whole("vocab_size", vocab_size, least=1)
     generators = [_generator(config.seed, row) for row in range(len(rows))]
     active = list(range(len(rows)))
-    score = _Cached(model, len(rows), config.max_tokens) if use_cache else _whole_windows(model)
-    compiled = isinstance(score, _Cached) and score.kind is CompiledStep
-    sample = _sampler(config, vocab_size or model.config.vocab_size, compiled)
+    score = _Cached(model, len(rows), config.max_tokens, compiled) if use_cache else _whole_windows(model)
+    by_kernel = isinstance(score, _Cached) and score.kind is CompiledStep
+    sample = _sampler(config, vocab_size or model.config.vocab_size, by_kernel)
     for _ in range(config.max_tokens):
         seen = [rows[row] for row in active]
         logits = score(seen, active).float().cpu()  # B V
@@ -200,15 +203,16 @@ class _Cached:
         model: the language model.
         rows: that are written side by side.
         tokens: that each gets at most.
+        compiled: whether kernels may compute.
     """
 
-    def __init__(self, model: TransformerLM, rows: int, tokens: int) -> None:
+    def __init__(self, model: TransformerLM, rows: int, tokens: int, compiled: bool) -> None:
         self.model = model
         self.cache: KVCache | None = None
         self.kind: type[CompiledStep | NumpyStep] | None = None  # one that keeps its matrices from cache to cache
         if FastStep.usable(model) and NumpyStep.usable(model):
-            compiled = CompiledStep.is_worth_it(model, rows, tokens)
-            self.kind = CompiledStep if compiled else NumpyStep
+            by_kernel = compiled and CompiledStep.is_worth_it(model, rows, tokens)
+            self.kind = CompiledStep if by_kernel else NumpyStep
         self.kept: CompiledStep | NumpyStep | None = None
         self.step: CompiledStep | NumpyStep | FastStep | None = None
         self.names: list[int] = []

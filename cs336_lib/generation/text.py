@@ -42,6 +42,7 @@ def generate(  # type: ignore[overload-overlap]  # a string is a sequence of str
     config: SamplingConfig = ...,
     *,
     use_cache: bool = ...,
+    compiled: bool = ...,
 ) -> Generation: ...
 @overload
 def generate(
@@ -51,6 +52,7 @@ def generate(
     config: SamplingConfig = ...,
     *,
     use_cache: bool = ...,
+    compiled: bool = ...,
 ) -> list[Generation]: ...
 def generate(
     model: TransformerLM,
@@ -59,6 +61,7 @@ def generate(
     config: SamplingConfig | None = None,
     *,
     use_cache: bool = True,
+    compiled: bool = True,
 ) -> Generation | list[Generation]:
     """Continue a prompt, or several side by side.
 
@@ -68,6 +71,8 @@ def generate(
         prompts: a string or a list of them. An empty one is begun with `<|endoftext|>`, after which a document begins.
         config: how to draw; `SamplingConfig()` when None.
         use_cache: keep keys and values; without, the result is the same up to rounding, only slower.
+        compiled: let compiled kernels compute where they pay and are there; see `decode`. With False a seed gives the
+            same text whether this machine has compiled them yet or not.
 
     Returns:
         A `Generation`, or a list of them for a list of prompts.
@@ -94,7 +99,8 @@ def generate(
     ids: list[list[int]] = [[] for _ in listed]
     log_probs: list[list[float]] = [[] for _ in listed]
     stop = end if config.stop_at_end else None
-    for step in decode(model, start, config, end=stop, vocab_size=tokenizer.vocab_size, use_cache=use_cache):
+    ways = {"use_cache": use_cache, "compiled": compiled}
+    for step in decode(model, start, config, end=stop, vocab_size=tokenizer.vocab_size, **ways):
         ids[step.row].append(step.token)
         log_probs[step.row].append(step.log_prob)
     results = [
@@ -173,7 +179,7 @@ class AsksForSamples(Protocol):
 
 
 def training_sample(model: TransformerLM, tokenizer: Tokenizer, config: AsksForSamples) -> str:
-    """Write a sample for a run's record, the same for the same weights: temperature 0.8, top-p 0.95.
+    """Write a sample for a run's record, the same for the same weights: temperature 0.8, top-p 0.95, uncompiled.
 
     Pass it to `cs336_lib.training.Trainer(..., write_sample=training_sample)`.
 
@@ -186,5 +192,5 @@ def training_sample(model: TransformerLM, tokenizer: Tokenizer, config: AsksForS
         Prompt and continuation.
     """
     how = SamplingConfig(max_tokens=config.sample_tokens, temperature=0.8, top_p=0.95, seed=config.seed)
-    result = generate(model, tokenizer, config.sample_prompt, how)
+    result = generate(model, tokenizer, config.sample_prompt, how, compiled=False)
     return result.prompt + result.text + (END_OF_TEXT if result.ended else "")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cs336_lib.bpe import Tokenizer
-from cs336_lib.generation import SamplingConfig, decode, generate, stream, training_sample
+from cs336_lib.generation import SamplingConfig, decode, decoding, generate, stream, training_sample
 from cs336_lib.generation.decoding import window_start
 from cs336_lib.model import ModelConfig, TransformerLM
 from cs336_lib.model.cache import KVCache
@@ -185,10 +185,23 @@ def test_ended_rows_leave_the_others_alone(model, monkeypatch):
     assert not any(step.row == 0 for step in cached) and filled[1] == 3 and filled[-1] < 3
 
 
-def test_a_training_sample_repeats(model):
-    class Asks:
-        sample_prompt, sample_tokens, seed = "Once", 20, 0
+class Asks:
+    sample_prompt, sample_tokens, seed = "Once", 20, 0
 
+
+def test_a_training_sample_and_whoever_says_so_never_compile(monkeypatch):
+    """Whether a machine has compiled its kernels yet must not decide between two tokens of a run's record."""
+    asked = []
+    worth_it = staticmethod(lambda *about: asked.append(about))
+    monkeypatch.setattr(decoding.CompiledStep, "is_worth_it", worth_it)
+    model, how = TransformerLM(CONFIG.replace(backend="fast")), SamplingConfig(3, seed=0)
+    training_sample(model, BYTES, Asks)
+    assert list(decode(model, [[1]], how, compiled=False)) and generate(model, BYTES, "a", how, compiled=False).ids
+    assert not asked
+    assert generate(model, BYTES, "a", how).ids and len(asked) == 1
+
+
+def test_a_training_sample_repeats(model):
     assert training_sample(model, BYTES, Asks) == training_sample(model, BYTES, Asks)
     assert training_sample(model, BYTES, Asks).startswith("Once")
 
