@@ -23,7 +23,7 @@ from torch import Tensor
 
 from cs336_lib.optim.fused import adamw_fused, fits
 from cs336_lib.optim.sharding import local
-from cs336_lib.optim.state import DecayOrder, MomentOptimizer, Path, check_kind, wide, with_gradients
+from cs336_lib.optim.state import DecayOrder, MomentOptimizer, Path, check_kind, follow, wide, with_gradients
 
 # Pieces of this size, with their gradient and moments, stay in a processor's last cache through all passes of a step.
 # On 17 million parameters it took 57 ms, on pieces of 65,536, which fit into a core's own cache, 67 (more calls, and
@@ -78,7 +78,7 @@ class AdamW(MomentOptimizer):
     >>> weight = torch.nn.Parameter(torch.tensor([1.0]))
     >>> optimizer = AdamW([weight], lr=0.1, weight_decay=0.0)
     >>> weight.grad = torch.tensor([1e-3])
-    >>> _ = optimizer.step()                       # the first step is lr, unless |g| is near eps
+    >>> _ = optimizer.step()                       # the first step is lr where |g| >> eps / sqrt(1 - beta2)
     >>> round(weight.item(), 4)
     0.9
     """
@@ -96,7 +96,6 @@ class AdamW(MomentOptimizer):
         compile: bool = False,
         fused: bool = False,
     ) -> None:
-        check_adamw(lr, betas, eps, weight_decay)
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -105,6 +104,10 @@ class AdamW(MomentOptimizer):
             "decay_order": decay_order,
         }
         super().__init__(params, defaults, foreach, compile, fused)
+
+    def check_group(self, group: dict[str, Any]) -> None:
+        """Raise ValueError if a hyperparameter of a group is out of range."""
+        check_adamw(group["lr"], group["betas"], group["eps"], group["weight_decay"])
 
     def moments_of(self, group: dict[str, Any]) -> set[str]:
         """Names of what is kept for each parameter of a group."""
@@ -119,9 +122,15 @@ class AdamW(MomentOptimizer):
 
         Raises:
             ValueError: it comes from an optimizer of another kind, from a torch.optim.AdamW with `amsgrad` or
-                `maximize`, or from one of the other `decay_order`.
+                `maximize`, from one of the other `decay_order`, or for parameters of other shapes. (torch.optim.Adam
+                without weight decay does what AdamW does without.)
         """
         check_kind(self, state_dict, self.moments_of)
+        for group in state_dict["param_groups"]:
+            if "decoupled_weight_decay" in group and "amsgrad" not in group:
+                raise ValueError("this state was saved by torch.optim.NAdam or RAdam, and this is AdamW")
+            if group["weight_decay"] and not group.get("decoupled_weight_decay", True):
+                raise ValueError("this state was saved by torch.optim.Adam, whose weight decay is another than AdamW's")
         for option in ("amsgrad", "maximize"):
             if any(group.get(option) for group in state_dict["param_groups"]):
                 raise ValueError(f"the state was saved with {option}=True, which this AdamW does not have")
@@ -149,6 +158,7 @@ def adamw_group(group: dict[str, Any], states: dict[Tensor, Any], path: Path | N
             state["step"] = 0
             state["exp_avg"] = torch.zeros_like(p, dtype=wide(p.dtype))
             state["exp_avg_sq"] = torch.zeros_like(p, dtype=wide(p.dtype))
+        follow(state, p, ADAMW_KEEPS - {"step"})
         state["step"] += 1
         alike.setdefault((state["step"], p.device, p.dtype), []).append(p)
     for (t, device, dtype), bucket in alike.items():

@@ -22,7 +22,8 @@ def clip_grad_norm(
     """Scale all gradients together, in place, so that their joint L2 norm is at most `max_norm`.
 
     The norm is that of one long vector made of all gradients, summed in float32 at least. Gradients longer than
-    `max_norm` are multiplied by max_norm / (norm + 1e-6); the others are left alone, to the bit.
+    `max_norm` are multiplied by max_norm / (norm + 1e-6), in float32 at least, and rounded once to their own type; the
+    others are left alone, to the bit.
 
     Nothing here waits for the device: the norm is returned as a tensor, and reading it (`.item()`) is up to the caller.
 
@@ -77,5 +78,9 @@ def clip_grad_norm(
     # Where this is 1, multiplying changes nothing; deciding on the host instead would wait for the device.
     scale = torch.where(total.isfinite() & (total > max_norm), max_norm / (total + EPSILON), torch.ones_like(total))
     for (device, dtype), alike in by_kind.items():
-        torch._foreach_mul_(alike, scale.to(device, dtype))
+        if dtype == torch.promote_types(dtype, torch.float32):
+            torch._foreach_mul_(alike, scale.to(device, dtype))
+            continue
+        for grad in alike:  # the factor has more digits than half precision, and may be below all its numbers
+            grad.copy_(grad.to(scale.dtype).mul_(scale.to(device)))
     return total

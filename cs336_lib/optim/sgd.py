@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from cs336_lib.optim.sharding import local
-from cs336_lib.optim.state import check_kind
+from cs336_lib.optim.state import check_kind, plain_numbers
 
 
 class SGD(Optimizer):
@@ -40,9 +40,15 @@ class SGD(Optimizer):
     """
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-3) -> None:
-        if lr < 0:
-            raise ValueError(f"lr is {lr}; it must be 0 or more")
         super().__init__(params, {"lr": lr})
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, after a look at its learning rate."""
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        group.update(plain_numbers(group))
+        if not group["lr"] >= 0:
+            raise ValueError(f"lr is {group['lr']}; it must be 0 or more")
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state dict of this class.

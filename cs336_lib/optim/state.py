@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -51,11 +52,12 @@ class MomentOptimizer(Optimizer, ABC):
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group, after a look at its `decay_order`."""
+        """Add a group, after a look at its hyperparameters."""
         super().add_param_group(param_group)
-        order = self.param_groups[-1]["decay_order"]
-        if order not in get_args(DecayOrder):
-            raise ValueError(f"decay_order is {order!r}; allowed: {', '.join(map(repr, get_args(DecayOrder)))}")
+        group = self.param_groups[-1]
+        group.update(plain_numbers(group))
+        check_choice("decay_order", group["decay_order"], get_args(DecayOrder))
+        self.check_group(group)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "path": self.path}
@@ -79,6 +81,10 @@ class MomentOptimizer(Optimizer, ABC):
         return loss
 
     @abstractmethod
+    def check_group(self, group: dict[str, Any]) -> None:
+        """Raise ValueError if a hyperparameter of a group is out of range."""
+
+    @abstractmethod
     def moments_of(self, group: dict[str, Any]) -> set[str]:
         """Names of what is kept for each parameter of a group."""
 
@@ -92,8 +98,8 @@ class MomentOptimizer(Optimizer, ABC):
         torch's own loading rounds each moment to its parameter's type; here they are kept as they were saved.
 
         Raises:
-            ValueError: it was saved by an optimizer of another kind, or by one that decays weights in the other order,
-                see `saved_order`.
+            ValueError: it was saved by an optimizer of another kind, for parameters of other shapes, or by one that
+                decays weights in the other order, see `saved_order`.
         """
         check_kind(self, state_dict, lambda group: self.moments_of(group))
         groups = [{**group, "decay_order": saved_order(group)} for group in state_dict["param_groups"]]
@@ -105,6 +111,8 @@ class MomentOptimizer(Optimizer, ABC):
                     f"{own['decay_order']!r}: make it with decay_order={saved['decay_order']!r} to go on as before"
                 )
             saved["decay_order"] = own["decay_order"]
+            saved.update(plain_numbers(saved))  # torch's optimizers may keep a rate as a tensor
+        check_shapes(self, state_dict)
         state_dict = {**state_dict, "param_groups": groups}
         super().load_state_dict(state_dict)
         saved_ids = [i for group in state_dict["param_groups"] for i in group["params"]]
@@ -150,6 +158,51 @@ def check_kind(
                     f"this state was saved by another optimizer than {own}, which keeps "
                     f"{', '.join(sorted(moments_of(group)))}; it has {', '.join(sorted(map(str, kept)))}"
                 )
+
+
+def check_shapes(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
+    """Raise ValueError if what a state dict keeps for a parameter has another shape than the parameter.
+
+    A state for another number of parameters is left to torch, which says so.
+    """
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    saved = [index for group in state_dict["param_groups"] for index in group["params"]]
+    for place, (index, p) in enumerate(zip(saved, params, strict=False)):
+        for key, value in state_dict["state"].get(index, {}).items():
+            if isinstance(value, Tensor) and key != "step" and value.shape != p.shape:
+                raise ValueError(
+                    f"this state was saved for other parameters: {key} of parameter {place} has shape "
+                    f"{tuple(value.shape)}, and the parameter {tuple(p.shape)}"
+                )
+
+
+def plain_numbers(group: dict[str, Any]) -> dict[str, Any]:
+    """Return the hyperparameters of a group with numbers of numpy, and tensors of one number, as Python's.
+
+    >>> plain_numbers({"lr": torch.tensor(0.5), "betas": [torch.tensor(0.25), 0.5], "scale": "spectral"})
+    {'lr': 0.5, 'betas': (0.25, 0.5), 'scale': 'spectral'}
+    """
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, tuple | list):
+            return tuple(plain(one) for one in value)
+        one = isinstance(value, np.generic) or (isinstance(value, Tensor) and value.numel() == 1)
+        return value.item() if one else value
+
+    return {key: plain(value) for key, value in group.items() if key != "params"}
+
+
+def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
+    """Raise ValueError if a word is none of those allowed."""
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}; allowed: {', '.join(map(repr, allowed))}")
+
+
+def follow(state: dict[str, Any], p: Tensor, keys: Iterable[str]) -> None:
+    """Take what is kept for a parameter to the device and the type that the parameter has been moved to since."""
+    for key in keys:
+        if (kept := state[key]).dtype != wide(p.dtype) or kept.device != p.device:
+            state[key] = kept.to(p.device, wide(p.dtype))
 
 
 def with_gradients(params: Iterable[Tensor]) -> list[Tensor]:

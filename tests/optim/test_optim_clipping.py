@@ -95,3 +95,20 @@ def test_clipping_never_waits_for_the_device():
 def test_a_limit_that_is_not_positive_is_refused(max_norm):
     with pytest.raises(ValueError, match=r"max_norm is .*; it must be positive"):
         clip_grad_norm(make_params(), max_norm)
+
+
+@pytest.mark.parametrize("max_norm", [1e-5, 0.05, 1.0, 300.0])
+@pytest.mark.parametrize(("dtype", "size"), [(torch.float16, 6e4), (torch.float16, 0.01), (torch.bfloat16, 1e15)])
+def test_gradients_of_half_precision_are_clipped_by_a_factor_that_is_none(dtype, size, max_norm):
+    """The factor may lie below the smallest number of half precision, and rounded to it misses the limit."""
+    torch.manual_seed(0)
+    weight = torch.nn.Parameter(torch.zeros(1_000, dtype=dtype))
+    weight.grad = (torch.rand(1_000).add_(0.5).div_(1.5) * size).to(dtype)
+    exact = weight.grad.double()
+    before = clip_grad_norm([weight], max_norm)
+    assert before.item() == pytest.approx(exact.norm().item(), rel=1e-5)
+    wanted = exact * min(1.0, max_norm / exact.norm().item())
+    near = 2 * torch.finfo(dtype).eps  # of one number; of the norm, much less
+    torch.testing.assert_close(weight.grad.double(), wanted, rtol=near, atol=float(torch.finfo(dtype).smallest_normal))
+    if max_norm > 1e-3:
+        assert weight.grad.double().norm().item() <= max_norm * (1 + near / 10)

@@ -31,6 +31,22 @@ def test_five_rounds_bring_singular_values_into_the_promised_range():
     assert 0.68 < s.min() < 0.69 and 1.20 < s.max() < 1.21
 
 
+@pytest.mark.parametrize("size", [1e-37, 1e-30, 1e-12, 1e-6, 1e6, 1e30])
+def test_the_promised_range_does_not_depend_on_the_size_of_the_matrix(size):
+    torch.manual_seed(0)
+    matrix = torch.linalg.qr(torch.randn(8, 8)).Q * torch.logspace(-2, 0, 8)
+    values = torch.linalg.svdvals(orthogonal(matrix * size).double())
+    torch.testing.assert_close(values, torch.linalg.svdvals(orthogonal(matrix).double()), rtol=1e-3, atol=1e-3)
+    assert values.min() > 0.68 and values.max() < 1.21
+
+
+def test_a_matrix_without_entries_is_left_alone():
+    weight = torch.nn.Parameter(torch.zeros(3, 0))
+    weight.grad = torch.zeros(3, 0)
+    Muon([weight]).step()
+    assert weight.shape == (3, 0)
+
+
 @pytest.mark.parametrize("shape", [(64, 16), (16, 64), (500, 16)])
 def test_rows_of_zeros_stay_zero(shape):
     """What chapter 10 says of tokens that a batch does not have."""

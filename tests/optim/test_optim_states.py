@@ -1,5 +1,6 @@
 """A state is loaded by the kind of optimizer that saved it, and refused by all others with a word on why."""
 
+import numpy as np
 import pytest
 import torch
 from optim_parameters import make_params, set_grads
@@ -19,6 +20,11 @@ MADE = {
     "Muon of AdamW groups": lambda: Muon([{"params": matrices(), "algorithm": "adamw"}]),
     "torch.SGD": lambda: torch.optim.SGD(matrices(), lr=0.1, momentum=0.9),
     "torch.AdamW": lambda: torch.optim.AdamW(matrices()),
+    "torch.Adam": lambda: torch.optim.Adam(matrices()),  # which without decay is AdamW without
+    "torch.Adam with decay": lambda: torch.optim.Adam(matrices(), weight_decay=0.1),
+    "torch.NAdam": lambda: torch.optim.NAdam(matrices()),
+    "torch.RAdam": lambda: torch.optim.RAdam(matrices()),
+    "torch.RAdam with decay": lambda: torch.optim.RAdam(matrices(), weight_decay=0.1, decoupled_weight_decay=True),
     "torch.RMSprop": lambda: torch.optim.RMSprop(matrices()),
     "torch.Muon": lambda: torch.optim.Muon(matrices()),
 }
@@ -26,6 +32,7 @@ FITS = {
     ("SGD", "SGD"),
     ("AdamW", "AdamW"),
     ("AdamW", "torch.AdamW"),
+    ("AdamW", "torch.Adam"),
     ("Muon", "Muon"),
     ("Muon", "Muon of AdamW groups"),
 }
@@ -101,3 +108,92 @@ def test_an_optimizer_loads_as_often_as_one_likes(make):
     state = optimizer.state_dict()
     for _ in range(3):
         optimizer.load_state_dict(state)
+
+
+GROUPS = {
+    SGD: [("lr", -1.0), ("lr", float("nan"))],
+    AdamW: [
+        *(("lr", -1.0), ("betas", (1.5, 0.9)), ("betas", (0.9, -0.1)), ("eps", -1.0), ("weight_decay", -0.1)),
+        ("decay_order", "before"),
+    ],
+    Muon: [
+        *(("lr", -1.0), ("momentum", 3.0), ("ns_steps", 0), ("scale", "spectal"), ("betas", (1.0, 0.9))),
+        *(("algorithm", "sgd"), ("decay_order", "before"), ("eps", -1.0), ("weight_decay", -0.1)),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"), [(kind, name, value) for kind, pairs in GROUPS.items() for name, value in pairs]
+)
+def test_a_group_of_its_own_is_looked_at_as_all_are(kind, name, value):
+    with pytest.raises(ValueError, match=name.removesuffix("s")):
+        kind([{"params": matrices(), name: value}])
+    with pytest.raises(ValueError, match=name.removesuffix("s")):
+        kind(matrices()[:1]).add_param_group({"params": matrices()[1:], name: value})
+
+
+def test_every_hyperparameter_has_a_value_that_is_refused():
+    for kind, pairs in GROUPS.items():
+        assert set(kind(matrices()).defaults) - {name for name, _ in pairs} <= {"nesterov", "differentiable"}
+
+
+def test_muons_two_rates_are_both_looked_at():
+    with pytest.raises(ValueError, match=r"lr is -0\.003"):
+        Muon.for_model(nn.Sequential(nn.Linear(3, 3)), adamw_lr=-0.003)
+
+
+@pytest.mark.parametrize("kind", [SGD, AdamW, Muon])
+@pytest.mark.parametrize("number", [np.float64, np.float32, torch.tensor], ids=["double", "single", "tensor"])
+def test_numbers_of_numpy_and_torch_become_pythons(kind, number):
+    optimizer = kind(matrices(), lr=number(0.25))
+    group = optimizer.param_groups[0]
+    assert type(group["lr"]) is float and group["lr"] == 0.25
+    state = optimizer.state_dict()
+    state["param_groups"][0]["lr"] = number(0.5)
+    optimizer.load_state_dict(state)
+    set_grads(0, optimizer.param_groups[0]["params"])
+    optimizer.step()
+    assert float(optimizer.param_groups[0]["lr"]) == 0.5
+
+
+def test_a_rate_that_torch_kept_as_a_tensor_goes_on():
+    theirs = torch.optim.AdamW(matrices(), lr=torch.tensor(0.01), capturable=False, foreach=False)
+    params = theirs.param_groups[0]["params"]
+    set_grads(0, params)
+    theirs.step()
+    ours = AdamW(matrices())
+    ours.load_state_dict(theirs.state_dict())
+    set_grads(0, ours.param_groups[0]["params"])
+    ours.step()
+    assert ours.param_groups[0]["lr"] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("kind", [AdamW, Muon])
+def test_a_state_for_parameters_of_other_shapes_is_refused(kind):
+    def wide(n):
+        return kind([nn.Parameter(torch.ones(3, 2)), nn.Parameter(torch.ones(n, 4))])
+
+    saving, loading = wide(4), wide(5)
+    set_grads(0, saving.param_groups[0]["params"])
+    saving.step()
+    before = loading.state_dict()
+    with pytest.raises(ValueError, match=r"parameter 1 has shape \(4, 4\), and the parameter \(5, 4\)"):
+        loading.load_state_dict(saving.state_dict())
+    assert loading.state_dict() == before
+
+
+@pytest.mark.parametrize("options", [{}, {"foreach": True}, {"foreach": False}, {"fused": True}], ids=str)
+@pytest.mark.parametrize("kind", [AdamW, Muon])
+@pytest.mark.parametrize(("first", "then"), [("float", "double"), ("double", "float"), ("bfloat16", "double")])
+def test_moments_follow_parameters_that_change_their_type(kind, options, first, then):
+    layer = getattr(nn.Linear(4, 4, bias=False), first)()
+    optimizer = kind(layer.parameters(), **options)
+    for seed, change in enumerate((first, then)):
+        getattr(layer, change)()
+        layer.weight.grad = None
+        set_grads(seed, [layer.weight])
+        optimizer.step()
+    kept = [value for value in optimizer.state[layer.weight].values() if torch.is_tensor(value)]
+    assert kept and {value.dtype for value in kept} == {layer.weight.dtype}
+    assert layer.weight.isfinite().all()
