@@ -9,6 +9,7 @@ scale is expensive, the best rate and what a sentence rests on get two seeds, ot
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from cs336_lib.experiments.bases import ABLATED, CPU, FULL, QUICK_RATES, SHALLOW
@@ -86,9 +87,32 @@ def _ablation(
         )
         for scale, grids in at.items()
     }
-    return Suite(
-        name, problem, question, scales["quick"].variations, scales, compared=tuple((side, base) for side in sides)
+    compared = tuple((side, base) for side in sides)
+    return Suite(name, problem, question, scales["quick"].variations, scales, compared=compared)
+
+
+def _with_warmup(suite: Suite, steps: int, plain: Rates, changed: Rates) -> Suite:
+    """Return a comparison of two sides that asks the same once more at quick, with a longer warm-up for both.
+
+    Args:
+        suite: of one changed side.
+        steps: of the warm-up.
+        plain: rates of the plain side.
+        changed: rates of the changed one.
+    """
+    quick = suite.scales["quick"]
+    ((side, base),) = suite.compared
+    makes = next(v.changes for v in quick.variations if v.side == side)
+    kept = {field: value for field, value in makes.items() if field not in ("lr", "min_lr")}
+    longer = {name: f"{name}, warm-up {steps}" for name in (base, side)}
+    variations = (
+        *quick.variations,
+        *tuned(longer[base], {"warmup_steps": steps}, plain),
+        *tuned(longer[side], {**kept, "warmup_steps": steps}, changed),
     )
+    scales = {**suite.scales, "quick": replace(quick, variations=variations)}
+    compared = (*suite.compared, (longer[side], longer[base]))
+    return replace(suite, variations=variations, scales=scales, compared=compared)
 
 
 def _sweep(rates: Rates, side: str = "AdamW") -> tuple[Variation, ...]:
@@ -230,20 +254,25 @@ _ALL = [
         plain_cpu={0.0005: TWO, **PLAIN_CPU},
         at_full={"no norm": (1e-3, 3e-3, 1e-2)},
     ),
-    _ablation(
-        "post-norm",
-        "pre_norm_ablation",
-        "Is it better to normalize before a layer or after the sum, each at its own best rate?",
-        "pre-norm",
-        {
-            "post-norm": (
-                {"model.norm": "post"},
-                {0.003: ONE, 0.006: THREE, 0.01: THREE, 0.015: ONE, 0.03: THREE},
-                {0.0005: TWO, 0.0025: ONE, 0.005: TWO, 0.01: TWO, 0.02: ONE},
-            )
-        },
-        plain_cpu={0.0005: TWO, **PLAIN_CPU},
-        at_full={"post-norm": (1e-3, 3e-3, 1e-2)},
+    _with_warmup(
+        _ablation(
+            "post-norm",
+            "pre_norm_ablation",
+            "Is it better to normalize before a layer or after the sum, each at its own best rate?",
+            "pre-norm",
+            {
+                "post-norm": (
+                    {"model.norm": "post"},
+                    {0.003: ONE, 0.006: THREE, 0.008: THREE, 0.01: THREE, 0.015: ONE, 0.03: THREE},
+                    {0.0005: TWO, 0.0025: ONE, 0.005: TWO, 0.01: TWO, 0.02: ONE},
+                )
+            },
+            plain_cpu={0.0005: TWO, **PLAIN_CPU},
+            at_full={"post-norm": (1e-3, 3e-3, 1e-2)},
+        ),
+        40,
+        plain={0.01: ONE, 0.02: THREE, 0.03: THREE, 0.05: ONE},
+        changed={0.006: ONE, 0.01: THREE, 0.015: THREE, 0.02: THREE, 0.03: THREE},
     ),
     _ablation(
         "nope",

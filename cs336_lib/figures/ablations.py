@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -60,7 +61,7 @@ def by_depth(sizes: Mapping[str, Sequence[float]]) -> Figure:
     """
     with style():
         figure, (axes,) = new_figure(7.2, 3.4)
-        for color, (name, values) in zip(COLORS.values(), sizes.items(), strict=False):
+        for color, (name, values) in zip(cycle(COLORS.values()), sizes.items(), strict=False):
             axes.plot(range(len(values)), values, "o-", ms=4, lw=1.4, color=color, label=name)
         depth = max(len(values) for values in sizes.values())
         axes.set_xticks(range(depth), ["embedding", *(f"block {n}" for n in range(1, depth))])
@@ -79,7 +80,7 @@ def gradient_norms(curves: Mapping[str, Curve], clip: float) -> Figure:
     """
     with style():
         figure, (axes,) = new_figure(7.2, 3.2)
-        for color, (name, (steps, _, norms)) in zip(COLORS.values(), curves.items(), strict=False):
+        for color, (name, (steps, _, norms)) in zip(cycle(COLORS.values()), curves.items(), strict=False):
             axes.plot(steps, norms, lw=1.4, color=color, label=name.partition("#")[0])
         axes.axhline(clip, color=INK, ls=":", lw=1.2, label=f"clipped to {clip:g}")
         axes.set_yscale("log")

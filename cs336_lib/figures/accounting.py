@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -101,7 +102,7 @@ def memory_by_batch(curves: Mapping[str, Sequence[int]], memory_gb: int) -> Figu
     with style():
         figure, (axes,) = new_figure(7.2, 4.0)
         last = max(map(len, curves.values())) - 1
-        for (label, values), color in zip(curves.items(), COLORS.values(), strict=False):
+        for (label, values), color in zip(curves.items(), cycle(COLORS.values()), strict=False):
             heights = [value / GB for value in values]
             axes.plot(range(len(heights)), heights, color=color, label=label)
             faces = [color if value <= memory_gb * GB else PAPER for value in values]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -148,7 +149,7 @@ def stages(series: Mapping[str, Mapping[str, float]], unit: str = "seconds") -> 
     with style():
         figure, (axes,) = new_figure(7.2, 0.55 * len(series) + 1.3)
         left = [0.0] * len(series)
-        for color, name in zip(COLORS.values(), names, strict=False):
+        for color, name in zip(cycle(COLORS.values()), names, strict=False):
             widths = [run.get(name, 0.0) for run in series.values()]
             axes.barh(range(len(series)), widths, left=left, color=color, label=name, height=0.6)
             left = [a + b for a, b in zip(left, widths, strict=True)]
@@ -172,7 +173,7 @@ def compression(ratios: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     with style():
         figure, (axes,) = new_figure(7.2, 3.6)
         for place, groups in enumerate(ratios.values()):
-            for color, kind in zip(COLORS.values(), kinds, strict=False):
+            for color, kind in zip(cycle(COLORS.values()), kinds, strict=False):
                 values = groups.get(kind, ())
                 if not values:
                     continue

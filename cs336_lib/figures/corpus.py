@@ -1,6 +1,7 @@
 """The figures of a corpus: how long its documents are, and how often each of its tokens occurs (chapter 3)."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -26,7 +27,7 @@ def story_lengths(lengths: Mapping[str, Sequence[int]], unit: str = "words", bin
     edges = np.histogram_bin_edges(everything, bins)
     with style():
         figure, (axes,) = new_figure(7.2, 3.4)
-        for color, (name, values) in zip(COLORS.values(), lengths.items(), strict=False):
+        for color, (name, values) in zip(cycle(COLORS.values()), lengths.items(), strict=False):
             share = np.histogram(values, edges)[0] / len(values)
             median = float(np.median(values))
             label = f"{name}: {len(values):,} documents, median {median:,.0f} {unit}"
@@ -54,7 +55,7 @@ def token_frequencies(counts: Mapping[str, Sequence[int] | np.ndarray]) -> Figur
     with style():
         figure, (axes,) = new_figure(7.2, 4.0)
         top, least, longest = 0.0, 1.0, 1
-        for color, (name, values) in zip(COLORS.values(), counts.items(), strict=False):
+        for color, (name, values) in zip(cycle(COLORS.values()), counts.items(), strict=False):
             found = np.sort(np.asarray(values, dtype=np.int64))[::-1]
             seen = found[found > 0]
             if len(seen) == 0:

@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from itertools import cycle, product
 from types import MappingProxyType
 
 from matplotlib.figure import Figure
@@ -15,6 +16,8 @@ from cs336_lib.figures.style import COLORS, INK, new_figure, style
 
 MARKS = {Outcome.DIVERGED: "x", Outcome.THROWN_OUT: "+"}
 FAILED = tuple(MARKS)
+DASHES = ("-", "--", ":", "-.")
+"""Each with all colors, and then all over again: as many runs as there are get a line."""
 
 Curve = tuple[Sequence[float], Sequence[float], Sequence[float]]
 
@@ -86,7 +89,7 @@ def runs(
         title: of the figure.
     """
     names = list(dict.fromkeys(name.partition("#")[0] for name in curves))
-    palette = dict(zip(names, [*COLORS.values(), *COLORS.values()], strict=False))
+    looks = dict(zip(names, cycle(product(DASHES, COLORS.values())), strict=False))
     with style():
         entries = len(names) + (floor is not None) + len(set(failed.values()))
         figure, panels = new_figure(7.2, 3.2 + 0.22 * math.ceil(entries / 3), columns=1 + times)
@@ -96,15 +99,15 @@ def runs(
             label = group if group in names else None
             if label:
                 names.remove(group)
-            dashed = "--" if list(palette).index(group) >= len(COLORS) else "-"
+            dashes, color = looks[group]
             for axes, places in zip(panels, (steps, seconds), strict=False):
                 named = label if axes is by_step else None
-                axes.plot(places, values, dashed, lw=1.4, color=palette[group], label=named)
+                axes.plot(places, values, dashes, lw=1.4, color=color, label=named)
             if name in failed and len(values):
                 mark = MARKS[failed[name]]
                 height = values[-1] if top is None else min(values[-1], top)
                 for axes, place in zip(panels, (steps[-1], seconds[-1]), strict=False):
-                    axes.plot([place], [height], mark, ms=8, mew=2, color=palette[group], clip_on=False)
+                    axes.plot([place], [height], mark, ms=8, mew=2, color=color, clip_on=False)
         for end in sorted(set(failed.values())):
             by_step.plot([], [], MARKS[end], ms=8, mew=2, color=INK, label=str(end))
         for axes, what in zip(panels, ("step", "seconds"), strict=False):
@@ -142,7 +145,7 @@ def steps(
     first = 0 if every == 1 else every
     with style():
         figure, (axes,) = new_figure(7.2, 3.4)
-        for color, (name, values) in zip(COLORS.values(), curves.items(), strict=False):
+        for color, (name, values) in zip(cycle(COLORS.values()), curves.items(), strict=False):
             places = range(first, first + every * len(values), every)
             axes.plot(places, values, lw=1.4, color=color, label=name)
             if dotted is not None:
@@ -195,7 +198,7 @@ def sweep(
     edge = top if top is not None else 1.1 * max(finite, default=1.0)
     with style():
         figure, (axes,) = new_figure(7.2, 3.6)
-        for color, (name, series) in zip(COLORS.values(), points.items(), strict=False):
+        for color, (name, series) in zip(cycle(COLORS.values()), points.items(), strict=False):
             good = sorted((x, y) for x, y in series if math.isfinite(y))
             means = {x: statistics.mean(y for other, y in good if other == x) for x, _ in good}
             axes.plot(list(means), list(means.values()), "-", lw=1.4, color=color)

@@ -1,6 +1,7 @@
 """The figures of chapter 7: what a sampler leaves of a row of probabilities."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -23,7 +24,7 @@ def next_token(rows: Mapping[str, Sequence[float]], vocab: Mapping[int, bytes], 
     top = max(max(row) for row in rows.values())
     with style():
         figure, panels = new_figure(7.2, 3.4, columns=len(rows))
-        for axes, (name, row), color in zip(panels, rows.items(), COLORS.values(), strict=False):
+        for axes, (name, row), color in zip(panels, rows.items(), cycle(COLORS.values()), strict=False):
             axes.barh(range(len(ids)), [row[i] for i in ids], color=color)
             rest = 1 - sum(row[i] for i in ids)
             axes.set_title(name, fontsize=9.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 from matplotlib.figure import Figure
 
@@ -41,7 +42,7 @@ def singular_values(spectra: Mapping[str, Sequence[float]]) -> Figure:
     """
     with style():
         figure, (axes,) = new_figure(7.2, 3.0)
-        for color, (name, values) in zip(COLORS.values(), spectra.items(), strict=False):
+        for color, (name, values) in zip(cycle(COLORS.values()), spectra.items(), strict=False):
             ordered = sorted(values, reverse=True)
             axes.plot(range(1, len(ordered) + 1), [value / ordered[0] for value in ordered], color=color, label=name)
         axes.set_yscale("log")
@@ -88,7 +89,7 @@ def loss_and_rate(runs: Mapping[str, Sequence[Mapping[str, float]]], top: float)
     """
     with style():
         figure, (above, below) = new_figure(7.2, 4.8, rows=2)
-        for color, (name, lines) in zip(COLORS.values(), runs.items(), strict=False):
+        for color, (name, lines) in zip(cycle(COLORS.values()), runs.items(), strict=False):
             kept = [line for line in lines if "train_loss" in line]
             steps = [line["step"] for line in kept]
             above.plot(steps, [line["train_loss"] for line in kept], lw=1.4, color=color, label=name)

@@ -1,6 +1,7 @@
 """Loss curves of runs (chapters 6 and 10)."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from math import isfinite
 
 from matplotlib.figure import Figure
@@ -29,7 +30,7 @@ def losses(runs: Mapping[str, RunRecord], floor: float | None = None, x: str | S
     alike = len(set(devices.values())) == 1
     with style():
         figure, panels = new_figure(columns=len(along))
-        for (name, record), color in zip(runs.items(), list(COLORS.values()) * len(runs), strict=False):
+        for (name, record), color in zip(runs.items(), cycle(COLORS.values()), strict=False):
             label = name if alike else f"{name}, {devices[name]}"
             for metric, look in (
                 ("train_loss", {"linewidth": 0.9, "alpha": 0.55}),

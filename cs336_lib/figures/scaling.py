@@ -1,6 +1,7 @@
 """The figures of chapter 11: a ring of ranks, runs that agree, memory, shards and their markers, scaling on paper."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -90,7 +91,7 @@ def memory_by_size(
     limit = max(devices.values())
     with style():
         figure, (axes,) = new_figure(7.2, 4.6)
-        for (label, values), color in zip(curves.items(), COLORS.values(), strict=False):
+        for (label, values), color in zip(curves.items(), cycle(COLORS.values()), strict=False):
             heights = [value / GB for value in values]
             axes.plot(list(models.values()), heights, color=color, label=label)
             faces = [color if value <= limit else PAPER for value in values]
@@ -167,7 +168,7 @@ def throughput_by_workers(
     """
     with style():
         figure, (axes,) = new_figure(7.2, 4.0)
-        colors = dict(zip({**modelled, **measured}, COLORS.values(), strict=False))
+        colors = dict(zip({**modelled, **measured}, cycle(COLORS.values()), strict=False))
         for label, points in modelled.items():
             axes.plot(list(points), list(points.values()), "--", color=colors[label], label=f"{label}, {ON_PAPER}")
         for label, points in measured.items():
@@ -188,7 +189,7 @@ def scaling(panels: Mapping[str, Mapping[str, Sequence[ScalingPoint]]]) -> Figur
     with style():
         figure, several = new_figure(7.2, 3.8, columns=len(panels))
         labels = {label: None for curves in panels.values() for label in curves}
-        colors = dict(zip(labels, COLORS.values(), strict=False))
+        colors = dict(zip(labels, cycle(COLORS.values()), strict=False))
         for axes, (title, curves) in zip(several, panels.items(), strict=True):
             for label, points in curves.items():
                 workers, efficiency = [p.workers for p in points], [100 * p.efficiency for p in points]

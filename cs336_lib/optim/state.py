@@ -192,7 +192,7 @@ def plain_numbers(group: dict[str, Any]) -> dict[str, Any]:
     return {key: plain(value) for key, value in group.items() if key != "params"}
 
 
-def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
+def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
     """Raise ValueError if a word is none of those allowed."""
     if value not in allowed:
         raise ValueError(f"{name} is {value!r}; allowed: {', '.join(map(repr, allowed))}")

@@ -7,6 +7,7 @@ import pytest
 
 from cs336_lib.experiments import PlannedRun
 from cs336_lib.figures import experiments
+from cs336_lib.figures.style import COLORS
 from cs336_lib.model import ModelConfig
 from cs336_lib.training import RunRecord, TrainConfig
 
@@ -37,6 +38,17 @@ def test_seeds_of_one_run_share_color_and_legend():
     figure = experiments.runs({f"a#{seed}": ([1], [1], [1.0]) for seed in range(2)}, "loss")
     assert len({line.get_color() for line in figure.axes[0].lines}) == 1
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a"]
+
+
+def test_no_number_of_runs_and_sides_is_too_many_for_a_picture():
+    names = [f"run {i}" for i in range(40)]
+    figure = experiments.runs({name: ([1, 2], [1, 2], [2.0, 1.0]) for name in names}, "loss", times=False)
+    looks = [(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines]
+    assert len(looks) == 40 and len(set(looks)) == 4 * len(COLORS)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == names
+    swept = experiments.sweep({name: [(0.1, 2.0), (0.2, 1.0)] for name in names}, "lr", "loss")
+    assert {text.get_text() for text in swept.axes[0].get_legend().get_texts()} >= set(names)
+    assert len(experiments.steps({name: [1.0, 2.0] for name in names}, "loss").axes[0].lines) >= 40
 
 
 def test_a_sweep_marks_what_diverged_at_the_upper_edge():

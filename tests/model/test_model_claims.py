@@ -19,10 +19,10 @@ def after_twelve_matrices(std, width=256):
     return float(x.square().mean().sqrt())
 
 
-def stream(norm, depth=24):
+def stream(norm, depth=24, ffn="swiglu", width=128, seed=0):
     """Return the embedding of a fresh model and the stream after each block."""
-    torch.manual_seed(0)
-    model = TransformerLM(ModelConfig(1000, 64, 128, depth, 4, norm=norm))
+    torch.manual_seed(seed)
+    model = TransformerLM(ModelConfig(1000, 64, width, depth, 4, norm=norm, ffn=ffn))
     with torch.no_grad():
         found = [model.token_embeddings(torch.randint(1000, (2, 64)))]
         for block in model.layers:
@@ -36,10 +36,15 @@ def test_twelve_matrices_keep_a_signal_with_the_right_deviation_and_lose_it_with
     assert after_twelve_matrices(variance) < 1e-12
 
 
-def test_without_norms_the_stream_overflows_within_a_few_blocks():
-    finite = [bool(x.isfinite().all()) for x in stream("none")]
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("width", [64, 128])
+def test_without_norms_the_stream_overflows_with_a_gate_and_grows_without(width, seed):
+    gated, plain = (stream("none", ffn=ffn, width=width, seed=seed) for ffn in ("swiglu", "silu"))
+    finite = [bool(x.isfinite().all()) for x in gated]
     assert not all(finite)
     assert 1 < finite.index(False) < 12
+    sizes = [x.square().mean().sqrt().item() for x in plain]
+    assert 1e3 * sizes[0] < sizes[-1] < 1e6
 
 
 @pytest.mark.parametrize(("norm", "least", "most"), [("pre", 0.25, 0.5), ("post", 0.0, 0.1)])
