@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from cs336_lib.naming import check_whole
 from cs336_lib.optim.adamw import ADAMW_KEEPS, adamw_group, check_adamw
 from cs336_lib.optim.sharding import local, part_of, whole
 from cs336_lib.optim.state import DecayOrder, MomentOptimizer, wide, with_gradients
@@ -93,8 +94,7 @@ class Muon(MomentOptimizer):
         check_adamw(lr, betas, eps, weight_decay)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum is {momentum}; it must be at least 0 and less than 1")
-        if ns_steps < 1:
-            raise ValueError(f"ns_steps is {ns_steps}; it must be 1 or more")
+        ns_steps = check_whole("ns_steps", ns_steps, least=1)
         if scale not in ("spectral", "adamw_rms"):
             raise ValueError(f"scale is {scale!r}; allowed: 'spectral', 'adamw_rms'")
         defaults = {

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from cs336_lib.optim.sharding import local
-from cs336_lib.optim.state import check_kind
+from cs336_lib.optim.state import check_kind, make_plain
 
 
 class SGD(Optimizer):
@@ -44,6 +44,11 @@ class SGD(Optimizer):
             raise ValueError(f"lr is {lr}; it must be 0 or more")
         super().__init__(params, {"lr": lr})
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, with numpy's numbers as Python's."""
+        super().add_param_group(param_group)
+        make_plain(self.param_groups[-1])
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state dict of this class.
 
@@ -52,6 +57,8 @@ class SGD(Optimizer):
         """
         check_kind(self, state_dict, lambda group: {"t"})
         super().load_state_dict(state_dict)
+        for group in self.param_groups:
+            make_plain(group)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]

@@ -6,9 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
+from cs336_lib.plain import number
 
 Path = Literal["loop", "foreach", "compile", "fused"]
 DecayOrder = Literal["first", "last"]
@@ -53,6 +56,7 @@ class MomentOptimizer(Optimizer, ABC):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, after a look at its `decay_order`."""
         super().add_param_group(param_group)
+        make_plain(self.param_groups[-1])
         order = self.param_groups[-1]["decay_order"]
         if order not in get_args(DecayOrder):
             raise ValueError(f"decay_order is {order!r}; allowed: {', '.join(map(repr, get_args(DecayOrder)))}")
@@ -107,6 +111,8 @@ class MomentOptimizer(Optimizer, ABC):
             saved["decay_order"] = own["decay_order"]
         state_dict = {**state_dict, "param_groups": groups}
         super().load_state_dict(state_dict)
+        for group in self.param_groups:
+            make_plain(group)
         saved_ids = [i for group in state_dict["param_groups"] for i in group["params"]]
         params = [p for group in self.param_groups for p in group["params"]]
         for saved_id, p in zip(saved_ids, params, strict=True):
@@ -115,6 +121,21 @@ class MomentOptimizer(Optimizer, ABC):
                     self.state[p][key] = int(value)  # torch's own optimizers count with tensors
                 elif isinstance(value, Tensor):
                     self.state[p][key] = value.detach().to(p.device, wide(p.dtype), copy=True)
+
+
+def make_plain(group: dict[str, Any]) -> None:
+    """Make numpy's numbers in a group, and tensors without dimensions, Python's: its state dict is of plain values.
+
+    >>> group = {"params": [], "lr": np.float64(0.5), "betas": np.array([0.5, 0.75])}
+    >>> make_plain(group)
+    >>> group
+    {'params': [], 'lr': 0.5, 'betas': (0.5, 0.75)}
+    """
+    for name, value in group.items():
+        if name == "params":
+            continue
+        row = isinstance(value, tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
+        group[name] = tuple(number(one) for one in value) if row else number(value)
 
 
 def check_kind(
