@@ -24,6 +24,7 @@ from torch import Tensor
 
 from cs336_lib.data.tokens import TokenFile
 from cs336_lib.naming import LARGEST, check_whole
+from cs336_lib.plain import said
 
 Ids = TokenFile | np.ndarray | Tensor
 Device = str | torch.device
@@ -195,10 +196,9 @@ class EpochSampler:
             TypeError: a place in it is no whole number.
         """
         own = self.state_dict()
-        if state.keys() != own.keys():
-            raise ValueError(
-                f"a sampler's state has {', '.join(own)}; this has {', '.join(map(str, state)) or 'nothing'}"
-            )
+        if not isinstance(state, dict) or state.keys() != own.keys():
+            found = (", ".join(map(str, state)) or "nothing") if isinstance(state, dict) else said(state)
+            raise ValueError(f"a sampler's state has {', '.join(own)}; this has {found}")
         for name in ("tokens", "context_length", "payload_sha256"):
             if state[name] != own[name] and None not in (state[name], own[name]):
                 raise ValueError(

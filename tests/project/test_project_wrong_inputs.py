@@ -196,6 +196,7 @@ TABLE = {
         (lambda h: EpochSampler(IDS, 2, 8, seed=1.5), T, "seed must be a whole number, got 1.5"),
         (lambda h: EpochSampler(IDS, 2, 8, rank=0.0), T, "rank must be a whole number, got 0.0"),
         (lambda h: EpochSampler(IDS, 2, 8).load_state_dict({}), V, "a sampler's state has seed"),
+        (lambda h: EpochSampler(IDS, 2, 8).load_state_dict(None), V, "a sampler's state has seed.* this has None"),
         (lambda h: sampler_at(position=1.5), T, "position must be a whole number, got 1.5"),
         (lambda h: sampler_at(epoch=True), T, "epoch must be a whole number, got True"),
         (lambda h: sampler_at(seed=None), T, "seed must be a whole number, got None"),
