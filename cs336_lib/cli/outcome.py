@@ -34,7 +34,7 @@ def report(record: RunRecord, rank: int = 0, began: int = 0) -> int:
     status = record.status
     if status["status"] == "diverged":
         if rank == 0:
-            print(f"error: {status['message']}; the record is in {record.folder}", file=sys.stderr)
+            print(f"error: {status['message']}; the record is in {record.shown}", file=sys.stderr)
         return DIVERGED
     if rank:
         return OK
@@ -45,6 +45,6 @@ def report(record: RunRecord, rank: int = 0, began: int = 0) -> int:
     facts += [f"{bits:.4f} bits per byte"] if bits is not None else []
     facts += [f"{rates[-1]:,.0f} tokens/s"] if rates else []
     print(f"{status['status']}: {', '.join(facts)}")
-    command = ["cs336", "generate", str(record.folder), "--prompt", record.config.sample_prompt]
+    command = ["cs336", "generate", str(record.shown), "--prompt", record.config.sample_prompt]
     print(f"next: {shlex.join(command)}")
     return OK

@@ -57,7 +57,7 @@ def run(arguments: Sequence[str]) -> int:
             if (damage := record.damage()) is not None:
                 damaged.append(damage)
         except (OSError, ValueError, TypeError, KeyError) as error:
-            damaged.append(f"left out: {record.folder}: {' '.join(str(error).split())[:200]}")
+            damaged.append(f"left out: {record.shown}: {' '.join(str(error).split())[:200]}")
     for line in damaged:
         print(line, file=sys.stderr)
     if not records:

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from cs336_lib.data.tokens import TokenFile
 from cs336_lib.naming import LARGEST, check_whole
+from cs336_lib.plain import said
 
 Ids = TokenFile | np.ndarray | Tensor
 Device = str | torch.device
@@ -70,7 +71,7 @@ def sample_batch(
     (torch.Size([2, 4]), True)
     """
     ids = _flat(tokens)
-    _check(ids, batch_size, context_length, rank, world_size)
+    batch_size, context_length, rank, world_size = _checked(ids, batch_size, context_length, rank, world_size)
     places = torch.randint(
         len(ids) - context_length,
         (batch_size * world_size,),
@@ -153,12 +154,12 @@ class EpochSampler:
         world_size: int = 1,
     ) -> None:
         self._ids = _flat(tokens)
-        _check(self._ids, batch_size, context_length, rank, world_size)
-        if seed < 0:
+        numbers = _checked(self._ids, batch_size, context_length, rank, world_size)
+        self.batch_size, self.context_length, self.rank, self.world_size = numbers
+        self.seed = check_whole("seed", seed, least=-LARGEST)
+        if self.seed < 0:
             raise ValueError(f"seed={seed} must be 0 or more")
-        self.batch_size, self.context_length, self.seed = batch_size, context_length, seed
-        self.rank, self.world_size = rank, world_size
-        self.windows = (len(self._ids) - 1) // context_length
+        self.windows = (len(self._ids) - 1) // self.context_length
         self.epoch, self.position = 0, 0
         self._hash = tokens.header.payload_sha256 if isinstance(tokens, TokenFile) and tokens.header else None
         self._order: tuple[tuple[int, int], np.ndarray] | None = None
@@ -192,24 +193,24 @@ class EpochSampler:
 
         Raises:
             ValueError: the state is of other ids or another context length, or no state at all.
+            TypeError: a place in it is no whole number.
         """
         own = self.state_dict()
-        if state.keys() != own.keys():
-            raise ValueError(
-                f"a sampler's state has {', '.join(own)}; this has {', '.join(map(str, state)) or 'nothing'}"
-            )
+        if not isinstance(state, dict) or state.keys() != own.keys():
+            found = (", ".join(map(str, state)) or "nothing") if isinstance(state, dict) else said(state)
+            raise ValueError(f"a sampler's state has {', '.join(own)}; this has {found}")
         for name in ("tokens", "context_length", "payload_sha256"):
             if state[name] != own[name] and None not in (state[name], own[name]):
                 raise ValueError(
                     f"the saved sampler had {name}={state[name]!r}, and this one has {own[name]!r}; "
                     "go on with the same ids and context length, or begin anew"
                 )
-        if not 0 <= state["position"] < self.windows or state["epoch"] < 0 or state["seed"] < 0:
+        seed, epoch, position = (check_whole(name, state[name], -LARGEST) for name in ("seed", "epoch", "position"))
+        if not 0 <= position < self.windows or epoch < 0 or seed < 0:
             raise ValueError(
-                f"no sampler of {self.windows} windows can stand at epoch={state['epoch']}, "
-                f"position={state['position']}, seed={state['seed']}"
+                f"no sampler of {self.windows} windows can stand at epoch={epoch}, position={position}, seed={seed}"
             )
-        self.seed, self.epoch, self.position = state["seed"], state["epoch"], state["position"]
+        self.seed, self.epoch, self.position = seed, epoch, position
 
     def _take(self, count: int) -> np.ndarray:
         """The next places of the global order, (count,) int64."""
@@ -249,9 +250,14 @@ def _has_fractions(dtype: torch.dtype) -> bool:
     return dtype.is_floating_point or dtype.is_complex or dtype == torch.bool
 
 
-def _check(ids: np.ndarray | Tensor, batch_size: int, context_length: int, rank: int, world_size: int) -> None:
+def _checked(
+    ids: np.ndarray | Tensor, batch_size: int, context_length: int, rank: int, world_size: int
+) -> tuple[int, int, int, int]:
+    """Return the four numbers as Python's: products of numpy's smaller ones overflow."""
+    batch_size = check_whole("batch_size", batch_size, least=-LARGEST)
+    context_length = check_whole("context_length", context_length, least=-LARGEST)
+    rank, world_size = check_whole("rank", rank, least=-LARGEST), check_whole("world_size", world_size, least=-LARGEST)
     for name, value in (("batch_size", batch_size), ("context_length", context_length), ("world_size", world_size)):
-        check_whole(name, value, least=-LARGEST)
         if value < 1:
             raise ValueError(f"{name}={value} must be at least 1")
     if not 0 <= rank < world_size:
@@ -261,6 +267,7 @@ def _check(ids: np.ndarray | Tensor, batch_size: int, context_length: int, rank:
             f"{len(ids):,} ids are too few for context_length={context_length:,}: a window takes one id more, "
             f"{context_length + 1:,}; use a longer text or a shorter context"
         )
+    return batch_size, context_length, rank, world_size
 
 
 def _windows(

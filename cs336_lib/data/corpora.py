@@ -28,6 +28,7 @@ from cs336_lib.data.downloads import (
     known_hash,
     remember_hash,
 )
+from cs336_lib.naming import LARGEST, check_whole
 from cs336_lib.textfile import check_is_text
 
 __all__ = ["get", "available", "peek", "Corpus", "Description", "CorpusError"]
@@ -152,7 +153,8 @@ def get(name: str | Path, *, size_bytes: int | None = None, seed: int = 0, progr
     ('mine.txt', None)
     """
     if name == "tales":
-        train_bytes = TALES_BYTES if size_bytes is None else size_bytes
+        train_bytes = TALES_BYTES if size_bytes is None else check_whole("size_bytes", size_bytes, least=-LARGEST)
+        seed = check_whole("seed", seed, least=-LARGEST, most=1 << 64)  # `tales` tells its range
         train = _made_tales(train_bytes, seed, "train", progress)
         return Corpus("tales", train, _made_tales(_valid_bytes(train_bytes), seed, "valid", progress))
     if size_bytes is not None:
@@ -196,6 +198,7 @@ def peek(name: str | Path, count: int = 3, *, split: str = "valid", seed: int = 
     """
     if split not in SPLITS:
         raise ValueError(f"split={split!r} must be one of {', '.join(map(repr, SPLITS))}")
+    count = check_whole("count", count, least=-LARGEST)
     if count < 1:
         raise ValueError(f"count={count} must be at least 1")
     if name == "tales":

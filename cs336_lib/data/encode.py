@@ -136,11 +136,12 @@ def encode_file(
     (12, dtype('uint16'), [10, 256, 10])
     """
     text_path, out_path = Path(text_path).absolute(), Path(out_path).absolute()
-    _check_arguments(tokenizer, text_path, out_path, workers, part_bytes)
+    _check_paths(tokenizer, text_path, out_path)
+    workers, part_bytes = _checked_numbers(workers, part_bytes)
     began = time.perf_counter()
-    workers = workers or _cores()
     status = text_path.stat()
-    plan = Plan(status.st_size, status.st_mtime_ns, tokenizer.fingerprint, tokenizer.vocab_size, part_bytes)
+    known = Header.checked(tokenizer.vocab_size, tokenizer.fingerprint, "0" * 64, status.st_size)
+    plan = Plan(known.source_bytes, status.st_mtime_ns, known.tokenizer_sha256, known.vocab_size, part_bytes)
     folder = out_path.with_name(out_path.name + ".parts")
     if resume and (done := _already_done(text_path, out_path, plan, progress)):
         if folder.exists():  # of a run that was killed while it tidied up
@@ -260,7 +261,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _check_arguments(tokenizer: Any, text_path: Path, out_path: Path, workers: int | None, part_bytes: int) -> None:
+def _check_paths(tokenizer: Any, text_path: Path, out_path: Path) -> None:
     missing = [
         name
         for name in ("encode_to_array", "vocab_size", "special_tokens", "fingerprint")
@@ -277,10 +278,14 @@ def _check_arguments(tokenizer: Any, text_path: Path, out_path: Path, workers: i
     if out_path.is_dir() or (out_path.exists() and out_path.samefile(text_path)):
         raise ValueError(f"out_path={str(out_path)!r} is a folder or the text itself; choose another name")
     check_own_tokens(out_path)
-    for name, number in (("workers", workers), ("part_bytes", part_bytes)):
-        if number is not None:
-            check_whole(name, number, least=-LARGEST)
-    if workers is not None and workers < 1:
+
+
+def _checked_numbers(workers: int | None, part_bytes: int) -> tuple[int, int]:
+    """Return the number of workers, and of bytes in a part."""
+    workers = _cores() if workers is None else check_whole("workers", workers, least=-LARGEST)
+    if workers < 1:
         raise ValueError(f"workers={workers} must be at least 1, or None for one per core")
+    part_bytes = check_whole("part_bytes", part_bytes, least=-LARGEST)
     if part_bytes < 1:
         raise ValueError(f"part_bytes={part_bytes} must be at least 1")
+    return workers, part_bytes

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cs336_lib.atomic import replacing
 from cs336_lib.data.corpora import END_OF_TEXT
+from cs336_lib.naming import LARGEST, check_whole
 
 VARIABLE = "CS336_TEXT"
 HOW_TO = (
@@ -30,6 +31,7 @@ def own_text(folder: str | Path, most_bytes: int = 10_000_000) -> Path | None:
 
     Raises:
         FileNotFoundError: the variable names no file.
+        FileExistsError: it names the very file that the copy would replace.
         ValueError: `most_bytes` is below 1, or the file is empty.
 
     >>> import tempfile
@@ -40,6 +42,7 @@ def own_text(folder: str | Path, most_bytes: int = 10_000_000) -> Path | None:
     >>> if before is not None:
     ...     os.environ["CS336_TEXT"] = before
     """
+    most_bytes = check_whole("most_bytes", most_bytes, least=-LARGEST)
     if most_bytes < 1:
         raise ValueError(f"most_bytes={most_bytes} must be at least 1")
     value = os.environ.get(VARIABLE, "")
@@ -51,15 +54,32 @@ def own_text(folder: str | Path, most_bytes: int = 10_000_000) -> Path | None:
             f"{VARIABLE} is {value!r}, and there is no such file (looked in {Path.cwd()}): set it to the full path "
             "of a text file, or unset it"
         )
+    path = Path(folder) / "own.txt"
+    if path.exists() and path.samefile(source):
+        raise FileExistsError(
+            f"{VARIABLE} is {value!r}, and that is the file {path}, which a copy would replace: give the text another "
+            "name, or the copy another folder"
+        )
     with source.open("rb") as file:
         text = file.read(most_bytes + 1)
     if not text:
         raise ValueError(f"{VARIABLE} is {value!r}, and that file is empty: name a text, or unset it")
     if len(text) > most_bytes:
-        text = text[:most_bytes]
-        ends = [text.rfind(mark) + len(mark) for mark in (END_OF_TEXT.encode(), b"\n") if mark in text]
-        text = text[: ends[0]] if ends else text.decode("utf-8", "ignore").encode()
-    path = Path(folder) / "own.txt"
+        text = _beginning(text[:most_bytes])
     with replacing(path) as out:
         out.write(text)
     return path
+
+
+def _beginning(text: bytes) -> bytes:
+    r"""Cut a text after its last whole document, else its last whole line, else its last whole character.
+
+    >>> _beginning(b"One.<|endoftext|>Tw"), _beginning(b"<|endoftext|>A line.\nAnd"), _beginning(b"\nOne line")
+    (b'One.<|endoftext|>', b'<|endoftext|>A line.\n', b'\nOne line')
+    """
+    separator = END_OF_TEXT.encode()
+    for mark in (separator, b"\n"):
+        whole = text[: text.rfind(mark) + len(mark)] if mark in text else b""
+        if whole.replace(separator, b"").strip():  # what stands before the first document ends none
+            return whole
+    return text.decode("utf-8", "ignore").encode()

@@ -29,7 +29,7 @@ from cs336_lib.atomic import replacing
 from cs336_lib.bpe.cutting.cuts import FileChangedError, fingerprint
 from cs336_lib.bpe.cutting.pattern import PAT
 from cs336_lib.data.pieces import bounds, cuts, read_fully
-from cs336_lib.data.token_format import TokenFileError, check_ids, smallest_dtype
+from cs336_lib.data.token_format import TokenFileError, check_ids, flat_ids, smallest_dtype
 from cs336_lib.workshop import on_shared_storage
 
 END_OF_TEXT = "<|endoftext|>"
@@ -132,6 +132,7 @@ def encode_part(job: Job, index: int) -> Part:
         UnknownSpecialError: the part holds `<|endoftext|>`, and the tokenizer does not know it.
         FileChangedError: the text is not the one that was planned for.
         TokenFileError: the tokenizer gave an id outside its vocabulary.
+        TypeError: it gave something else than a row of whole numbers.
     """
     elsewhere = isinstance(job.tokenizer, str)
     tokenizer = _taken_up(job.folder / TOKENIZER, job.tokenizer) if elsewhere else job.tokenizer
@@ -145,8 +146,9 @@ def encode_part(job: Job, index: int) -> Part:
             f"{job.text_path} holds {END_OF_TEXT!r} (at byte {start + text.index(END_OF_TEXT.encode()):,}), but the "
             f"tokenizer does not have it as a special token; build it with special_tokens=[{END_OF_TEXT!r}]"
         )
-    ids = np.asarray(tokenizer.encode_to_array(text)) if text else np.empty(0, np.int32)
-    check_ids(ids, job.plan.vocab_size, f"the encoding of {job.text_path}")
+    what = f"the encoding of {job.text_path}"
+    ids = flat_ids(tokenizer.encode_to_array(text), what) if text else np.empty(0, np.int32)
+    check_ids(ids, job.plan.vocab_size, what)
     stored = np.ascontiguousarray(ids, dtype=smallest_dtype(job.plan.vocab_size))
     numbers = np.array([start, stop, len(stored), zlib.crc32(stored.data)], dtype="<u8")
     head = _MAGIC + numbers.tobytes() + text_sum

@@ -17,18 +17,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from cs336_lib.atomic import begins_with, check_own, replacing
+from cs336_lib.naming import LARGEST, check_whole
+from cs336_lib.plain import whole_ids
 
 MAGIC = b"CS336TOK"
 VERSION = 2
 _VERSIONS = (1, 2)  # the first had no hash of the header
 HEADER_BYTES = 4096
+LARGEST_VOCABULARY = 1 << 32
 DTYPES = ("uint16", "uint32")
 _OWN_HASH = "header_sha256"
 SCAN = 1 << 23  # ids looked at in one go
@@ -61,14 +64,43 @@ class Header:
     payload_sha256: str
 
     def to_bytes(self) -> bytes:
-        """The first 4,096 bytes of the file."""
+        """The first 4,096 bytes of the file.
+
+        Raises:
+            ValueError: the texts in it are too long for them.
+        """
         start = MAGIC + VERSION.to_bytes(4, "little")
         said = {**asdict(self), _OWN_HASH: self.digest()}
-        return (start + json.dumps(said, indent=1).encode()).ljust(HEADER_BYTES - 1) + b"\n"
+        found = (start + json.dumps(said, indent=1).encode()).ljust(HEADER_BYTES - 1) + b"\n"
+        if len(found) > HEADER_BYTES:
+            longest = max(("tokenizer_sha256", "source_sha256"), key=lambda name: len(getattr(self, name)))
+            raise ValueError(
+                f"{longest} is text of {len(getattr(self, longest)):,} characters, too long for a header of "
+                f"{HEADER_BYTES:,} bytes; give a hash"
+            )
+        return found
 
     def digest(self) -> str:
         """Hash of all that the header says."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    @classmethod
+    def checked(cls, vocab_size: int, tokenizer_sha256: str, source_sha256: str = "", source_bytes: int = 0) -> Header:
+        """Make a header from what is known before there are ids; it can be written and read again.
+
+        Raises:
+            TypeError: a value is of another kind.
+            ValueError: one is out of its range, or too long.
+        """
+        vocab_size = check_whole("vocab_size", vocab_size, most=LARGEST_VOCABULARY)
+        source_bytes = check_whole("source_bytes", source_bytes)
+        for name, text in (("tokenizer_sha256", tokenizer_sha256), ("source_sha256", source_sha256)):
+            if not isinstance(text, str):
+                raise TypeError(f"{name} must be text, got {text!r:.60} of type {type(text).__name__}")
+        about = str(tokenizer_sha256), str(source_sha256), source_bytes
+        header = cls(smallest_dtype(vocab_size).name, LARGEST, vocab_size, *about, payload_sha256="0" * 64)
+        header.to_bytes()  # with the longest numbers that are to come
+        return replace(header, count=0)
 
 
 def smallest_dtype(vocab_size: int) -> np.dtype:
@@ -126,8 +158,8 @@ def write_token_file(
 
     Args:
         path: the file; a token file that is there is replaced.
-        chunks: arrays of ids, in order, each of shape (any,).
-        vocab_size: every id must be below it; decides the dtype.
+        chunks: arrays of ids, in order, each of shape (any,); rows of whole numbers are taken as such.
+        vocab_size: every id must be below it; decides the dtype. At most 2**32.
         tokenizer_sha256: the tokenizer's fingerprint.
         source_sha256: hash of the text, if there is one.
         source_bytes: its size.
@@ -137,6 +169,8 @@ def write_token_file(
 
     Raises:
         TokenFileError: an id is outside the vocabulary.
+        TypeError: a chunk is no flat row of whole numbers, or another argument is of another kind than it should be.
+        ValueError: an argument is out of its range.
         FileExistsError: the file is there and is no token file.
 
     >>> import tempfile
@@ -147,7 +181,9 @@ def write_token_file(
     >>> header.count, header.dtype
     (3, 'uint16')
     """
-    about = {"tokenizer_sha256": tokenizer_sha256, "source_sha256": source_sha256, "source_bytes": source_bytes}
+    about: dict[str, Any] = {"tokenizer_sha256": tokenizer_sha256, "source_sha256": source_sha256}
+    about["source_bytes"] = source_bytes
+    Header.checked(vocab_size, **about)
     check_own_tokens(Path(path))
     with replacing(path) as file:
         return stream_token_file(file, chunks, vocab_size=vocab_size, **about)
@@ -162,8 +198,9 @@ def stream_token_file(file: BinaryIO, chunks: Iterable[np.ndarray], *, vocab_siz
         vocab_size: every id must be below it.
         about: the other fields of `Header` that the ids don't tell.
     """
-    count, digest = write_ids(file, chunks, vocab_size)
-    header = Header(smallest_dtype(vocab_size).name, count, vocab_size, payload_sha256=digest, **about)
+    header = Header.checked(vocab_size, **about)
+    count, digest = write_ids(file, chunks, header.vocab_size)
+    header = replace(header, count=count, payload_sha256=digest)
     write_header(file, header)
     return header
 
@@ -176,12 +213,14 @@ def write_ids(file: BinaryIO, chunks: Iterable[np.ndarray], vocab_size: int) -> 
 
     Raises:
         TokenFileError: an id is outside the vocabulary.
+        TypeError: a chunk is no flat row of whole numbers.
     """
     dtype, digest, count = smallest_dtype(vocab_size), hashlib.sha256(), 0
     file.write(bytes(HEADER_BYTES))
-    for chunk in chunks:
-        check_ids(chunk, vocab_size)
-        stored = np.ascontiguousarray(chunk, dtype=dtype)
+    for number, chunk in enumerate(chunks):
+        ids = flat_ids(chunk, f"chunks[{number}]")
+        check_ids(ids, vocab_size)
+        stored = np.ascontiguousarray(ids, dtype=dtype)
         file.write(stored.data)
         digest.update(stored.data)
         count += len(stored)
@@ -192,6 +231,18 @@ def write_header(file: BinaryIO, header: Header) -> None:
     """Write the header at the start of a file."""
     file.seek(0)
     file.write(header.to_bytes())
+
+
+def flat_ids(ids: Any, what: str) -> np.ndarray:
+    """Return a row of ids as an array of whole numbers.
+
+    Raises:
+        TypeError: it is none; nothing is rounded, and no rows are joined.
+    """
+    found = whole_ids(ids, what)
+    if found.ndim != 1:
+        raise TypeError(f"{what} must be a flat row of ids, got an array of shape {found.shape}")
+    return found
 
 
 def check_ids(ids: np.ndarray, vocab_size: int, what: str = "the array") -> None:

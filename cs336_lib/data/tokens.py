@@ -25,6 +25,7 @@ from cs336_lib.data.token_format import (
     read_header,
     write_token_file,
 )
+from cs336_lib.naming import check_whole
 from cs336_lib.native.cache import read_cached, write_cached
 from cs336_lib.textfile import foreign_kind, is_zip
 
@@ -91,8 +92,8 @@ class TokenFile:
         path = Path(path)
         if tokenizer is not None and not hasattr(tokenizer, "fingerprint"):
             raise TypeError(f"tokenizer must be a cs336_lib.bpe.Tokenizer, got {tokenizer!r}")
-        if vocab_size is not None and (isinstance(vocab_size, bool) or not hasattr(vocab_size, "__index__")):
-            raise TypeError(f"vocab_size must be an integer, got {vocab_size!r}")
+        if vocab_size is not None:
+            vocab_size = check_whole("vocab_size", vocab_size)
         if not path.is_file():
             raise FileNotFoundError(f"no file {str(path)!r}; `encode_file` makes token files")
         with path.open("rb") as file:

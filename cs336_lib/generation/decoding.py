@@ -89,13 +89,13 @@ def decode(
             or the model's logits are not numbers.
     """
     rows = _rows(prompts, model.config.vocab_size)
-    if vocab_size is not None:
-        check_whole("vocab_size", vocab_size, least=1)
+    allowed = model.config.vocab_size if vocab_size is None else check_whole("vocab_size", vocab_size, least=1)
+    end = None if end is None else check_whole("end", end)
     generators = [_generator(config.seed, row) for row in range(len(rows))]
     active = list(range(len(rows)))
     score = _Cached(model, len(rows), config.max_tokens, compiled) if use_cache else _whole_windows(model)
     by_kernel = isinstance(score, _Cached) and score.kind is CompiledStep
-    sample = _sampler(config, vocab_size or model.config.vocab_size, by_kernel)
+    sample = _sampler(config, allowed, by_kernel)
     for _ in range(config.max_tokens):
         seen = [rows[row] for row in active]
         logits = score(seen, active).float().cpu()  # B V

@@ -12,6 +12,7 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +20,10 @@ from torch import Tensor
 
 from cs336_lib.model.layers import at_least_float32
 from cs336_lib.naming import LARGEST, check_whole
+from cs336_lib.plain import check_number
 
 Array = np.ndarray
+_REAL = ("temperature", "top_p", "repetition_penalty")
 
 FEW = 1 << 12
 """Numbers that are added up one after the other, or sorted, in less time than it takes to divide them."""
@@ -64,11 +67,14 @@ class SamplingConfig:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        check_whole("max_tokens", self.max_tokens, least=1)
-        check_whole("top_k", self.top_k, least=-LARGEST)
-        for name in ("temperature", "top_p", "repetition_penalty"):
-            if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), int | float):
-                raise TypeError(f"{name} must be a number, got {getattr(self, name)!r}")
+        plain: dict[str, Any] = {
+            "max_tokens": check_whole("max_tokens", self.max_tokens, least=1),
+            "top_k": check_whole("top_k", self.top_k, least=-LARGEST),
+            "seed": None if self.seed is None else check_whole("seed", self.seed),
+        }
+        plain |= {name: check_number(name, getattr(self, name)) for name in _REAL}
+        for name, value in plain.items():  # numpy's numbers overflow where Python's go on
+            object.__setattr__(self, name, value)
         if not 0 <= self.temperature <= sys.float_info.max:
             raise ValueError(f"temperature is {self.temperature}; it must be 0 (always the likeliest token) or more")
         if self.top_k < 0:
@@ -77,8 +83,6 @@ class SamplingConfig:
             raise ValueError(f"top_p is {self.top_p}; it must be above 0 and at most 1 (1 draws from all tokens)")
         if not 0 < self.repetition_penalty <= sys.float_info.max:
             raise ValueError(f"repetition_penalty is {self.repetition_penalty}; it must be positive (1 is off)")
-        if self.seed is not None:
-            check_whole("seed", self.seed)
 
 
 @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # infinities mean what they do in torch

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cs336_lib.model.config import ModelConfig
 from cs336_lib.model.shapes import Bool, Float, Int
+from cs336_lib.naming import LARGEST, check_whole
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ class KVCache:
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        capacity = config.context_length if capacity is None else capacity
+        batch_size = check_whole("batch_size", batch_size)
+        capacity = config.context_length if capacity is None else check_whole("capacity", capacity, least=-LARGEST)
         if not 1 <= capacity <= config.context_length:
             raise ValueError(f"capacity is {capacity}; it must be from 1 to context_length = {config.context_length}")
         shape = (config.num_layers, batch_size, config.num_heads, capacity, config.head_dim)
@@ -139,6 +141,7 @@ class KVCache:
         Raises:
             ValueError: the cache holds fewer tokens.
         """
+        length = check_whole("length", length, least=-LARGEST)
         if not 0 <= length <= self._length:
             raise ValueError(f"cannot truncate to {length} tokens: the cache holds {self._length}")
         self._length = length

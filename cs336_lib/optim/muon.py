@@ -96,7 +96,7 @@ class Muon(MomentOptimizer):
             "lr": lr,
             "momentum": momentum,
             "nesterov": nesterov,
-            "ns_steps": ns_steps,
+            "ns_steps": check_whole("ns_steps", ns_steps, least=1),
             "weight_decay": weight_decay,
             "scale": scale,
             "betas": betas,
@@ -158,7 +158,7 @@ class Muon(MomentOptimizer):
         check_adamw(group["lr"], group["betas"], group["eps"], group["weight_decay"])
         if not 0 <= group["momentum"] < 1:
             raise ValueError(f"momentum is {group['momentum']}; it must be at least 0 and less than 1")
-        check_whole("ns_steps", group["ns_steps"], least=1)
+        group["ns_steps"] = check_whole("ns_steps", group["ns_steps"], least=1)
         check_choice("scale", group["scale"], get_args(Scale))
 
     def moments_of(self, group: dict[str, Any]) -> set[str]:

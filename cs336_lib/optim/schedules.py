@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from cs336_lib.plain import number
+
 
 def cosine_schedule(step: int, max_lr: float, min_lr: float, warmup_steps: int, cosine_steps: int) -> float:
     """Return the learning rate of a linear warm-up followed by half a cosine.
@@ -35,6 +37,8 @@ def cosine_schedule(step: int, max_lr: float, min_lr: float, warmup_steps: int, 
     >>> [round(cosine_schedule(t, 1.0, 0.1, warmup_steps=2, cosine_steps=6), 3) for t in range(9)]
     [0.0, 0.5, 1.0, 0.868, 0.55, 0.232, 0.1, 0.1, 0.1]
     """
+    step, warmup_steps, cosine_steps = (number(count) for count in (step, warmup_steps, cosine_steps))
+    max_lr, min_lr = float(max_lr), float(min_lr)
     if step < 0 or warmup_steps < 0:
         raise ValueError(f"step is {step} and warmup_steps {warmup_steps}; both must be 0 or more")
     if cosine_steps < warmup_steps:
@@ -82,6 +86,8 @@ def wsd_schedule(
     >>> [round(wsd_schedule(t, 1.0, 0.0, warmup_steps=2, decay_steps=4, total_steps=8), 2) for t in range(10)]
     [0.0, 0.5, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
     """
+    step, warmup_steps, decay_steps, total_steps = map(number, (step, warmup_steps, decay_steps, total_steps))
+    max_lr, min_lr = float(max_lr), float(min_lr)
     if min(step, warmup_steps, decay_steps) < 0:
         raise ValueError(
             f"step is {step}, warmup_steps {warmup_steps} and decay_steps {decay_steps}; all must be 0 or more"

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from cs336_lib.optim.sharding import local
-from cs336_lib.optim.state import check_kind, plain_numbers
+from cs336_lib.optim.state import check_kind, make_plain
 
 
 class SGD(Optimizer):
@@ -46,7 +46,7 @@ class SGD(Optimizer):
         """Add a group, after a look at its learning rate."""
         super().add_param_group(param_group)
         group = self.param_groups[-1]
-        group.update(plain_numbers(group))
+        make_plain(group)
         if not group["lr"] >= 0:
             raise ValueError(f"lr is {group['lr']}; it must be 0 or more")
 
@@ -58,6 +58,8 @@ class SGD(Optimizer):
         """
         check_kind(self, state_dict, lambda group: {"t"})
         super().load_state_dict(state_dict)
+        for group in self.param_groups:
+            make_plain(group)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]

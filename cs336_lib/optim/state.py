@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from cs336_lib.plain import number
+
 Path = Literal["loop", "foreach", "compile", "fused"]
 DecayOrder = Literal["first", "last"]
 
@@ -55,7 +57,7 @@ class MomentOptimizer(Optimizer, ABC):
         """Add a group, after a look at its hyperparameters."""
         super().add_param_group(param_group)
         group = self.param_groups[-1]
-        group.update(plain_numbers(group))
+        make_plain(group)
         check_choice("decay_order", group["decay_order"], get_args(DecayOrder))
         self.check_group(group)
 
@@ -111,10 +113,11 @@ class MomentOptimizer(Optimizer, ABC):
                     f"{own['decay_order']!r}: make it with decay_order={saved['decay_order']!r} to go on as before"
                 )
             saved["decay_order"] = own["decay_order"]
-            saved.update(plain_numbers(saved))  # torch's optimizers may keep a rate as a tensor
         check_shapes(self, state_dict)
         state_dict = {**state_dict, "param_groups": groups}
         super().load_state_dict(state_dict)
+        for group in self.param_groups:
+            make_plain(group)
         saved_ids = [i for group in state_dict["param_groups"] for i in group["params"]]
         params = [p for group in self.param_groups for p in group["params"]]
         for saved_id, p in zip(saved_ids, params, strict=True):
@@ -123,6 +126,21 @@ class MomentOptimizer(Optimizer, ABC):
                     self.state[p][key] = int(value)  # torch's own optimizers count with tensors
                 elif isinstance(value, Tensor):
                     self.state[p][key] = value.detach().to(p.device, wide(p.dtype), copy=True)
+
+
+def make_plain(group: dict[str, Any]) -> None:
+    """Make numpy's numbers in a group, and tensors without dimensions, Python's: its state dict is of plain values.
+
+    >>> group = {"params": [], "lr": np.float64(0.5), "betas": np.array([0.5, 0.75])}
+    >>> make_plain(group)
+    >>> group
+    {'params': [], 'lr': 0.5, 'betas': (0.5, 0.75)}
+    """
+    for name, value in group.items():
+        if name == "params":
+            continue
+        row = isinstance(value, tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
+        group[name] = tuple(number(one) for one in value) if row else number(value)
 
 
 def check_kind(
@@ -174,22 +192,6 @@ def check_shapes(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
                     f"this state was saved for other parameters: {key} of parameter {place} has shape "
                     f"{tuple(value.shape)}, and the parameter {tuple(p.shape)}"
                 )
-
-
-def plain_numbers(group: dict[str, Any]) -> dict[str, Any]:
-    """Return the hyperparameters of a group with numbers of numpy, and tensors of one number, as Python's.
-
-    >>> plain_numbers({"lr": torch.tensor(0.5), "betas": [torch.tensor(0.25), 0.5], "scale": "spectral"})
-    {'lr': 0.5, 'betas': (0.25, 0.5), 'scale': 'spectral'}
-    """
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, tuple | list):
-            return tuple(plain(one) for one in value)
-        one = isinstance(value, np.generic) or (isinstance(value, Tensor) and value.numel() == 1)
-        return value.item() if one else value
-
-    return {key: plain(value) for key, value in group.items() if key != "params"}
 
 
 def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -50,7 +50,7 @@ def load_run(folder: str | Path, which: str | int = "best", device: str | torch.
         ValueError: the checkpoint is damaged, or of another model or config than the run's.
     """
     record = RunRecord(folder)
-    snapshot = RunCheckpoints(record.folder / "checkpoints").load(which)
+    snapshot = RunCheckpoints(record.shown / "checkpoints").load(which)
     tokenizer = record.tokenizer
     config = record.config
     where = choose_device(device) if isinstance(device, str) else device

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from cs336_lib.naming import check_whole
+from cs336_lib.plain import whole_ids
 
 _AT_A_TIME = 1 << 20
 """Ids that are looked at in one go."""
@@ -175,8 +176,7 @@ def chunked_cross_entropy(
             f"hidden has shape {tuple(hidden.shape)}, head_weight {tuple(head_weight.shape)} and targets "
             f"{tuple(targets.shape)}; they must be (..., D), (V, D) and (...), with one target at least"
         )
-    if chunk_size < 1:
-        raise ValueError(f"chunk_size is {chunk_size}; it must be 1 or more")
+    chunk_size = check_whole("chunk_size", chunk_size, least=1)
     entries = len(head_weight) if entries is None else check_whole("entries", entries, 1, len(head_weight))
     looking = targets.device.type == "cpu" and not torch.compiler.is_compiling()  # elsewhere it would wait
     if looking and entries < len(head_weight) and int(targets.max()) >= entries:  # no column of padding is an answer
@@ -258,7 +258,7 @@ def bits_per_byte(loss: float | Tensor, ids: Iterable[int] | np.ndarray, tokeniz
 
     Args:
         loss: mean cross-entropy in nats per token over `ids`.
-        ids: the tokens that were predicted, all of them.
+        ids: the tokens that were predicted, all of them, in whatever shape.
         tokenizer: a `cs336_lib.bpe.Tokenizer`; its `vocab` says how many bytes each token is.
 
     Returns:
@@ -266,34 +266,37 @@ def bits_per_byte(loss: float | Tensor, ids: Iterable[int] | np.ndarray, tokeniz
 
     Raises:
         ValueError: there are no tokens.
+        TypeError: `ids` holds something else than whole numbers.
 
     >>> from cs336_lib.bpe import Tokenizer
     >>> bytes_only = Tokenizer({i: bytes([i]) for i in range(256)}, [])
     >>> round(bits_per_byte(math.log(256), bytes_only.encode("hello"), bytes_only), 6)      # a uniform guess
     8.0
     """
-    array = ids if isinstance(ids, np.ndarray) else np.fromiter(ids, dtype=np.int64)
-    if len(array) == 0:
+    array = whole_ids(ids, "ids")
+    if array.size == 0:
         raise ValueError("there are no tokens to average over")
-    return float(loss) * len(array) / (math.log(2) * byte_count(array, tokenizer))
+    return float(loss) * array.size / (math.log(2) * byte_count(array, tokenizer))
 
 
-def byte_count(ids: np.ndarray, tokenizer: Any) -> int:
+def byte_count(ids: Iterable[int] | np.ndarray, tokenizer: Any) -> int:
     """Return how many bytes of text the ids stand for, special tokens included.
 
     Args:
-        ids: integers of shape (any,); memory stays bounded if they are mapped from a file.
+        ids: integers of any shape; memory stays bounded if they are mapped from a file.
         tokenizer: its `vocab` says how many bytes each token is.
 
     Raises:
         ValueError: an id is outside the vocabulary.
+        TypeError: `ids` holds something else than whole numbers.
     """
+    flat = whole_ids(ids, "ids").reshape(-1)
     vocab = tokenizer.vocab
     lengths = np.zeros(max(vocab, default=-1) + 1, dtype=np.int64)
     lengths[list(vocab)] = [len(token) for token in vocab.values()]
     total = 0
-    for at in range(0, len(ids), _AT_A_TIME):
-        some = ids[at : at + _AT_A_TIME]
+    for at in range(0, len(flat), _AT_A_TIME):
+        some = flat[at : at + _AT_A_TIME]
         if int(some.max()) >= len(lengths) or int(some.min()) < 0:
             raise ValueError(
                 f"the ids go from {some.min()} to {some.max()}, and the tokenizer's from 0 to {len(lengths) - 1}: was "

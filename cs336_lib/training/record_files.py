@@ -4,31 +4,46 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from cs336_lib.naming import check_whole
+from cs336_lib.plain import json_ready
 
 SETTLED_NS = 10_000_000_000
 """Nanoseconds since the last change after which a file's size and time tell whether it changed again."""
 
 
 def append_line(path: Path, line: Mapping[str, Any]) -> None:
-    """Add a line of JSON to a file, whole or not at all. JSON has no nan and inf: they become strings.
+    """Add a line of metrics to a file, whole or not at all. JSON has no nan and inf: they become strings.
 
     Raises:
+        TypeError, ValueError: it is none: its step is missing or no whole number, or JSON can't hold a value. Readers
+            stop at what is no line of metrics, so nothing was written.
         OSError: it could not be written, the disk may be full.
     """
-    raw = (json.dumps({name: _to_json(value) for name, value in line.items()}) + "\n").encode()
+    if "step" not in line:
+        raise ValueError(f"a line of metrics needs a step, and this one has {', '.join(map(str, line)) or 'nothing'}")
+    ready = {name: json_ready(value, name, strict=True) for name, value in line.items()}
+    append_whole(path, (json.dumps({**ready, "step": check_whole("step", line["step"])}) + "\n").encode())
+
+
+def append_whole(path: Path, raw: bytes) -> None:
+    """Add bytes to a file, all of them or none.
+
+    Raises:
+        OSError: they could not be written, the disk may be full.
+    """
     with path.open("ab", buffering=0) as file:
         before = file.seek(0, os.SEEK_END)
         try:
             if (written := file.write(raw)) != len(raw):
-                raise OSError(errno.ENOSPC, f"only {written} of {len(raw)} bytes of a line could be written to {path}")
+                raise OSError(errno.ENOSPC, f"only {written} of {len(raw)} bytes could be written to {path}")
         except OSError:
             with suppress(OSError):  # half a line would hide those behind it
                 file.truncate(before)
@@ -49,7 +64,7 @@ def whole_lines(raw: bytes) -> Iterator[tuple[dict[str, Any], int]]:
         yield {name: _from_json(value) for name, value in content.items()}, end
 
 
-def check_whole(path: Path, raw: bytes) -> None:
+def check_undamaged(path: Path, raw: bytes) -> None:
     """Raise ValueError if a line is damaged that others follow: a kill tears the last one only.
 
     Args:
@@ -112,9 +127,32 @@ def read_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def _to_json(value: Any) -> Any:
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+def foreign_in(folder: Path, empty: Iterable[str], keyed: Iterable[tuple[str, str]], checkpoints: str) -> Path | None:
+    """Return a file in the place of one of a new run's that does not come from a run that was killed when it began.
+
+    Args:
+        folder: of the new run.
+        empty: files that such a run leaves empty.
+        keyed: files of JSON that it may have written, and a key of each.
+        checkpoints: a folder that it leaves empty.
+    """
+    for name in empty:
+        if (folder / name).exists() and (folder / name).stat().st_size:
+            return folder / name
+    for name, key in keyed:
+        try:
+            own = not (folder / name).exists() or key in read_object(folder / name)
+        except ValueError:
+            own = False
+        if not own:
+            return folder / name
+    found = folder / checkpoints
+    return found if found.is_dir() and any(found.iterdir()) else None
 
 
 def _from_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from_json(inner) for inner in value]
+    if isinstance(value, dict):
+        return {name: _from_json(inner) for name, inner in value.items()}
     return float(value) if value in ("nan", "inf", "-inf") else value

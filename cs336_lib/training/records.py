@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -28,8 +27,19 @@ from typing import TYPE_CHECKING, Any, Literal
 from cs336_lib import locks, results
 from cs336_lib.atomic import write_whole
 from cs336_lib.locks import held, is_held
+from cs336_lib.naming import check_whole
+from cs336_lib.plain import json_ready
 from cs336_lib.training.config import TrainConfig
-from cs336_lib.training.record_files import append_line, check_whole, first_torn, metrics_of, read_object, whole_lines
+from cs336_lib.training.record_files import (
+    append_line,
+    check_undamaged,
+    first_torn,
+    foreign_in,
+    metrics_of,
+    read_object,
+    whole_lines,
+)
+from cs336_lib.training.sample_files import append_sample, cut_samples, samples_of
 
 if TYPE_CHECKING:
     from cs336_lib.bpe import Tokenizer
@@ -44,10 +54,9 @@ CONFIG, ENVIRONMENT, METRICS, SAMPLES, STATUS = (
     "status.json",
 )
 TOKENIZER, CHECKPOINTS, LOCK = "tokenizer", "checkpoints", ".lock"
+_KEYED = ((ENVIRONMENT, "device"), (STATUS, "status"))
 TIMINGS = ("seconds", "tokens_per_second", "mfu", "compile_seconds", "peak_memory")
 """Metrics that differ between two runs of the same config; all others repeat to the bit on a CPU."""
-
-_SAMPLE = re.compile(r"^=== step (\d+) .*===$", re.MULTILINE)
 
 
 class RunRecord:
@@ -58,6 +67,10 @@ class RunRecord:
 
     Raises:
         FileNotFoundError: the folder holds no record.
+
+    Attributes:
+        folder: absolute, so that it is found wherever the process goes.
+        shown: as it was given, for what people read.
 
     >>> import tempfile
     >>> from cs336_lib.model import ModelConfig
@@ -71,9 +84,9 @@ class RunRecord:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.shown, self.folder = Path(folder), Path(folder).absolute()
         if not (self.folder / CONFIG).is_file():
-            raise FileNotFoundError(f"{self.folder} is no run: it has no {CONFIG}")
+            raise FileNotFoundError(f"{self.shown} is no run: it has no {CONFIG}")
 
     @classmethod
     def create(cls, folder: str | Path, config: TrainConfig, environment: Mapping[str, Any]) -> RunRecord:
@@ -89,11 +102,12 @@ class RunRecord:
         """
         folder = Path(folder)
         cls.check_free(folder)
+        about = json.dumps(json_ready(environment, "environment"), indent=2) + "\n"
         folder.mkdir(parents=True, exist_ok=True)
         # Of two that begin the same run at once, one gets the folder.
         with held(folder / LOCK, f"another process is beginning a run in {folder}", wait=lambda line: None):
             cls.check_free(folder)
-            write_whole(folder / ENVIRONMENT, json.dumps(dict(environment), indent=2) + "\n")
+            write_whole(folder / ENVIRONMENT, about)
             write_whole(folder / METRICS, "")
             write_whole(folder / STATUS, _status("running", 0, "", {}))
             write_whole(folder / CONFIG, config.to_json())
@@ -113,7 +127,7 @@ class RunRecord:
         from cs336_lib.bpe.formats.folders import check_own_folder
 
         check_own_folder(Path(folder) / TOKENIZER)
-        if (foreign := _foreign(Path(folder))) is not None:
+        if (foreign := foreign_in(Path(folder), (METRICS, SAMPLES), _KEYED, CHECKPOINTS)) is not None:
             raise FileExistsError(
                 f"{foreign} is of no run that is beginning, and would be lost; give this one another name, or "
                 "move it away"
@@ -199,7 +213,12 @@ class RunRecord:
         return max(known) or None
 
     def append(self, line: Mapping[str, Any]) -> None:
-        """Add a line of metrics; it is in the file when this returns. JSON has no nan and inf: they become strings."""
+        """Add a line of metrics; it is in the file when this returns. JSON has no nan and inf: they become strings.
+
+        Raises:
+            TypeError, ValueError: its step is missing or no whole number, or JSON can't hold a value; the error says
+                which. Nothing was written.
+        """
         append_line(self.folder / METRICS, line)
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -210,8 +229,8 @@ class RunRecord:
         """Return what is wrong with the metrics of a run that is over, in one line; None if nothing is."""
         if (status := self.status)["status"] not in ("finished", "diverged"):  # a kill may tear a line: resume mends it
             return None
-        path, lines = self.folder / METRICS, self.metrics()
-        if (torn := first_torn(path)) is not None:
+        path, lines = self.shown / METRICS, self.metrics()
+        if (torn := first_torn(self.folder / METRICS)) is not None:
             return f"{path} is damaged: its line {torn} is no line of metrics; what stands before it is shown"
         last = lines[-1]["step"] if lines else 0
         if status["status"] == "finished" and last < status["step"]:
@@ -233,17 +252,12 @@ class RunRecord:
         return min(values, default=None)
 
     def add_sample(self, step: int, text: str, about: str = "") -> None:
-        """Add a text that the model wrote."""
-        with (self.folder / SAMPLES).open("a", encoding="utf-8", newline="") as file:
-            file.write(f"=== step {step} {about + ' ' if about else ''}===\n{text}\n\n")
+        """Add a text that the model wrote; `samples` gives it back as it is."""
+        append_sample(self.folder / SAMPLES, check_whole("step", step), text, about)
 
     def samples(self) -> list[tuple[int, str]]:
         """Return step and text of every sample."""
-        path = self.folder / SAMPLES
-        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""  # its end may be torn
-        heads = list(_SAMPLE.finditer(text))
-        ends = [head.start() for head in heads[1:]] + [len(text)] * bool(heads)
-        return [(int(head[1]), text[head.end() + 1 : end - 2]) for head, end in zip(heads, ends, strict=True)]
+        return samples_of(self.folder / SAMPLES)
 
     def rewind(self, step: int) -> None:
         """Cut off what was written after `step`, and a torn line, so that a resumed run can go on from there.
@@ -251,18 +265,14 @@ class RunRecord:
         Raises:
             ValueError: a line of metrics before the last is damaged; nothing was cut off.
         """
-        path = self.folder / METRICS
+        step, path = check_whole("step", step), self.folder / METRICS
         raw = path.read_bytes() if path.exists() else b""
         if step:
-            check_whole(path, raw)
+            check_undamaged(self.shown / METRICS, raw)
         keep = max((end for line, end in whole_lines(raw) if line["step"] <= step), default=0)
         if keep < len(raw):
             write_whole(path, raw[:keep].decode())
-        path = self.folder / SAMPLES
-        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        late = next((head.start() for head in _SAMPLE.finditer(text) if int(head[1]) > step), None)
-        if late is not None:
-            write_whole(path, text[:late])
+        cut_samples(self.folder / SAMPLES, step)
 
     def change_config(self, config: TrainConfig) -> None:
         """Write what is run from here on; only what may change on the way differs from before."""
@@ -271,7 +281,7 @@ class RunRecord:
     def note_resume(self, facts: Mapping[str, Any]) -> None:
         """Add to environment.json that the run goes on, and on what."""
         environment = self.environment
-        environment.setdefault("resumed", []).append(dict(facts))
+        environment.setdefault("resumed", []).append(json_ready(facts, "resumed"))
         write_whole(self.folder / ENVIRONMENT, json.dumps(environment, indent=2) + "\n")
 
     @contextmanager
@@ -281,7 +291,7 @@ class RunRecord:
         Raises:
             RuntimeError: another process is writing to it.
         """
-        with held(self.folder / LOCK, f"another process is running {self.folder}; stop it, or wait for it"):
+        with held(self.folder / LOCK, f"another process is running {self.shown}; stop it, or wait for it"):
             yield
 
     def is_locked(self) -> bool:
@@ -324,21 +334,6 @@ def find_runs(folder: str | Path = "runs") -> list[RunRecord]:
     return [RunRecord(path.parent) for path in sorted(folder.glob(f"*/{CONFIG}"))]
 
 
-def _foreign(folder: Path) -> Path | None:
-    """Return a file in the place of one of a new run's that does not come from a run that was killed when it began."""
-    for name in (METRICS, SAMPLES):
-        if (folder / name).exists() and (folder / name).stat().st_size:
-            return folder / name
-    for name, key in ((ENVIRONMENT, "device"), (STATUS, "status")):
-        try:
-            own = not (folder / name).exists() or key in read_object(folder / name)
-        except ValueError:
-            own = False
-        if not own:
-            return folder / name
-    checkpoints = folder / CHECKPOINTS
-    return checkpoints if checkpoints.is_dir() and any(checkpoints.iterdir()) else None
-
-
 def _status(status: Status, step: int, message: str, facts: Mapping[str, Any]) -> str:
-    return json.dumps({"status": status, "step": step, "message": message, **facts}, indent=2) + "\n"
+    known = {"status": status, "step": check_whole("step", step), "message": message}
+    return json.dumps({**known, **json_ready(facts, "facts")}, indent=2) + "\n"

@@ -87,7 +87,7 @@ def check_same_texts(record: RunRecord, facts: Mapping[str, Any]) -> None:
         before, now = record.environment.get("data", {}).get(name), facts.get(name)
         if before is not None and now is not None and before != now:
             raise ValueError(
-                f"the {kind} text is not the one that {record.folder} began with (its ids have the hash {now}, and "
+                f"the {kind} text is not the one that {record.shown} began with (its ids have the hash {now}, and "
                 f"{before} then): put it back, say where it lies (--data, --valid-data), or train a run of its own"
             )
 
@@ -99,7 +99,7 @@ def given_same_texts(record: RunRecord) -> Iterator[None]:
         yield
     except TooShortError as error:
         raise ValueError(
-            f"{error.fact}, so it is not the text that {record.folder} began with: say where that lies (--data, "
+            f"{error.fact}, so it is not the text that {record.shown} began with: say where that lies (--data, "
             "--valid-data), or train a run of its own"
         ) from None
 
@@ -141,17 +141,17 @@ def last_snapshot(
         OSError: a checkpoint can't be read at the moment; it may be whole.
     """
     if anew:
-        say(f"{record.folder} begins at step 0, as asked for")
+        say(f"{record.shown} begins at step 0, as asked for")
         return None
     try:
         return checkpoints.load("last")
     except NoCheckpointError as error:
         saved = record.saved
         if saved is None:
-            say(f"{record.folder} has no checkpoint yet; it begins at step 0")
+            say(f"{record.shown} has no checkpoint yet; it begins at step 0")
             return None
         raise NoCheckpointError(
-            f"{record.folder} had a checkpoint of step {saved}, and now {checkpoints.folder} has none: is the disk "
+            f"{record.shown} had a checkpoint of step {saved}, and now {checkpoints.shown} has none: is the disk "
             f"that it lies on mounted? Put it back, or begin at step 0, which cuts off what the run has recorded: "
-            f"cs336 resume {shlex.quote(str(record.folder))} --anew"
+            f"cs336 resume {shlex.quote(str(record.shown))} --anew"
         ) from error

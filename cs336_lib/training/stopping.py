@@ -160,7 +160,7 @@ class Stop:
             Interrupted: it was.
         """
         if self.requested and step < record.config.steps:
-            message = f"stopped at step {step}; go on with: cs336 resume {shlex.quote(str(record.folder))}"
+            message = f"stopped at step {step}; go on with: cs336 resume {shlex.quote(str(record.shown))}"
             record.set_status("interrupted", step, message, saved=step)
             raise Interrupted(message)
 

@@ -129,7 +129,7 @@ class Trainer:
         with ranks.together():  # a rank that does not see what rank 0 made could not write its checkpoints
             self.record = _record or Onlooker(folder)
         self._lines = Lines(config, self.record, self._watch)
-        checkpoints = self.record.folder / "checkpoints"
+        checkpoints = self.record.shown / "checkpoints"
         self.checkpoints = self.engine.checkpoints(checkpoints, config.keep_checkpoints, self.model, self.optimizer)
 
     @classmethod

@@ -12,9 +12,11 @@ import threading
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from data_texts import END, NASTY, prose, tokenizer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -43,6 +45,12 @@ def text(tmp_path):
 
 def sha(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def about(**said):
+    """A tokenizer that says other things of itself."""
+    usual = {"vocab_size": 100, "special_tokens": (END,), "fingerprint": "ab", "encode_to_array": len}
+    return SimpleNamespace(**{**usual, **said})
 
 
 class Here(Executor):
@@ -534,6 +542,41 @@ def test_ids_outside_the_vocabulary_are_an_error(tmp_path, text):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (np.array([1.9, 2.9]), "must be whole numbers, got float64"),
+        ([1.0], "must be whole numbers, got float64"),
+        (np.ones((2, 3), int), r"must be a flat row of ids, got an array of shape \(2, 3\)"),
+        (np.array([True]), "must be whole numbers, got bool"),
+        (None, "must be a row of whole numbers, got None"),
+    ],
+)
+def test_what_is_no_row_of_ids_is_an_error(tmp_path, text, ids, message):
+    class Wrong:
+        vocab_size, special_tokens, fingerprint = 100, (END,), "ab"
+
+        def encode_to_array(self, data):
+            return ids
+
+    with pytest.raises(TypeError, match=r"the encoding of .*corpus\.txt " + message):
+        encode_file(Wrong(), text, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("ids", [[5, 6], (5, 6), torch.tensor([5, 6]), np.array([5, 6], ">u2")], ids=repr)
+def test_any_row_of_whole_numbers_will_do(tmp_path, text, ids):
+    class Other:
+        vocab_size, special_tokens, fingerprint = np.uint8(100), (END,), np.str_("ab")
+
+        def encode_to_array(self, data):
+            return ids
+
+    encode_file(Other(), text, tmp_path / "x", part_bytes=np.int64(1 << 20), workers=np.int64(1))
+    assert TokenFile.open(tmp_path / "x").ids.tolist() == [5, 6]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "x"]
+
+
 @pytest.mark.parametrize("where", ["a part", "the whole"])
 def test_a_full_disk_says_what_to_do_and_keeps_finished_parts(tmp_path, text, reference, monkeypatch, where):
     written = []
@@ -608,7 +651,12 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path, text):
         ({"out_path": "in/corpus.txt"}, ValueError, "is a folder or the text itself"),
         ({"workers": 0}, ValueError, "workers=0"),
         ({"part_bytes": 0}, ValueError, "part_bytes=0"),
+        ({"part_bytes": np.float64(100)}, TypeError, "part_bytes must be a whole number"),
         ({"tokenizer": "gpt2"}, TypeError, "tokenizer is a str without encode_to_array"),
+        ({"tokenizer": about(vocab_size=100.0)}, TypeError, "vocab_size must be a whole number, got 100.0"),
+        ({"tokenizer": about(vocab_size=2**33)}, ValueError, "vocab_size is 8589934592; it must be 4294967296 or less"),
+        ({"tokenizer": about(fingerprint=None)}, TypeError, "tokenizer_sha256 must be text, got None"),
+        ({"tokenizer": about(fingerprint="a" * 5_000)}, ValueError, "tokenizer_sha256 is text of 5,000 characters"),
     ],
 )
 def test_bad_arguments_are_named(tmp_path, text, monkeypatch, change, error, message):

@@ -1,5 +1,7 @@
 """The reader's own text is found, bounded and never written to; a wrong name is an error, not a new file."""
 
+import os
+
 import pytest
 
 from cs336_lib.data.own_text import own_text
@@ -54,3 +56,45 @@ def test_an_empty_file_and_an_empty_bound_are_refused(text, tmp_path):
     text.write_bytes(b"")
     with pytest.raises(ValueError, match="that file is empty"):
         own_text(tmp_path)
+
+
+@pytest.mark.parametrize("way", ["the file itself", "a link to it", "a link to a link", "a hard link", "another way"])
+def test_the_readers_own_file_is_never_replaced(way, tmp_path, monkeypatch):
+    named, own = tmp_path / "named.txt", tmp_path / "own.txt"
+    own.write_bytes(STORIES)
+    if way == "the file itself":
+        named = own
+    elif way == "another way":
+        (tmp_path / "inside").mkdir()
+        named = tmp_path / "inside" / ".." / "own.txt"
+    elif way == "a hard link":
+        os.link(own, named)
+    else:
+        (tmp_path / "between").symlink_to(own)
+        named.symlink_to(own if way == "a link to it" else tmp_path / "between")
+    monkeypatch.setenv("CS336_TEXT", str(named))
+    for most in (30, 10_000):
+        with pytest.raises(FileExistsError, match=r"CS336_TEXT is .* would replace: give the text another name"):
+            own_text(tmp_path, most)
+    assert own.read_bytes() == named.read_bytes() == STORIES
+
+
+def test_an_earlier_copy_is_replaced(text, tmp_path):
+    own_text(tmp_path, 20)
+    assert own_text(tmp_path).read_bytes() == STORIES
+
+
+@pytest.mark.parametrize(
+    ("content", "most", "found"),
+    [
+        (b"<|endoftext|>One line.\nAnother", 26, b"<|endoftext|>One line.\n"),
+        (b"<|endoftext|>\n<|endoftext|>\nOne line.\nAnother", 40, b"<|endoftext|>\n<|endoftext|>\nOne line.\n"),
+        (b"<|endoftext|>\nOne long line", 20, b"<|endoftext|>\nOne lo"),
+        (b"\n\nOne long line", 9, b"\n\nOne lon"),
+        (b"<|endoftext|>One.<|endoftext|>Two.", 32, b"<|endoftext|>One.<|endoftext|>"),
+        (b"<|endoftext|>" * 5, 30, (b"<|endoftext|>" * 5)[:30]),
+    ],
+)
+def test_what_stands_before_the_first_document_ends_none(content, most, found, text, tmp_path):
+    text.write_bytes(content)
+    assert own_text(tmp_path, most).read_bytes() == found

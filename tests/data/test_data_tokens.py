@@ -319,3 +319,89 @@ def test_ids_of_any_type_are_judged_as_numbers(kind, order):
                 else:
                     with pytest.raises(ValueError, match=f"has id {number} at place"):
                         check_ids(ids, vocab_size)
+
+
+WRONG_CHUNKS = {
+    "rows": (np.ones((4, 5), int), TypeError, r"chunks\[1\] must be a flat row of ids, got an array of shape \(4, 5\)"),
+    "a column": (np.ones((2, 1), int), TypeError, r"shape \(2, 1\)"),
+    "one id": (np.array(3), TypeError, r"shape \(\)"),
+    "fractions": (np.array([1.7, 2.2]), TypeError, r"must be whole numbers, got float64 of shape \(2,\)"),
+    "whole fractions": (np.array([1.0]), TypeError, "float64"),
+    "NaN": (np.array([np.nan]), TypeError, "float64"),
+    "a list of fractions": ([1, 2.5], TypeError, "float64"),
+    "bool": (np.array([True]), TypeError, "bool"),
+    "complex": (np.array([1 + 5j]), TypeError, "complex"),
+    "dates": (np.array([1], "M8[s]"), TypeError, "datetime64"),
+    "text": ("12", TypeError, "must be a row of whole numbers, got '12'"),
+    "words": (["1"], TypeError, "must be whole numbers"),
+    "None": (None, TypeError, "must be a row of whole numbers, got None"),
+    "a number": (3, TypeError, "got 3 of type int"),
+    "rows of unequal length": ([[1], [2, 3]], TypeError, "unequal length"),
+    "beyond 64 bits": ([2**70], TypeError, "object"),
+    "too large": ([10], ValueError, "has id 10 at place 0, outside a vocabulary of 10"),
+    "negative": (np.array([-1], np.int8), ValueError, "has id -1"),
+}
+WRONG_ABOUT = [
+    ({"vocab_size": 10.0}, TypeError, "vocab_size must be a whole number, got 10.0"),
+    ({"vocab_size": True}, TypeError, "vocab_size must be a whole number"),
+    ({"vocab_size": "10"}, TypeError, "vocab_size must be a whole number"),
+    ({"vocab_size": -3}, ValueError, "vocab_size is -3; it must be 0 or more"),
+    ({"vocab_size": 2**33}, ValueError, "vocab_size is 8589934592; it must be 4294967296 or less"),
+    ({"source_bytes": 1.5}, TypeError, "source_bytes must be a whole number"),
+    ({"source_bytes": -1}, ValueError, "source_bytes is -1"),
+    ({"source_sha256": "x" * 5_000}, ValueError, r"source_sha256 is text of 5,000 characters, too long"),
+    ({"tokenizer_sha256": "\u2014" * 900}, ValueError, "tokenizer_sha256 is text of 900 characters, too long"),
+    ({"tokenizer_sha256": None}, TypeError, "tokenizer_sha256 must be text, got None"),
+    ({"source_sha256": b"ab"}, TypeError, "source_sha256 must be text"),
+]
+
+
+@pytest.fixture
+def good(tmp_path):
+    write_token_file(tmp_path / "good.tokens", [np.arange(5)], vocab_size=10, tokenizer_sha256="ab")
+    before = (tmp_path / "good.tokens").read_bytes()
+    yield tmp_path / "good.tokens"
+    assert (tmp_path / "good.tokens").read_bytes() == before, "the good file is gone"
+    assert [path.name for path in tmp_path.iterdir()] == ["good.tokens"]
+
+
+@pytest.mark.parametrize("name", WRONG_CHUNKS)
+def test_what_is_no_row_of_ids_does_not_replace_a_good_file(name, good):
+    chunk, kind, message = WRONG_CHUNKS[name]
+    with pytest.raises(kind, match=message):
+        write_token_file(good, [np.arange(3), chunk], vocab_size=10, tokenizer_sha256="ab")
+
+
+@pytest.mark.parametrize("row", WRONG_ABOUT, ids=lambda row: f"{row[0]!r:.40}")
+def test_what_no_header_can_say_does_not_replace_a_good_file(row, good):
+    about, kind, message = row
+
+    def chunks():
+        raise AssertionError("ids were made before a look at the rest")
+        yield
+
+    with pytest.raises(kind, match=message):
+        write_token_file(good, chunks(), **{"vocab_size": 10, "tokenizer_sha256": "ab", **about})
+
+
+IDS = st.lists(st.integers(0, 299), max_size=9)
+KINDS_OF_ROWS = st.sampled_from(
+    [list, tuple, np.array, lambda ids: np.array(ids, np.uint16), lambda ids: np.array(ids, ">i4"), torch.tensor,
+     lambda ids: np.repeat(np.array(ids, np.int64), 2)[::2], lambda ids: [np.int64(i) for i in ids], iter]
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    rows=st.lists(st.tuples(IDS, KINDS_OF_ROWS), max_size=4),
+    vocab_size=st.sampled_from([300, np.int64(300), np.uint16(65_535), 65_537, 2**32]),
+    hashes=st.tuples(st.text(max_size=200), st.text(max_size=200)),
+    source_bytes=st.integers(0, 2**63 - 1),
+)
+def test_what_is_written_opens_and_is_what_was_given(rows, vocab_size, hashes, source_bytes, tmp_path_factory):
+    path = tmp_path_factory.mktemp("any") / "any.tokens"
+    about = {"tokenizer_sha256": hashes[0], "source_sha256": hashes[1], "source_bytes": source_bytes}
+    header = write_token_file(path, [make(ids) for ids, make in rows], vocab_size=vocab_size, **about)
+    found = TokenFile.open(path)
+    assert found.header == header and found.ids.tolist() == [i for ids, _ in rows for i in ids]
+    assert (found.header.source_sha256, found.header.source_bytes) == (hashes[1], source_bytes)

@@ -73,6 +73,13 @@ def rewound(folder, value):
         record.rewind(1)
 
 
+def rewound_samples(folder, value):
+    record = RunRecord(folder / "r") if (folder / "r").exists() else RunRecord.create(folder / "r", RUN, {})
+    (record.folder / "samples.txt").write_bytes(b"=== step 1 ===\na\n\n=== step 2 ===\nb\n\n")
+    if value == 2:
+        record.rewind(1)
+
+
 def note(folder, value):
     (folder / "t").write_text("x")
     remember_hash(folder / "t", str(value))
@@ -115,6 +122,7 @@ STORES = {
     ),
     "status": (status, lambda f: RunRecord(f / "r").status["step"]),
     "rewound record": (rewound, lambda f: 3 - len(RunRecord(f / "r").metrics())),
+    "rewound samples": (rewound_samples, lambda f: 3 - len(RunRecord(f / "r").samples())),
     "Llama": (
         lambda f, v: to_hf_llama(MODELS[v], f / "m"),
         lambda f: which_model(from_hf_llama(f / "m")),
@@ -229,6 +237,7 @@ WRITERS = {
     "training/corpus.py": "text",
     "training/record_files.py": "a line, cut off again when it is half",
     "training/records.py": "status",
+    "training/sample_files.py": "rewound samples",
     "training/mirrors.py": "text",
     "workshop.py": "encoded text",
     "locks.py": "a lock, which holds nothing",

@@ -45,6 +45,11 @@ def zero(x, y):
     return torch.tensor(0.0)
 
 
+def sampler_at(**place):
+    sampler = EpochSampler(IDS, 2, 8)
+    sampler.load_state_dict({**sampler.state_dict(), **place})
+
+
 def weight():
     return [torch.nn.Parameter(torch.zeros(3, 3))]
 
@@ -166,7 +171,7 @@ TABLE = {
         (lambda h: TokenFile.open(h / "good.tokens", vocab_size=9), V, "has ids for a vocabulary of 257"),
         (lambda h: TokenFile.open(h / "good.tokens", dtype="uint32"), V, "holds uint16"),
         (lambda h: TokenFile.open(h / "good.tokens", tokenizer="gpt2"), T, "must be a cs336_lib.bpe.Tokenizer"),
-        (lambda h: TokenFile.open(h / "good.tokens", vocab_size="x"), T, "vocab_size must be an integer, got 'x'"),
+        (lambda h: TokenFile.open(h / "good.tokens", vocab_size="x"), T, "vocab_size must be a whole number, got 'x'"),
         (lambda h: TokenFile.open(h / "llm.bin", dtype="uint16"), V, "llm.c .*first 1,024 bytes are no ids"),
         (lambda h: TokenFile.open(h / "a.safetensors", dtype="uint16"), V, "is a safetensors file"),
         (lambda h: TokenFile.open(h / "torn.pt", dtype="uint16"), V, "is a zip archive"),
@@ -188,7 +193,14 @@ TABLE = {
     "EpochSampler": [
         (lambda h: EpochSampler(IDS, 2, 8, seed=-1), V, "seed=-1 must be 0 or more"),
         (lambda h: EpochSampler(IDS, 0, 8), V, "batch_size=0 must be at least 1"),
+        (lambda h: EpochSampler(IDS, 2, 8, seed=1.5), T, "seed must be a whole number, got 1.5"),
+        (lambda h: EpochSampler(IDS, 2, 8, rank=0.0), T, "rank must be a whole number, got 0.0"),
         (lambda h: EpochSampler(IDS, 2, 8).load_state_dict({}), V, "a sampler's state has seed"),
+        (lambda h: EpochSampler(IDS, 2, 8).load_state_dict(None), V, "a sampler's state has seed.* this has None"),
+        (lambda h: sampler_at(position=1.5), T, "position must be a whole number, got 1.5"),
+        (lambda h: sampler_at(epoch=True), T, "epoch must be a whole number, got True"),
+        (lambda h: sampler_at(seed=None), T, "seed must be a whole number, got None"),
+        (lambda h: sampler_at(position=99), V, "no sampler of 12 windows can stand at .*position=99"),
     ],
     "corpora": [
         (lambda h: corpora.get("no-such-corpus"), F, "it must be one of tales"),
@@ -200,7 +212,13 @@ TABLE = {
     ],
     "tales": [
         (lambda h: tales.story(-1, 0), V, "seed"),
+        (lambda h: tales.story("0", 1), T, "seed must be a whole number, got '0'"),
+        (lambda h: tales.story(0.5, 1), T, "seed must be a whole number, got 0.5"),
+        (lambda h: tales.story(0, 1.0), T, "index must be a whole number, got 1.0"),
+        (lambda h: tales.story(2**64, 0), V, r"seed=18446744073709551616 must be from 0 to 2\*\*64 - 1"),
         (lambda h: tales.story(0, 0, "test"), V, "split"),
+        (lambda h: tales.write(h / "t", 5_000.5, 0), T, "size_bytes must be a whole number"),
+        (lambda h: tales.write(h / "t", 5_000, 0, workers=1.5), T, "workers must be a whole number"),
         (lambda h: tales.log_prob("no story"), V, "."),
         (lambda h: tales.write(h / "t", 0, 0), V, "size_bytes"),
     ],
@@ -240,6 +258,11 @@ TABLE = {
     "bits_per_byte": [
         (lambda h: bits_per_byte(1.0, [], PLAIN), V, "no tokens"),
         (lambda h: bits_per_byte(1.0, [500], PLAIN), V, "the ids go from 500 to 500"),
+        (lambda h: bits_per_byte(1.0, [1.5], PLAIN), T, "ids must be whole numbers, got float64"),
+        (lambda h: bits_per_byte(1.0, IDS * 1.0, PLAIN), T, "ids must be whole numbers, got float64"),
+        (lambda h: bits_per_byte(1.0, IDS == 1, PLAIN), T, "ids must be whole numbers, got bool"),
+        (lambda h: bits_per_byte(1.0, "ab", PLAIN), T, "ids must be a row of whole numbers, got 'ab'"),
+        (lambda h: bits_per_byte(1.0, 5, PLAIN), T, "ids must be a row of whole numbers, got 5"),
     ],
     "TrainConfig": [
         (lambda h: RUN.replace(batch_size=0), V, "batch_size is 0; it must be a whole number, 1 or more"),
@@ -278,8 +301,15 @@ TABLE = {
         (lambda h: Trainer.resume(h / "run", changes={"lr": 1.0}), V, "lr can't change on the way"),
         (lambda h: Trainer.resume(h / "run"), F, "'counting', which is not there .*--data PATH"),
     ],
-    "RunRecord": [(lambda h: RunRecord(h / "folder"), F, "is no run: it has no config.json")],
+    "RunRecord": [
+        (lambda h: RunRecord(h / "folder"), F, "is no run: it has no config.json"),
+        (lambda h: RunRecord(h / "run").append({"step": 1.0}), T, "step must be a whole number, got 1.0"),
+        (lambda h: RunRecord(h / "run").append({"loss": 1.0}), V, "a line of metrics needs a step"),
+        (lambda h: RunRecord(h / "run").append({"step": 1, "x": IDS}), T, "x is array.*JSON can't hold"),
+        (lambda h: RunRecord(h / "run").add_sample(True, "a"), T, "step must be a whole number, got True"),
+    ],
     "save_checkpoint": [
+        (lambda h: save_checkpoint(LM, AdamW(LM.parameters()), 1.5, h / "c"), T, "iteration must be a whole number"),
         (lambda h: save_checkpoint(LM, AdamW(LM.parameters()), 1, h / "no" / "c"), F, "no folder"),
     ],
     "load_checkpoint": [
@@ -330,6 +360,8 @@ TABLE = {
         (lambda h: SamplingConfig(top_k=-1), V, "top_k is -1"),
         (lambda h: SamplingConfig(repetition_penalty=0), V, "repetition_penalty is 0"),
         (lambda h: SamplingConfig(seed=-1), V, "seed is -1"),
+        (lambda h: SamplingConfig(seed=1.5), T, "seed must be a whole number"),
+        (lambda h: SamplingConfig(temperature=np.array([1.0])), T, "temperature must be a number"),
     ],
     "parameter_count": [(lambda h: accounting.parameter_count("gpt2-xl"), T, "ModelConfig")],
     "forward_flops": [(lambda h: accounting.forward_flops(SMALL, 0), V, "context_length")],

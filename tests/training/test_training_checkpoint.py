@@ -1,14 +1,19 @@
 """Checkpoints: what is saved is what is loaded, and nothing that is damaged passes for good."""
 
+import enum
 import io
 import pickle
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cs336_lib.model import ModelConfig, TransformerLM
-from cs336_lib.optim import SGD, AdamW, Muon
+from cs336_lib.optim import SGD, AdamW, Muon, cosine_schedule, wsd_schedule
 from cs336_lib.training import load_checkpoint, save_checkpoint
 from cs336_lib.training.checkpoints.run import RunCheckpoints
 from cs336_lib.training.checkpoints.snapshot import BadCheckpointError, Snapshot
@@ -226,3 +231,135 @@ def test_no_altered_byte_of_one_file_is_loaded(tmp_path):
         except ValueError as error:
             assert "bad.pt" in str(error)
         assert_same(weights(model), before)  # bytes between the parts mean nothing, and may be anything
+
+
+class Kind(enum.IntEnum):
+    one = 1
+
+
+class WithMore(torch.nn.Module):
+    def __init__(self, more):
+        super().__init__()
+        self.more = more
+
+    def get_extra_state(self):
+        return self.more
+
+
+NUMPY = {
+    "lr": lambda params: AdamW(params, lr=np.logspace(-4, -2, 3)[1]),
+    "float32": lambda params: AdamW(params, lr=np.float32(0.5), eps=np.float16(0.5), weight_decay=np.array(0.5)),
+    "a tensor": lambda params: AdamW(params, lr=torch.tensor(0.5), weight_decay=torch.tensor(0.25)),
+    "betas": lambda params: AdamW(params, betas=tuple(np.array([0.5, 0.75]))),
+    "an array of betas": lambda params: AdamW(params, betas=np.array([0.5, 0.75])),
+    "a group": lambda params: AdamW([{"params": list(params), "lr": np.float64(0.5)}]),
+    "SGD": lambda params: SGD(params, lr=np.float64(0.5)),
+    "Muon": lambda params: Muon([p for p in params if p.ndim == 2], lr=np.float64(0.5), ns_steps=np.int64(2)),
+    "torch": lambda params: torch.optim.AdamW(params, lr=np.float64(0.5), betas=tuple(np.array([0.5, 0.75]))),
+}
+
+
+@pytest.mark.parametrize("name", NUMPY)
+def test_numbers_of_numpy_are_saved_as_pythons(name, tmp_path):
+    """And those that a user sets later, as a schedule of them does."""
+    model = TransformerLM(TINY)
+    optimizer = NUMPY[name](model.parameters())
+    optimizer.param_groups[0]["note"] = {"deep": [np.int8(1), (np.bool_(True), np.str_("a"))], np.int64(2): None}
+    train(model, optimizer, 1)
+    save_checkpoint(model, optimizer, np.int64(7), tmp_path / "c.pt")
+    again = NUMPY[name](TransformerLM(TINY).parameters())
+    assert load_checkpoint(tmp_path / "c.pt", TransformerLM(TINY), again) == 7
+    for saved, own in zip(again.param_groups, optimizer.param_groups, strict=True):
+        assert {**saved, "params": 0} == {**own, "params": 0}
+    if name != "torch":
+        assert "np." not in repr([{**group, "params": 0, "note": 0} for group in optimizer.param_groups])
+
+
+@pytest.mark.parametrize("schedule", [cosine_schedule, wsd_schedule], ids=lambda schedule: schedule.__name__)
+def test_a_schedule_gives_numbers_of_python(schedule):
+    rest = (2, 6) if schedule is cosine_schedule else (2, 3, 8)
+    for step in range(10):
+        found = schedule(np.int64(step), np.float32(0.5), np.float64(0.25), *map(np.uint8, rest))
+        assert type(found) is float and found == schedule(step, 0.5, 0.25, *rest)
+
+
+UNREADABLE = [object(), len, np.zeros(2), Path("a"), Kind.one, {Kind.one}, [(Kind.one,)], np.datetime64(1, "s")]
+
+
+@pytest.mark.parametrize("value", UNREADABLE, ids=lambda value: type(value).__name__)
+def test_what_could_not_be_read_again_is_refused_before_the_good_one_goes(value, tmp_path):
+    model, optimizer = make()
+    save_checkpoint(model, optimizer, 1, tmp_path / "c.pt")
+    before = (tmp_path / "c.pt").read_bytes()
+    optimizer.param_groups[0]["lr"] = [{"deep": value}]
+    with pytest.raises(TypeError, match=r"^optimizer\.param_groups\[0\]\.lr\[0\]\.deep.* is .*load_checkpoint reads"):
+        save_checkpoint(model, optimizer, 2, tmp_path / "c.pt")
+    with pytest.raises(TypeError, match=r"^model\._extra_state.* is "):
+        save_checkpoint(WithMore(value), SGD(model.parameters()), 2, tmp_path / "c.pt")
+    for wrong in (1.5, "2", None, True):
+        with pytest.raises(TypeError, match="iteration must be a whole number"):
+            save_checkpoint(*make(), wrong, tmp_path / "c.pt")
+    assert (tmp_path / "c.pt").read_bytes() == before and load_checkpoint(tmp_path / "c.pt", make()[0]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["c.pt"]
+
+
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(),
+    st.integers(0, 255).map(np.uint8), st.integers(-9, 9).map(np.int64), st.booleans().map(np.bool_),
+    st.floats(width=32, allow_nan=False).map(np.float32), st.floats(allow_nan=False).map(np.longdouble),
+    st.integers(0, 9).map(np.array),
+)  # fmt: skip
+KEYS = st.text() | st.integers(0, 200) | st.integers(0, 200).map(np.uint8)
+NESTED = st.recursive(
+    SCALARS, lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(KEYS, inner), max_leaves=10
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(value=NESTED)
+def test_whatever_plain_values_are_saved_are_read_again(value, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("any")
+    model, optimizer = torch.nn.Linear(1, 1), SGD([torch.nn.Parameter(torch.ones(1))])
+    optimizer.param_groups[0]["note"] = value
+    save_checkpoint(model, optimizer, 1, folder / "c.pt")
+    again = SGD([torch.nn.Parameter(torch.ones(1))])
+    load_checkpoint(folder / "c.pt", model, again)
+    assert again.param_groups[0]["note"] == value
+    checkpoints = RunCheckpoints(folder / "run")
+    checkpoints.save(Snapshot(1, {"w": torch.ones(1)}, extra={"note": value}))
+    checkpoints.load()
+
+
+def test_a_run_checkpoint_says_what_json_can_not_hold_and_keeps_the_last_one(tmp_path):
+    checkpoints = RunCheckpoints(tmp_path)
+    checkpoints.save(Snapshot(1, {"w": torch.ones(1)}, extra={"sums": {9: np.float32(0.5), 10: (np.int64(2),)}}))
+    for wrong, where in (
+        ({"extra": {"a": [np.zeros(2)]}}, r"extra\.a\[0\] is array"),
+        ({"optimizer": {"state": {0: {"kind": object()}}, "param_groups": []}}, r"optimizer\.state\.0\.kind is "),
+        ({"optimizer": {"state": {}, "param_groups": [{"lr": {1}}]}}, r"optimizer\.param_groups\[0\]\.lr is \{1\}"),
+        ({"rng": {"numpy": np.zeros(2)}}, r"rng\.numpy is array"),
+        ({"weights": {"w": [1.0]}}, r"w is \[1\.0\]"),
+        ({"step": 2.0}, "step must be a whole number"),
+    ):
+        with pytest.raises(TypeError, match=where):
+            checkpoints.save(Snapshot(**{"step": 2, "weights": {"w": torch.ones(1)}, **wrong}))
+    assert checkpoints.load().extra == {"sums": {"9": 0.5, "10": [2]}}
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+
+
+def test_a_run_of_very_many_steps_finds_its_checkpoints(tmp_path):
+    checkpoints = RunCheckpoints(tmp_path)
+    for step in (99_999_999, 100_000_000):
+        checkpoints.save(Snapshot(step, {"w": torch.ones(1)}))
+    assert checkpoints.steps() == [99_999_999, 100_000_000] and checkpoints.load().step == 100_000_000
+
+
+def test_checkpoints_are_found_when_the_process_goes_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    checkpoints = RunCheckpoints("run/checkpoints")
+    checkpoints.save(Snapshot(1, {"w": torch.ones(1)}))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert checkpoints.load().step == 1
+    with pytest.raises(FileNotFoundError, match=r"^run/checkpoints has no checkpoint '9'"):
+        checkpoints.load(9)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cs336_lib.bpe import Tokenizer
 from cs336_lib.training import bits_per_byte, chunked_cross_entropy, cross_entropy, perplexity
-from cs336_lib.training.loss import fused_cross_entropy
+from cs336_lib.training.loss import byte_count, fused_cross_entropy
 
 oracle = torch.nn.functional.cross_entropy
 either = pytest.mark.parametrize("loss_of", [cross_entropy, fused_cross_entropy])
@@ -207,3 +207,18 @@ def test_bits_per_byte_does_not_depend_on_how_the_text_is_cut():
     assert results == {round(40 / math.log(2) / len(text), 9)}
     with pytest.raises(ValueError, match="no tokens"):
         bits_per_byte(1.0, np.array([], dtype=np.uint16), single)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [list, tuple, iter, np.array, torch.tensor, lambda ids: np.array(ids, np.uint16), lambda ids: np.array(ids, ">i4"),
+     lambda ids: np.array(ids).reshape(2, 2), lambda ids: torch.tensor(ids).reshape(4, 1),
+     lambda ids: [ids[:2], ids[2:]], lambda ids: np.repeat(np.array(ids), 2).reshape(2, 4)[:, ::2],
+     lambda ids: [np.int64(i) for i in ids]],
+)  # fmt: skip
+def test_bits_per_byte_are_those_of_all_ids_in_any_shape(make):
+    tokenizer = Tokenizer({i: bytes([i]) for i in range(256)} | {256: b"th", 257: b"the"}, [])
+    ids = [1, 257, 256, 3]
+    expected = 2.0 * 4 / (math.log(2) * sum(len(tokenizer.vocab[i]) for i in ids))
+    assert bits_per_byte(2.0, make(ids), tokenizer) == pytest.approx(expected)
+    assert byte_count(make(ids), tokenizer) == sum(len(tokenizer.vocab[i]) for i in ids)

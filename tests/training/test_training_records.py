@@ -5,9 +5,14 @@ import math
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
+import numpy as np
 import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from cs336_lib.model import ModelConfig
 from cs336_lib.training import RunRecord, TrainConfig, record_files
@@ -169,3 +174,156 @@ def test_what_changed_is_read_again_and_what_did_not_is_read_once(record, settle
                 record.metrics()
     path.unlink()
     assert record.metrics() == []
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "message"),
+    [
+        ({"train_loss": 1.0}, ValueError, "a line of metrics needs a step, and this one has train_loss"),
+        ({}, ValueError, "needs a step, and this one has nothing"),
+        *(
+            ({"step": wrong}, TypeError, "step must be a whole number")
+            for wrong in (1.0, True, "1", None, np.float32(1))
+        ),
+        ({"step": -1}, ValueError, "step is -1; it must be 0 or more"),
+        ({"step": 2**70}, ValueError, "step is 1180591620717411303424; it must be 9223372036854775807 or less"),
+        (
+            {"step": 1, "lr": np.zeros(2)},
+            TypeError,
+            r"^lr is array\(\[0\., 0\.\]\) of type ndarray, which JSON can't hold",
+        ),
+        ({"step": 1, "lr": torch.zeros(2)}, TypeError, r"^lr is tensor\(\[0\., 0\.\]\) of type Tensor"),
+        ({"step": 1, "rates": {"a": [1, {2}]}}, TypeError, r"^rates\.a\[1\] is \{2\} of type set"),
+        ({"step": 1, "rates": {(1, 2): 3}}, TypeError, r"^rates has the key \(1, 2\) of type tuple"),
+        ({"step": 1, "x": 1j}, TypeError, r"^x is 1j of type complex"),
+    ],
+)
+def test_what_readers_would_stop_at_is_refused_by_name(line, kind, message, record):
+    record.append({"step": 1})
+    with pytest.raises(kind, match=message):
+        record.append(line)
+    record.append({"step": 2})
+    assert record.metrics() == [{"step": 1}, {"step": 2}]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.dictionaries(
+        st.text().filter("step".__ne__),
+        st.one_of(
+            st.floats(allow_nan=False), st.integers(-(2**60), 2**60), st.booleans(), st.none(),
+            st.integers(0, 255).map(np.uint8), st.floats(width=32, allow_nan=False).map(np.float32),
+            st.booleans().map(np.bool_), st.floats(allow_nan=False).map(np.array), st.integers(0, 9).map(torch.tensor),
+            st.lists(st.floats(allow_nan=False).map(np.float64)),
+        ),
+    ),
+    st.integers(0, 2**62).map(np.int64) | st.integers(0, 2**62) | st.integers(0, 99).map(torch.tensor),
+)  # fmt: skip
+def test_a_line_of_any_numbers_comes_back(values, step):
+    with tempfile.TemporaryDirectory() as folder:
+        record = RunRecord.create(folder, CONFIG, {})
+        record.append({**values, "step": step})
+        assert record.metrics() == [{**values, "step": step}]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda r: r.set_status("running", 1, speed={1}),
+        lambda r: r.set_status("running", 1.0),
+        lambda r: r.finish(1, 1.0, {"mfu": object()}),
+        lambda r: r.note_resume({"device": object()}),
+        lambda r: RunRecord.create(r.folder.parent / "other", CONFIG, {"device": object()}),
+    ],
+)
+def test_what_json_can_not_hold_leaves_the_record_as_it_was(write, record):
+    before = {path: path.read_bytes() for path in record.folder.parent.rglob("*") if path.is_file()}
+    with pytest.raises(TypeError, match=r"JSON can't hold|must be a whole number"):
+        write(record)
+    assert {path: path.read_bytes() for path in record.folder.parent.rglob("*") if path.is_file()} == before
+
+
+def test_numbers_of_numpy_and_torch_are_taken_everywhere(record):
+    record.set_status("finished", np.int64(3), speed=np.float32(0.5), sizes=[np.int64(1)])
+    record.note_resume({"ranks": torch.tensor(2)})
+    assert (record.status["speed"], record.status["sizes"]) == (0.5, [1])
+    assert record.environment["resumed"] == [{"ranks": 2}]
+
+
+LINES = st.sampled_from(
+    ["=== step 99 ===", "=== step 1 temperature 0.8 ===", "\\=== step 5 ===", "\\\\=== step 5 a ===", "=== step ===",
+     "=== step 5 === ", " === step 5 ===", "=== step \u0663 ===", "\\", "", "a", "\r", "a\r", "\ud800", "\udc80\ud83d",
+     "\x00", "\u2028", "\x85=== step 7 ===", "\r=== step 7 ===", "=== step 7 ===\r", "caf\u00e9", "\\ud800"]
+)  # fmt: skip
+ENDS = st.sampled_from(["\n", "\n\n", "\r\n", "\r", ""])
+TEXTS = st.one_of(
+    st.text(st.characters(exclude_categories=())),
+    st.lists(st.tuples(LINES, ENDS), max_size=6).map(lambda parts: "".join(line + end for line, end in parts)),
+)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    return RunRecord.create(tmp_path_factory.mktemp("shared") / "run", CONFIG, {})
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.tuples(st.integers(0, 30), TEXTS, TEXTS), max_size=5), st.integers(0, 30))
+@example([(1, "a\n=== step 99 ===\nb", ""), (20, "later", "")], 10)
+@example([(1, "a\r\nb\n\n", ""), (2, "\ud800", "two\nlines")], 1)
+def test_a_sample_comes_back_as_it_was_written(shared, samples, cut):
+    (shared.folder / "samples.txt").unlink(missing_ok=True)
+    for step, text, about in sorted(samples, key=lambda one: one[0]):
+        shared.add_sample(step, text, about)
+    written = [(step, text) for step, text, _ in sorted(samples, key=lambda one: one[0])]
+    assert shared.samples() == written
+    shared.rewind(cut)
+    assert shared.samples() == [(step, text) for step, text in written if step <= cut]
+    shared.add_sample(cut, "one more")
+    assert shared.samples()[-1] == (cut, "one more")
+
+
+def test_samples_can_be_read_by_a_person(record):
+    record.add_sample(10, "Once.\n\nThe end.", "temperature 0.8")
+    record.add_sample(20, "=== the end ===\n=== step 3 ===\n")
+    assert (record.folder / "samples.txt").read_text() == (
+        "=== step 10 temperature 0.8 ===\nOnce.\n\nThe end.\n\n=== step 20 ===\n=== the end ===\n\\=== step 3 ===\n\n\n"
+    )
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"], ids=["as written", "as Windows checks it out"])
+def test_samples_of_earlier_versions_are_read(ends, record):
+    written = "=== step 10 temperature 0.8 ===\nOnce.\n\n\\ud800 \\n === step\n\n=== step 20 ===\nTwice.\n\n"
+    (record.folder / "samples.txt").write_bytes(written.replace("\n", ends).encode())
+    assert record.samples() == [(10, "Once.\n\n\\ud800 \\n === step"), (20, "Twice.")]
+
+
+@pytest.mark.parametrize("left", range(1, 40))
+def test_a_torn_sample_takes_no_other_with_it(left, record):
+    record.add_sample(10, "first")
+    whole = (record.folder / "samples.txt").read_bytes()
+    record.add_sample(20, "a caf\u00e9\n\nand more")
+    raw = (record.folder / "samples.txt").read_bytes()
+    (record.folder / "samples.txt").write_bytes(raw[: max(len(raw) - left, len(whole))])
+    record.add_sample(30, "third")
+    found = record.samples()
+    assert found[0][1].startswith("first") and found[-1] == (30, "third")
+    record.rewind(20)
+    assert all(step <= 20 for step, _ in record.samples())
+
+
+def test_a_record_is_found_when_the_process_goes_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = [RunRecord.create("a/run", CONFIG, {}), RunRecord("a/run"), *find_runs("a"), *find_runs("a/run")]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for record in made:
+        record.append({"step": 1})
+        record.add_sample(1, "text")
+        record.set_status("interrupted", 1)
+        assert record.config == CONFIG and record.status["step"] == 1 and record.shown.as_posix() == "a/run"
+    assert len(made[0].metrics()) == len(made) == 4
+    (made[0].folder / "metrics.jsonl").write_text("x")
+    made[0].set_status("finished", 1)
+    assert made[0].damage().startswith("a/run/metrics.jsonl is damaged")
+    assert list(tmp_path.joinpath("elsewhere").iterdir()) == []

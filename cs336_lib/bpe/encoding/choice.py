@@ -30,6 +30,7 @@ from cs336_lib.bpe.encoding.workspace import KERNELS
 from cs336_lib.bpe.plain.encoder import PlainEncoder
 from cs336_lib.bpe.rules import TextRules
 from cs336_lib.bpe.vocabulary import Vocabulary
+from cs336_lib.naming import check_whole
 
 ALWAYS_PLAIN = 40
 LONG = 100_000
@@ -128,8 +129,7 @@ class Encoding:
 
     def blocks(self, data: "bytes | memoryview", block_bytes: int, workers: int) -> Iterator[np.ndarray]:
         """The ids of a buffer, one array of int32 for each block."""
-        if block_bytes < 1:
-            raise ValueError(f"block_bytes must be at least 1, got {block_bytes}")
+        block_bytes = check_whole("block_bytes", block_bytes, least=1)
         _check_workers(workers)
         data = _as_bytes(data)
         compiled = self._compiled_for(len(data))

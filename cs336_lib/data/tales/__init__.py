@@ -36,6 +36,7 @@ from cs336_lib.data.tales.information import Means, means
 from cs336_lib.data.tales.lexicon import GrammarError
 from cs336_lib.data.tales.parser import NotATaleError, parse
 from cs336_lib.data.tales.world import GRAMMAR_VERSION
+from cs336_lib.naming import LARGEST, check_whole
 
 __all__ = [
     "story", "log_prob", "split_of", "entropy", "write", "Story", "Entropy", "SEPARATOR", "SPLITS", "GRAMMAR_VERSION",
@@ -98,6 +99,7 @@ def story(seed: int, index: int, split: str = "train") -> Story:
 
     Raises:
         ValueError: naming the value that is out of range.
+        TypeError: naming the one that is no whole number.
 
     >>> tale = story(0, 12)
     >>> print(tale.text)  # doctest: +SKIP
@@ -152,6 +154,7 @@ def entropy(tokenizer: Any = None, sampled_stories: int = 4096) -> Entropy:
     size = exact.bytes + len(SEPARATOR)
     if tokenizer is None:
         return Entropy(exact.nats, exact.nats / size, None, size)
+    sampled_stories = check_whole("sampled_stories", sampled_stories, least=-LARGEST)
     if sampled_stories < 2:
         raise ValueError(f"sampled_stories={sampled_stories}: a standard error needs at least 2")
     mean, error = _tokens_per_story(tokenizer, size, sampled_stories)
@@ -184,11 +187,14 @@ def write(
 
     Raises:
         ValueError: naming the value that is out of range.
+        TypeError: naming the one that is no whole number.
     """
     from cs336_lib.data.tales import writer  # here, so that scoring stories does not load numba
 
+    size_bytes = check_whole("size_bytes", size_bytes, least=-LARGEST)
     if size_bytes <= 0:
         raise ValueError(f"size_bytes={size_bytes} must be positive")
+    workers = None if workers is None else check_whole("workers", workers, least=-LARGEST)
     if workers is not None and workers < 1:
         raise ValueError(f"workers={workers} must be at least 1, or None for one per core")
     return writer.write(path, size_bytes, _seed(seed), _split(split), workers, progress)
@@ -226,12 +232,17 @@ def _split(split: str) -> int:
 
 
 def _seed(seed: int) -> int:
-    if not 0 <= int(seed) < 1 << 64:
-        raise ValueError(f"seed={seed} must be from 0 to 2**64 - 1")
-    return int(seed)
+    return _below("seed", seed, 64)
 
 
 def _index(index: int) -> int:
-    if not 0 <= int(index) < 1 << 62:
-        raise ValueError(f"index={index} must be from 0 to 2**62 - 1")
-    return int(index)
+    return _below("index", index, 62)
+
+
+def _below(name: str, value: int, bits: int) -> int:
+    """Return a whole number that takes no more than so many bits."""
+    wide = 1 << 80  # so that the range is told below
+    number = check_whole(name, value, least=-wide, most=wide)
+    if not 0 <= number < 1 << bits:
+        raise ValueError(f"{name}={number} must be from 0 to 2**{bits} - 1")
+    return number

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cs336_lib.atomic import with_usual_permissions
+from cs336_lib.plain import json_ready, said
 from cs336_lib.training.checkpoints.snapshot import (
     BadCheckpointError,
     Snapshot,
@@ -51,7 +52,12 @@ def write_snapshot(folder: Path, snapshot: Snapshot) -> None:
 
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:
-    """Write state.json, with a hash of all that it says."""
+    """Write state.json, with a hash of all that it says.
+
+    Raises:
+        TypeError: it holds what JSON can't; numpy's numbers become Python's.
+    """
+    state = {name: json_ready(value, name) for name, value in state.items()}
     with (folder / STATE).open("w", encoding="utf-8") as file:
         file.write(json.dumps({**state, _OWN_HASH: _digest(state)}, indent=1) + "\n")
         file.flush()
@@ -112,6 +118,9 @@ def file_hash(path: Path) -> str:
 
 def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> str:
     """Write a safetensors file and return its hash."""
+    for name, value in tensors.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} is {said(value)}, and {path.name} holds tensors alone; make it one")
     try:
         with with_usual_permissions(path):
             save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)

@@ -5,17 +5,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 import zlib
+from collections import OrderedDict
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from cs336_lib.atomic import replacing
+from cs336_lib.naming import check_whole
+from cs336_lib.plain import number, said
 from cs336_lib.textfile import foreign_kind
 from cs336_lib.training.checkpoints.state_dicts import load_plain_state_dict, plain_state_dict
 
@@ -27,9 +31,14 @@ def save_checkpoint(
 
     Args:
         model: its state dict is saved; a compiled model's under the names of the plain one.
-        optimizer: its state dict is saved.
+        optimizer: its state dict is saved, with numpy's numbers as Python's.
         iteration: number of steps done.
         out: a path or an open binary file. At a path, an earlier file stays until the new one is complete.
+
+    Raises:
+        TypeError: something is neither a tensor nor a plain value, and `load_checkpoint` would refuse the file; or the
+            iteration is no whole number. Nothing was written.
+        FileNotFoundError: there is no folder for the file.
 
     Source: handout, problem (checkpointing).
 
@@ -42,7 +51,11 @@ def save_checkpoint(
     >>> load_checkpoint(file, model, AdamW(model.parameters()))
     7
     """
-    content = {"model": plain_state_dict(model), "optimizer": optimizer.state_dict(), "iteration": iteration}
+    content = {
+        "model": _readable(plain_state_dict(model), "model"),
+        "optimizer": _readable(optimizer.state_dict(), "optimizer"),
+        "iteration": check_whole("iteration", iteration),
+    }
     if not isinstance(out, str | os.PathLike):
         torch.save(content, out)
         return
@@ -92,6 +105,40 @@ def load_checkpoint(
     if optimizer is not None:
         optimizer.load_state_dict(content["optimizer"])
     return int(content["iteration"])
+
+
+def _readable(value: Any, where: str) -> Any:
+    """Return what is to be saved as a safe load takes it: numpy's numbers as Python's, at any depth.
+
+    Raises:
+        TypeError: a safe load would refuse something in it; the error says what and where.
+    """
+    if type(value) in (torch.Tensor, nn.Parameter):
+        return value
+    if not isinstance(value, torch.Tensor):  # a tensor without dimensions stays one
+        value = number(value)
+    if type(value) in (dict, OrderedDict):
+        return type(value)((number(key), _readable(inner, f"{where}.{key}")) for key, inner in value.items())
+    if type(value) in (list, tuple):
+        return type(value)(_readable(inner, f"{where}[{place}]") for place, inner in enumerate(value))
+    if value is None or type(value) in (bool, int, float, str, bytes) or _loads(value):
+        return value
+    raise TypeError(
+        f"{where} is {said(value)}, and load_checkpoint reads tensors and plain values alone: make it a tensor, a "
+        "number, text, or a list, tuple or dict of them"
+    )
+
+
+def _loads(value: Any) -> bool:
+    """Return whether a safe load takes a value, by trying."""
+    file = io.BytesIO()
+    try:
+        torch.save(value, file)
+        file.seek(0)
+        torch.load(file, map_location="cpu", weights_only=True)
+    except Exception:  # of torch, of pickle, or of the value's own methods
+        return False
+    return True
 
 
 def _check_sums(path: Path) -> None:

@@ -22,6 +22,7 @@ import warnings
 from contextlib import suppress
 from pathlib import Path
 
+from cs336_lib.naming import check_whole
 from cs336_lib.training.checkpoints.files import write_snapshot
 from cs336_lib.training.checkpoints.reading import read_snapshot
 from cs336_lib.training.checkpoints.snapshot import BadCheckpointError, NoCheckpointError, Snapshot
@@ -29,14 +30,15 @@ from cs336_lib.training.checkpoints.snapshot import BadCheckpointError, NoCheckp
 _LOOKS = 20
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EBADF)
 """What mounts answer that can't flush a folder (CIFS, FUSE); the rename is done all the same."""
-_FOLDER = re.compile(r"(step|best)-(\d{8})")
+_FOLDER = re.compile(r"(step|best)-(\d{8,})")
 
 
 class RunCheckpoints:
     """The checkpoints of one run.
 
     Args:
-        folder: where they lie; made when the first is saved.
+        folder: where they lie; made when the first is saved. Taken as absolute, so that it stays where it is when the
+            process goes elsewhere.
         keep: how many of the last ones stay.
 
     >>> import tempfile, torch
@@ -49,8 +51,8 @@ class RunCheckpoints:
     """
 
     def __init__(self, folder: str | Path, keep: int = 2) -> None:
-        self.folder = Path(folder)
-        self.keep = keep
+        self.shown, self.folder = Path(folder), Path(folder).absolute()
+        self.keep = check_whole("keep", keep)
 
     def steps(self, kind: str = "step") -> list[int]:
         """Return the steps of the checkpoints that are there, sorted; `kind` is "step" or "best"."""
@@ -59,7 +61,7 @@ class RunCheckpoints:
 
     def path(self, step: int, kind: str = "step") -> Path:
         """Return the folder of a checkpoint."""
-        return self.folder / f"{kind}-{step:08d}"
+        return self.folder / f"{kind}-{check_whole('step', step):08d}"
 
     def save(self, snapshot: Snapshot) -> Path:
         """Write a checkpoint, then remove those that are no longer wanted.
@@ -123,14 +125,14 @@ class RunCheckpoints:
         if not found or not path.is_dir():
             have = [self.path(step, kind).name for kind in ("step", "best") for step in self.steps(kind)]
             raise NoCheckpointError(
-                f"{self.folder} has no checkpoint {str(which)!r}; it has: {', '.join(have) or 'none'} "
+                f"{self.shown} has no checkpoint {str(which)!r}; it has: {', '.join(have) or 'none'} "
                 "(or say 'best' or 'last')"
             )
         return path
 
     def _first_good(self, paths: list[Path]) -> Snapshot:
         if not paths:
-            raise NoCheckpointError(f"{self.folder} has no checkpoint")
+            raise NoCheckpointError(f"{self.shown} has no checkpoint")
         for path in paths:
             try:
                 return self.read(path)
@@ -138,8 +140,8 @@ class RunCheckpoints:
                 warnings.warn(f"skipping a checkpoint: {error}", stacklevel=3)
         names = ", ".join(path.name for path in paths)
         raise BadCheckpointError(
-            f"{self.folder} has no good checkpoint left, damaged: {names}. Put a copy back, or begin at step 0, which "
-            f"cuts off what the run has recorded: cs336 resume {shlex.quote(str(self.folder.parent))} --anew"
+            f"{self.shown} has no good checkpoint left, damaged: {names}. Put a copy back, or begin at step 0, which "
+            f"cuts off what the run has recorded: cs336 resume {shlex.quote(str(self.shown.parent))} --anew"
         )
 
     def _write(self, snapshot: Snapshot, kind: str) -> Path:
