@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from cs336_lib.naming import check_choice
+
 Path = Literal["loop", "foreach", "compile", "fused"]
 DecayOrder = Literal["first", "last"]
 
@@ -190,12 +192,6 @@ def plain_numbers(group: dict[str, Any]) -> dict[str, Any]:
         return value.item() if one else value
 
     return {key: plain(value) for key, value in group.items() if key != "params"}
-
-
-def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
-    """Raise ValueError if a word is none of those allowed."""
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}; allowed: {', '.join(map(repr, allowed))}")
 
 
 def follow(state: dict[str, Any], p: Tensor, keys: Iterable[str]) -> None:
