@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
+from numbers import Real
 from typing import Any
 
 LARGEST = 2**63 - 1
@@ -34,6 +36,54 @@ def reject_unknown(keys: Iterable[object], allowed: Iterable[str]) -> None:
             raise ValueError(f"unknown key {key!r}{did_you_mean(key, allowed)}; allowed: {', '.join(allowed)}")
 
 
+def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
+    """Raise ValueError if a word is none of those allowed.
+
+    >>> check_choice("norm", "batch", ("pre", "post"))
+    Traceback (most recent call last):
+    ValueError: norm is 'batch'; allowed: 'pre', 'post'
+    """
+    allowed = tuple(allowed)
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name} is {value!r}; allowed: {', '.join(map(repr, allowed))}")
+
+
+def check_positive(name: str, value: Any, *, or_zero: bool = False) -> float:
+    """Return a number, numpy's included, if it is one, finite and above 0.
+
+    Raises:
+        TypeError: it is none; True and False are none.
+        ValueError: it is 0 (unless that is allowed), negative, infinite or NaN.
+
+    >>> check_positive("theta", 1e4)
+    10000.0
+    >>> check_positive("theta", 0)
+    Traceback (most recent call last):
+    ValueError: theta is 0; it must be a positive number
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}")
+    number: int | float = value if isinstance(value, int) or type(value) is float else float(value)
+    if not 0 <= number <= sys.float_info.max or (number == 0 and not or_zero):
+        raise ValueError(f"{name} is {number}; it must be {'0 or a' if or_zero else 'a'} positive number")
+    return number
+
+
+def whole_number(name: str, value: Any) -> int:
+    """Return a whole number, numpy's included, as Python's own.
+
+    Raises:
+        TypeError: it is none; True and False are none.
+    """
+    try:
+        whole = None if isinstance(value, bool) else value.__index__()
+    except (AttributeError, TypeError):  # arrays and tensors have the method, whatever is in them
+        whole = None
+    if whole is None:
+        raise TypeError(f"{name} must be a whole number, got {value!r} of type {type(value).__name__}")
+    return int(whole)
+
+
 def check_whole(name: str, value: Any, least: int = 0, most: int = LARGEST) -> int:
     """Return a whole number, numpy's included, if it is one and in its range.
 
@@ -47,9 +97,7 @@ def check_whole(name: str, value: Any, least: int = 0, most: int = LARGEST) -> i
     Traceback (most recent call last):
     ValueError: batch_size is 0; it must be 1 or more
     """
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be a whole number, got {value!r} of type {type(value).__name__}")
-    number = int(value.__index__())
+    number = whole_number(name, value)
     if number < least:
         raise ValueError(f"{name} is {number}; it must be {least} or more")
     if number > most:

@@ -18,6 +18,7 @@ from cs336_lib.accounting.breakdown import Breakdown, check_sizes
 from cs336_lib.accounting.parameters import norm_count
 from cs336_lib.editions import edition as find_edition
 from cs336_lib.model.config import ModelConfig
+from cs336_lib.naming import check_choice
 
 ActivationList = Literal["handout", "autograd"]
 
@@ -159,5 +160,4 @@ def _fused_attention(cfg: ModelConfig, S: int, B: int) -> int:
 
 def check_activations(activations: str) -> None:
     """Raise ValueError unless `activations` names one of the lists."""
-    if activations not in get_args(ActivationList):
-        raise ValueError(f"activations is {activations!r}; allowed: {', '.join(map(repr, get_args(ActivationList)))}")
+    check_choice("activations", activations, get_args(ActivationList))

@@ -25,6 +25,7 @@ from cs336_lib.accounting.breakdown import Breakdown, check_count
 from cs336_lib.accounting.memory import FLOAT32, training_memory
 from cs336_lib.accounting.parameters import FFN_MATRICES, parameter_count
 from cs336_lib.model.config import ModelConfig
+from cs336_lib.naming import check_choice
 
 Strategy = Literal["single", "ddp", "fsdp"]
 Shape = tuple[int, ...]
@@ -225,8 +226,7 @@ def step_traffic(
 
 def check_strategy(strategy: str, ranks: int) -> None:
     """Raise ValueError unless the strategy is known and fits the number of ranks."""
-    if strategy not in get_args(Strategy):
-        raise ValueError(f"strategy is {strategy!r}; allowed: {', '.join(map(repr, get_args(Strategy)))}")
+    check_choice("strategy", strategy, get_args(Strategy))
     check_count("ranks", ranks)
     if strategy == "single" and ranks > 1:
         raise ValueError(f'ranks is {ranks}, but strategy "single" has one; choose "ddp" or "fsdp"')

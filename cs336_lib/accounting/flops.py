@@ -17,6 +17,7 @@ from typing import Literal, get_args
 from cs336_lib.accounting.breakdown import Breakdown, check_count, check_sizes
 from cs336_lib.accounting.parameters import FFN_MATRICES
 from cs336_lib.model.config import ModelConfig
+from cs336_lib.naming import check_choice
 
 Attention = Literal["full", "causal"]
 
@@ -208,5 +209,4 @@ def crossing_context(cfg: ModelConfig, *, attention: Attention = "full") -> int:
 
 def check_attention(attention: str) -> None:
     """Raise ValueError unless `attention` is a known way to count."""
-    if attention not in get_args(Attention):
-        raise ValueError(f"attention is {attention!r}; allowed: {', '.join(map(repr, get_args(Attention)))}")
+    check_choice("attention", attention, get_args(Attention))

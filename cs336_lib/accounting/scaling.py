@@ -21,6 +21,7 @@ from cs336_lib.accounting.breakdown import check_count
 from cs336_lib.accounting.distributed import Strategy, check_strategy, step_traffic
 from cs336_lib.accounting.throughput import DAY, HOUR
 from cs336_lib.model.config import ModelConfig
+from cs336_lib.naming import check_choice
 
 Scaling = Literal["strong", "weak"]
 
@@ -177,8 +178,7 @@ def training_scaling(
     check_strategy(strategy, workers)
     check_rate("tokens_per_second", tokens_per_second)
     check_rate("bandwidth", bandwidth, infinite=True)
-    if scaling not in get_args(Scaling):
-        raise ValueError(f"scaling is {scaling!r}; allowed: {', '.join(map(repr, get_args(Scaling)))}")
+    check_choice("scaling", scaling, get_args(Scaling))
     if scaling == "strong" and batch_size % workers:
         raise ValueError(f"{workers} workers do not divide batch_size {batch_size}; choose a divisor of it")
     seq_len = check_count("context_length", cfg.context_length if context_length is None else context_length)

@@ -56,7 +56,7 @@ def checked_specials(special_tokens: Sequence[str]) -> list[str]:
         except UnicodeEncodeError:
             raise ValueError(f"special_tokens[{index}] {token!r} holds a lone surrogate, which UTF-8 can't") from None
         seen.add(token)
-    return specials
+    return [str.__str__(token) for token in specials]  # of a subclass, too
 
 
 def checked_vocab_size(vocab_size: int, special_count: int) -> int:

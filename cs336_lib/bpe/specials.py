@@ -31,7 +31,7 @@ class SpecialTokens:
     """
 
     def __init__(self, tokens: Iterable[str] = ()) -> None:
-        self.strings: tuple[str, ...] = tuple(dict.fromkeys(_checked(token) for token in in_order(tokens)))
+        self.strings: tuple[str, ...] = tuple(dict.fromkeys(map(checked_special, in_order(tokens))))
         self._in_str = re.compile(f"({any_of(self.strings)})")
         #: as UTF-8, longest first
         self.encoded: tuple[bytes, ...] = tuple(sorted((s.encode() for s in self.strings), key=len, reverse=True))
@@ -139,7 +139,13 @@ def in_order(tokens: Iterable[str]) -> list[str]:
     return list(tokens)
 
 
-def _checked(token: object) -> str:
+def checked_special(token: object) -> str:
+    """Return one special token as Python's own string, from a subclass too.
+
+    Raises:
+        TypeError: it is no string.
+        ValueError: it is empty, or holds a lone surrogate.
+    """
     if not isinstance(token, str):
         raise TypeError(f"a special token must be a string, got {token!r} of type {type(token).__name__}")
     if not token:
@@ -150,4 +156,4 @@ def _checked(token: object) -> str:
         raise ValueError(
             f"the special token {token!r} holds a lone surrogate at character {error.start}, which is in no UTF-8 text"
         ) from None
-    return token
+    return str.__str__(token)  # what it is, whatever its class shows

@@ -12,16 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from cs336_lib.bpe.specials import SpecialTokens
+from cs336_lib.bpe.specials import SpecialTokens, checked_special
+from cs336_lib.naming import whole_number
 
 _LARGEST = 1 << 24
+_ID = (int, np.integer)
 
 
 def with_ids(vocab: Mapping[int, bytes], special_tokens: Mapping[str, int]) -> dict[int, bytes]:
     """Return a vocabulary that has each special token at the id that a mapping names.
 
     Raises:
-        TypeError: an id is no integer.
+        TypeError: an id is no integer, or a special token no string.
         ValueError: it is that of another token, or the token has another id.
 
     >>> with_ids({0: b"a"}, {"<s>": 1})
@@ -29,10 +31,10 @@ def with_ids(vocab: Mapping[int, bytes], special_tokens: Mapping[str, int]) -> d
     """
     together, ids = dict(vocab), {token: i for i, token in vocab.items()}
     for special, i in special_tokens.items():
-        if isinstance(i, bool) or not hasattr(i, "__index__"):
-            raise TypeError(f"special_tokens[{special!r}] must be an id, got {i!r}")
+        special = checked_special(special)
+        i = whole_number(f"the id special_tokens[{special!r}]", i)
         encoded = special.encode()
-        if together.setdefault(int(i), encoded) != encoded:
+        if together.setdefault(i, encoded) != encoded:
             raise ValueError(f"the special token {special!r} can't have the id {i}: it is that of {together[i]!r}")
         if ids.get(encoded, i) != i:
             raise ValueError(
@@ -60,6 +62,7 @@ class Vocabulary:
         *,
         gaps: bool = False,
     ) -> None:
+        vocab = _plain_tokens(vocab)
         if isinstance(special_tokens, Mapping):
             vocab = with_ids(vocab, special_tokens)
         self.specials = SpecialTokens(special_tokens or ())
@@ -153,20 +156,34 @@ def _as_list(ids: Any) -> list[Any]:
     return list(listed)
 
 
-def _checked_tokens(vocab: Mapping[int, bytes], gaps: bool) -> tuple[list[bytes | None], dict[bytes, int]]:
+def _plain_tokens(vocab: Mapping[int, bytes]) -> dict[int, bytes]:
+    """Return ids and tokens as Python's own integers and bytes, from numpy's and from other subclasses too."""
     if not isinstance(vocab, Mapping):
         raise TypeError(f"vocab must map ids to bytes (dict[int, bytes]), got {type(vocab).__name__}")
+    plain: dict[int, bytes] = {}
+    for key, token in vocab.items():
+        if isinstance(key, bool) or not isinstance(key, _ID):
+            raise TypeError(f"vocab must map ids to bytes, but has the key {key!r} of type {type(key).__name__}")
+        if not isinstance(token, bytes):
+            raise TypeError(f"vocab[{key}] must be bytes, got {token!r} of type {type(token).__name__}")
+        if not token:
+            raise ValueError(f"vocab[{key}] is empty; a token needs at least one byte")
+        plain[int(key)] = bytes(token)
+    return plain
+
+
+def _checked_tokens(vocab: dict[int, bytes], gaps: bool) -> tuple[list[bytes | None], dict[bytes, int]]:
     tokens: list[bytes | None] = []
-    size = max((key for key in vocab if isinstance(key, int)), default=-1) + 1 if gaps else len(vocab)
+    size = max(vocab, default=-1) + 1 if gaps else len(vocab)
     if size > _LARGEST:
         raise ValueError(f"vocab has the id {size - 1}, which is too large: ids must be below {_LARGEST}")
     for i in range(size):
         token = vocab.get(i)
-        if (token is not None or not gaps) and (type(token) is not bytes or not token):
-            raise _token_error(vocab, i)
+        if token is None and not gaps:
+            raise _hole_error(vocab, i)
         tokens.append(token)
-    if len(tokens) - tokens.count(None) < len(vocab):  # a key that is no id
-        raise _token_error(vocab, 0)
+    if len(tokens) - tokens.count(None) < len(vocab):  # a negative one
+        raise _hole_error(vocab, 0)
     ids = {token: i for i, token in enumerate(tokens) if token is not None}
     if len(ids) < len(vocab):
         again, token = next((i, token) for i, token in enumerate(tokens) if token is not None and ids[token] != i)
@@ -183,15 +200,8 @@ def _checked_tokens(vocab: Mapping[int, bytes], gaps: bool) -> tuple[list[bytes 
     return tokens, ids
 
 
-def _token_error(vocab: Mapping[int, bytes], i: int) -> Exception:
-    """Say what is wrong with a vocabulary in which id `i` is no proper token."""
-    for key, token in vocab.items():
-        if isinstance(key, bool) or not isinstance(key, int):
-            return TypeError(f"vocab must map ids to bytes, but has the key {key!r} of type {type(key).__name__}")
-        if not isinstance(token, bytes):
-            return TypeError(f"vocab[{key}] must be bytes, got {token!r} of type {type(token).__name__}")
-        if not token:
-            return ValueError(f"vocab[{key}] is empty; a token needs at least one byte")
+def _hole_error(vocab: Mapping[int, bytes], i: int) -> ValueError:
+    """Say what is wrong with the ids of a vocabulary, of which `i` may be missing."""
     if negative := [key for key in vocab if key < 0]:
         return ValueError(f"vocab has the id {negative[0]}; ids are 0 or more")
     extra = [key for key in vocab if not 0 <= key < len(vocab)]
@@ -209,6 +219,8 @@ def _checked_merges(merges: Iterable[tuple[bytes, bytes]], ids: Mapping[bytes, i
     for rank, pair in enumerate(merges):
         try:
             left, right = pair
+            if type(left) is not bytes or type(right) is not bytes:
+                left, right = _plain_part(left), _plain_part(right)
             if not (left in ids and right in ids and left + right in ids):
                 raise KeyError
         except (TypeError, ValueError, KeyError):
@@ -228,6 +240,13 @@ def _checked_merges(merges: Iterable[tuple[bytes, bytes]], ids: Mapping[bytes, i
             if len(part) > 1 and part not in made:
                 raise _unreachable(rank, pair, part)
     return checked
+
+
+def _plain_part(part: object) -> bytes:
+    """Return a part of a merge as Python's own bytes, from a subclass of it."""
+    if not isinstance(part, bytes):  # a memoryview would be found in the vocabulary as well
+        raise TypeError
+    return bytes(part)
 
 
 def _unreachable(rank: int, pair: tuple[bytes, bytes], part: bytes) -> ValueError:

@@ -20,9 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from cs336_lib.model.cache import LayerCache
-from cs336_lib.model.layers import Linear, RMSNorm, at_least_float32
+from cs336_lib.model.layers import Linear, RMSNorm, as_ids, at_least_float32
 from cs336_lib.model.rope import RotaryEmbedding
 from cs336_lib.model.shapes import Bool, Float, Int
+from cs336_lib.naming import check_whole
 
 
 def softmax(x: Float[Tensor, "..."], dim: int) -> Float[Tensor, "..."]:
@@ -141,6 +142,7 @@ class MultiHeadSelfAttention(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        d_model, num_heads = check_whole("d_model", d_model, 1), check_whole("num_heads", num_heads, 1)
         if d_model % num_heads:
             raise ValueError(f"num_heads is {num_heads}, which does not divide d_model = {d_model}")
         head_dim = d_model // num_heads
@@ -165,13 +167,15 @@ class MultiHeadSelfAttention(nn.Module):
 
         Args:
             x: the residual stream, (..., S, D).
-            token_positions: position of each token, (S,) or (..., S), for the rotation; 0 ... S - 1 when None. With a
-                cache they also say where keys and values are kept, and are required.
+            token_positions: position of each token, (S,) or (..., S), of any integer type, for the rotation;
+                0 ... S - 1 when None. With a cache they also say where keys and values are kept, and are required.
             cache: keys and values of earlier tokens, which are attended to as well; x then is (B, S, D).
 
         Returns:
             The mixture of values, projected back to (..., S, D).
         """
+        if token_positions is not None:
+            token_positions = as_ids("token_positions", token_positions)
         q, k, v = (self.split_heads(project(x)) for project in (self.q_proj, self.k_proj, self.v_proj))
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)

@@ -7,12 +7,13 @@ together.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from cs336_lib.model.attention import MultiHeadSelfAttention
 from cs336_lib.model.config import Backend
 from cs336_lib.model.ffn import SiLUFeedForward, SwiGLU
 from cs336_lib.model.layers import Embedding, Linear, RMSNorm
+from cs336_lib.naming import check_choice
 
 
 class Kernels(NamedTuple):
@@ -38,17 +39,16 @@ def kernels(backend: Backend) -> Kernels:
     >>> kernels("reference").norm.__name__, kernels("fast").norm.__name__
     ('RMSNorm', 'FastRMSNorm')
     """
+    check_choice("backend", backend, get_args(Backend))
     if backend == "reference":
         return REFERENCE
-    if backend == "fast":
-        from cs336_lib.model import fast  # the reference model runs without it
+    from cs336_lib.model import fast  # the reference model runs without it
 
-        return Kernels(
-            fast.FastLinear,
-            fast.FastEmbedding,
-            fast.FastRMSNorm,
-            fast.FastSelfAttention,
-            fast.FastSwiGLU,
-            fast.FastSiLUFeedForward,
-        )
-    raise ValueError(f"unknown backend {backend!r}; allowed: 'reference', 'fast'")
+    return Kernels(
+        fast.FastLinear,
+        fast.FastEmbedding,
+        fast.FastRMSNorm,
+        fast.FastSelfAttention,
+        fast.FastSwiGLU,
+        fast.FastSiLUFeedForward,
+    )

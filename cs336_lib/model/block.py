@@ -10,6 +10,8 @@ B batch, S sequence, D d_model; "..." stands for any leading dimensions::
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +20,7 @@ from cs336_lib.model.cache import LayerCache
 from cs336_lib.model.config import Backend, FeedForward, Norm
 from cs336_lib.model.rope import RotaryEmbedding
 from cs336_lib.model.shapes import Float, Int
+from cs336_lib.naming import check_choice
 
 
 class TransformerBlock(nn.Module):
@@ -59,6 +62,8 @@ class TransformerBlock(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        check_choice("norm", norm, get_args(Norm))
+        check_choice("ffn", ffn, get_args(FeedForward))
         use = kernels(backend)
         self.norm = norm
         self.attn = use.attention(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cs336_lib.model.config import ModelConfig
+from cs336_lib.model.config import ModelConfig, check_config
 from cs336_lib.model.shapes import Bool, Float, Int
 from cs336_lib.naming import LARGEST, check_whole
 
@@ -82,7 +82,8 @@ class KVCache:
         dtype: type of the tensors; use the model's (under autocast, the autocast type).
 
     Raises:
-        ValueError: the capacity is not between 1 and the context length.
+        TypeError: a number is no whole number.
+        ValueError: the capacity is not between 1 and the context length, or the batch size below 1.
 
     >>> from cs336_lib.model import TransformerLM
     >>> config = ModelConfig.preset("tales-1m")
@@ -103,8 +104,9 @@ class KVCache:
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        batch_size = check_whole("batch_size", batch_size)
-        capacity = config.context_length if capacity is None else check_whole("capacity", capacity, least=-LARGEST)
+        check_config("config", config)
+        batch_size = check_whole("batch_size", batch_size, 1)
+        capacity = config.context_length if capacity is None else check_whole("capacity", capacity, -LARGEST)
         if not 1 <= capacity <= config.context_length:
             raise ValueError(f"capacity is {capacity}; it must be from 1 to context_length = {config.context_length}")
         shape = (config.num_layers, batch_size, config.num_heads, capacity, config.head_dim)
@@ -139,9 +141,10 @@ class KVCache:
         """Forget all but the first `length` tokens; 0 empties the cache.
 
         Raises:
+            TypeError: the length is no whole number.
             ValueError: the cache holds fewer tokens.
         """
-        length = check_whole("length", length, least=-LARGEST)
+        length = check_whole("length", length, -LARGEST)
         if not 0 <= length <= self._length:
             raise ValueError(f"cannot truncate to {length} tokens: the cache holds {self._length}")
         self._length = length

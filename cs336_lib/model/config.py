@@ -7,12 +7,11 @@ reads this one class. It never imports torch. Chapter 4 explains the fields, cha
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from cs336_lib.naming import did_you_mean, reject_unknown
+from cs336_lib.naming import check_choice, check_positive, did_you_mean, reject_unknown, whole_number
 
 Norm = Literal["pre", "post", "none"]
 Position = Literal["rope", "none"]
@@ -41,7 +40,8 @@ def default_d_ff(d_model: int, ffn: FeedForward = "swiglu") -> int:
     >>> default_d_ff(512), default_d_ff(768), default_d_ff(512, "silu")
     (1344, 2048, 2016)
     """
-    swiglu = 64 * max(1, (8 * d_model + 96) // 192)
+    check_choice("ffn", ffn, get_args(FeedForward))
+    swiglu = 64 * max(1, (8 * whole_number("d_model", d_model) + 96) // 192)
     return swiglu if ffn == "swiglu" else swiglu * 3 // 2
 
 
@@ -100,19 +100,25 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(map(repr, allowed))}")
+            check_choice(name, getattr(self, name), allowed)
         for name in ("tie_embeddings", "qk_norm"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be true or false")
         for name in (*_SIZES, "d_ff"):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < (name != "d_ff"):
+            try:
+                whole = whole_number(name, value)
+            except TypeError:
+                whole = -1
+            if whole < (name != "d_ff"):
                 raise ValueError(f"{name} is {value!r}; it must be a positive whole number")
+            object.__setattr__(self, name, whole)
         for name in ("rope_theta", "norm_eps"):
             value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= sys.float_info.max:
-                raise ValueError(f"{name} is {value!r}; it must be a positive number")
+            try:
+                object.__setattr__(self, name, check_positive(name, value))
+            except (TypeError, ValueError):
+                raise ValueError(f"{name} is {value!r}; it must be a positive number") from None
         if self.d_model % self.num_heads:
             raise ValueError(f"num_heads is {self.num_heads}, which does not divide d_model = {self.d_model}")
         if self.position == "rope" and self.head_dim % 2:
@@ -201,9 +207,15 @@ class ModelConfig:
         >>> ModelConfig.preset("gpt2-xl").d_ff, ModelConfig.preset("gpt2-xl-2026").d_ff
         (6400, 4288)
         """
-        if name not in PRESETS:
+        if not isinstance(name, str) or name not in PRESETS:
             raise ValueError(f"unknown preset {name!r}{did_you_mean(name, PRESETS)}; allowed: {', '.join(PRESETS)}")
         return PRESETS[name]
+
+
+def check_config(name: str, config: object) -> None:
+    """Raise TypeError if something else is given for a model's config, such as a preset's name."""
+    if not isinstance(config, ModelConfig):
+        raise TypeError(f"{name} must be a ModelConfig, got {config!r:.60}; by its name it is ModelConfig.preset(NAME)")
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {

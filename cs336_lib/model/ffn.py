@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cs336_lib.model.config import default_d_ff
 from cs336_lib.model.layers import Linear
 from cs336_lib.model.shapes import Float
+from cs336_lib.naming import check_whole
 
 
 def silu(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -47,7 +48,8 @@ class SwiGLU(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        d_ff = default_d_ff(d_model, "swiglu") if d_ff is None else d_ff
+        d_model = check_whole("d_model", d_model, 1)
+        d_ff = default_d_ff(d_model, "swiglu") if d_ff is None else check_whole("d_ff", d_ff, 1)
         self.w1 = Linear(d_model, d_ff, device=device, dtype=dtype)
         self.w2 = Linear(d_ff, d_model, device=device, dtype=dtype)
         self.w3 = Linear(d_model, d_ff, device=device, dtype=dtype)
@@ -81,7 +83,8 @@ class SiLUFeedForward(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        d_ff = default_d_ff(d_model, "silu") if d_ff is None else d_ff
+        d_model = check_whole("d_model", d_model, 1)
+        d_ff = default_d_ff(d_model, "silu") if d_ff is None else check_whole("d_ff", d_ff, 1)
         self.w1 = Linear(d_model, d_ff, device=device, dtype=dtype)
         self.w2 = Linear(d_ff, d_model, device=device, dtype=dtype)
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cs336_lib.model.shapes import Float, Int
+from cs336_lib.naming import check_positive, check_whole
 
 
 class Linear(nn.Module):
@@ -43,7 +44,8 @@ class Linear(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(out_features, in_features, device=device, dtype=dtype))
+        rows, columns = check_whole("out_features", out_features, 1), check_whole("in_features", in_features, 1)
+        self.weight = nn.Parameter(torch.empty(rows, columns, device=device, dtype=dtype))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -83,7 +85,8 @@ class Embedding(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(num_embeddings, embedding_dim, device=device, dtype=dtype))
+        rows, columns = check_whole("num_embeddings", num_embeddings, 1), check_whole("embedding_dim", embedding_dim, 1)
+        self.weight = nn.Parameter(torch.empty(rows, columns, device=device, dtype=dtype))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -91,8 +94,21 @@ class Embedding(nn.Module):
         truncated_normal_(self.weight, std=1.0)
 
     def forward(self, token_ids: Int[Tensor, "..."]) -> Float[Tensor, "... D"]:
-        """Look up the row of each id."""
-        return self.weight[token_ids]
+        """Look up the row of each id, of any integer type."""
+        return self.weight[self.checked(token_ids)]
+
+    def checked(self, token_ids: Int[Tensor, "..."]) -> Int[Tensor, "..."]:
+        """Return ids as int64.
+
+        Raises:
+            TypeError: they are no integers.
+            IndexError: the table has no such row (on the CPU, where looking is free). A negative id would count from
+                the end without a word.
+        """
+        ids = as_ids("token_ids", token_ids)
+        if (bad := outside(ids, len(self.weight))) is not None:
+            raise IndexError(f"token id {bad} is outside the table, whose rows are 0 to {len(self.weight) - 1}")
+        return ids
 
     def extra_repr(self) -> str:
         """Show the sizes when the module is printed."""
@@ -127,8 +143,8 @@ class RMSNorm(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.eps = eps
-        self.weight = nn.Parameter(torch.empty(d_model, device=device, dtype=dtype))
+        self.eps = check_positive("eps", eps, or_zero=True)
+        self.weight = nn.Parameter(torch.empty(check_whole("d_model", d_model, 1), device=device, dtype=dtype))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -159,3 +175,45 @@ def at_least_float32(dtype: torch.dtype) -> torch.dtype:
     (torch.float32, torch.float64)
     """
     return torch.promote_types(dtype, torch.float32)
+
+
+def as_ids(name: str, ids: Tensor) -> Tensor:
+    """Return ids or positions of any integer type as int64, which all of torch looks up with.
+
+    As they come, uint8 would be a mask where a table is indexed, int16 would be refused, and uint16 has no minimum.
+
+    Raises:
+        TypeError: they are no integers; True and False are none.
+
+    >>> as_ids("ids", torch.tensor([3, 250], dtype=torch.uint8))
+    tensor([  3, 250])
+    """
+    if not isinstance(ids, Tensor):
+        raise TypeError(f"{name} must be a tensor of integers, got {type(ids).__name__}; convert with torch.tensor")
+    if ids.dtype not in _INTEGERS:
+        raise TypeError(f"{name} must be integers, got {ids.dtype}; convert them with .long()")
+    return ids if ids.dtype == torch.int64 else ids.long()
+
+
+_INTEGERS = (
+    *(torch.int64, torch.int32, torch.int16, torch.int8),
+    *(torch.uint8, torch.uint16, torch.uint32, torch.uint64),
+)
+
+
+def outside(ids: Tensor, count: int) -> int | None:
+    """Return an id that is not from 0 to `count` - 1, None if all are, or if looking is not free.
+
+    On a GPU it would wait for all that was asked before, a compiler has no values to look at, and neither have fake
+    tensors and those of `torch.func.vmap`.
+
+    >>> outside(torch.tensor([0, 4]), 4), outside(torch.tensor([-1, 2]), 4), outside(torch.tensor([0, 3]), 4)
+    (4, -1, None)
+    """
+    if torch.compiler.is_compiling() or ids.device.type != "cpu" or ids.numel() == 0:
+        return None
+    try:
+        low, high = (int(bound) for bound in ids.aminmax())
+    except RuntimeError:
+        return None
+    return low if low < 0 else high if high >= count else None

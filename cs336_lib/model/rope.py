@@ -13,8 +13,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from cs336_lib.model.layers import at_least_float32
+from cs336_lib.model.layers import as_ids, at_least_float32, outside
 from cs336_lib.model.shapes import Float, Int
+from cs336_lib.naming import check_positive, check_whole
 
 
 class RotaryEmbedding(nn.Module):
@@ -33,7 +34,8 @@ class RotaryEmbedding(nn.Module):
         dtype: type of the table; at least float32.
 
     Raises:
-        ValueError: d_k is odd.
+        TypeError: a size is no whole number, or theta no number.
+        ValueError: d_k is odd, a size is below 1, or theta not positive.
 
     Source: Su et al., 2021, section 3.2.2; handout, problem (rope).
 
@@ -56,9 +58,10 @@ class RotaryEmbedding(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if d_k % 2:
+        self.theta, self.d_k = check_positive("theta", theta), check_whole("d_k", d_k, 1)
+        self.max_seq_len = check_whole("max_seq_len", max_seq_len, 1)
+        if self.d_k % 2:
             raise ValueError(f"d_k is {d_k}; RoPE turns pairs of channels, so it must be even")
-        self.theta, self.d_k, self.max_seq_len = theta, d_k, max_seq_len
         empty = torch.empty(0, device=device, dtype=dtype)
         self.register_buffer("cos", empty, persistent=False)
         self.register_buffer("sin", empty, persistent=False)
@@ -85,6 +88,7 @@ class RotaryEmbedding(nn.Module):
         """Return the cosines and sines of the given positions, by default 0 ... seq_len - 1, each (..., S, K/2).
 
         Raises:
+            TypeError: the positions are no integers.
             ValueError: there are more positions than rows in the table, or (on the CPU, where looking is free) a
                 position is outside of it. Negative ones would count from the end without a word.
         """
@@ -100,14 +104,13 @@ class RotaryEmbedding(nn.Module):
             raise ValueError(f"the sequence has {seq_len} positions, RotaryEmbedding was made for {self.max_seq_len}")
         if token_positions is None:
             return slice(seq_len)
-        if token_positions.device.type == "cpu" and token_positions.numel() and not torch.compiler.is_compiling():
-            low, high = (int(bound) for bound in token_positions.aminmax())
-            if low < 0 or high >= self.max_seq_len:
-                raise ValueError(
-                    f"position {low if low < 0 else high} is outside the table: RotaryEmbedding was made for positions "
-                    f"0 to {self.max_seq_len - 1}"
-                )
-        return token_positions
+        places = as_ids("token_positions", token_positions)
+        if (bad := outside(places, self.max_seq_len)) is not None:
+            raise ValueError(
+                f"position {bad} is outside the table: RotaryEmbedding was made for positions 0 to "
+                f"{self.max_seq_len - 1}"
+            )
+        return places
 
     def forward(
         self, x: Float[Tensor, "... S K"], token_positions: Int[Tensor, "... S"] | None = None

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from cs336_lib.model.backend import kernels
 from cs336_lib.model.block import TransformerBlock
 from cs336_lib.model.cache import KVCache
-from cs336_lib.model.config import ModelConfig
-from cs336_lib.model.layers import truncated_normal_
+from cs336_lib.model.config import ModelConfig, check_config
+from cs336_lib.model.layers import as_ids, outside, truncated_normal_
 from cs336_lib.model.rope import RotaryEmbedding
 from cs336_lib.model.shapes import Float, Int
 
@@ -51,6 +51,7 @@ class TransformerLM(nn.Module):
         self, config: ModelConfig, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> None:
         super().__init__()
+        check_config("config", config)
         self.config, self.half_residual = config, False
         use = kernels(config.backend)
         rope = None
@@ -91,15 +92,16 @@ class TransformerLM(nn.Module):
         """Return the logits of the token that follows each position.
 
         Args:
-            ids: token ids, (B, S).
+            ids: token ids, (B, S), of any integer type.
             cache: keys and values of earlier tokens; the new ones are added to it. Inference only.
-            token_positions: (S,) or (B, S); by default they count up from 0, or from where the cache ends. With a
-                cache, (B, S) decodes rows of unequal length side by side: see `LayerCache.append`.
+            token_positions: (S,) or (B, S), of any integer type; by default they count up from 0, or from where the
+                cache ends. With a cache, (B, S) decodes rows of unequal length side by side: see `LayerCache.append`.
 
         Returns:
             Unnormalized log-probabilities, (B, S, V).
 
         Raises:
+            TypeError: ids or positions are no integers.
             ValueError: more tokens than the context length (or the cache) has room for, none at all, ids that are not
                 (B, S), or (on the CPU, where looking is free) an id outside the vocabulary.
         """
@@ -115,6 +117,7 @@ class TransformerLM(nn.Module):
 
         A loss that works in chunks takes these and `head_weight`, and never holds all (B, S, V) logits at once.
         """
+        ids = as_ids("ids", ids)
         self._check(ids, cache)
         if cache is not None and token_positions is None:
             token_positions = torch.arange(len(cache), len(cache) + ids.shape[1], device=ids.device)
@@ -143,8 +146,6 @@ class TransformerLM(nn.Module):
             raise ValueError(
                 f"ids have shape {tuple(ids.shape)}; they must be (batch, sequence) with one token at least"
             )
-        if ids.dtype.is_floating_point or ids.dtype == torch.bool:
-            raise TypeError(f"ids must be integers, got {ids.dtype}; convert them with .long()")
         seen = 0 if cache is None else len(cache)
         if seen + ids.shape[1] > self.config.context_length:
             after = f" after {seen} in the cache" if seen else ""
@@ -154,10 +155,8 @@ class TransformerLM(nn.Module):
             )
         if cache is not None:
             cache.check_room(*ids.shape)
-        if ids.device.type == "cpu" and not torch.compiler.is_compiling():
-            low, high = (int(bound) for bound in ids.aminmax())
-            if low < 0 or high >= self.config.vocab_size:
-                raise ValueError(
-                    f"token id {low if low < 0 else high} is outside the vocabulary: "
-                    f"vocab_size is {self.config.vocab_size}, ids run from 0 to {self.config.vocab_size - 1}"
-                )
+        if (bad := outside(ids, self.config.vocab_size)) is not None:
+            raise ValueError(
+                f"token id {bad} is outside the vocabulary: vocab_size is {self.config.vocab_size}, ids run from 0 to "
+                f"{self.config.vocab_size - 1}"
+            )

@@ -15,10 +15,10 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from cs336_lib.naming import check_whole
+from cs336_lib.naming import check_choice, check_whole
 from cs336_lib.optim.adamw import ADAMW_KEEPS, adamw_group, check_adamw
 from cs336_lib.optim.sharding import local, part_of, whole
-from cs336_lib.optim.state import DecayOrder, MomentOptimizer, check_choice, follow, wide, with_gradients
+from cs336_lib.optim.state import DecayOrder, MomentOptimizer, follow, wide, with_gradients
 
 # x <- a x + b x^3 + c x^5 on each singular value. A steep slope at 0 lifts small values quickly: five rounds bring all
 # from 0.002 to 1 between 0.68 and 1.21. Exactly 1 is not needed, and would take more rounds.

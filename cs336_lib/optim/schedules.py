@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from cs336_lib.naming import check_choice
 from cs336_lib.plain import number
 
 
@@ -96,8 +97,7 @@ def wsd_schedule(
         raise ValueError(
             f"warmup_steps + decay_steps = {warmup_steps + decay_steps} do not fit in total_steps = {total_steps}"
         )
-    if shape not in ("linear", "sqrt"):
-        raise ValueError(f"shape is {shape!r}; allowed: 'linear', 'sqrt'")
+    check_choice("shape", shape, ("linear", "sqrt"))
     if step < warmup_steps:
         return step / warmup_steps * max_lr
     if step >= total_steps:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from cs336_lib.naming import check_choice
 from cs336_lib.plain import number
 
 Path = Literal["loop", "foreach", "compile", "fused"]
@@ -192,12 +193,6 @@ def check_shapes(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
                     f"this state was saved for other parameters: {key} of parameter {place} has shape "
                     f"{tuple(value.shape)}, and the parameter {tuple(p.shape)}"
                 )
-
-
-def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    """Raise ValueError if a word is none of those allowed."""
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}; allowed: {', '.join(map(repr, allowed))}")
 
 
 def follow(state: dict[str, Any], p: Tensor, keys: Iterable[str]) -> None:

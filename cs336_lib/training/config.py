@@ -151,7 +151,7 @@ class TrainConfig:
         if not isinstance(self.model, ModelConfig):
             raise ValueError(f"model is {self.model!r}; it must be a ModelConfig")
         for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in allowed:
                 hint = did_you_mean(str(getattr(self, name)), allowed)
                 raise ValueError(f"{name} is {getattr(self, name)!r}{hint}; allowed: {', '.join(map(repr, allowed))}")
         for name, least in _WHOLE.items():
@@ -293,7 +293,7 @@ class TrainConfig:
         Raises:
             ValueError: there is no such preset; the error lists all of them.
         """
-        if name not in PRESETS:
+        if not isinstance(name, str) or name not in PRESETS:
             raise ValueError(f"unknown preset {name!r}{did_you_mean(name, PRESETS)}; allowed: {', '.join(PRESETS)}")
         return cls(**PRESETS[name])
 

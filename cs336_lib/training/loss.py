@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from cs336_lib.model.layers import as_ids, outside
 from cs336_lib.naming import check_whole
 from cs336_lib.plain import whole_ids
 
@@ -38,13 +39,15 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         logits: unnormalized log-probabilities, (..., V); half precision is computed in float32.
-        targets: ids of the tokens that came, (...), int64.
+        targets: ids of the tokens that came, (...), of any integer type. Each counts: there is no id that is ignored.
 
     Returns:
         The mean over all targets, a tensor without dimensions.
 
     Raises:
+        TypeError: the targets are no integers.
         ValueError: the shapes do not fit, or there is no target.
+        IndexError: a target is outside the vocabulary (on a CPU, uncompiled).
 
     Source: handout, problem (cross_entropy).
 
@@ -53,17 +56,30 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     >>> cross_entropy(torch.tensor([[1e4, 0.0]]), torch.tensor([1])).item()
     10000.0
     """
-    _check_shapes(logits, targets)
+    targets = _fitting(logits, targets)
     shifted = logits.to(torch.promote_types(logits.dtype, torch.float32))
     shifted = shifted - shifted.detach().amax(dim=-1, keepdim=True)
     return (shifted.exp().sum(dim=-1).log() - _at(shifted, targets)).mean()
 
 
-def _check_shapes(logits: Tensor, targets: Tensor) -> None:
+def _fitting(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return targets as int64, once they are known to fit the logits."""
+    targets = as_ids("targets", targets)
     if logits.shape[:-1] != targets.shape or targets.numel() == 0:
         raise ValueError(
             f"logits have shape {tuple(logits.shape)} and targets {tuple(targets.shape)}; they must be (..., V) and "
             "(...), with one target at least"
+        )
+    _check_range(targets, logits.shape[-1])
+    return targets
+
+
+def _check_range(targets: Tensor, entries: int) -> None:
+    if (bad := outside(targets, entries)) is not None:
+        hint = "; there is no id that is ignored: leave such positions out of both" if bad < 0 else ""
+        raise IndexError(
+            f"target {bad} is outside the vocabulary, whose entries are {entries}: targets run from 0 to "
+            f"{entries - 1}{hint}"
         )
 
 
@@ -83,7 +99,9 @@ def fused_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         go through it.
 
     Raises:
+        TypeError: the targets are no integers.
         ValueError: the shapes do not fit, or there is no target.
+        IndexError: a target is outside the vocabulary (on a CPU, uncompiled).
 
     >>> logits, targets = torch.randn(4, 9), torch.randint(9, (4,))
     >>> torch.allclose(fused_cross_entropy(logits, targets), cross_entropy(logits, targets))
@@ -91,7 +109,7 @@ def fused_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     >>> fused_cross_entropy(torch.tensor([[1e4, 0.0]]), torch.tensor([1])).item()
     10000.0
     """
-    _check_shapes(logits, targets)
+    targets = _fitting(logits, targets)
     wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
     loss: Tensor = _FusedCrossEntropy.apply(wide.reshape(-1, wide.shape[-1]), targets.flatten())
     return loss
@@ -152,7 +170,7 @@ def chunked_cross_entropy(
     Args:
         hidden: what the head reads, (..., D).
         head_weight: the head, (V, D).
-        targets: ids of the tokens that came, (...), int64.
+        targets: as for `cross_entropy`.
         chunk_size: rows of logits in memory at a time.
         entries: how many of the head's rows are the vocabulary's, from the first on; the others are padding. None for
             all.
@@ -161,6 +179,7 @@ def chunked_cross_entropy(
         The mean over all targets in nats, a tensor without dimensions.
 
     Raises:
+        TypeError: the targets are no integers, or the chunk size or the entries no whole number.
         ValueError: the shapes do not fit, there is no target, or the chunk size or the entries are out of range.
         IndexError: a target is not among the entries (on a CPU, uncompiled).
 
@@ -171,6 +190,7 @@ def chunked_cross_entropy(
     >>> torch.allclose(chunked_cross_entropy(hidden, head, targets, 2), cross_entropy(hidden @ head.T, targets))
     True
     """
+    targets = as_ids("targets", targets)
     if hidden.shape[:-1] != targets.shape or targets.numel() == 0 or hidden.shape[-1] != head_weight.shape[-1]:
         raise ValueError(
             f"hidden has shape {tuple(hidden.shape)}, head_weight {tuple(head_weight.shape)} and targets "
@@ -178,9 +198,7 @@ def chunked_cross_entropy(
         )
     chunk_size = check_whole("chunk_size", chunk_size, least=1)
     entries = len(head_weight) if entries is None else check_whole("entries", entries, 1, len(head_weight))
-    looking = targets.device.type == "cpu" and not torch.compiler.is_compiling()  # elsewhere it would wait
-    if looking and entries < len(head_weight) and int(targets.max()) >= entries:  # no column of padding is an answer
-        raise IndexError(f"target {int(targets.max())} is outside the vocabulary, whose entries are {entries}")
+    _check_range(targets, entries)
     if not torch.is_grad_enabled():
         hidden, head_weight = hidden.detach(), head_weight.detach()  # so that no gradient is asked for
     loss: Tensor = _ChunkedCrossEntropy.apply(

@@ -2,6 +2,7 @@
 
 import pickle
 import threading
+from enum import Enum
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cs336_lib.bpe.plain.definition_encoder import encode_reference
+from cs336_lib.bpe.rules import TextRules
 from cs336_lib.bpe.tokenizer import Tokenizer
 from cs336_lib.bpe.training import train_bpe
 
@@ -313,7 +315,7 @@ class TestOrderGivenIsOrderKept:
         ):
             with pytest.raises(ValueError, match=said):
                 Tokenizer(vocab, [], ids)
-        with pytest.raises(TypeError, match="must be an id"):
+        with pytest.raises(TypeError, match="must be a whole number"):
             Tokenizer(vocab, [], {"<a>": "x"})
         (tmp_path / "a.txt").write_text("a cat")
         with pytest.raises(TypeError, match="mapping"):
@@ -333,3 +335,110 @@ class TestOrderGivenIsOrderKept:
         with pytest.raises(TypeError, match="array of ids"):
             tokenizer.encode_to_array(np.array([97, 98], dtype))
         assert tokenizer.encode_to_array(np.array([97, 98], np.uint8)).tolist() == [97, 98]
+
+
+class Loud(str):
+    """A string that shows itself as another."""
+
+    def __str__(self):
+        return self.upper()
+
+    def __iter__(self):
+        return iter("zz")
+
+
+class Name(str, Enum):  # noqa: UP042  str() of such a member is its name
+    END = "<|end|>"
+
+
+class Part(bytes):
+    pass
+
+
+class Id(int):
+    pass
+
+
+class Mark(bytes, Enum):
+    T = b"t"
+
+
+class TestSubclasses:
+    """Numpy's and anybody's kinds of bytes, strings and numbers are what they hold, and leave nothing of their own."""
+
+    VOCAB = BYTES | {256: b"th", 257: b"the"}
+    MERGES = ((b"t", b"h"), (b"th", b"e"))
+
+    @pytest.mark.parametrize("kind", [np.bytes_, Part])
+    @pytest.mark.parametrize("number", [int, Id, np.int64, np.uint16])
+    @pytest.mark.parametrize("pair", [tuple, list, lambda parts: np.array([bytes(part) for part in parts])])
+    @pytest.mark.parametrize("gaps", [False, True])
+    def test_tokens_ids_and_merges(self, kind, number, pair, gaps):
+        rules = TextRules(gaps=gaps)
+        vocab = {number(i): kind(token) or token for i, token in self.VOCAB.items()}  # numpy cuts \0 off
+        tokenizer = Tokenizer(
+            vocab, [pair([kind(part) for part in parts]) for parts in self.MERGES], ["<s>"], rules=rules
+        )
+        plain = Tokenizer(self.VOCAB, list(self.MERGES), ["<s>"], rules=rules)
+        assert tokenizer.fingerprint == plain.fingerprint
+        assert tokenizer.encode("the th<s>") == plain.encode("the th<s>") == [257, 32, 256, 258]
+        assert tokenizer.encode_to_array("the th<s>" * 2000).tolist() == plain.encode("the th<s>" * 2000)
+        assert {(type(i), type(token)) for i, token in tokenizer.vocab.items()} == {(int, bytes)}
+        assert {type(part) for parts in tokenizer.merges for part in parts} == {bytes}
+        assert pickle.loads(pickle.dumps(tokenizer)).fingerprint == plain.fingerprint
+
+    @pytest.mark.parametrize("special", [Loud("<|end|>"), Name.END, np.str_("<|end|>")])
+    @pytest.mark.parametrize("given", [lambda one: [one], lambda one: {one: 258}, lambda one: {one: np.int64(258)}])
+    def test_special_tokens(self, special, given, tmp_path):
+        tokenizer = Tokenizer(self.VOCAB, self.MERGES, given(special))
+        assert [type(one) for one in tokenizer.special_tokens] == [str]
+        assert tokenizer.special_tokens == ["<|end|>"]
+        assert tokenizer.encode("the<|end|>") == [257, 258]
+        tokenizer.save(tmp_path / "t")
+        assert Tokenizer.from_folder(tmp_path / "t").fingerprint == tokenizer.fingerprint
+        (tmp_path / "a.txt").write_text("a cat sat<|end|>a cat")
+        vocab, _ = train_bpe(tmp_path / "a.txt", 260, [special])
+        assert type(vocab[256] if vocab[256] == b"<|end|>" else vocab[259]) is bytes
+        assert b"<|end|>" in vocab.values()
+
+    def test_a_member_of_an_enumeration(self):
+        vocab = {i: Mark.T if token == b"t" else token for i, token in self.VOCAB.items()}
+        tokenizer = Tokenizer(vocab, [(Mark.T, b"h"), (b"th", b"e")])
+        assert type(tokenizer.vocab[116]) is type(tokenizer.merges[0][0]) is bytes
+        assert tokenizer.encode("the") == [257]
+
+    @pytest.mark.parametrize(
+        ("vocab", "merges", "specials", "said"),
+        [
+            (BYTES | {97: bytearray(b"a")}, [], None, r"vocab\[97\] must be bytes, got bytearray"),
+            (BYTES | {97: memoryview(b"a")}, [], None, r"vocab\[97\] must be bytes, got <memory"),
+            (BYTES | {97: "a"}, [], {"<s>": 256}, r"vocab\[97\] must be bytes, got 'a'"),
+            (BYTES | {97: bytearray(b"a")}, [], {"<s>": 256}, r"vocab\[97\] must be bytes, got bytearray"),
+            ([b"a"], [], {"<s>": 256}, "vocab must map ids to bytes"),
+            (
+                {bool(i) if i < 2 else i: token for i, token in BYTES.items()},
+                [],
+                None,
+                "has the key False of type bool",
+            ),
+            ({float(i): token for i, token in BYTES.items()}, [], None, r"has the key 0\.0 of type float"),
+            ({np.float64(i): token for i, token in BYTES.items()}, [], None, "has the key .* of type float64"),
+            (VOCAB, [(b"t", memoryview(b"h"))], None, r"merges\[0\] must be a pair of bytes"),
+            (VOCAB, [(b"t", bytearray(b"h"))], None, r"merges\[0\] must be a pair of bytes"),
+            (VOCAB, [("t", "h")], None, r"merges\[0\] must be a pair of bytes"),
+            (VOCAB, [], {b"<s>": 258}, "a special token must be a string, got b'<s>'"),
+            (VOCAB, [], {3: 258}, "a special token must be a string, got 3"),
+            (VOCAB, [], {"<s>": 258.0}, r"the id special_tokens\['<s>'\] must be a whole number, got 258\.0"),
+            (VOCAB, [], {"<s>": np.array([258, 259])}, r"the id special_tokens\['<s>'\] must be a whole number"),
+            (VOCAB, [], {"<s>": True}, r"the id special_tokens\['<s>'\] must be a whole number, got True"),
+        ],
+    )
+    @pytest.mark.parametrize("gaps", [False, True])
+    def test_what_is_none_of_these_is_named(self, vocab, merges, specials, said, gaps):
+        with pytest.raises(TypeError, match=said):
+            Tokenizer(vocab, merges, specials, rules=TextRules(gaps=gaps))
+
+    @pytest.mark.parametrize("special", ["\ud800", ""])
+    def test_a_special_token_of_a_mapping_is_looked_at_like_any_other(self, special):
+        with pytest.raises(ValueError, match=r"lone surrogate at character 0|is the empty string"):
+            Tokenizer(self.VOCAB, [], {special: 258})

@@ -184,5 +184,5 @@ def test_an_id_outside_the_vocabulary_is_named(tiny, bad):
 
 
 def test_an_unknown_backend_is_refused():
-    with pytest.raises(ValueError, match="unknown backend 'cuda'; allowed: 'reference', 'fast'"):
+    with pytest.raises(ValueError, match="backend is 'cuda'; allowed: 'reference', 'fast'"):
         TransformerBlock(8, 2, 8, backend="cuda")

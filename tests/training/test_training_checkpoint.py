@@ -1,5 +1,6 @@
 """Checkpoints: what is saved is what is loaded, and nothing that is damaged passes for good."""
 
+import copy
 import enum
 import io
 import pickle
@@ -102,6 +103,113 @@ def test_damaged_and_foreign_files_are_named(tmp_path):
     save_checkpoint(other, SGD(other.parameters()), 1, path)
     with pytest.raises(ValueError, match="another model: size mismatch"):
         load_checkpoint(path, model, optimizer)
+
+
+def altered(part, change):
+    """A good checkpoint with one thing changed."""
+
+    def content(good):
+        changed = copy.deepcopy(good)
+        change(changed[part])
+        return changed
+
+    return content
+
+
+def put(name, value):
+    return lambda part: part.__setitem__(name, value(part[name]) if callable(value) else value)
+
+
+LAST = "lm_head.weight"  # what comes before it would have been loaded
+WRONG = {
+    "another width": altered("model", put(LAST, lambda w: w[:, :-1])),
+    "another number of dimensions": altered("model", put(LAST, lambda w: w[None])),
+    "no tensor": altered("model", put(LAST, [1.0])),
+    "sparse": altered("model", put(LAST, lambda w: w.to_sparse())),
+    "complex": altered("model", put(LAST, lambda w: w.to(torch.complex64))),
+    "a weight is missing": altered("model", lambda part: part.pop(LAST)),
+    "a weight too many": altered("model", put("more", torch.zeros(1))),
+    "a key that is no name": altered("model", put(5, torch.zeros(1))),
+    "weights are no mapping": lambda good: {**good, "model": [1]},
+    "optimizer is empty": lambda good: {**good, "optimizer": {}},
+    "optimizer is no mapping": lambda good: {**good, "optimizer": 5},
+    "groups are no list": altered("optimizer", put("param_groups", 5)),
+    "groups are no mappings": altered("optimizer", put("param_groups", [5])),
+    "a group less": altered("optimizer", lambda part: part["param_groups"].clear()),
+    "a parameter less": altered("optimizer", lambda part: part["param_groups"][0]["params"].pop()),
+    "a moment of another shape": altered("optimizer", lambda part: part["state"][3].update(STATE_OF_ANOTHER)),
+    "a step that is none": altered("optimizer", lambda part: part["state"][3].update(step="x", t="x")),
+    "a state that is none": altered("optimizer", put("state", [])),
+    "iteration is text": lambda good: {**good, "iteration": "step7"},
+    "iteration is none": lambda good: {**good, "iteration": None},
+    "iteration is infinite": lambda good: {**good, "iteration": float("inf")},
+    "iteration is several": lambda good: {**good, "iteration": torch.ones(2)},
+}
+STATE_OF_ANOTHER = {name: torch.zeros(2, 2) for name in ("exp_avg", "exp_avg_sq", "momentum_buffer")}
+TAKEN = {"a moment of another shape", "a step that is none"}  # by SGD and by torch's optimizers, which do not look
+
+
+def both_states(model, optimizer):
+    return copy.deepcopy((model.state_dict(), optimizer.state_dict(), dict(optimizer.defaults)))
+
+
+def assert_bits(before, after):
+    flat = [torch.utils._pytree.tree_flatten(one) for one in (before, after)]
+    assert flat[0][1] == flat[1][1]
+    for one, other in zip(flat[0][0], flat[1][0], strict=True):
+        assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon", "sgd", "torch"])
+def test_a_refused_checkpoint_changes_nothing_of_model_and_optimizer(tmp_path, kind):
+    def fresh(kind=kind):
+        if kind != "torch":
+            return make(kind)
+        model = TransformerLM(TINY)
+        return model, torch.optim.AdamW(model.parameters(), lr=0.1)
+
+    model, optimizer = fresh()
+    train(model, optimizer, 2)
+    good_path, path = tmp_path / "good.pt", tmp_path / "wrong.pt"
+    save_checkpoint(model, optimizer, 1, good_path)
+    good = torch.load(good_path)
+    wrong = {name: content(good) for name, content in WRONG.items() if kind in ("adamw", "muon") or name not in TAKEN}
+    for other in {"adamw", "muon", "sgd"} - {kind} if kind != "torch" else ():
+        foreign, its_optimizer = make(other)
+        train(foreign, its_optimizer, 1)
+        save_checkpoint(foreign, its_optimizer, 1, path)
+        wrong[f"saved by {other}"] = torch.load(path)
+    again, its_optimizer = fresh()
+    train(again, its_optimizer, 1, first=5)
+    before = both_states(again, its_optimizer)
+    for name, content in wrong.items():
+        torch.save(content, path)
+        try:
+            load_checkpoint(path, again, its_optimizer)
+        except ValueError as error:
+            assert "\n" not in str(error), name
+        else:
+            pytest.fail(f"{name}: was loaded")
+        assert_bits(before, both_states(again, its_optimizer))
+    assert load_checkpoint(good_path, again, its_optimizer) == 1
+    assert_same(weights(again), weights(model))
+    train(model, optimizer, 1, first=9)
+    train(again, its_optimizer, 1, first=9)
+    assert_same(weights(again), weights(model))
+
+
+@pytest.mark.parametrize(
+    "name", ["another width", "no tensor", "sparse", "a weight is missing", "weights are no mapping"]
+)
+def test_without_an_optimizer_too(tmp_path, name):
+    model, optimizer = make()
+    save_checkpoint(model, optimizer, 1, tmp_path / "c.pt")
+    torch.save(WRONG[name](torch.load(tmp_path / "c.pt")), tmp_path / "c.pt")
+    again, _ = make()
+    before = weights(again)
+    with pytest.raises(ValueError, match="checkpoint is of"):
+        load_checkpoint(tmp_path / "c.pt", again)
+    assert_same(weights(again), before)
 
 
 def test_a_failed_save_keeps_the_file_before(tmp_path, monkeypatch):

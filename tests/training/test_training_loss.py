@@ -97,6 +97,32 @@ def test_shapes_that_do_not_fit_are_named():
         chunked_cross_entropy(torch.zeros(2, 3), torch.zeros(5, 3), torch.zeros(2, dtype=torch.int64), 0)
 
 
+@pytest.mark.parametrize("loss_of", [cross_entropy, fused_cross_entropy, lean])
+@pytest.mark.parametrize("bad", [5, 300, 2**62, -1, -5, -100])
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_target_outside_of_the_vocabulary_is_named_with_the_range(loss_of, bad, place):
+    targets = torch.tensor([0, 4, 1])
+    targets[place] = bad
+    with pytest.raises(IndexError, match=f"^target {bad} is outside the vocabulary.* targets run from 0 to 4") as told:
+        loss_of(torch.randn(3, 5), targets)
+    assert ("no id that is ignored" in str(told.value)) is (bad < 0)
+
+
+@pytest.mark.parametrize("entries", [2, 4, None])
+@pytest.mark.parametrize("bad", [-1, 0])
+def test_no_row_of_padding_is_a_target(entries, bad):
+    """`bad` is so far beyond the last entry, or negative."""
+    targets = torch.tensor([0, bad if bad < 0 else entries or 5])
+    with pytest.raises(IndexError, match=f"^target {int(targets[1])} is outside the vocabulary"):
+        chunked_cross_entropy(torch.randn(2, 3), torch.randn(5, 3), targets, entries=entries)
+
+
+@pytest.mark.parametrize("size", [1.5, "8", True, None, torch.tensor(2.0)])
+def test_a_chunk_has_a_whole_number_of_rows(size):
+    with pytest.raises(TypeError, match="chunk_size must be a whole number"):
+        chunked_cross_entropy(torch.zeros(2, 3), torch.zeros(5, 3), torch.zeros(2, dtype=torch.int64), size)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     rows=st.integers(1, 20),

@@ -21,7 +21,7 @@ from cs336_lib.atomic import replacing
 from cs336_lib.naming import check_whole
 from cs336_lib.plain import number, said
 from cs336_lib.textfile import foreign_kind
-from cs336_lib.training.checkpoints.state_dicts import load_plain_state_dict, plain_state_dict
+from cs336_lib.training.checkpoints.state_dicts import load_plain_state_dict, load_together, plain_state_dict
 
 
 def save_checkpoint(
@@ -78,7 +78,8 @@ def load_checkpoint(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no checkpoint of `save_checkpoint`, is damaged, or is of another model.
+        ValueError: it is no checkpoint of `save_checkpoint`, is damaged, or is of another model or optimizer. Model
+            and optimizer are then left as they were.
 
     Source: handout, problem (checkpointing).
     """
@@ -101,10 +102,17 @@ def load_checkpoint(
         ) from None
     if not isinstance(content, dict) or not {"model", "optimizer", "iteration"} <= content.keys():
         raise ValueError(f"{_name(src)} holds no model, optimizer and iteration; save_checkpoint did not write it")
-    load_plain_state_dict(model, content["model"])
-    if optimizer is not None:
-        optimizer.load_state_dict(content["optimizer"])
-    return int(content["iteration"])
+    try:
+        iteration = int(content["iteration"])
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        raise ValueError(
+            f"{_name(src)} has {content['iteration']!r:.60} for an iteration; it must be a number"
+        ) from None
+    if optimizer is None:
+        load_plain_state_dict(model, content["model"])
+    else:
+        load_together(model, content["model"], optimizer, content["optimizer"])
+    return iteration
 
 
 def _readable(value: Any, where: str) -> Any:

@@ -21,7 +21,7 @@ from cs336_lib.model import TransformerLM
 from cs336_lib.optim import clip_grad_norm
 from cs336_lib.training.attending import attending
 from cs336_lib.training.checkpoints.run import RunCheckpoints
-from cs336_lib.training.checkpoints.state_dicts import load_plain_state_dict, plain_state_dict
+from cs336_lib.training.checkpoints.state_dicts import load_together, plain_state_dict
 from cs336_lib.training.precision import Precision
 from cs336_lib.training.ranks import Ranks
 
@@ -127,8 +127,7 @@ class SingleDevice:
         self, model: nn.Module, optimizer: Optimizer, weights: Weights, state: dict[str, Any], own: dict[str, Any]
     ) -> None:
         """Load what `save` returned."""
-        load_plain_state_dict(model, weights)
-        optimizer.load_state_dict(state)
+        load_together(model, weights, optimizer, state)
         if own and self.precision.scaled:
             self._scaler.load_state_dict(own)
 
