@@ -27,7 +27,7 @@ TITLES = {
     "3.3": "Decoding: any ids, even wrong ones",
     "3.4": "Special tokens",
     "3.5": "Streams: a cut anywhere must change nothing",
-    "3.6": "Words without an end, encoded in linear time",
+    "3.6": "Words without an end, and time that is not quadratic",
     "4.1": "Linear, and how large its first weights are",
     "4.2": "Embedding: a table of vectors",
     "4.3": "RMSNorm: only the direction counts",

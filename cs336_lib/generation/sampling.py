@@ -42,8 +42,8 @@ class SamplingConfig:
         temperature: divides the logits; below 1 likely tokens become likelier, 0 always takes the likeliest.
         top_k: draw from the k likeliest tokens only; 0 for all.
         top_p: draw from the smallest set of likeliest tokens whose probabilities sum to p at least; 1 for all.
-        repetition_penalty: above 1, tokens that occurred already get less likely: positive logits are divided by it,
-            negative ones multiplied. 1 is off.
+        repetition_penalty: above 1, logits of tokens that occurred already are lowered: positive ones are divided
+            by it, negative ones multiplied. 1 is off.
         stop_at_end: stop at `<|endoftext|>`, if the tokenizer has it.
         seed: decides what is drawn. What row i of a batch draws depends on the seed, on i and on its own prompt, not on
             the other rows (unless rounding decides between two tokens). None draws differently each time.
