@@ -35,6 +35,8 @@ START = Path(__file__).parent / "child/start.py"
 LOADING_SECONDS = 90.0
 STRIKES = 3  # hangs or deaths in one problem, after which its other checks are left out
 
+ENOUGH = 0.25  # GiB: a process that has so much and ends before it has begun has another reason
+
 Event = dict[str, Any]
 
 
@@ -214,6 +216,8 @@ class Runs:
             said = trace.with_name("errors").read_text(errors="replace").split("\n")
             if now["event"] == "starting" and any(said):
                 why += f": {[line for line in said if line][-1]}"
+            elif now["event"] == "starting" and self.memory_gib < ENOUGH:
+                why = f"--memory {self.memory_gib:g} (GiB) is too little to begin with"
         if now["event"] == "loading" and not self._stopped:
             self.skip[now["line"]] = why
         yield {"event": "ended", "why": why, "seconds": seconds, "during": now}

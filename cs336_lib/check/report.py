@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cs336_lib.check import sections
+from cs336_lib.check.child.adapters import failing
 from cs336_lib.check.child.case import CHECKS, CHOICE, EXPECT, HANDOUT, KINDS, NOTEBOOK_PROBLEMS, PROBLEMS, Check
 from cs336_lib.check.child.runner import BROKEN, CHOSEN, RIGHT, UNANSWERED, WRONG, Answer
 
@@ -43,7 +44,7 @@ class Report:
         answers: in the order in which they were asked.
         edition: of the assignment: who says so differs.
         about: facts of the run: folder, Python, versions, seconds.
-        broken: line of the adapters -> why it does not import.
+        broken: line of the adapters -> why it does not import, or run.
         notes: remarks for the reader.
         extras: results of --train and --speed, as plain data.
         stopped: Ctrl-C, or a signal, came before the end.
@@ -82,17 +83,24 @@ class Report:
         if faults:
             seen = f", seen in {wrong} wrong answers" if wrong != faults else ""
             return f"{faults} fault{'s' * (faults != 1)}{seen}"
-        if self.broken or self.count(BROKEN):
+        if self.count(BROKEN):
             return "some adapters don't import"
-        if not self.passed:
-            return "the model does not train as ours does"
-        return "nothing is wrong" if self.count(RIGHT) else "nothing was answered"
+        if not self.answered:
+            reasons = {answer.got for answer in self.answers}
+            only = next(iter(reasons)) if len(reasons) == 1 else "no adapter that these questions need is written"
+            return f"nothing was asked: {only.removeprefix('it could not be asked: ')}"
+        return "nothing is wrong" if self.passed else "the model does not train as ours does"
+
+    @property
+    def answered(self) -> int:
+        """How many questions were answered: right, wrong or by a choice."""
+        return self.count(RIGHT) + self.count(WRONG) + self.count(CHOSEN)
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is wrong, nothing is broken, and everything was asked."""
+        """Whether nothing is wrong, something was answered, and no question was left out because an import failed."""
         trains = self.extras.get("training", {}).get("ok", True) and not self.stopped
-        return not self.count(WRONG) and not self.count(BROKEN) and not self.broken and trains
+        return bool(self.answered) and not self.count(WRONG) and not self.count(BROKEN) and trains
 
     def faults(self) -> list[Fault]:
         """What is wrong, the worst first.
@@ -144,7 +152,7 @@ class Report:
     def remarks(self) -> Iterator[str]:
         """What the reader should know besides: broken imports, changed global state, decisions on the way."""
         for line, text in sorted(self.broken.items()):
-            yield f"line {line} of the adapters does not import: {text}"
+            yield f"line {line} of the adapters {failing(text)}: {text}"
         missing = {name for text in self.broken.values() for name in re.findall(r"No module named '([\w.]+)'", text)}
         if missing:
             where = f"not found by {self.about.get('python', 'this Python')}"
@@ -167,7 +175,7 @@ class Report:
                 wrong.setdefault(problem, []).append(what)
         lines += [f"- {problem}: {', '.join(names)}" for problem, names in wrong.items()]
         if self.count(BROKEN):
-            lines.append(f"- {self.count(BROKEN)} not asked, because the adapter does not import")
+            lines.append(f"- {self.count(BROKEN)} not asked, because what they need does not import or run")
         if self.count(UNANSWERED):
             lines.append(f"- {self.count(UNANSWERED)} not answered")
         return "\n".join(lines)

@@ -19,13 +19,13 @@ from cs336_lib.cli.parsing import parse
 
 @dataclass(frozen=True)
 class Check:
-    """Hold your own solution of the assignment against the definitions: about 180 questions to your tests/adapters.py.
+    """Hold your own solution of the assignment against the definitions: about 190 questions to your tests/adapters.py.
 
     Your code runs on your machine, in processes with limits of time and memory and without a network; nothing is sent
     anywhere, and nothing in your folder is changed. Faults are explained, never corrected.
 
-    Exit codes: 0 nothing is wrong; 1 something is; 2 there was nothing to ask; 130 stopped, by Ctrl-C or
-    SIGTERM.
+    Exit codes: 0 nothing is wrong in what was answered; 1 something is, or questions were not asked because an
+    import failed, or none was answered; 2 there was nothing to ask; 130 stopped, by Ctrl-C or SIGTERM.
 
     Example:
       cs336 check ~/assignment1-basics

@@ -41,6 +41,36 @@ LEGAL = {
         ],
         ["linear"],
     ),
+    **{
+        f"multi-head: Q, K and V in one matrix, initialized {how}": (
+            [
+                (
+                    "        self.q_proj = Linear(d_model, d_model)\n"
+                    "        self.k_proj = Linear(d_model, d_model)\n"
+                    "        self.v_proj = Linear(d_model, d_model)\n",
+                    f"        self.qkv = Linear(d_model, 3 * d_model)\n{more}",
+                ),
+                (
+                    "self.split(self.q_proj(x)), self.split(self.k_proj(x)), self.split(self.v_proj(x))",
+                    "map(self.split, self.qkv(x).chunk(3, -1))",
+                ),
+                (
+                    "    def split(self, x):\n",
+                    "    def _load_from_state_dict(self, state, prefix, *rest):\n"
+                    "        parts = [state.pop(f'{prefix}{name}_proj.weight') for name in 'qkv']\n"
+                    "        state[prefix + 'qkv.weight'] = torch.cat(parts)\n"
+                    "        super()._load_from_state_dict(state, prefix, *rest)\n\n"
+                    "    def split(self, x):\n",
+                ),
+            ],
+            ["multihead_self_attention", "transformer_block", "transformer_lm"],
+        )
+        for how, more in {
+            "as one": "",
+            "as three": "        std = d_model**-0.5\n"
+            "        nn.init.trunc_normal_(self.qkv.weight, std=std, a=-3 * std, b=3 * std)\n",
+        }.items()
+    },
     "linear: the normal drawn and cut by hand": (
         [
             (
@@ -108,6 +138,20 @@ LEGAL = {
                 "    y = torch.stack([ids[s + 1 : s + context_length + 1].long() for s in starts])\n"
                 "    return x.to(device), y.to(device)",
             ),
+        ],
+        ["data_loading"],
+    ),
+    "batch: rows sorted by their starts": (
+        [(STARTS, STARTS + "    starts.sort()\n")],
+        ["data_loading"],
+    ),
+    "batch: without replacement where there are enough windows": (
+        [
+            (
+                STARTS,
+                "    many = len(dataset) - context_length\n"
+                "    starts = np.random.permutation(many)[:batch_size] if many == 8 else np.random.randint(0, many, batch_size)\n",
+            )
         ],
         ["data_loading"],
     ),

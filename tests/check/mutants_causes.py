@@ -23,7 +23,7 @@ CAUSES = {
             (
                 STARTS,
                 "    at = torch.randint(len(dataset) - context_length + 1, (batch_size, 1)) + torch.arange(context_length)\n"
-                "    ids = torch.from_numpy(np.asarray(dataset).astype(np.int64))\n    return ids[at], ids[at + 1]\n"
+                "    ids = torch.from_numpy(np.asarray(dataset).astype(np.int64))\n    return ids[at].to(device), ids[at + 1].to(device)\n"
                 + STARTS,
             ),
         ],
@@ -83,7 +83,7 @@ CAUSES = {
     "the iteration as a text": (
         "checkpointing",
         [('content["iteration"]', 'str(content["iteration"])')],
-        "the iteration is not",
+        "another type than int",
     ),
 }
 
@@ -259,6 +259,19 @@ SAYS = {
     "loss: base two": ("cross_entropy", "base 2"),
     "loss: a small number inside of the logarithm": ("cross_entropy", "a small number"),
     "loss: in place": ("cross_entropy", "in place"),
+    "loss: the largest of all": ("cross_entropy", "largest of the whole tensor"),
+    "loss: two dimensions only": ("cross_entropy", "two dimensions only"),
+    "loss: divided by the first dimension": ("cross_entropy", "by the first dimension only"),
+    "loss: divided by the second dimension": ("cross_entropy", "by the second dimension only"),
+    "batch: the first start left out": ("data_loading", "the first start is left out"),
+    "batch: an empty range": ("data_loading", "the last window is never seen"),
+    "batch: one start for all rows": ("data_loading", "the same start"),
+    "batch: windows side by side": ("data_loading", "multiples of context_length"),
+    "batch: one start, then the next": ("data_loading", "the other rows follow from it"),
+    "batch: the device ignored": ("data_loading", "device is not used"),
+    "checkpoint: the next iteration": ("checkpointing", "off by one"),
+    "checkpoint: without the buffers": ("checkpointing", "buffers are left out"),
+    "block: an eps of 1e-6 in its norms": ("transformer_block", "an eps of 1e-06"),
     "adamw: L2 instead of decay": ("adamw", "added to the gradient"),
     "adamw: no bias correction": ("adamw", "the bias correction is missing"),
     "adamw: t from 0": ("adamw", "off by one"),
@@ -272,6 +285,13 @@ SAYS = {
     "schedule: swings up again": ("learning_rate_schedule", "swings up"),
     "trainer: words counted once however often they occur": ("train_bpe", "counted once"),
     "trainer: ties go to the pair counted first": ("train_bpe", "counted first"),
+    "trainer: ties go to the pair counted last": ("train_bpe", "counted last"),
+    "trainer: ties go to the smaller pair": ("train_bpe", "the smaller pair is taken"),
+    "trainer: chunks of 262,144 characters": ("train_bpe", "within a run of white space"),
+    "trainer: latin-1": ("train_bpe", "as latin-1"),
+    "trainer: ASCII only": ("train_bpe", "not ASCII is dropped"),
+    "trainer: only the first special token cut out": ("train_bpe", "only the first special token"),
+    "trainer: the last special token not cut out": ("train_bpe", "the last special token is not cut out"),
     "trainer: ties by ids": ("train_bpe", "decided by ids"),
     "trainer: stale counts": ("train_bpe", "drift from the words"),
     "trainer: overlapping repeats": ("train_bpe", "share letters"),
@@ -285,5 +305,15 @@ SAYS = {
     "encoder: ids from the order of merges": ("tokenizer", "256 plus the number"),
     "encoder: a cache shared by all": ("tokenizer", "kept in the class"),
     "specials: not escaped": ("tokenizer", "re.escape"),
+    "specials: newlines after them eaten": ("tokenizer", "a newline that is taken"),
+    "specials: lstrip() of what is between them": ("tokenizer", "strip() of what is between"),
+    "specials: in one pattern with the words": ("tokenizer", "over the whole text"),
+    "specials: only the first": ("tokenizer", "only the first special token"),
+    "specials: the last left out": ("tokenizer", "the last special token is not looked for"),
+    "decoder: malformed bytes raise": ("tokenizer", "raises on ids"),
+    "decoder: malformed bytes dropped": ("tokenizer", 'errors="ignore"'),
+    "stream: each string by itself": ("tokenizer", "by itself"),
+    "stream: cut at the last newline": ("tokenizer", "cut at its last newline"),
+    "stream: only the last pre-token held back": ("tokenizer", "only the last pre-token"),
     "specials: split without keeping them": ("tokenizer", "drops the separators"),
 }

@@ -325,6 +325,34 @@ MODEL_MUTANTS = {
         ],
         ["transformer_lm.full_context"],
     ),
+    **{
+        f"block: an eps of {eps} in its norms": (
+            [("eps=1e-5", f"eps={eps}")],
+            ["transformer_block.eps", "transformer_lm.eps"],
+        )
+        for eps in ("1e-6", "1e-8", "1e-12", "1.1920929e-07", "1e-3")
+    },
+    **{
+        f"model: another eps in {norm}": (
+            [(f"self.{norm} = RMSNorm(d_model)", f"self.{norm} = RMSNorm(d_model, 1e-8)")],
+            catches,
+        )
+        for norm, catches in {
+            "ln1": ["transformer_block.eps"],
+            "ln2": ["transformer_block.eps"],
+            "ln_final": ["transformer_lm.eps"],
+        }.items()
+    },
+    "model: the feed-forward network initialized as if it were square": (
+        [
+            (
+                "        self.w3 = Linear(d_model, d_ff)\n",
+                "        self.w3 = Linear(d_model, d_ff)\n        std = d_model**-0.5\n"
+                "        nn.init.trunc_normal_(self.w1.weight, std=std, a=-3 * std, b=3 * std)\n",
+            )
+        ],
+        ["transformer_lm.init_spread"],
+    ),
     "model: layers sorted by name": (
         [
             (

@@ -39,6 +39,18 @@ DECODED = 'return file.read().decode("utf-8", "replace")'
 INIT = "        self.vocab = dict(vocab)\n"
 SPECIALS = "        self.special_tokens = list(special_tokens or [])\n"
 
+BEST = "        best = max(counts, key=lambda pair: rank_of(pair, counts[pair], ids))\n"
+CHUNKS = "    return [text]\n\n\ndef pieces_of"
+LONGEST = "    longest_first = sorted(special_tokens, key=len, reverse=True)\n    return re.split"
+SPLIT = "self.splitter.split(text) if self.splitter else [text]"
+STREAM_CUT = "            cut = self.safe_cut(held)\n"
+
+
+def chunks(expression):
+    """A trainer that cuts its text before it looks for special tokens."""
+    return [(CHUNKS, f"    return {expression}\n\n\ndef pieces_of")]
+
+
 # name -> (replacements in the plain solution, checks that must catch it)
 TOKENIZER_MUTANTS = {
     "trainer: words counted once however often they occur": (
@@ -53,6 +65,17 @@ TOKENIZER_MUTANTS = {
     "trainer: ties go to the pair counted first": (
         [("    return (count, pair)", "    return count")],
         ["train_bpe.tie", "train_bpe.many"],
+    ),
+    "trainer: ties go to the pair counted last": (
+        [
+            ("    return (count, pair)", "    return count"),
+            (BEST, BEST.replace("max(counts", "max(reversed(counts)")),
+        ],
+        ["train_bpe.tie"],
+    ),
+    "trainer: ties go to the smaller pair": (
+        [(BEST, "        best = min(pair for pair in counts if counts[pair] == max(counts.values()))\n")],
+        ["train_bpe.tie", "train_bpe.example"],
     ),
     "trainer: ties by ids": (
         [("    return (count, pair)", "    return (count, ids[pair[0]], ids[pair[1]])")],
@@ -168,6 +191,40 @@ TOKENIZER_MUTANTS = {
             )
         ],
         ["train_bpe.chunks"],
+    ),
+    **{
+        f"trainer: chunks of {size:,} characters": (
+            chunks(f"[text[i : i + {size}] for i in range(0, len(text), {size})]"),
+            ["train_bpe.chunks_runs", "train_bpe.chunks_large"],
+        )
+        for size in (262_144, 1_000_000)
+    },
+    "trainer: chunks end at the last newline before 64 KB": (
+        chunks("re.findall(r'(?s).{1,65535}\\n|.{1,65536}', text)"),
+        ["train_bpe.chunks_runs", "train_bpe.chunks_large"],
+    ),
+    "trainer: a quarter of the lines each": (
+        chunks(
+            "[text[a:b] for cuts in [[0, *(text.find('\\n', k * len(text) // 4) + 1 for k in (1, 2, 3)), len(text)]] "
+            "for a, b in zip(cuts, cuts[1:])]"
+        ),
+        ["train_bpe.chunks_runs"],
+    ),
+    "trainer: latin-1": (
+        [(DECODED, 'return file.read().decode("latin-1")')],
+        ["train_bpe.punctuation", "train_bpe.other_scripts"],
+    ),
+    "trainer: ASCII only": (
+        [(DECODED, 'return file.read().decode("ascii", "ignore")')],
+        ["train_bpe.punctuation", "train_bpe.other_scripts"],
+    ),
+    "trainer: only the first special token cut out": (
+        [(LONGEST, "    longest_first = special_tokens[:1]\n    return re.split")],
+        ["train_bpe.special_several"],
+    ),
+    "trainer: the last special token not cut out": (
+        [(LONGEST, "    longest_first = special_tokens[:-1] or special_tokens\n    return re.split")],
+        ["train_bpe.special_several"],
     ),
     "trainer: chunks between special tokens, which must be there": (
         [
@@ -327,6 +384,60 @@ TOKENIZER_MUTANTS = {
         [('.decode("utf-8", errors="replace")\n\n\ndef get_tokenizer', '.decode("utf-8")\n\n\ndef get_tokenizer')],
         ["tokenizer.decode_malformed"],
     ),
+    "decoder: malformed bytes dropped": (
+        [
+            (
+                '.decode("utf-8", errors="replace")\n\n\ndef get_tokenizer',
+                '.decode("utf-8", errors="ignore")\n\n\ndef get_tokenizer',
+            )
+        ],
+        ["tokenizer.decode_malformed"],
+    ),
+    "decoder: a character for each byte": (
+        [
+            (
+                '.decode("utf-8", errors="replace")\n\n\ndef get_tokenizer',
+                '.decode("latin-1")\n\n\ndef get_tokenizer',
+            )
+        ],
+        ["tokenizer.decode_malformed", "tokenizer.decode_joined", "tokenizer.round_trip"],
+    ),
+    **{
+        f"specials: {how}() of what is between them": (
+            [(SPLIT, f"[piece.{how}('\\n') for piece in self.splitter.split(text)] if self.splitter else [text]")],
+            ["tokenizer.special_newlines"],
+        )
+        for how in ("lstrip", "rstrip", "strip")
+    },
+    "specials: in one pattern with the words": (
+        [
+            (
+                f"for piece in {SPLIT}:",
+                "for piece in [text] if self.splitter is None else [regex.compile(f'{self.splitter.pattern[1:-1]}|{PAT}')]:",
+            ),
+            (
+                "                for match in regex.finditer(PAT, piece):\n                    out.extend(self.encode_word(match.group()))",
+                "                for match in regex.finditer(PAT if piece is text else piece, text):\n"
+                "                    word = match.group()\n"
+                "                    special = word in self.special_tokens\n"
+                "                    out.extend([self.ids[word.encode()]] if special else self.encode_word(word))",
+            ),
+        ],
+        ["tokenizer.special_newlines"],
+    ),
+    "specials: only the first": (
+        [(SPECIALS, "        self.special_tokens = list(special_tokens or [])[:1]\n")],
+        ["tokenizer.special_several"],
+    ),
+    "specials: the last left out": (
+        [
+            (
+                "            longest_first = sorted(self.special_tokens, key=len, reverse=True)\n            self",
+                "            longest_first = self.special_tokens[:-1] or self.special_tokens\n            self",
+            )
+        ],
+        ["tokenizer.special_several"],
+    ),
     "specials: split without keeping them": (
         [
             (
@@ -444,6 +555,24 @@ TOKENIZER_MUTANTS = {
     "stream: lists instead of ids": (
         [("            yield from self.encode(held[:cut])", "            yield self.encode(held[:cut])")],
         ["tokenizer.stream", "tokenizer.stream_lazy"],
+    ),
+    "stream: cut at the last newline": (
+        [(STREAM_CUT, '            cut = held.rfind("\\n") + 1\n')],
+        ["tokenizer.stream_lines", "tokenizer.stream_file"],
+    ),
+    "stream: only the last pre-token held back": (
+        [
+            (
+                STREAM_CUT,
+                "            found = [m.start() for m in regex.finditer(PAT, held)] if not self.special_tokens else []\n"
+                "            cut = found[-1] if found else self.safe_cut(held)\n",
+            )
+        ],
+        ["tokenizer.stream_contraction"],
+    ),
+    "stream: a last letter held back": (
+        [(STREAM_CUT, "            cut = max(len(held) - 1, 0) if held.isalpha() else self.safe_cut(held)\n")],
+        ["tokenizer.stream_characters"],
     ),
     "stream: a special token yielded before the longer one is seen": (
         [

@@ -40,6 +40,18 @@ TRAINING_MUTANTS = {
         [(LOSS, "    p = run_softmax(inputs, -1)\n    return -p.gather(-1, targets.unsqueeze(-1)).log().mean()\n")],
         ["cross_entropy.large"],
     ),
+    "loss: the largest of all": (
+        [("    shifted = inputs - inputs.amax(-1, keepdim=True)\n", "    shifted = inputs - inputs.max()\n")],
+        ["cross_entropy.rows"],
+    ),
+    "loss: divided by the first dimension": (
+        [(".squeeze(-1)).mean()", ".squeeze(-1)).sum() / (len(targets) if targets.ndim else 1)")],
+        ["cross_entropy.batch", "cross_entropy.more_dims"],
+    ),
+    "loss: divided by the second dimension": (
+        [(".squeeze(-1)).mean()", ".squeeze(-1)).sum() / (targets.shape[1] if targets.ndim > 1 else targets.numel())")],
+        ["cross_entropy.batch", "cross_entropy.more_dims"],
+    ),
     "loss: two dimensions only": (
         [(LOSS, LOG_SOFTMAX + "    return -logp[torch.arange(inputs.shape[0]), targets].mean()\n")],
         ["cross_entropy.batch", "cross_entropy.more_dims"],
@@ -291,6 +303,52 @@ TRAINING_MUTANTS = {
         [(STARTS, STARTS.replace("len(dataset) - context_length", "len(dataset) - context_length - 1"))],
         ["data_loading.one_window", "data_loading.both_ends"],
     ),
+    "batch: the first start left out": (
+        [(STARTS, STARTS.replace("randint(0,", "randint(1,"))],
+        ["data_loading.both_ends", "data_loading.one_window", "data_loading.uniform"],
+    ),
+    "batch: one start for all rows": (
+        [(STARTS, STARTS.replace("batch_size", "1").replace(")\n", ").repeat(batch_size)\n"))],
+        ["data_loading.both_ends", "data_loading.uniform", "data_loading.independent"],
+    ),
+    "batch: windows side by side": (
+        [
+            (
+                STARTS,
+                "    starts = context_length * np.random.randint(\n"
+                "        0, (len(dataset) - 1) // context_length, batch_size\n    )\n",
+            )
+        ],
+        ["data_loading.both_ends", "data_loading.uniform"],
+    ),
+    "batch: one start, then the next": (
+        [
+            (
+                STARTS,
+                "    many = len(dataset) - context_length\n"
+                "    starts = (np.random.randint(0, many) + np.arange(batch_size)) % many\n",
+            )
+        ],
+        ["data_loading.independent"],
+    ),
+    "batch: rows in pairs of far starts": (
+        [
+            (
+                STARTS,
+                STARTS + "    many = len(dataset) - context_length\n"
+                "    starts[1::2] = (starts[: len(starts) // 2 * 2 : 2] + many // 2) % many\n",
+            )
+        ],
+        ["data_loading.independent"],
+    ),
+    "batch: the device ignored": (
+        [(".to(device), torch.from_numpy(y).to(device)", ", torch.from_numpy(y)")],
+        ["data_loading.device"],
+    ),
+    "batch: targets on another device": (
+        [(".to(device), torch.from_numpy(y).to(device)", ".to(device), torch.from_numpy(y)")],
+        ["data_loading.device"],
+    ),
     "batch: low starts preferred": (
         [
             (
@@ -332,6 +390,17 @@ TRAINING_MUTANTS = {
     "checkpoint: the iteration not returned": (
         [('    return content["iteration"]\n', "")],
         ["checkpointing.path", "checkpointing.again"],
+    ),
+    "checkpoint: the next iteration": (
+        [('    return content["iteration"]\n', '    return content["iteration"] + 1\n')],
+        ["checkpointing.path", "checkpointing.again"],
+    ),
+    "checkpoint: without the buffers": (
+        [
+            (SAVE, SAVE.replace("model.state_dict()", "dict(model.named_parameters())")),
+            ('model.load_state_dict(content["model"])', 'model.load_state_dict(content["model"], strict=False)'),
+        ],
+        ["checkpointing.path"],
     ),
     "checkpoint: string operations on the path": (
         [(SAVE, "    out = out + '' if not hasattr(out, 'write') else out\n" + SAVE)],

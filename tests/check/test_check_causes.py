@@ -148,6 +148,27 @@ def test_a_cause_that_was_seen_not_to_be_is_not_named():
     assert told["linear.value"] == "" and told["tokenizer.long_word"] == CHECKS["tokenizer.long_word"].cause
 
 
+def test_wrong_ids_of_a_long_word_are_not_explained_by_time():
+    loop = "        while len(parts) > 1:\n"
+    assert PLAIN.read_text().count(loop) == 1
+    text = PLAIN.read_text().replace(loop, "        while len(parts) > 1 and len(word) < 5000:\n")
+    names = ["tokenizer.long_word", "tokenizer.long_spaces"]
+    for name, answer in answers_of(adapters_of(text), names).items():
+        assert (answer.status, answer.cause) == (WRONG, "") and cause_of(CHECKS[name], answer) == ""
+        assert answer.expected.startswith("ids that begin [") and answer.got.startswith("ids that begin [")
+
+
+def test_a_batch_on_no_such_device_is_no_answer():
+    def refuses(dataset, batch_size, context_length, device):
+        if device not in ("cpu", "cuda"):
+            raise ValueError(device)
+        return plain(dataset, batch_size, context_length, device)
+
+    plain = adapters_of(PLAIN.read_text())["run_get_batch"]
+    answer = answers_of({"run_get_batch": refuses}, ["data_loading.device"])["data_loading.device"]
+    assert answer.status == UNANSWERED and "no device 'meta'" in answer.got
+
+
 def test_starts_are_named_by_what_was_drawn():
     assert batches.why_starts({0, 2}, 2) is None
 

@@ -285,6 +285,54 @@ def test_the_command_ends_with_1_where_something_is_wrong_and_explains_it(tmp_pa
     assert "softmax.large" in text and "<script src" not in text and "http" in text
 
 
+@pytest.mark.parametrize(
+    ("text", "only", "code", "says"),
+    [
+        (SOFTMAX, "softmax", 0, "nothing is wrong"),
+        (SOFTMAX, "softmax,linear.value", 0, "nothing is wrong"),  # what is not written is not wrong
+        (
+            "import not_installed\n" + SOFTMAX,
+            "softmax",
+            0,
+            "line 1 of the adapters does not import: import not_installed",
+        ),
+        ("PAT = open('pat.txt').read()\n" + SOFTMAX, "softmax", 0, "line 1 of the adapters does not run: PAT = open("),
+        (
+            "from not_installed import silu\ndef run_silu(x): return silu(x)\n" + SOFTMAX,
+            "softmax,silu",
+            1,
+            "don't import",
+        ),
+        (
+            "PAT = open('pat.txt').read()\ndef run_silu(x): return x * PAT\n" + SOFTMAX,
+            "softmax,silu",
+            1,
+            "does not run",
+        ),
+        ("def run_silu(x):\n    import not_installed\n" + SOFTMAX, "softmax,silu", 1, "some adapters don't import"),
+        (SOFTMAX, "linear.value", 1, "nothing was asked: there is no run_linear"),
+        (
+            "def run_silu(x): raise NotImplementedError\n" + SOFTMAX,
+            "silu,linear.value",
+            1,
+            "nothing was asked: no adapter",
+        ),
+        (SOFTMAX, "softmax.all_masked", 0, "nothing is wrong"),  # a choice is an answer
+    ],
+)
+def test_0_means_that_something_was_answered_and_nothing_is_wrong_or_left_out(tmp_path, capsys, text, only, code, says):
+    project(tmp_path, text)
+    assert main(["check", str(tmp_path), "--only", only]) == code
+    shown = " ".join(capsys.readouterr().out.split())
+    assert says in shown and ("In short: nothing is wrong" in shown) == (code == 0)
+
+
+def test_too_little_memory_is_named(tmp_path, capsys):
+    project(tmp_path, SOFTMAX)
+    assert main(["check", str(tmp_path), "--only", "softmax.large", "--memory", "0.001"]) == 1
+    assert "nothing was asked: --memory 0.001 (GiB) is too little" in " ".join(capsys.readouterr().out.split())
+
+
 def test_json_is_json_and_nothing_else(tmp_path, capsys):
     project(tmp_path, SOFTMAX)
     assert main(["check", str(tmp_path), "--only", "softmax", "--json"]) == 0

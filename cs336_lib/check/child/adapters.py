@@ -45,7 +45,16 @@ class Loaded:
         """Note that a statement failed, and which names it was to define."""
         why = printable(why)
         self.broken[line] = f"{self.broken[line]}; {why}" if line in self.broken else why
-        self.names |= dict.fromkeys(names, f"{path.name}, line {line}, does not import: {why}")
+        self.names |= dict.fromkeys(names, f"{path.name}, line {line}, {failing(why)}: {why}")
+
+
+def failing(why: str) -> str:
+    """What a statement that failed does not do, by its text.
+
+    >>> failing("from lm import model: SyntaxError"), failing("PAT = open('pat.txt').read(): FileNotFoundError")
+    ('does not import', 'does not run')
+    """
+    return "does not import" if why.startswith(("import ", "from ", "SyntaxError")) else "does not run"
 
 
 def load(path: Path, root: Path, skip: Mapping[int, str], tell: Callable[[int, str], None]) -> Loaded:

@@ -74,9 +74,13 @@ def train(text: str, vocab_size: int, specials: Sequence[str] = ()) -> list[Pair
     >>> train("low low", 257)
     [(b'o', b'w')]
     """
-    words = words_of(text, specials)
+    return train_words(words_of(text, specials), vocab_size - 256 - len(specials))
+
+
+def train_words(words: Counter[tuple[bytes, ...]], most: int) -> list[Pair]:
+    """Return the merges, so many at most, of words that were counted."""
     merges: list[Pair] = []
-    while len(merges) < vocab_size - 256 - len(specials):
+    while len(merges) < most:
         counts: Counter[Pair] = Counter()
         for word, times in words.items():
             for pair in pairwise(word):

@@ -92,7 +92,7 @@ def multihead(
     return F.linear(torch.cat(outputs, -1), weights["o"].double())
 
 
-def block(x: Tensor, heads: int, weights: Mapping[str, Tensor], theta: float) -> Tensor:
+def block(x: Tensor, heads: int, weights: Mapping[str, Tensor], theta: float, eps: float = 1e-5) -> Tensor:
     """A pre-norm block, with the official names of weights."""
     named = {
         "q": weights["attn.q_proj.weight"],
@@ -101,19 +101,19 @@ def block(x: Tensor, heads: int, weights: Mapping[str, Tensor], theta: float) ->
         "o": weights["attn.output_proj.weight"],
     }
     x = x.double()
-    x = x + multihead(rmsnorm(x, weights["ln1.weight"], 1e-5), heads, named, theta)
+    x = x + multihead(rmsnorm(x, weights["ln1.weight"], eps), heads, named, theta)
     ffn = [weights[f"ffn.w{i}.weight"] for i in (1, 2, 3)]
-    return x + swiglu(rmsnorm(x, weights["ln2.weight"], 1e-5), *ffn)
+    return x + swiglu(rmsnorm(x, weights["ln2.weight"], eps), *ffn)
 
 
-def lm(ids: Tensor, layers: int, heads: int, weights: Mapping[str, Tensor], theta: float) -> Tensor:
+def lm(ids: Tensor, layers: int, heads: int, weights: Mapping[str, Tensor], theta: float, eps: float = 1e-5) -> Tensor:
     """The scores of a Transformer language model, with the official names of weights."""
     x = weights["token_embeddings.weight"].double()[ids.long()]
     for layer in range(layers):
         prefix = f"layers.{layer}."
         own = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
-        x = block(x, heads, own, theta)
-    return F.linear(rmsnorm(x, weights["ln_final.weight"], 1e-5), weights["lm_head.weight"].double())
+        x = block(x, heads, own, theta, eps)
+    return F.linear(rmsnorm(x, weights["ln_final.weight"], eps), weights["lm_head.weight"].double())
 
 
 def block_weights(d: int, ff: int, seed: int = 0) -> dict[str, Tensor]:

@@ -27,6 +27,7 @@ from .case import CHOICE, Case, Check, TimeUpError, UnansweredError, WrongError,
 from .show import printable
 
 RIGHT, WRONG, UNANSWERED, BROKEN, CHOSEN = "right", "wrong", "unanswered", "broken", "chosen"
+DOES_NOT = re.compile(r", line \d+, does not (import|run): ")
 # Seconds of processor time between the strikes of a clock whose first one was lost.
 STRIKES_AGAIN = 0.25
 
@@ -37,7 +38,7 @@ class Answer:
 
     Attributes:
         name: the check.
-        status: "right", "wrong", "unanswered", "broken" (the adapter does not import) or "chosen" (only reported).
+        status: "right", "wrong", "unanswered", "broken" (what it needs does not import) or "chosen" (only reported).
         seconds: how long it took.
         given: the input.
         expected: the right answer.
@@ -109,7 +110,7 @@ def _put(check: Check, case: Case, broken: dict[str, str], root: str, limit: boo
             check.name, WRONG, got=wrong.got, expected=wrong.expected or "", crash=wrong.crash, lists=wrong.lists
         )
     except UnansweredError as error:
-        return Answer(check.name, BROKEN if "does not import" in str(error) else UNANSWERED, got=str(error))
+        return Answer(check.name, BROKEN if DOES_NOT.search(str(error)) else UNANSWERED, got=str(error))
     except NotImplementedError as error:
         if _meant(error):
             return Answer(check.name, UNANSWERED, got=str(error) or "not written yet (NotImplementedError)")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from .. import bpe_rules as rules
 from ..case import Case, check
@@ -20,6 +21,21 @@ SPARE = "".join(
     (2 * one + "".join(two + one for two in map(chr, range(ord(one) + 1, 9))))[:-1] for one in map(chr, range(1, 9))
 )
 MERGED = 8
+OTHER_PATTERN = (
+    "another pattern, or str.split: contractions, digits, punctuation and runs of spaces have rules of their own"
+)
+OTHER_KINDS = (
+    r"\w and \d for \p{L} and \p{N}: \w takes digits and '_' as well, and \d does not take all numbers; "
+    "or a later pattern, which cuts numbers after three digits or takes accents along with letters"
+)
+OTHER_CASES = "a later pattern, which ignores case, so that IT'S is cut as it's; or some of the seven left out"
+CHARACTERS = "characters merged instead of bytes, or letters matched as a-z only"
+STRIPPED = "strip() of the documents or of the whole file, or a newline that is taken for a part of the special token"
+NOT_ESCAPED = "re.escape left out: '|' separates alternatives, so that '<', '>' and the bare word cut the text as well"
+DECODED: dict[str, Callable[[str], str]] = {
+    "the file is decoded byte by byte, as latin-1, not as UTF-8": lambda text: text.encode().decode("latin-1"),
+    "whatever is not ASCII is dropped when the file is read": lambda text: text.encode("ascii", "ignore").decode(),
+}
 
 # What each of them decides is written at the question that asks it of a trainer; the tokenizer is asked the same.
 RUNS = (
@@ -36,7 +52,11 @@ CONTRACTIONS = (
 
 
 def all_merges(
-    case: Case, text: str, specials: Sequence[str] = (END,), changed: Mapping[str, Callable[[str], str]] | None = None
+    case: Case,
+    text: str,
+    specials: Sequence[str] = (END,),
+    changed: Mapping[str, Callable[[str], str]] | None = None,
+    otherwise: str = "",
 ) -> None:
     """Hold all merges of a text, and then some of the spare ones, against the definition's.
 
@@ -45,23 +65,38 @@ def all_merges(
         text: with or without the word of spare pairs.
         specials: special tokens.
         changed: cause -> what it makes of the text before its merges are learned.
+        otherwise: the cause where it is none of these.
     """
     if SPARE not in text:
         text = f"{text} a{SPARE}"
     plain = text.replace(SPARE, "")
     size = 256 + len(specials) + len(rules.train(plain, 5000, specials)) + MERGED
-    mistakes = {
-        why: lambda got, change=change: got == rules.train(change(text), size, specials)
-        for why, change in (changed or {}).items()
-    }
     about = f"{plain!r}, and a word of control characters"
-    merges_of(case, text, size, specials, about, mistakes=mistakes if changed else None)
+    merges_of(case, text, size, specials, about, mistakes=changed_before(text, size, specials, changed, otherwise))
+
+
+def changed_before(
+    text: str,
+    size: int,
+    specials: Sequence[str],
+    changed: Mapping[str, Callable[[str], str]] | None = None,
+    otherwise: str = "",
+) -> dict[str, Callable[[Any], bool]]:
+    """Causes by which a text is another one before its words are counted, and the cause of what is none of them."""
+
+    def of(change: Callable[[str], str], got: object) -> bool:
+        return got == rules.train(change(text), size, specials)
+
+    causes: dict[str, Callable[[Any], bool]] = {
+        why: partial(of, change) for why, change in (DECODED | dict(changed or {})).items()
+    }
+    return causes | ({otherwise: lambda _: True} if otherwise else {})
 
 
 @check(
     "train_bpe.punctuation",
     "pre-tokens are those of the pattern",
-    cause="another pattern, or str.split: contractions, digits, punctuation and runs of spaces have rules of their own",
+    cause=OTHER_PATTERN,
     section="2.2",
     known=RECOUNT,
     after=(
@@ -78,14 +113,13 @@ def all_merges(
     ),
 )
 def _(case: Case) -> None:
-    all_merges(case, RUNS)
+    all_merges(case, RUNS, otherwise=OTHER_PATTERN)
 
 
 @check(
     "train_bpe.kinds",
     "letters, numbers and everything else are apart, and a number has any length",
-    cause=r"\w and \d for \p{L} and \p{N}: \w takes digits and '_' as well, and \d does not take all numbers; "
-    "or a later pattern, which cuts numbers after three digits or takes accents along with letters",
+    cause=OTHER_KINDS,
     section="2.2",
     known=RECOUNT,
     after=(
@@ -105,13 +139,13 @@ def _(case: Case) -> None:
     ),
 )
 def _(case: Case) -> None:
-    all_merges(case, KINDS)
+    all_merges(case, KINDS, otherwise=OTHER_KINDS)
 
 
 @check(
     "train_bpe.contractions",
     "the seven contractions are cut off in lower case, and no others",
-    cause="a later pattern, which ignores case, so that IT'S is cut as it's; or some of the seven left out",
+    cause=OTHER_CASES,
     section="2.2",
     known=RECOUNT,
     after=(
@@ -131,19 +165,20 @@ def _(case: Case) -> None:
     ),
 )
 def _(case: Case) -> None:
-    all_merges(case, CONTRACTIONS)
+    all_merges(case, CONTRACTIONS, otherwise=OTHER_CASES)
 
 
 @check(
     "train_bpe.other_scripts",
     "merges are made of bytes, whatever the script",
-    cause="characters merged instead of bytes, or letters matched as a-z only",
+    cause=CHARACTERS,
     section="2.2",
     known=RECOUNT,
     after=("example", "tie", "tie_bytes", "tie_pairs", "tie_space", "leading_space", "punctuation"),
 )
 def _(case: Case) -> None:
-    merges_of(case, "caf\u00e9 caf\u00e9s \u65e5\u672c \u65e5\u672c\u8a9e \U0001f600\U0001f600", 268, [END])
+    text = "caf\u00e9 caf\u00e9s \u65e5\u672c \u65e5\u672c\u8a9e \U0001f600\U0001f600"
+    merges_of(case, text, 268, [END], mistakes=changed_before(text, 268, [END], otherwise=CHARACTERS))
 
 
 @check(
@@ -196,7 +231,7 @@ def _(case: Case) -> None:
 @check(
     "train_bpe.special_spaces",
     "white space beside a special token, and at both ends of the file, is text as well",
-    cause="strip() of the documents or of the whole file, or a newline that is taken for a part of the special token",
+    cause=STRIPPED,
     section="2.2",
     known=RECOUNT,
     after=(
@@ -213,18 +248,19 @@ def _(case: Case) -> None:
         "special_letters",
         "special_boundary",
         "chunks",
+        "chunks_runs",
     ),
 )
 def _(case: Case) -> None:
-    all_merges(case, f"\n\n a{SPARE} b\n\n")
+    all_merges(case, f"\n\n a{SPARE} b\n\n", otherwise=STRIPPED)
     text = f"  \t\nhi{END}  \n\nthe cat{SPARE}\n\n{END}\n\na\n{END}\nb {END} c{END}   {END}\n\n\n{END}\t\tx\t\t\t{END}"
-    all_merges(case, f"{text}y\t\t\t\t")
+    all_merges(case, f"{text}y\t\t\t\t", otherwise=STRIPPED)
 
 
 @check(
     "train_bpe.special_literal",
     "special tokens are taken literally, not as patterns",
-    cause="re.escape left out: '|' separates alternatives, so that '<', '>' and the bare word cut the text as well",
+    cause=NOT_ESCAPED,
     section="2.2",
     known=RECOUNT,
     after=(
@@ -246,6 +282,7 @@ def _(case: Case) -> None:
     ),
 )
 def _(case: Case) -> None:
-    all_merges(case, f"a<b a<b a|>b >a endoftextx endoftextx ab abc{END}x <|EndOfText|>x <|endoftext| >a")
-    all_merges(case, "xy[PAD]PAD AD DA xy", ["[PAD]"])
-    all_merges(case, "aba.cx abc abc", ["a.c"])
+    text = f"a<b a<b a|>b >a endoftextx endoftextx ab abc{END}x <|EndOfText|>x <|endoftext| >a"
+    all_merges(case, text, otherwise=NOT_ESCAPED)
+    all_merges(case, "xy[PAD]PAD AD DA xy", ["[PAD]"], otherwise=NOT_ESCAPED)
+    all_merges(case, "aba.cx abc abc", ["a.c"], otherwise=NOT_ESCAPED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from .. import bpe_rules as rules
@@ -11,6 +12,7 @@ from ..case import Case, WrongError, check
 RECOUNT = "a trainer that counts every pair again after every merge"
 END = "<|endoftext|>"
 DRIFTED = "counts kept from merge to merge drift from the words: a pair is merged that no longer occurs"
+COUNTED_FIRST = "max() without a rule for ties takes the pair that was counted first"
 LEFT_OVER = "counts or caches kept in a global or in a mutable default argument: there are merges of an earlier text"
 
 
@@ -83,14 +85,18 @@ def _(case: Case) -> None:
 @check(
     "train_bpe.tie",
     "among equally frequent pairs the greater one is merged",
-    cause="max() without a rule for ties takes the pair that was counted first",
+    cause=COUNTED_FIRST,
     section="2.1",
     known=RECOUNT,
     official=True,
 )
 def _(case: Case) -> None:
-    first = "max() without a rule for ties takes the pair that was counted first"
-    merges_of(case, "aca", 258, [END], mistakes={first: [(b"a", b"c")]}, drift=True)
+    mistakes = {  # the four pairs of the word, each of them once: the first, the greatest, the smallest, the last
+        COUNTED_FIRST: [(b"b", b"c")],
+        "the smaller pair is taken, as by min(), or by a rule for ties with the wrong sign": [(b"a", b"b")],
+        "the pair that was counted last is taken, as by >= in place of > in a loop": [(b"b", b"d")],
+    }
+    merges_of(case, "bcabd", 258, [END], mistakes=mistakes, drift=True)
 
 
 @check(
@@ -190,6 +196,7 @@ def _(case: Case) -> None:
         "punctuation",
         "leading_space",
         "chunks",
+        "chunks_runs",
     ),
 )
 def _(case: Case) -> None:
@@ -215,6 +222,8 @@ def _(case: Case) -> None:
         "overlap_two",
         "stale",
         "punctuation",
+        "chunks",
+        "chunks_runs",
     ),
 )
 def _(case: Case) -> None:
@@ -249,3 +258,80 @@ def _(case: Case) -> None:
     right = rules.train(f"{word} {word}", 269, [END])
     given = f"{text.count(word):,} times the word '{word}' in 400 documents, vocab_size 269, special_tokens ['{END}']"
     case.same(lambda: learn(case, text, 269, [END])[1], right, given)
+
+
+RUN = 66
+SMALL, LARGE = 1_100_000, 17_000_000
+
+
+def in_runs(space: str, characters: int) -> str:
+    """A text of two letters between runs of one white space character, in which a single cut changes the merges.
+
+    A run of 66 is a pre-token of 65, and the last character by itself or before the letters. The 65 become one token
+    with a merge that one run more needs than there are pairs of letters: cut one of them, and the letters go first.
+    """
+    run = space * RUN
+    return f"c{(run + 'ab') * (characters // (RUN + 2))}{run}d"
+
+
+def cut_nowhere(case: Case, characters: int, most: str) -> None:
+    """Train on runs of newlines, and on runs of spaces, that any cut within a file changes."""
+    for space, name, size in (("\n", "newlines", 8), (" ", "spaces", 9)):
+        right = rules.train(in_runs(space, 500), 257 + size, [END])
+        given = (
+            f"{characters:,} characters: 'ab' again and again, {RUN} {name} between (chunks of up to {most} show), "
+            f"vocab_size {257 + size}, special_tokens ['{END}']"
+        )
+        text = in_runs(space, characters)
+        case.same(partial(_merges, case, text, 257 + size), right, given)
+
+
+def _merges(case: Case, text: str, vocab_size: int) -> list[Any]:
+    return learn(case, text, vocab_size, [END])[1]
+
+
+IN_A_RUN = (
+    "chunks that end within a run of white space, or behind it: the last newline, or space, before a letter is another "
+    "pre-token than the rest of its run, or belongs to the word"
+)
+BEFORE_RUNS = (
+    "example",
+    "tie",
+    "tie_bytes",
+    "tie_pairs",
+    "tie_space",
+    "overlap",
+    "overlap_two",
+    "stale",
+    "leading_space",
+    "punctuation",
+    "no_specials",
+    "chunks",
+)
+
+
+@check(
+    "train_bpe.chunks_runs",
+    "cutting a file of 1 MB anywhere, also within newlines or spaces, changes nothing",
+    cause=IN_A_RUN,
+    section="2.6",
+    known=RECOUNT,
+    seconds=60,
+    after=BEFORE_RUNS,
+)
+def _(case: Case) -> None:
+    cut_nowhere(case, SMALL, "1 MiB")
+
+
+@check(
+    "train_bpe.chunks_large",
+    "cutting a file of 17 MB anywhere, also within newlines or spaces, changes nothing",
+    cause=IN_A_RUN,
+    section="2.6",
+    known=RECOUNT,
+    slow=True,
+    seconds=240,
+    after=(*BEFORE_RUNS, "chunks_runs"),
+)
+def _(case: Case) -> None:
+    cut_nowhere(case, LARGE, "16 MiB")

@@ -78,13 +78,43 @@ def _(case: Case) -> None:
 
 
 @check(
+    "train_bpe.special_several",
+    "each of several special tokens is cut out",
+    cause="only one of the special tokens is cut out of the text",
+    section="2.2",
+    known=RECOUNT,
+    after=("example", "tie", "tie_bytes", "tie_pairs", "tie_space", "special_letters", "special_boundary"),
+)
+def _(case: Case) -> None:
+    text, specials = "ab<one>cd<six>ef<two>gh" + "<one><six><two>" * 2, ["<one>", "<six>", "<two>"]
+    only = {
+        "only the first special token is cut out of the text": specials[:1],
+        "only the last special token is cut out of the text": specials[-1:],
+        "the last special token is not cut out of the text": specials[:-1],
+        "the first special token is not cut out of the text": specials[1:],
+    }
+    count = len(rules.train(text, 300, specials))
+    mistakes = {why: rules.train(text, 256 + len(some) + count, some) for why, some in only.items()}
+    merges_of(case, text, 300, specials, mistakes=mistakes)
+
+
+@check(
     "train_bpe.special_overlap",
     "of two special tokens that begin alike, the longer one is cut out",
     cause="alternatives in a pattern are tried in order; the shorter one, named first, wins",
     section="2.2",
     known=RECOUNT,
     kind="expect",
-    after=("example", "tie", "tie_bytes", "tie_pairs", "tie_space", "special_letters", "special_boundary"),
+    after=(
+        "example",
+        "tie",
+        "tie_bytes",
+        "tie_pairs",
+        "tie_space",
+        "special_letters",
+        "special_boundary",
+        "special_several",
+    ),
 )
 def _(case: Case) -> None:
     merges_of(case, "ab<s>xcd<s>xcd<s>ab", 260, ["<s>", "<s>x"])

@@ -12,11 +12,16 @@ from ..case import Case, UnansweredError, WrongError, check
 from ..show import difference, show
 
 
-def _trained(case: Case, steps: int = 2) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    torch.manual_seed(1)
+def _fresh(seed: int, lr: float, scale: float = 1.0) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    """A model with a buffer, which no optimizer knows and which belongs to its state, and an optimizer."""
+    torch.manual_seed(seed)
     model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
-    return _train(model, optimizer, steps)
+    model.register_buffer("scale", torch.tensor([scale]))
+    return model, torch.optim.AdamW(model.parameters(), lr=lr)
+
+
+def _trained(steps: int = 2) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    return _train(*_fresh(1, lr=0.05, scale=3.0), steps)
 
 
 def _train(
@@ -38,6 +43,8 @@ def _equal(one: torch.Tensor, two: torch.Tensor) -> bool:
 
 
 ITERATION = "the iteration is not saved, or not returned"
+OFF_BY_ONE = "off by one: the iteration that was saved comes back, neither the next one nor the one before"
+BUFFERS = "buffers are left out, as by named_parameters(); state_dict() has them, and strict=False hides it"
 STATE = "the optimizer's state is left out, or put back into other parameters"
 TOUCHED = "moved to another device or type, or set to zero, for saving"
 
@@ -50,21 +57,31 @@ def _why_other(loaded: torch.Tensor, fresh: torch.Tensor, right: torch.Tensor) -
     return "the weights are saved or loaded in another type, which rounds them" if near else ""
 
 
+def _why_iteration(got: object, right: int) -> str:
+    """What makes an iteration differ from the one that was saved, as far as it shows it."""
+    if got is None or (type(got) is int and got == 0):
+        return ITERATION
+    if isinstance(got, int) and abs(got - right) == 1:
+        return OFF_BY_ONE
+    return "the iteration comes back as another type than int" if str(got) in (str(right), f"tensor({right})") else ""
+
+
 def _there_and_back(case: Case, out: Any, src: Any, given: str) -> None:
-    case.say(given, "weights, optimizer and iteration as they were saved")
-    model, optimizer = _trained(case)
+    case.say(given, "iteration 37; weights, buffers and optimizer as they were saved")
+    model, optimizer = _trained()
     saved = _numbers(model).clone()
     case.run_save_checkpoint(model, optimizer, 37, out)
     case.true(_equal(_numbers(model), saved), "a model that was changed by saving it", TOUCHED)
     if isinstance(out, io.BytesIO):
         out.seek(0)
-    torch.manual_seed(2)
-    fresh = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
-    fresh_optimizer = torch.optim.AdamW(fresh.parameters(), lr=0.01)
+    fresh, fresh_optimizer = _fresh(2, lr=0.01)
     first = _numbers(fresh).clone()
     iteration = case.run_load_checkpoint(src, fresh, fresh_optimizer)
-    case.true(isinstance(iteration, int) and iteration == 37, f"iteration {show(iteration)}", ITERATION)
+    same = isinstance(iteration, int) and iteration == 37
+    case.true(same, f"iteration {show(iteration)}", _why_iteration(iteration, 37))
     case.true(_equal(_numbers(fresh), saved), "other weights", _why_other(_numbers(fresh), first, saved))
+    (buffer,) = fresh.buffers()
+    case.true(_equal(buffer, torch.tensor([3.0])), f"a buffer {show(buffer)}, where [3] was saved", BUFFERS)
     _train(model, optimizer, 3)
     _train(fresh, fresh_optimizer, 3)
     goes_on = not difference(_numbers(fresh), _numbers(model), 1e-7)
@@ -76,8 +93,8 @@ NEEDS = ("run_save_checkpoint", "run_load_checkpoint")
 
 @check(
     "checkpointing.path",
-    "a checkpoint brings back weights, optimizer and iteration",
-    cause="the optimizer's state left out, or the iteration not returned",
+    "a checkpoint brings back weights, buffers, optimizer and iteration",
+    cause="the optimizer's state or the buffers left out, or the iteration not returned",
     section="6.7",
     known="training that was not stopped",
     needs=NEEDS,
@@ -126,12 +143,12 @@ def _(case: Case) -> None:
 )
 def _(case: Case) -> None:
     path = str(case.folder / "checkpoint.pt")
-    model, optimizer = _trained(case)
-    case.say("save with iteration 1, then with iteration 2, to the same path", "iteration 2")
-    case.run_save_checkpoint(model, optimizer, 1, path)
-    case.run_save_checkpoint(model, optimizer, 2, path)
+    model, optimizer = _trained()
+    case.say("save with iteration 10, then with iteration 20, to the same path", "iteration 20")
+    case.run_save_checkpoint(model, optimizer, 10, path)
+    case.run_save_checkpoint(model, optimizer, 20, path)
     got = case.run_load_checkpoint(path, model, optimizer)
-    case.true(got == 2, f"iteration {show(got)}", None if got == 1 else ITERATION)
+    case.true(got == 20, f"iteration {show(got)}", None if got == 10 else _why_iteration(got, 20))
 
 
 @check(
@@ -144,7 +161,7 @@ def _(case: Case) -> None:
     kind="expect",
 )
 def _(case: Case) -> None:
-    model, optimizer = _trained(case)
+    model, optimizer = _trained()
     before = _numbers(model).clone()
     modes = [m.training for m in model.modules()]
     case.say("save, then look at the model", "weights and mode, as they were")
@@ -166,7 +183,7 @@ def _(case: Case) -> None:
 def _(case: Case) -> None:
     path = case.folder / "checkpoint.pt"
     case.say("torch.load(path, weights_only=True)")
-    model, optimizer = _trained(case)
+    model, optimizer = _trained()
     case.run_save_checkpoint(model, optimizer, 1, str(path))
     try:
         torch.load(path, weights_only=True)
@@ -187,7 +204,7 @@ def _(case: Case) -> None:
 )
 def _(case: Case) -> None:
     path = case.folder / "checkpoint.pt"
-    model, optimizer = _trained(case)
+    model, optimizer = _trained()
     case.run_save_checkpoint(model, optimizer, 5, str(path))
     case.say("a save that fails in the middle, then load")
 

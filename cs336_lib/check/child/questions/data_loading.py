@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from .. import limits
-from ..case import Case, check
+from ..case import Case, UnansweredError, check
 from ..show import show
 
 FILE = 1_000_000_000  # bytes; a hole on the disk
@@ -21,6 +21,10 @@ SHIFT = "each target is the id after its input"
 TARGETS = "a window that is one too short, or targets that are the inputs themselves"
 LAST = "randint(0, n - m - 1), as if its end counted: the last window is never seen, and data of one window has none"
 FIRST = "the first start is left out, as by randint(1, ...)"
+ONE_START = "all rows of a batch have the same start: it is drawn once, not once for each row"
+APART = "only starts that are multiples of context_length are drawn, so that most windows are never seen"
+NEIGHBORS = "one start is drawn for the whole batch, and the other rows follow from it"
+DEVICE = "the argument device is not used: tensors stay where they were made"
 BEYOND = "starts beyond the last, as by randint(0, n - m + 1): the window or its targets end after the data"
 NO_TENSOR = "arrays are returned as they are; torch.from_numpy, or torch.tensor, makes tensors of them"
 ERRORS = {
@@ -39,6 +43,8 @@ def batch(
         x, y = case.run_get_batch(ids, rows, context, "cpu")
     except (ValueError, RuntimeError, IndexError) as error:
         case.cause = next((cause for cause, says in ERRORS.items() if re.search(says, str(error))), None)
+        if case.cause == LAST:  # data of one window has no start when either end is left out
+            case.cause = seen_apart(case)
         raise
     tensors = isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor)
     case.true(tensors, f"{type(x).__name__}, {type(y).__name__}", NO_TENSOR)
@@ -46,6 +52,21 @@ def batch(
     cause = TARGETS if short else fewer if x.shape[:1] < (rows,) else ""
     case.true(x.shape == shape and y.shape == shape, f"shapes {tuple(x.shape)} and {tuple(y.shape)}", cause)
     return x, y
+
+
+def seen_apart(case: Case) -> str:
+    """Which starts are left out, or how those of a batch belong together, as many small batches show it."""
+    ids, context, last = np.arange(17), 5, 11
+    try:
+        drawn = [case.run_get_batch(ids, 20, context, "cpu")[0][:, 0].tolist() for _ in range(60)]
+    except Exception:
+        return ""
+    every = {start for starts in drawn for start in starts}
+    if len(every) > 1 and all(len(set(starts)) == 1 for starts in drawn):
+        return ONE_START
+    if len(every) > 1 and not any(start % context for start in every):
+        return APART
+    return why_starts(every, last) or ""
 
 
 def why_starts(drawn: set[int], last: int) -> str | None:
@@ -121,7 +142,8 @@ def _(case: Case) -> None:
     x, _ = batch(case, np.arange(10), 400, 7, "10 ids, context_length 7, batch_size 400")
     case.expected = "starts 0, 1 and 2"
     starts = sorted(set(x[:, 0].tolist()))
-    case.true(starts == [0, 1, 2], f"starts {starts}", why_starts(set(starts), 2) or "")
+    if starts != [0, 1, 2]:
+        case.true(False, f"starts {starts}", seen_apart(case) or why_starts(set(starts), 2) or "")
 
 
 @check(
@@ -138,7 +160,59 @@ def _(case: Case) -> None:
     counts = Counter(x[:, 0].tolist())
     far = {start: counts[start] for start in range(10) if abs(counts[start] - 1000) > 190}
     near = not far and sum(counts[start] for start in range(10)) == 10_000
-    case.true(near, f"counts {far or dict(counts)}", why_starts(set(counts), 9))
+    if not near:
+        others = "" if len(counts) < 10 else None  # where some are never drawn, they are not only drawn less often
+        cause = seen_apart(case) or why_starts(set(counts), 9) or others
+        case.true(near, f"counts {far or dict(counts)}", cause)
+
+
+@check(
+    "data_loading.independent",
+    "the rows of a batch are drawn independently of each other",
+    cause=NEIGHBORS,
+    section="6.6",
+    known="2,400 batches of two rows; a count further than six deviations from its mean happens once in a billion",
+    kind="expect",
+    after=("draws",),
+)
+def _(case: Case) -> None:
+    case.seed()
+    starts, times = 8, 2400
+    given = f"ids 0 to {starts + 4}, context_length 5, batch_size 2, {times:,} times"
+    drawn = [batch(case, np.arange(starts + 5), 2, 5, given)[0][:, 0].tolist() for _ in range(times)]
+    case.expected = "each two of eight starts in about as many batches as any other two"
+    # How often both are equal is left open: a draw without replacement is another question.
+    pairs = Counter((min(one, two), max(one, two)) for one, two in drawn if one != two)
+    equal = times - pairs.total()
+    most = times / starts + 6 * (times / starts) ** 0.5
+    case.true(equal < most, f"{equal:,} batches with one start twice", ONE_START if equal == times else "")
+    each = pairs.total() / (starts * (starts - 1) / 2)
+    apart = {two - one for one, two in pairs}
+    cause = NEIGHBORS if apart <= {1, starts - 1} else ""
+    for one in range(starts):
+        for two in range(one + 1, starts):
+            near = abs(pairs[one, two] - each) < 6 * each**0.5
+            case.true(near, f"starts {one} and {two} in {pairs[one, two]} batches, not in about {each:.0f}", cause)
+
+
+@check(
+    "data_loading.device",
+    "batches are on the device that was asked for",
+    cause=DEVICE,
+    section="6.6",
+    known="torch's device meta, which every machine has",
+    after=("shift",),
+    errors=False,
+)
+def _(case: Case) -> None:
+    batch(case, np.arange(50), 2, 3, "the device 'cpu', batch_size 2, context_length 3")
+    case.say("the device 'meta', batch_size 2, context_length 3", "two tensors on the device meta")
+    try:
+        x, y = case.run_get_batch(np.arange(50), 2, 3, "meta")
+    except Exception as error:  # what takes no such device may well take the usual ones
+        raise UnansweredError(f"it takes no device 'meta': {type(error).__name__}") from None
+    where = [str(one.device) if isinstance(one, torch.Tensor) else type(one).__name__ for one in (x, y)]
+    case.true(where == ["meta", "meta"], f"{where[0]} and {where[1]}", DEVICE if "cpu" in where else "")
 
 
 @check(

@@ -19,6 +19,10 @@ FORMULA = "torch.nn.functional.cross_entropy in float64"
 SUM, SIGN = "a sum for the mean", "the sign is forgotten: the loss is the mean of -log softmax"
 BASE_TWO = "the logarithm to base 2"
 OVERFLOW = "exp before the largest is subtracted, or log(softmax) instead of one formula: log(0) is -inf"
+OF_ALL = "the largest of the whole tensor is subtracted: the sum of a row far below it is 0, and log(0) is -inf"
+TWO_DIMENSIONS = (
+    "two dimensions only: the official test flattens before it asks, both handouts want any batch dimensions"
+)
 ADDED = "clamp, or a small number added inside of the logarithm, which the value of small scores hides"
 IN_PLACE = "logits -= logits.max(): an operation in place on the caller's tensor"
 TIMES_ZERO = "-inf times zero, as when log-probabilities are multiplied by a one-hot row, is NaN"
@@ -68,22 +72,46 @@ def _(case: Case) -> None:
     errors=False,
 )
 def _(case: Case) -> None:
-    x = torch.tensor([[1000.0, 0.0, -1000.0], [0.0, 500.0, 100.0]])
-    mistakes = {OVERFLOW: lambda got: not math.isfinite(got), ADDED: lambda got: got < 1250}
-    loss_of(case, x, torch.tensor([2, 0]), "scores [[1000, 0, -1000], [0, 500, 100]], targets [2, 0]", mistakes)
+    x = torch.tensor([[1000.0, 0.0, -1000.0], [0.0, 1000.0, 100.0]])
+    mistakes = {OVERFLOW: lambda got: not math.isfinite(got), ADDED: lambda got: got < 1500}
+    loss_of(case, x, torch.tensor([2, 0]), "scores [[1000, 0, -1000], [0, 1000, 100]], targets [2, 0]", mistakes)
+
+
+@check(
+    "cross_entropy.rows",
+    "the largest is subtracted row by row",
+    cause=OF_ALL,
+    section="6.1",
+    known=FORMULA,
+    after=("value", "large"),
+    errors=False,
+)
+def _(case: Case) -> None:
+    x = torch.tensor([[1000.0, 1001.0], [0.0, 1.0]])
+    mistakes = {OF_ALL: lambda got: not math.isfinite(got)}
+    loss_of(case, x, torch.tensor([0, 1]), "scores [[1000, 1001], [0, 1]], targets [0, 1]", mistakes)
 
 
 @check(
     "cross_entropy.batch",
     "scores of shape (B, S, V) and targets of shape (B, S)",
-    cause="two dimensions only: the official test flattens before it asks, both handouts want any batch dimensions",
+    cause=TWO_DIMENSIONS,
     section="6.1",
     known=FORMULA,
     after=("value",),
 )
 def _(case: Case) -> None:
     x, t = numbers(2, 3, 7), torch.tensor([[0, 6, 3], [1, 2, 5]])
-    loss_of(case, x, t, "scores of shape (2, 3, 7), targets of shape (2, 3)")
+    right = F.cross_entropy(x.reshape(6, 7), t.reshape(6)).item()
+    mistakes = {
+        "the sum is divided by the first dimension only, as by len(scores), not by the number of targets": 3 * right,
+        "the sum is divided by the second dimension only, not by the number of targets": 2 * right,
+        "a sum for the mean, where there are several batch dimensions": 6 * right,
+        "the softmax is taken along dimension 1, which is the last of two only": (
+            -x.log_softmax(1).gather(-1, t.unsqueeze(-1)).mean().item()
+        ),
+    }
+    loss_of(case, x, t, "scores of shape (2, 3, 7), targets of shape (2, 3)", mistakes)
 
 
 @check(

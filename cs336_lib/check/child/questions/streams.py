@@ -7,21 +7,58 @@ from itertools import islice
 
 from .. import bpe_rules as rules
 from ..case import Case, check
+from .bpe_text import CONTRACTIONS, RUNS
 from .tokenizer import DEFINITION, END, MERGES, tokenizer_of
+from .tokenizer_pattern import joinable
 
 BY_ITSELF = (
     "each string of the stream is encoded by itself; a pre-token that goes on in the next string must be held back"
 )
+SHORTER = "the shorter special token is yielded at once, although the longer one ends in the next string"
+AT_NEWLINES = "what was read is cut at its last newline, although newlines in a row are one pre-token"
+ONE_HELD = "only the last pre-token is held back; a contraction that the end of a string cuts is two of them, ' and l"
 
 
-def stream(case: Case, chunks: list[str], specials: Sequence[str] | None = None) -> None:
-    """Hold the ids of a stream against those of its joined text."""
-    right = rules.encode("".join(chunks), rules.vocabulary(MERGES, specials or ()), MERGES, specials or ())
-    case.same(
-        lambda: [int(i) for i in tokenizer_of(case, specials)[0].encode_iterable(iter(chunks))],
-        right,
-        f"list(encode_iterable({chunks})), special_tokens {specials}",
-    )
+def stream(
+    case: Case,
+    chunks: list[str],
+    specials: Sequence[str] | None = None,
+    merges: Sequence[rules.Pair] = MERGES,
+    about: str = "",
+    by_itself: str = BY_ITSELF,
+) -> None:
+    """Hold the ids of a stream against those of its joined text; say what gives those of its strings, one by one."""
+    vocab, given = rules.vocabulary(merges, specials or ()), about or str(chunks)
+    mistakes = {
+        cause: [i for part in parts for i in rules.encode(part, vocab, merges, specials or ())]
+        for cause, parts in _parts(chunks, by_itself).items()
+    }
+
+    def ids() -> list[int]:
+        tokenizer = case.get_tokenizer(dict(vocab), list(merges), None if specials is None else list(specials))
+        return [int(i) for i in tokenizer.encode_iterable(iter(chunks))]
+
+    right = rules.encode("".join(chunks), vocab, merges, specials or ())
+    case.same(ids, right, f"list(encode_iterable({given})), special_tokens {specials}", mistakes=mistakes)
+
+
+def _parts(chunks: Sequence[str], by_itself: str = BY_ITSELF) -> dict[str, Sequence[str]]:
+    """Cause -> what is encoded at a time because of it."""
+    lines = "".join(chunks).splitlines(keepends=True)
+    return {by_itself: chunks, AT_NEWLINES: lines, ONE_HELD: _one_held(chunks)}
+
+
+def _one_held(chunks: Sequence[str]) -> list[str]:
+    """What is encoded at a time by a stream that holds back the last pre-token, and nothing before it.
+
+    >>> _one_held(["I'l", "l go"])
+    ['I', "'", 'll', ' go']
+    """
+    parts, held = [], ""
+    for chunk in chunks:
+        *settled, held = rules.words_in(held + chunk) or [""]
+        parts += settled
+    return [*parts, held]
 
 
 @check(
@@ -46,7 +83,7 @@ def _(case: Case) -> None:
     after=("stream", "two", "order", "example", "vocab_order", "pattern"),
 )
 def _(case: Case) -> None:
-    stream(case, ["a\n", "\n", "\n", "b"])
+    stream(case, ["a\n", "\n", "\nth", "e"])
 
 
 @check(
@@ -55,7 +92,7 @@ def _(case: Case) -> None:
     cause=BY_ITSELF,
     section="3.5",
     known=DEFINITION,
-    after=("stream", "two", "order", "example", "vocab_order", "pattern", "stream_word"),
+    after=("stream", "two", "order", "example", "vocab_order", "pattern", "stream_word", "stream_lines"),
 )
 def _(case: Case) -> None:
     text = "the hat was\n\n\nnothing like\n\n  the other\n\n"
@@ -67,7 +104,12 @@ def _(case: Case) -> None:
         with path.open(encoding="utf-8", newline="") as lines:
             return [int(i) for i in tokenizer_of(case)[0].encode_iterable(lines)]
 
-    case.same(read, right, f"list(encode_iterable(file)), a file that holds {text!r}")
+    lines = text.splitlines(keepends=True)
+    mistakes = {
+        cause: [i for part in parts for i in rules.encode(part, rules.vocabulary(MERGES), MERGES)]
+        for cause, parts in _parts(lines).items()
+    }
+    case.same(read, right, f"list(encode_iterable(file)), a file that holds {text!r}", mistakes=mistakes)
 
 
 @check(
@@ -80,6 +122,50 @@ def _(case: Case) -> None:
 )
 def _(case: Case) -> None:
     stream(case, ["th", "e c", "at", "'", "s  ", " hat"])
+
+
+@check(
+    "tokenizer.stream_contraction",
+    "a cut inside a contraction changes nothing",
+    cause=ONE_HELD,
+    section="3.5",
+    known=DEFINITION,
+    after=("stream", "two", "order", "example", "vocab_order", "pattern", "contractions", "stream_word"),
+)
+def _(case: Case) -> None:
+    merges = joinable("I'll we're they've")
+    for chunks in (["I'l", "l go"], ["we'r", "e there"], ["they'v", "e gone"], [*"I'll we're they've"]):
+        stream(case, chunks, merges=merges)
+
+
+@check(
+    "tokenizer.stream_characters",
+    "a stream of single characters",
+    cause=BY_ITSELF,
+    section="3.5",
+    known=DEFINITION,
+    after=(
+        "stream",
+        "two",
+        "order",
+        "example",
+        "vocab_order",
+        "pattern",
+        "kinds",
+        "contractions",
+        "repeats",
+        "special",
+        "special_newlines",
+        "stream_word",
+        "stream_lines",
+        "stream_special",
+        "stream_contraction",
+    ),
+)
+def _(case: Case) -> None:
+    text = f"{RUNS}{END}\n\n  {CONTRACTIONS} \n{END}"
+    about = f"the characters of {text!r}"
+    stream(case, list(text), [END], joinable(f"{RUNS}\n\n  {CONTRACTIONS} \n"), about)
 
 
 @check(
@@ -97,7 +183,7 @@ def _(case: Case) -> None:
 @check(
     "tokenizer.stream_special_longest",
     "a special token that may still grow into a longer one is waited for",
-    cause="the shorter special token is yielded at once, although the longer one ends in the next string",
+    cause=SHORTER,
     section="3.5",
     known=DEFINITION,
     kind="expect",
@@ -114,7 +200,7 @@ def _(case: Case) -> None:
     ),
 )
 def _(case: Case) -> None:
-    stream(case, [f"the{END}", f"{END} cat"], [END, END + END])
+    stream(case, [f"the{END}", f"{END} cat"], [END, END + END], by_itself=SHORTER)
 
 
 @check(

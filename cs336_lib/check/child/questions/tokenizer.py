@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import regex
 
 from .. import bpe_rules as rules
 from ..case import Case, check
@@ -11,8 +13,12 @@ from ..case import Case, check
 ACROSS, DROPPED = "merges applied across pre-tokens", "the spaces before words are dropped"
 BY_MERGES = "ids computed as 256 plus the number of the merge; a vocabulary may number its tokens in any way"
 DEFINITION = "an encoder that takes the earliest merge until none applies"
+RAISES = 'bytes.decode() without errors="replace" raises on ids that a model may well produce'
+WHOLE = "the pattern is run over the whole text: special tokens must be cut out before it"
+BESIDE = "strip() of what is between special tokens, or a newline that is taken for a part of the special token"
 END = "<|endoftext|>"
 # Learned from a small text, so that ids and merges are those of a trainer.
+STRIPS = (str.strip, str.lstrip, str.rstrip)
 TEXT = "the cat ate the hat, and the cat's hat  was\n\n\nnothing like    the other hats: 10 hats\n\n" * 2
 MERGES = rules.train(TEXT, 300)
 
@@ -145,13 +151,27 @@ def _(case: Case) -> None:
 @check(
     "tokenizer.decode_malformed",
     "bytes that are no UTF-8 decode to U+FFFD",
-    cause='bytes.decode() without errors="replace" raises on ids that a model may well produce',
+    cause=RAISES,
     section="3.3",
     known="bytes.decode with errors='replace'",
     kind_2025="expect",
+    after=("decode_joined",),
+    errors=False,
 )
 def _(case: Case) -> None:
-    case.same(lambda: tokenizer_of(case)[0].decode([97, 0xFF, 98]), "a\ufffdb", "decode([97, 255, 98])")
+    mistakes = {
+        'errors="ignore" drops the bytes that are no UTF-8; the handout asks for errors="replace"': "ab",
+        "each byte is taken for a character, as chr() or latin-1 do": "a\u00ffb",
+    }
+
+    def decoded() -> str:
+        try:
+            return str(tokenizer_of(case)[0].decode([97, 0xFF, 98]))
+        except UnicodeDecodeError:
+            case.cause = RAISES
+            raise
+
+    case.same(decoded, "a\ufffdb", "decode([97, 255, 98])", mistakes=mistakes)
 
 
 @check(
@@ -175,13 +195,42 @@ def _(case: Case) -> None:
 
 
 @check(
+    "tokenizer.special_several",
+    "each of several special tokens is one id",
+    cause="only one of the special tokens is looked for in the text",
+    section="3.4",
+    known=DEFINITION,
+    after=("special", "two", "order", "example", "vocab_order", "pattern"),
+)
+def _(case: Case) -> None:
+    specials = ["<one>", "<six>", "<two>"]
+    vocab, text = rules.vocabulary(MERGES, specials), "the<one>cat<six><two> hat<one>"
+    only = {
+        "only the first special token is looked for in the text": specials[:1],
+        "only the last special token is looked for in the text": specials[-1:],
+        "the last special token is not looked for in the text": specials[:-1],
+        "the first special token is not looked for in the text": specials[1:],
+    }
+    ids_of(case, text, specials, {why: rules.encode(text, vocab, MERGES, some) for why, some in only.items()})
+
+
+@check(
     "tokenizer.special_longest",
     "of two special tokens that begin alike, the longer one wins",
     cause="alternatives in a pattern are tried in order; sort them by length first",
     section="3.4",
     known=DEFINITION,
     official=True,
-    after=("special", "two", "order", "example", "vocab_order", "pattern"),
+    after=(
+        "special",
+        "special_several",
+        "special_newlines",
+        "two",
+        "order",
+        "example",
+        "vocab_order",
+        "pattern",
+    ),
 )
 def _(case: Case) -> None:
     ids_of(case, f"the {END}{END} cat {END}", [END, END + END])
@@ -189,11 +238,25 @@ def _(case: Case) -> None:
 
 @check(
     "tokenizer.special_newlines",
-    "newlines after a special token are a stretch of their own",
-    cause="the pattern is run over the whole text: special tokens must be cut out before it",
+    "white space beside a special token is a stretch of its own",
+    cause=WHOLE,
     section="3.4",
     known=DEFINITION,
     after=("special", "two", "order", "example", "vocab_order", "pattern"),
 )
 def _(case: Case) -> None:
-    ids_of(case, f"the cat{END}\n\n\nthe hat{END} \n", [END])
+    text = f"the cat  {END}\n\n\nthe hat \n{END} \n"
+    vocab = rules.vocabulary(MERGES, [END])
+
+    def ids(pieces: Iterable[str]) -> list[int]:
+        return [i for piece in pieces for i in rules.encode(piece, vocab, MERGES, [END])]
+
+    pieces = [piece for piece, _ in rules.stretches(text, [END])]
+    changed = [[strip(piece, some) for piece in pieces] for strip in STRIPS for some in (None, "\n", " ")]
+    changed += [[text.replace(END + "\n", END)], [text.replace(f" \n{END}", f" {END}")]]
+    whole = regex.findall(f"{regex.escape(END)}|{rules.PAT}", text)
+    mistakes = {
+        WHOLE: [i for word in whole for i in ids([word])],
+        BESIDE: lambda got: any(list(got) == ids(each) for each in changed),
+    }
+    ids_of(case, text, [END], mistakes)

@@ -11,15 +11,10 @@ from itertools import pairwise
 
 from .. import bpe_rules as rules
 from ..case import Case, check
-from .bpe_text import CONTRACTIONS, KINDS, RUNS
+from .bpe_text import CONTRACTIONS, KINDS, OTHER_CASES, OTHER_KINDS, RUNS
 from .tokenizer import ACROSS, DEFINITION
 
 PATTERN = "another pattern, or str.split: the last of several spaces belongs to the word that follows"
-LATER = (
-    r"\w and \d for \p{L} and \p{N}: \w takes digits and '_' as well, and \d does not take all numbers; "
-    "or a later pattern, which cuts numbers after three digits or takes accents along with letters"
-)
-CASES = "a later pattern, which ignores case, so that IT'S is cut as it's; or some of the seven left out"
 
 
 @cache
@@ -68,22 +63,22 @@ def _(case: Case) -> None:
 @check(
     "tokenizer.kinds",
     "letters, numbers and everything else are apart, and a number has any length",
-    cause=LATER,
+    cause=OTHER_KINDS,
     section="3.1",
     known=DEFINITION,
     after=("two", "order", "example", "vocab_order", "pattern"),
 )
 def _(case: Case) -> None:
-    pre_tokens(case, KINDS, LATER)
+    pre_tokens(case, KINDS, OTHER_KINDS)
 
 
 @check(
     "tokenizer.contractions",
     "the seven contractions are cut off in lower case, and no others",
-    cause=CASES,
+    cause=OTHER_CASES,
     section="3.1",
     known=DEFINITION,
     after=("two", "order", "example", "vocab_order", "pattern"),
 )
 def _(case: Case) -> None:
-    pre_tokens(case, CONTRACTIONS, CASES)
+    pre_tokens(case, CONTRACTIONS, OTHER_CASES)
