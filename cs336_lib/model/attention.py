@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from cs336_lib.model.cache import LayerCache
-from cs336_lib.model.layers import Linear, RMSNorm, as_ids, at_least_float32
+from cs336_lib.model.layers import Linear, RMSNorm, as_positions, at_least_float32
 from cs336_lib.model.rope import RotaryEmbedding
 from cs336_lib.model.shapes import Bool, Float, Int
 from cs336_lib.naming import check_whole
@@ -175,7 +175,7 @@ class MultiHeadSelfAttention(nn.Module):
             The mixture of values, projected back to (..., S, D).
         """
         if token_positions is not None:
-            token_positions = as_ids("token_positions", token_positions)
+            token_positions = as_positions(token_positions, x.shape[-2])
         q, k, v = (self.split_heads(project(x)) for project in (self.q_proj, self.k_proj, self.v_proj))
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cs336_lib.model.config import ModelConfig, check_config
+from cs336_lib.model.layers import outside
 from cs336_lib.model.shapes import Bool, Float, Int
 from cs336_lib.naming import LARGEST, check_whole
 
@@ -131,6 +132,26 @@ class KVCache:
             raise ValueError(
                 f"the cache has room for {self.capacity} tokens and holds {self._length}; {new_tokens} more do not "
                 "fit. Truncate it, or start a new one from the last tokens"
+            )
+
+    def check_positions(self, token_positions: Int[Tensor, "... S"]) -> None:
+        """Raise ValueError, on the CPU, where looking is free, if new tokens at these positions would leave a gap.
+
+        Args:
+            token_positions: (S,): those that follow the cache's, in order; (B, S): up to where (S,) would end.
+        """
+        first, end = self._length, self._length + token_positions.shape[-1]
+        if token_positions.ndim == 1:
+            right = torch.arange(first, end, device=token_positions.device)
+            if outside(token_positions - right, 1) is not None:
+                raise ValueError(
+                    f"the cache holds {first} tokens, so token_positions of {tuple(token_positions.shape)} must be "
+                    f"{first} to {end - 1}, in order; leave them out, or give each row its own, (batch, {end - first})"
+                )
+        elif (bad := outside(token_positions, end)) is not None:
+            raise ValueError(
+                f"position {bad} is outside the cache: it holds {first} tokens, so with {end - first} more they run "
+                f"from 0 to {end - 1}"
             )
 
     def advance(self, new_tokens: int) -> None:

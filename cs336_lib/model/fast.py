@@ -17,7 +17,7 @@ from torch import Tensor
 from cs336_lib.model.attention import MultiHeadSelfAttention
 from cs336_lib.model.cache import LayerCache
 from cs336_lib.model.ffn import SiLUFeedForward, SwiGLU
-from cs336_lib.model.layers import Embedding, Linear, RMSNorm, as_ids, at_least_float32
+from cs336_lib.model.layers import Embedding, Linear, RMSNorm, as_positions, at_least_float32
 from cs336_lib.model.rope import RotaryEmbedding, turn
 from cs336_lib.model.shapes import Float, Int
 
@@ -180,7 +180,7 @@ class FastSelfAttention(MultiHeadSelfAttention):
     ) -> Float[Tensor, "... S D"]:
         """Let each position attend to itself and to what came before."""
         if token_positions is not None:
-            token_positions = as_ids("token_positions", token_positions)
+            token_positions = as_positions(token_positions, x.shape[-2])
         weight = torch.cat((self.q_proj.weight, self.k_proj.weight, self.v_proj.weight))  # 3 times D D -> 3D D
         qkv = F.linear(x, weight).unflatten(-1, (3, self.num_heads, -1))  # ... S 3D -> ... S 3 H K
         qk, v = qkv.split((2, 1), dim=-3)

@@ -195,6 +195,29 @@ def as_ids(name: str, ids: Tensor) -> Tensor:
     return ids if ids.dtype == torch.int64 else ids.long()
 
 
+def as_positions(token_positions: Tensor, tokens: int) -> Tensor:
+    """Return positions, one for each token, as int64; a single one would be every token's without a word.
+
+    Args:
+        token_positions: (..., S), of any integer type.
+        tokens: S.
+
+    Raises:
+        TypeError: they are no integers.
+        ValueError: there is another number of them.
+
+    >>> as_positions(torch.tensor([4, 5], dtype=torch.int32), 2)
+    tensor([4, 5])
+    """
+    places = as_ids("token_positions", token_positions)
+    if places.ndim == 0 or places.shape[-1] != tokens:
+        raise ValueError(
+            f"token_positions have shape {tuple(places.shape)} for {tokens} tokens; they must be (..., {tokens}), a "
+            "position for each token"
+        )
+    return places
+
+
 _INTEGERS = (
     *(torch.int64, torch.int32, torch.int16, torch.int8),
     *(torch.uint8, torch.uint16, torch.uint32, torch.uint64),

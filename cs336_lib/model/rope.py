@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from cs336_lib.model.layers import as_ids, at_least_float32, outside
+from cs336_lib.model.layers import as_positions, at_least_float32, outside
 from cs336_lib.model.shapes import Float, Int
 from cs336_lib.naming import check_positive, check_whole
 
@@ -89,8 +89,9 @@ class RotaryEmbedding(nn.Module):
 
         Raises:
             TypeError: the positions are no integers.
-            ValueError: there are more positions than rows in the table, or (on the CPU, where looking is free) a
-                position is outside of it. Negative ones would count from the end without a word.
+            ValueError: there are more tokens than rows in the table, another number of positions than of tokens (one
+                would be every token's without a word), or (on the CPU, where looking is free) a position outside of
+                the table. Negative ones would count from the end without a word.
         """
         places = self._checked(seq_len, token_positions)
         return self.cos[places], self.sin[places]
@@ -104,7 +105,7 @@ class RotaryEmbedding(nn.Module):
             raise ValueError(f"the sequence has {seq_len} positions, RotaryEmbedding was made for {self.max_seq_len}")
         if token_positions is None:
             return slice(seq_len)
-        places = as_ids("token_positions", token_positions)
+        places = as_positions(token_positions, seq_len)
         if (bad := outside(places, self.max_seq_len)) is not None:
             raise ValueError(
                 f"position {bad} is outside the table: RotaryEmbedding was made for positions 0 to "

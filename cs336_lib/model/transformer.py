@@ -103,7 +103,8 @@ class TransformerLM(nn.Module):
         Raises:
             TypeError: ids or positions are no integers.
             ValueError: more tokens than the context length (or the cache) has room for, none at all, ids that are not
-                (B, S), or (on the CPU, where looking is free) an id outside the vocabulary.
+                (B, S), positions of another shape, or (on the CPU, where looking is free) an id outside the vocabulary
+                or positions that leave a gap in the cache.
         """
         return self.logits(self.hidden_states(ids, cache, token_positions))
 
@@ -119,7 +120,9 @@ class TransformerLM(nn.Module):
         """
         ids = as_ids("ids", ids)
         self._check(ids, cache)
-        if cache is not None and token_positions is None:
+        if token_positions is not None:
+            token_positions = self._check_positions(token_positions, ids, cache)
+        elif cache is not None:
             token_positions = torch.arange(len(cache), len(cache) + ids.shape[1], device=ids.device)
         x = self.token_embeddings(ids)
         if self.config.lookup_scale != 1:
@@ -160,3 +163,15 @@ class TransformerLM(nn.Module):
                 f"token id {bad} is outside the vocabulary: vocab_size is {self.config.vocab_size}, ids run from 0 to "
                 f"{self.config.vocab_size - 1}"
             )
+
+    @staticmethod
+    def _check_positions(token_positions: Tensor, ids: Tensor, cache: KVCache | None) -> Tensor:
+        places, (batch, length) = as_ids("token_positions", token_positions), ids.shape
+        if tuple(places.shape) not in ((length,), (1, length), (batch, length)):
+            raise ValueError(
+                f"token_positions have shape {tuple(places.shape)} for ids of {tuple(ids.shape)}; they must be "
+                f"({length},) or ({batch}, {length}), a position for each token"
+            )
+        if cache is not None:
+            cache.check_positions(places)
+        return places

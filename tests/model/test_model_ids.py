@@ -1,5 +1,7 @@
 """Ids and positions of every type that torch has, through all that looks up with them."""
 
+import re
+
 import pytest
 import torch
 
@@ -132,3 +134,44 @@ def test_annotations_of_ids_admit_every_integer_type():
     for dtype in INTEGERS:
         assert isinstance(torch.zeros(2, dtype=dtype), Int[torch.Tensor, "S"])
     assert not isinstance(torch.zeros(2), Int[torch.Tensor, "S"])
+
+
+S, B = 5, 3
+SHAPES = [(), (1,), (S - 1,), (S + 1,), (B, 1), (B - 1, S), (B, S, 1), (1, B, S), (S, B)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("position", ["rope", "none"])
+@pytest.mark.parametrize("cached", [False, True])
+@both
+@torch.no_grad()
+def test_each_token_has_a_position_or_the_shape_is_named(shape, position, cached, backend, tiny):
+    config = tiny.replace(backend=backend, position=position)
+    model, ids = TransformerLM(config), torch.zeros(B, S, dtype=torch.long)
+    cache = KVCache(config, B) if cached else None
+    with pytest.raises(ValueError, match=re.escape(f"token_positions have shape {shape} for ids of (3, 5)")):
+        model(ids, cache, torch.zeros(shape, dtype=torch.long))
+    assert cache is None or len(cache) == 0
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (S - 1,), (S + 1,), (B, 1)])
+def test_a_rotation_and_its_attention_want_a_position_for_each_token(shape):
+    rope, places = RotaryEmbedding(1e4, 8, 12), torch.zeros(shape, dtype=torch.long)
+    calls = [lambda: rope(torch.randn(B, S, 8), places)]
+    for kind in (MultiHeadSelfAttention, fast.FastSelfAttention):
+        calls.append(lambda kind=kind: kind(24, 3, rope)(torch.randn(B, S, 24), places))
+    for call in calls:
+        with pytest.raises(ValueError, match=r"they must be \(\.\.\., 5\), a position for each token"):
+            call()
+
+
+@pytest.mark.parametrize("places", [[0, 1], [4, 5], [3, 3], [4, 3], [3, 5], [-1, 0], [[4, 5]], [[-1, 3]], [[0, 5]]])
+@both
+@torch.no_grad()
+def test_places_that_leave_a_gap_in_the_cache_are_refused_and_it_stays_as_it_was(places, backend, tiny):
+    config = tiny.replace(backend=backend)
+    model, cache, ids = TransformerLM(config), KVCache(config, 1), torch.randint(37, (1, 5))
+    model(ids[:, :3], cache)
+    with pytest.raises(ValueError, match=r"the cache holds 3 tokens|it holds 3 tokens, so with 2 more .* 0 to 4"):
+        model(ids[:, 3:], cache, torch.tensor(places))
+    torch.testing.assert_close(model(ids[:, 3:], cache, torch.tensor([3, 4])), model(ids)[:, 3:])
