@@ -16,6 +16,18 @@ _FOREIGN = (
 )
 
 
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    r"""Read a file; a byte-order mark, which editors on Windows put first, is read over.
+
+    Raises:
+        FileNotFoundError: it is not there, or a folder; the error says where it was looked for.
+    """
+    if not Path(path).is_file():
+        what = "is a folder; name a file in it" if Path(path).is_dir() else "is not there"
+        raise FileNotFoundError(f"{path} {what} (looked from {Path.cwd()})")
+    return Path(path).read_bytes().removeprefix(_BOM)
+
+
 def read_text(path: str | os.PathLike[str]) -> str:
     r"""Read a text file in UTF-8; a byte-order mark, which editors on Windows put first, is read over.
 
@@ -24,7 +36,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
         ValueError: it is not UTF-8; the error names it.
     """
     try:
-        return Path(path).read_bytes().removeprefix(_BOM).decode()
+        return read_bytes(path).decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8: {error}") from None
 
@@ -58,15 +70,15 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     Traceback (most recent call last):
     ValueError: .../config.json is a pointer of Git LFS, and the file itself is not here: git lfs pull
     """
-    raw = Path(path).read_bytes()
-    start = raw[:64].removeprefix(_BOM).lstrip().lower()
+    raw = read_bytes(path)
+    start = raw[:64].lstrip().lower()
     for mark, what in _FOREIGN:
         if start.startswith(mark):
             raise ValueError(f"{path} {what}")
     if not raw.strip():
         raise ValueError(f"{path} is empty, and should hold JSON: it was cut off, or never written; get it again")
     try:
-        content = json.loads(raw.removeprefix(_BOM).decode(), object_pairs_hook=_distinct)
+        content = json.loads(raw.decode(), object_pairs_hook=_distinct)
     except RecursionError:
         raise ValueError(f"{path} is nested too deeply to be read") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

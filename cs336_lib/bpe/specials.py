@@ -86,6 +86,17 @@ def _common(one: str, other: str) -> str:
     return one[: next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))]
 
 
+def beginning_alike(tokens: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of special tokens of which the first is what the second begins with.
+
+    >>> list(beginning_alike(["<s>", "<|x|>", "<s><s>"]))
+    [('<s>', '<s><s>')]
+    """
+    known = set(tokens)
+    for token in sorted(known):
+        yield from ((token[:at], token) for at in range(1, len(token)) if token[:at] in known)
+
+
 class Spans:
     """Where special tokens lie in a window of a text, those inside or across others included.
 

@@ -123,6 +123,9 @@ class Tokenizer:
     def from_hf_json(cls, path: str | os.PathLike[str], *, text_only: bool = False) -> "Tokenizer":
         """Read a Hugging Face `tokenizer.json` of the byte-level BPE kind: GPT-2's, Llama 3's, Qwen's, and their like.
 
+        Ids are those of `tokenizers`. Decoding gives an added token its own text, where `tokenizers` decodes letters
+        beyond ASCII in it as GPT-2's spelling of bytes.
+
         Args:
             path: of the file.
             text_only: read a file that puts tokens around each text, cuts texts off or pads them: for the ids of the
@@ -144,6 +147,7 @@ class Tokenizer:
         special_tokens: Mapping[str, int] | Iterable[str] | None = None,
         *,
         pattern: str = PAT,
+        expected_ranks: int | None = None,
     ) -> "Tokenizer":
         """Read a `.tiktoken` rank file and recover the merges from it.
 
@@ -151,15 +155,23 @@ class Tokenizer:
             path: each line a token in base64 and its rank.
             special_tokens: special token -> id as in tiktoken, or strings, which take the next free ids.
             pattern: rank files don't name it. GPT-2's is right for r50k_base and p50k_base, not for cl100k_base.
+            expected_ranks: the number of lines; a file that was cut off between two of them looks like a whole one.
+
+        Warns of special tokens that begin alike, of which tiktoken may find the shorter one.
 
         Raises:
-            ValueError: the file is malformed, or no byte-pair encoding; the message names the line or the token.
+            FileNotFoundError: there is no such file.
+            ValueError: the file is malformed, or no byte-pair encoding, or ranks are missing; the message names the
+                line or the token.
         """
         ranks = tiktoken_format.read_ranks(path)
-        vocab, specials = tiktoken_format.vocab_with_specials(ranks, special_tokens)
         with _naming(path):
-            # Ranks are ids, and so are those that a mapping names: cl100k_base leaves some out between the two.
-            rules = TextRules(gaps=len(vocab) < max(vocab, default=0) + 1 and isinstance(special_tokens, Mapping))
+            tiktoken_format.check_whole_file(ranks, special_tokens, expected_ranks)
+            vocab, specials = tiktoken_format.vocab_with_specials(ranks, special_tokens)
+            # Ranks are ids, and so are those that a mapping names: cl100k_base leaves some out between the two, and
+            # p50k_base one among its ranks. Strings would take ids behind them: not that one.
+            holes = len(vocab) < max(vocab, default=0) + 1
+            rules = TextRules(gaps=holes and (isinstance(special_tokens, Mapping) or not specials))
             return cls(vocab, tiktoken_format.merges_from_ranks(ranks), specials, pattern=pattern, rules=rules)
 
     def encode(self, text: str) -> list[int]:
@@ -311,12 +323,14 @@ class Tokenizer:
     def to_tiktoken(self, name: str = "cs336") -> "tiktoken.Encoding":
         """A real `tiktoken.Encoding` with the same ids (needs tiktoken; see `formats.tiktoken` on Unicode versions).
 
-        tiktoken refuses special tokens in a text unless told otherwise: `.encode(text, allowed_special="all")`. Tokens
-        that no merge makes count as special ones there.
+        tiktoken refuses special tokens in a text unless told otherwise: `.encode(text, disallowed_special=(),
+        allowed_special=set(tokenizer.special_tokens))`. Tokens that no merge makes count as special ones there, so
+        `allowed_special="all"` would find them as well.
 
         Raises:
             ImportError: tiktoken is not installed.
-            ValueError: tiktoken's rule can't express these merges; the message names the first it can't.
+            ValueError: tiktoken's rule can't express these merges, or it finds another special token where two begin
+                alike; the message names the first it can't, or the two.
         """
         return tiktoken_format.to_tiktoken(self._vocabulary, self._pattern, self._rules, name)
 

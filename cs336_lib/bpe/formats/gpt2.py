@@ -76,7 +76,8 @@ def read_vocab(
     specials = [special for special in special_tokens if isinstance(special, str)]
     if merges is not None:
         named = {spelled.get(text) for special in specials for text in (special, spell(special.encode()))}
-        _check_made([unspell(text) for text, i in spelled.items() if is_spelled(text) and i not in named], made, path)
+        ids = {unspell(text): i for text, i in spelled.items() if is_spelled(text) and i not in named}
+        _check_made(ids, made, path)
     for special in specials:
         as_bytes = vocab.get(spelled.get(special, -1))
         if (
@@ -89,19 +90,22 @@ def read_vocab(
     return vocab
 
 
-def _check_made(tokens: Iterable[bytes], made: Collection[bytes], source: str | os.PathLike[str]) -> None:
+def _check_made(ids: Mapping[bytes, int], made: Collection[bytes], source: str | os.PathLike[str]) -> None:
     """Raise ValueError if many tokens can only be results of merges that are not there: the merges were cut off then.
 
     Such a token is two others put together, each of which is a byte, made by a merge, or such a token itself. Special
-    tokens and whatever was added by hand are hardly ever so: where would "<|end|" be a token?
+    tokens and whatever was added by hand are hardly ever so: where would "<|end|" be a token? A few may be. Two or more
+    that have just the ids behind all that is made are what a file of merges leaves that lost its end.
     """
     known = {bytes([byte]) for byte in range(256)}.union(made)
     unmade: list[bytes] = []
-    for token in sorted((token for token in tokens if token not in known), key=len):
+    for token in sorted((token for token in ids if token not in known), key=len):
         if any(token[:at] in known and token[at:] in known for at in range(1, len(token))):
             known.add(token)
             unmade.append(token)
-    if len(unmade) > max(UNMADE, len(made) // 10):
+    last = max((ids[token] for token in made if token in ids), default=-1)
+    cut_off = len(unmade) > 1 and {ids[token] for token in unmade} == set(range(last + 1, last + 1 + len(unmade)))
+    if cut_off or len(unmade) > max(UNMADE, len(made) // 10):
         raise ValueError(
             f"{source}: {len(unmade):,} of its tokens, such as {unmade[0]!r}, are made by none of the {len(made):,} "
             "merges: was the file of merges cut off, or is it another tokenizer's? If they are special tokens, name "

@@ -11,7 +11,7 @@ decoder         ByteLevel
 
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cs336_lib.bpe.cutting.pattern import PAT
@@ -145,10 +145,32 @@ def _pre_tokenizer(content: Mapping[str, Any], path: str | os.PathLike[str]) -> 
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from None
             return ours, False
+    is_so = f"has {why}" if (why := _unlike(steps)) else f"is {_shown(before)}"
     raise ValueError(
-        f"{path}: the pre-tokenizer is {_shown(before)}; this library reads ByteLevel, and Split by a Regex (Isolated) "
-        "followed by ByteLevel without its own"
+        f"{path}: the pre-tokenizer {is_so}; this library reads ByteLevel, and Split by a Regex (Isolated) followed "
+        "by ByteLevel without its own"
     )
+
+
+def _unlike(steps: Sequence[dict[str, Any]]) -> str:
+    """What differs from the steps that are read, where their kinds are the same or one has no other use."""
+    for step in steps:
+        kind, split = step.get("type"), step.get("pattern")
+        if kind not in ("Split", "ByteLevel"):
+            return f"the step {_shown(kind)}"
+        if kind == "Split":
+            if step.get("behavior") != "Isolated":
+                return f"a Split with behavior={_shown(step.get('behavior'))}"
+            if step.get("invert"):
+                return f"a Split with invert={_shown(step['invert'])}"
+            if not isinstance(split, dict) or not isinstance(split.get("Regex"), str) or not split["Regex"]:
+                return f"a Split by {_shown(split)}"
+    kinds = [step.get("type") for step in steps]
+    if kinds == ["Split", "ByteLevel"]:
+        return "a ByteLevel with use_regex=true behind a Split"
+    if kinds == ["ByteLevel"]:
+        return "a ByteLevel with use_regex=false and nothing before it"
+    return f"the steps {', '.join(map(str, kinds))}" if kinds else ""
 
 
 def _is_nfc(normalizer: Any, path: str | os.PathLike[str]) -> bool:

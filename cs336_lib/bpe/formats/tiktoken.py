@@ -14,30 +14,36 @@ library.
 import base64
 import binascii
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cs336_lib.bpe.cutting.pattern import PAT
 from cs336_lib.bpe.formats.dialects import check_takes_something
 from cs336_lib.bpe.rules import TextRules
-from cs336_lib.bpe.specials import in_order
+from cs336_lib.bpe.specials import beginning_alike, in_order
 from cs336_lib.bpe.vocabulary import Vocabulary, with_ids
+from cs336_lib.jsonfile import read_bytes
 
 if TYPE_CHECKING:
     import tiktoken
+
+HOLE = 16
+"""Ids that may be left out between ranks and special tokens: cl100k_base and o200k_base leave out one."""
 
 
 def to_tiktoken(vocabulary: Vocabulary, pattern: str, rules: TextRules, name: str) -> "tiktoken.Encoding":
     """Build a `tiktoken.Encoding` with the same ids.
 
     Tokens that no merge makes are special tokens there: tiktoken refuses a text that holds one as disallowed special
-    text, unless it is told that it may (`disallowed_special=()`).
+    text, unless it is told that it may (`disallowed_special=()`), and must not be allowed to find them
+    (`allowed_special="all"`).
 
     Raises:
         ImportError: tiktoken is not installed.
-        ValueError: tiktoken's rule can't express these merges; the message names the first it can't.
+        ValueError: tiktoken's rule can't express these merges, or it finds another special token where two begin
+            alike; the message names the first it can't, or the two.
     """
     try:
         import tiktoken
@@ -64,7 +70,29 @@ def to_tiktoken(vocabulary: Vocabulary, pattern: str, rules: TextRules, name: st
             # tokens.
             special_ids[_unmade_token(token, i)] = i
     _check_expressible(vocabulary, ranks)
-    return tiktoken.Encoding(name=name, pat_str=_covering(pattern), mergeable_ranks=ranks, special_tokens=special_ids)
+    encoding = tiktoken.Encoding(
+        name=name, pat_str=_covering(pattern), mergeable_ranks=ranks, special_tokens=special_ids
+    )
+    _check_finds(encoding, vocabulary.special_ids)
+    return encoding
+
+
+def _check_finds(encoding: "tiktoken.Encoding", special_ids: Mapping[str, int]) -> None:
+    """Raise ValueError if tiktoken finds another of two special tokens that begin alike: it tries either one first.
+
+    Tokens that no merge makes are among its special tokens, and hide others although they are not allowed.
+    """
+    for shorter, longer in beginning_alike(encoding.special_tokens_set):
+        wanted = longer if longer in special_ids else shorter
+        if wanted not in special_ids:
+            continue
+        ids = encoding.encode(longer, allowed_special=set(special_ids), disallowed_special=())
+        if ids[0] != special_ids[wanted]:
+            raise ValueError(
+                f"tiktoken does not find the special token {wanted!r} at the start of {longer!r}, because of "
+                f"{longer if wanted == shorter else shorter!r}: of two that begin alike it tries either one first, by "
+                "a hash; leave one of them out"
+            )
 
 
 def _covering(pattern: str) -> str:
@@ -155,11 +183,16 @@ def read_ranks(path: str | os.PathLike[str]) -> dict[bytes, int]:
     """Read a `.tiktoken` file: on each line a token in base64, a space, its rank.
 
     Raises:
-        ValueError: a line is not of that form, or a token or a rank comes twice; the message names the line.
+        FileNotFoundError: there is no such file.
+        ValueError: it is empty, a line is not of that form, or a token or a rank comes twice; the message names the
+            line.
     """
     ranks: dict[bytes, int] = {}
     seen: dict[int, bytes] = {}
-    for number, line in enumerate(Path(path).read_bytes().split(b"\n"), 1):
+    content = read_bytes(path)
+    if not content.strip():
+        raise ValueError(f"{path} is empty, and should hold ranks: it was cut off, or never written; get it again")
+    for number, line in enumerate(content.split(b"\n"), 1):
         if not line.strip():
             continue
         try:
@@ -186,10 +219,50 @@ def vocab_with_specials(
         ranks: token -> rank, which is its id.
         special_tokens: a mapping to ids, as tiktoken's, or strings, which take the next free ids.
 
+    Warns of special tokens that begin alike: tiktoken may find the shorter one.
+
     Raises:
         ValueError: an id is taken already.
     """
     vocab = {rank: token for token, rank in ranks.items()}
     if isinstance(special_tokens, Mapping):
         vocab = with_ids(vocab, special_tokens)
-    return vocab, in_order(special_tokens or ())
+    specials = in_order(special_tokens or ())
+    if alike := next(beginning_alike(specials), None):
+        warnings.warn(
+            f"of the special tokens {alike[0]!r} and {alike[1]!r}, which begin alike, the longer one is found here "
+            "where it fits; tiktoken tries either one first, by a hash",
+            stacklevel=3,
+        )
+    return vocab, specials
+
+
+def check_whole_file(
+    ranks: Mapping[bytes, int], special_tokens: Mapping[str, int] | Iterable[str] | None, expected: int | None
+) -> None:
+    """Raise ValueError if ranks seem to be missing: a file that was cut off between two lines looks like a whole one.
+
+    Where ids are left out among the ranks, special tokens need ids of their own: they may be those.
+
+    Args:
+        ranks: token -> rank.
+        special_tokens: a mapping says where ids go on behind the ranks.
+        expected: so many ranks there must be; None leaves it to what can be seen.
+    """
+    if expected is not None:
+        if len(ranks) != expected:
+            raise ValueError(f"it has {len(ranks):,} ranks, and {expected:,} are expected: get the file again")
+        return
+    last, strings = max(ranks.values()), not isinstance(special_tokens, Mapping) and in_order(special_tokens or ())
+    if strings and len(ranks) <= last:
+        first = min(set(range(last)).difference(ranks.values()))
+        raise ValueError(
+            f"its ranks leave out {last + 1 - len(ranks):,} ids, such as {first:,}; name the special tokens with their "
+            f"ids, {{{strings[0]!r}: ID}}"
+        )
+    behind = [i for i in special_tokens.values() if i > last] if isinstance(special_tokens, Mapping) else []
+    if behind and min(behind) - last - 1 > HOLE:
+        raise ValueError(
+            f"its ranks end at {last:,}, and the first special token behind them has the id {min(behind):,}: was the "
+            f"file cut off? If it is whole, say so with expected_ranks={len(ranks)}"
+        )

@@ -39,6 +39,11 @@ def split(pattern):
     return {"type": "Sequence", "pretokenizers": [regex, byte_level(use_regex=False)]}
 
 
+def with_split(level=(), **changes):
+    steps = split(SPLIT)["pretokenizers"]
+    return {"type": "Sequence", "pretokenizers": [steps[0] | changes, steps[1] | dict(level)]}
+
+
 def a_file(vocab=None, merges=None, model=None, **top):
     """The content of a tokenizer.json: ab and abc are merged, <s> is special; changed as the arguments say."""
     if vocab is None:
@@ -233,9 +238,16 @@ REFUSED = [
     ({"normalizer": {"type": "Lowercase"}}, "normalizes text by .*Lowercase.*can do NFC and nothing else"),
     ({"normalizer": "Lower"}, "normalizes text by"),
     ({"pre_tokenizer": None}, "pre-tokenizer is null"),
-    ({"pre_tokenizer": {"type": "Digits", "individual_digits": True}}, "pre-tokenizer is .*Digits"),
+    ({"pre_tokenizer": {"type": "Digits", "individual_digits": True}}, 'pre-tokenizer has the step "Digits"'),
     ({"pre_tokenizer": {**split(SPLIT), "pretokenizers": [*split(SPLIT)["pretokenizers"][:1], byte_level(
         use_regex=False, add_prefix_space=True)]}}, "add_prefix_space=true behind a Split"),
+    *(({"pre_tokenizer": with_split(behavior=one)}, rf'a Split with behavior="{one}"; this library reads')
+      for one in ("Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous")),
+    ({"pre_tokenizer": with_split(invert=True)}, "a Split with invert=true; this"),
+    ({"pre_tokenizer": with_split(pattern={"String": " "})}, r'a Split by \{"String": " "\}; this'),
+    ({"pre_tokenizer": with_split(level={"use_regex": True})}, "a ByteLevel with use_regex=true behind a Split; this"),
+    ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [byte_level(), byte_level()]}},
+     "the steps ByteLevel, ByteLevel; this"),
     ({"decoder": {"type": "Metaspace"}}, "decoder is .*Metaspace"),
     ({"decoder": None}, "decoder is null"),
     ({"post_processor": {"type": "Novel"}}, "post_processor .*Novel.* unknown"),

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -178,7 +179,9 @@ class TestTiktoken:
         path.write_bytes(b"".join(base64.b64encode(token) + b" %d\n" % i for token, i in plain.items()))
         ids = {special: tokenizer.encode(special)[0] for special in SPECIALS}
         for specials in (ids, SPECIALS):
-            assert Tokenizer.from_tiktoken_ranks(path, specials).fingerprint == tokenizer.fingerprint
+            with pytest.warns(UserWarning, match="which begin alike, the longer one is found here"):
+                read = Tokenizer.from_tiktoken_ranks(path, specials, expected_ranks=len(plain))
+            assert read.fingerprint == tokenizer.fingerprint
 
     def test_a_special_token_on_a_taken_id_is_refused(self, tmp_path):
         path = tmp_path / "bytes.tiktoken"
@@ -299,8 +302,8 @@ class TestHuggingFace:
         [
             (["model", "type"], "WordPiece", "model is 'WordPiece'"),
             (["model", "byte_fallback"], True, "byte_fallback=True"),
-            (["pre_tokenizer"], {"type": "Whitespace"}, "pre-tokenizer is"),
-            (["pre_tokenizer", "use_regex"], False, "pre-tokenizer is"),
+            (["pre_tokenizer"], {"type": "Whitespace"}, 'pre-tokenizer has the step "Whitespace"'),
+            (["pre_tokenizer", "use_regex"], False, "has a ByteLevel with use_regex=false and nothing before it"),
             (["added_tokens", 0, "lstrip"], True, "lstrip=true"),
             (["added_tokens", 0, "id"], 97, "can't have the id 97"),
             (["model"], {}, "not a tokenizer.json with a BPE model"),
@@ -370,8 +373,26 @@ def test_merges_are_read_whatever_ends_their_lines(tmp_path, end):
 def test_a_few_tokens_that_no_merge_makes_are_nobodys_fault(tmp_path):
     tokenizer, vocab, merges = many_merges(tmp_path)
     lines = merges.read_text().splitlines(keepends=True)
-    merges.write_text("".join(lines[:-90]))
-    assert len(Tokenizer.from_files(vocab, merges).merges) == len(tokenizer.merges) - 90
+    for left_out in (range(499, 500), range(100, 190), range(9, 500, 10)):  # one at the end may have been added
+        merges.write_text("".join([lines[0], *(line for i, line in enumerate(lines[1:]) if i not in left_out)]))
+        assert len(Tokenizer.from_files(vocab, merges).merges) == len(tokenizer.merges) - len(left_out)
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.3, 0.5, 0.9, -2])
+@pytest.mark.parametrize("library", ["own", "tokenizers"])
+def test_a_file_of_merges_that_lost_its_end_is_refused(tmp_path, kept, library):
+    vocab, merges = many_merges(tmp_path)[1:]
+    if library == "tokenizers":
+        tokenizers = pytest.importorskip("tokenizers")
+        made = tokenizers.ByteLevelBPETokenizer()
+        made.train_from_iterator(["the cat sat on the mat, and other cats there"] * 3, 330, 1, False, ["<pad>"])
+        made.save_model(str(tmp_path))
+    lines = merges.read_text(encoding="utf-8").splitlines(keepends=True)
+    Tokenizer.from_files(vocab, merges)
+    keep = len(lines) + kept if kept < 0 else 1 + int(kept * (len(lines) - 1))
+    merges.write_text("".join(lines[:keep]), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"was the file of merges cut off, or is it another tokenizer's"):
+        Tokenizer.from_files(vocab, merges)
 
 
 def of_gpt2(folder):
@@ -476,7 +497,9 @@ def test_many_special_tokens_come_back_by_every_way(tmp_path, specials, merges):
     assert Tokenizer.from_folder(tmp_path / "read").fingerprint == tokenizer.fingerprint
     plain = {token: i for i, token in made.vocab.items()}
     (tmp_path / "t.tiktoken").write_bytes(b"".join(base64.b64encode(t) + b" %d\n" % i for t, i in plain.items()))
-    ranked = Tokenizer.from_tiktoken_ranks(tmp_path / "t.tiktoken", specials)
+    alike = specials is NUMBERED
+    with pytest.warns(UserWarning, match="begin alike") if alike else nullcontext():
+        ranked = Tokenizer.from_tiktoken_ranks(tmp_path / "t.tiktoken", specials)
     ranked.save(tmp_path / "ranked")
     assert Tokenizer.from_folder(tmp_path / "ranked").fingerprint == tokenizer.fingerprint
 

@@ -1,0 +1,96 @@
+"""tiktoken's ranks that lost a part, and special tokens that begin alike, of which tiktoken tries either one first."""
+
+import base64
+import codecs
+
+import pytest
+from bpe_texts import SPECIALS, small_tokenizer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cs336_lib.bpe.tokenizer import Tokenizer
+
+BYTES = {i: bytes([i]) for i in range(256)}
+RANKS = {token: i for i, token in small_tokenizer().vocab.items() if token.decode("latin-1") not in SPECIALS}
+LINES = [base64.b64encode(token) + b" %d\n" % rank for token, rank in sorted(RANKS.items(), key=lambda item: item[1])]
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A file of ranks."""
+    (tmp_path / "x.tiktoken").write_bytes(b"".join(LINES))
+    return tmp_path / "x.tiktoken"
+
+
+@pytest.mark.parametrize("lost", [1, 17, 40])
+def test_ranks_that_were_cut_off_between_two_lines_are_missed(path, lost):
+    whole = Tokenizer.from_tiktoken_ranks(path, {"<s>": len(RANKS) + 1})
+    assert whole.encode("<s>") == [len(RANKS) + 1]
+    path.write_bytes(b"".join(LINES[:-lost]))
+    with pytest.raises(
+        ValueError, match=rf"x\.tiktoken: it has {len(RANKS) - lost} ranks, and {len(RANKS)} are expected"
+    ):
+        Tokenizer.from_tiktoken_ranks(path, expected_ranks=len(RANKS))
+    cut = {"special_tokens": {"<s>": len(RANKS) + 1}}
+    if lost < 16:  # as many as a real file leaves out
+        Tokenizer.from_tiktoken_ranks(path, **cut)
+        return
+    message = rf"ranks end at .*, and the first special token .* was the file cut off\?.*={len(RANKS) - lost}"
+    with pytest.raises(ValueError, match=message):
+        Tokenizer.from_tiktoken_ranks(path, **cut)
+    read = Tokenizer.from_tiktoken_ranks(path, **cut, expected_ranks=len(RANKS) - lost)
+    assert read.encode("<s>") == [len(RANKS) + 1]
+
+
+def test_a_rank_that_is_left_out_is_no_fault_without_special_tokens_as_in_tiktoken(path):
+    tiktoken = pytest.importorskip("tiktoken")
+    path.write_bytes(b"".join([*LINES[:-1], LINES[-1].replace(b" %d" % (len(LINES) - 1), b" %d" % (len(LINES) + 3))]))
+    ours = Tokenizer.from_tiktoken_ranks(path)
+    ranks = RANKS | {max(RANKS, key=RANKS.get): len(LINES) + 3}
+    theirs = tiktoken.Encoding("x", pat_str=ours.pattern, mergeable_ranks=ranks, special_tokens={})
+    for text in ("the cat sat on the mat", "hello other cats"):
+        assert ours.encode(text) == theirs.encode(text)
+    with pytest.raises(ValueError, match=r"leave out 4 ids, such as 596; .* with their ids, \{'<s>': ID\}"):
+        Tokenizer.from_tiktoken_ranks(path, ["<s>"])
+
+
+def test_a_mark_is_read_over_and_what_is_no_file_or_empty_is_named(path):
+    whole = Tokenizer.from_tiktoken_ranks(path).fingerprint
+    path.write_bytes(codecs.BOM_UTF8 + b"".join(LINES))
+    assert Tokenizer.from_tiktoken_ranks(path).fingerprint == whole
+    for content in (b"", b"\n \n"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"x\.tiktoken is empty, and should hold ranks"):
+            Tokenizer.from_tiktoken_ranks(path)
+    with pytest.raises(FileNotFoundError, match="is a folder; name a file in it"):
+        Tokenizer.from_tiktoken_ranks(path.parent)
+    with pytest.raises(FileNotFoundError, match=r"none is not there \(looked from"):
+        Tokenizer.from_tiktoken_ranks(path.parent / "none")
+
+
+ALIKE = st.lists(st.text("<s>|t1", min_size=1, max_size=4), min_size=2, max_size=4, unique=True)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ALIKE, st.lists(st.sampled_from([b"<s", b"s>", b"<s>t", b"t1"]), max_size=2, unique=True), st.data())
+def test_tiktoken_gives_the_same_ids_or_is_not_offered(specials, unmade, data):
+    """Of special tokens, and of tokens that no merge makes and that stand among tiktoken's special ones."""
+    pytest.importorskip("tiktoken")
+    unmade = [token for token in unmade if token.decode() not in specials]
+    ours = Tokenizer(BYTES | dict(enumerate(unmade, 256)), [], specials)
+    try:
+        theirs = ours.to_tiktoken()
+    except ValueError as error:
+        assert "of two that begin alike" in str(error)
+        return
+    pieces = st.lists(st.sampled_from([*specials, *(token.decode() for token in unmade), "a", "<"]), max_size=6)
+    text = "".join(data.draw(pieces))
+    assert theirs.encode(text, allowed_special=set(specials), disallowed_special=()) == ours.encode(text)
+
+
+@pytest.mark.parametrize(("one", "other"), [("<t>1", "<t>12"), ("<|a|>", "<|a|><|a|>"), ("<pad>", "<pad><pad>")])
+def test_a_shorter_special_token_that_tiktoken_tries_first_is_named(one, other):
+    pytest.importorskip("tiktoken")
+    with pytest.raises(ValueError) as found:
+        Tokenizer(BYTES, [], [other, one]).to_tiktoken()
+    assert f"the special token {other!r} at the start of {other!r}, because of {one!r}" in str(found.value)
