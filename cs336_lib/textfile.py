@@ -9,12 +9,14 @@ from pathlib import Path
 
 # Each mark is as long as the format makes it: text may begin with "BZh" or "PAR1", and token ids with any two bytes.
 _ZIP = rb"PK\x03\x04[\x00-\x3f][\x00-\x13].[\x00\x08][\x00\x08\x09\x0c\x0e\x5d\x5f\x62\x63]\x00"
+_TAR = rb".{257}ustar(?:\x0000|  \x00)"
 _GZIP = rb"\x1f\x8b\x08(?:[\x00-\x1f].{4}[\x00\x02\x04][\x00-\x0d\xff]|.{0,6}\Z)"
 _PACKED = {
     _GZIP: ("gzip", "gunzip"),
     rb"\xfd7zXZ\x00\x00[\x00\x01\x04\x0a]": ("xz", "unxz"),
     rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)": ("bzip2", "bunzip2"),
     _ZIP: ("zip", "unzip"),
+    _TAR: ("a tar archive", "tar -xf"),
 }
 _NO_TEXT = {
     rb"PAR1\x15[\x00\x02\x04\x06]\x15": "a Parquet table: write its text column to a .txt first",
@@ -66,7 +68,7 @@ def check_is_text(path: Path) -> None:
     for mark, name in _OTHER_UTF.items():
         if head.startswith(mark) and b"\0" in head[len(mark) :]:  # the two bytes alone say little of odd bytes
             raise ValueError(f"{path} is in {name}: convert it to UTF-8 first (iconv -f {name} -t UTF-8)")
-    if b"\0" in head and (name := _unmarked_utf16(head)):
+    if b"\0" in head and (name := _unmarked_utf(head)):
         raise ValueError(
             f"{path} looks like {name} without a mark: convert it to UTF-8 first (iconv -f {name} -t UTF-8)"
         )
@@ -116,9 +118,13 @@ def _is_zstd(head: bytes) -> bool:
     return block >> 1 & 3 != 3 and block >> 3 <= 1 << 17
 
 
-def _unmarked_utf16(head: bytes) -> str:
-    """The kind of UTF-16 in which every other byte is zero and those between are not, as in that of ASCII; or ""."""
+def _unmarked_utf(head: bytes) -> str:
+    """The kind of UTF-16 or UTF-32 in which zeros stand where they would in that of ASCII, and nowhere else; or ""."""
     if len(head) < 8:
         return ""
-    even, odd = head[0::2].count(0) / len(head[0::2]), head[1::2].count(0) / len(head[1::2])
-    return "UTF-16BE" if even - odd > 0.9 else "UTF-16LE" if odd - even > 0.9 else ""
+    for name, width, letter in (("UTF-32BE", 4, 3), ("UTF-32LE", 4, 0), ("UTF-16BE", 2, 1), ("UTF-16LE", 2, 0)):
+        zeros = [head[at::width].count(0) / len(head[at::width]) for at in range(width)]
+        own = zeros.pop(letter)
+        if own < 0.1 and min(zeros) > 0.9:
+            return name
+    return ""

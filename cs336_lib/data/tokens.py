@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,10 @@ _NPY_VERSIONS = ((1, 0), (2, 0), (3, 0))
 _LARGE = 1 << 26
 """Bytes of ids from which on it is noted on disk that a file was found good; smaller ones are read in no time."""
 _VERIFIED: set[str] = set()
+_OLD_PICKLE = rb"\x80[\x02\x03](?:\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19\.|c[a-z_.]+\n\w+\n|[\])}]q\x00)"
+"""torch's own number, the name of what is made, or an empty container that is noted down."""
+_TEXT = re.compile(rb"[\t\n\r -~]{64,}")
+"""Letters of ASCII throughout; ids of two bytes or more have others after a few, the high bytes of common ones."""
 _LLM_C = (20240520, 20240801)
 """What the headers of llm.c's and modded-nanogpt's files of ids begin with: 256 numbers of 4 bytes."""
 
@@ -137,6 +142,8 @@ class TokenFile:
             raise TokenFileError(f'dtype={dtype!r} is no type of numpy; write "uint16", "uint32" or another') from None
         if wanted.kind not in "ui":
             raise TokenFileError(f"dtype={wanted} for {path}: ids are integers, as uint16, uint32, int32 or int64")
+        if wanted.itemsize > 1 and _TEXT.fullmatch(start):
+            raise TokenFileError(f"{path} is text, not ids: encode it with `encode_file`")
         return cls(path, _map_npy(path, wanted) if is_npy else _map_raw(path, wanted), vocab_size, None)
 
     def _check_tokenizer(self, tokenizer: Any) -> None:
@@ -211,6 +218,8 @@ def _foreign(start: bytes, size: int) -> str:
     """
     if is_zip(start):
         return "a zip archive, as torch.save and numpy.savez write; save the array itself with numpy.save"
+    if _is_pickle(start, size):
+        return "a pickle, as older versions of torch.save write; load it where you trust it, and numpy.save the array"
     if start.startswith(b"MMIDIDX\0\0"):
         return "the index of a Megatron dataset; the ids are in the .bin beside it"
     header = int.from_bytes(start[:8], "little")
@@ -222,6 +231,14 @@ def _foreign(start: bytes, size: int) -> str:
             "numpy.save(OUT, numpy.fromfile(PATH, DTYPE, offset=1024)), with uint16, or uint32 for Llama 3"
         )
     return foreign_kind(start)
+
+
+def _is_pickle(start: bytes, size: int) -> bool:
+    """Whether a file begins with the mark of a pickle, and with what a pickle of an array or a container goes on."""
+    framed = re.match(rb"\x80[\x04\x05]\x95(.{8})", start, re.DOTALL)
+    return (framed is not None and 0 < int.from_bytes(framed[1], "little") <= size - 11) or re.match(
+        _OLD_PICKLE, start, re.DOTALL
+    ) is not None
 
 
 def _note(path: Path, header: Header | None) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor
 from cs336_lib.jsonfile import read_json
 from cs336_lib.model.config import Backend, ModelConfig
 
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _TYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 _FIXED = {
     **{"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "is_causal": True},
@@ -191,11 +192,11 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def _files(folder: Path) -> list[Path]:
-    if (folder / "model.safetensors").is_file():
-        return [folder / "model.safetensors"]
-    index = folder / "model.safetensors.index.json"
+    if (folder / _WEIGHTS).is_file():
+        return [folder / _WEIGHTS]
+    index = folder / _INDEX
     if not index.is_file():
-        raise FileNotFoundError(f"{folder} has no model.safetensors; save it with safe_serialization=True")
+        raise FileNotFoundError(f"{folder} has no {_WEIGHTS} that is a file; {_instead(folder)}")
     places = read_json(index).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
         raise ValueError(f"{index} has no weight_map from names of weights to files")
@@ -206,6 +207,21 @@ def _files(folder: Path) -> list[Path]:
         if not (folder / shard).is_file():
             raise FileNotFoundError(f"{folder} lacks {shard}, which {index.name} names; download it, too")
     return [folder / shard for shard in shards]
+
+
+def _instead(folder: Path) -> str:
+    """What lies in a folder in place of its weights, and what to do."""
+    names = sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    variants = [name for name in names if name.endswith(".safetensors")]
+    if len(variants) == 1:
+        return f"{variants[0]} lies there: if that is the whole model, name a copy of it {_WEIGHTS}"
+    if variants:
+        return (
+            f"{', '.join(variants[:3])} lie there, without the {_INDEX} that names the parts of one model: get it, too"
+        )
+    if pickled := next((name for name in names if name.endswith((".bin", ".pt", ".pth"))), None):
+        return f"{pickled} is a pickle, which is not read: where you trust it, load and save it with transformers 5"
+    return "download it, or save the model there with save_pretrained"
 
 
 @contextmanager

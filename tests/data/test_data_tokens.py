@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import lzma
+import pickle
 import random
 import struct
 
@@ -221,10 +222,42 @@ MARKS = (
 @pytest.mark.parametrize("mark", MARKS)
 @pytest.mark.parametrize("dtype", ["uint16", "uint32", "int64"])
 def test_plain_ids_that_begin_like_something_else_are_ids(tmp_path, mark, dtype):
-    for rest in (bytes(range(1, 201)) * 2, b"\x7b\0" * 200, mark * 100):
+    for rest in (bytes(range(1, 201)) * 2, b"\x7b\0" * 200, (mark + b"\xff") * 100):
         raw = (mark + rest)[: len(mark + rest) // 8 * 8]
         (tmp_path / "x.bin").write_bytes(raw)
         assert TokenFile.open(tmp_path / "x.bin", dtype=dtype).ids.tobytes() == raw
+
+
+PICKLED = [[3, 4], {"ids": 3}, np.arange(9, dtype=np.uint16), torch.arange(9), {"ids": torch.arange(9)}]
+
+
+@pytest.mark.parametrize("content", PICKLED, ids=lambda content: type(content).__name__)
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_pickle_is_no_ids(tmp_path, content, protocol):
+    raw = pickle.dumps(content, protocol)
+    for dtype in ("uint16", "uint32", "int64", "uint8"):
+        (tmp_path / "x.bin").write_bytes(raw + bytes(-len(raw) % np.dtype(dtype).itemsize))
+        with pytest.raises(TokenFileError, match=r"x\.bin is a pickle"):
+            TokenFile.open(tmp_path / "x.bin", dtype=dtype)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_what_torch_saves_is_no_ids(tmp_path, zipped):
+    torch.save(torch.arange(99), tmp_path / "x.bin", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(TokenFileError, match="zip archive" if zipped else "is a pickle"):
+        TokenFile.open(tmp_path / "x.bin", dtype="uint8")
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "uint32", "int32", "int64"])
+def test_text_is_no_ids_but_of_bytes(tmp_path, dtype):
+    text = b"It was the best of times, it was the worst of times; \tit was the age.\n\r" * 8
+    (tmp_path / "x.txt").write_bytes(text)
+    with pytest.raises(TokenFileError, match=r"x\.txt is text, not ids: encode it"):
+        TokenFile.open(tmp_path / "x.txt", dtype=dtype)
+    assert TokenFile.open(tmp_path / "x.txt", dtype="uint8").ids.tobytes() == text
+    for few in (text[:56], text[:100] + b"\x80" + text[101:]):
+        (tmp_path / "few.bin").write_bytes(few[: len(few) // 8 * 8])
+        assert len(TokenFile.open(tmp_path / "few.bin", dtype=dtype))
 
 
 def test_what_numpy_and_safetensors_save_together_is_refused(tmp_path):

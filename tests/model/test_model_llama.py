@@ -307,6 +307,28 @@ def test_an_index_of_shards_is_checked(tmp_path, index, error, message):
         from_hf_llama(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ((), "download it, or save the model there"),
+        (("pytorch_model.bin",), "pytorch_model.bin is a pickle, which is not read"),
+        (("model.fp16.safetensors", "x.bin"), "model.fp16.safetensors lies there: .* name a copy of it model.safet"),
+        (
+            ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"),
+            "lie there, without the model.safetensors.index.json",
+        ),
+        (("model.safetensors/",), "no model.safetensors that is a file"),
+    ],
+)
+def test_what_lies_in_place_of_the_weights_is_named(tmp_path, names, message):
+    to_hf_llama(model_of(), tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    for name in names:
+        (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=message):
+        from_hf_llama(tmp_path)
+
+
 def test_mixed_types_are_read_in_the_widest(tmp_path):
     to_hf_llama(model_of(), tmp_path)
     weights = load_file(tmp_path / "model.safetensors")

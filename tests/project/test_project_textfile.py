@@ -2,12 +2,15 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import subprocess
 import sys
+import tarfile
 import warnings
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,13 @@ def zipped(path):
         archive.writestr("a.txt", TEXT)
 
 
+def tarred(form, path):
+    with tarfile.open(path, "w", format=form) as archive:
+        member = tarfile.TarInfo("a.txt")
+        member.size = len(TEXT)
+        archive.addfile(member, io.BytesIO(TEXT.encode()))
+
+
 KINDS = {
     "gzip": (lambda path: path.write_bytes(gzip.compress(TEXT.encode())), "gunzip"),
     "xz": (lambda path: path.write_bytes(lzma.compress(TEXT.encode())), "unxz"),
@@ -40,6 +50,11 @@ KINDS = {
     "UTF-32": (lambda path: path.write_bytes(TEXT.encode("utf-32")), "iconv"),
     "looks like UTF-16LE": (lambda path: path.write_bytes(TEXT.encode("utf-16-le")), "iconv -f UTF-16LE"),
     "looks like UTF-16BE": (lambda path: path.write_bytes(TEXT.encode("utf-16-be")), "iconv -f UTF-16BE"),
+    "looks like UTF-32LE": (lambda path: path.write_bytes(TEXT.encode("utf-32-le")), "iconv -f UTF-32LE"),
+    "looks like UTF-32BE": (lambda path: path.write_bytes(TEXT.encode("utf-32-be")), "iconv -f UTF-32BE"),
+    "tar archive": (partial(tarred, tarfile.PAX_FORMAT), "tar -xf"),
+    "a tar archive": (partial(tarred, tarfile.GNU_FORMAT), "tar -xf"),
+    "is a tar archive": (partial(tarred, tarfile.USTAR_FORMAT), "tar -xf"),
     "zstd": (lambda path: path.write_bytes(ZSTD), "unzstd"),
     "Git LFS": (lambda path: path.write_text(POINTER), "git lfs pull"),
     "Parquet": (lambda path: path.write_bytes(b"PAR1\x15\x04\x15" + bytes(100)), "text column"),
@@ -89,6 +104,8 @@ def test_a_short_page_of_html_gets_a_warning_and_a_long_one_none(tmp_path):
         b"ARROW1 is where",
         b"%PDF-1.4 is a version",
         b"CS336TOK is a mark",
+        b"of the Argonauts, " * 14 + b"many ustar",
+        b"zeros\0\0\0in\0\0\0a row",
     ],
 )
 def test_odd_text_is_text(tmp_path, text):
