@@ -1,6 +1,7 @@
 // Chapters 8 to 10: the explorer of the runs on record.
+import { short } from "./numbers.mjs";
 import { curve, lowest, ratesOf, seedsOf, select, suites } from "./runs.mjs";
-import { body, chart, chartWidth, choice, COLORS, guarded, h, labeled, onResize, replace, short, slider, statusLine, unique } from "./ui.mjs";
+import { body, chart, chartWidth, choice, COLORS, guarded, h, labeled, onResize, replace, slider, statusLine, unique } from "./ui.mjs";
 
 const FAILED = { diverged: "; it diverged", "thrown out": "; its limit threw it out" };
 
@@ -30,7 +31,7 @@ export function mount(element, host) {
   }
 
   function drawPicture() {
-    const series = shown.map((run, i) => ({ name: String(i), color: color(run), points: curve(run, set.x, set.y, set.width), faint: single !== null && single !== i, strong: single === i, dashed: run.seed % 2 === 1 }));
+    const series = shown.map((run, i) => ({ name: String(i), color: color(run), points: curve(run, set.x, set.y, set.width), faint: single !== null && single !== i, strong: single === i, dash: run.seed % 2 === 1 ? "5 4" : null }));
     const values = series.flatMap((line) => line.points.map((point) => point[1])).sort((a, b) => a - b);
     const top = values.length ? Math.max(values[Math.floor(values.length * 0.97)], values[0] + 0.1) : 1;
     const ends = shown.flatMap((run, i) => {
