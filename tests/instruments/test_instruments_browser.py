@@ -397,6 +397,36 @@ def test_the_step_that_is_looked_at_is_one_of_the_run(open_page):
         assert label.inner_text() == step and opened.status().startswith(f"Step {step}:")
 
 
+def test_long_texts_are_not_shown_as_broken_and_what_is_left_out_is_said(open_page):
+    opened = open_page("unicode")
+    for text in ("'a' + '你'.repeat(40)", "'aé'.repeat(90)", "'😀'.repeat(33) + '\\uD83D\\uDE00'"):
+        opened.set_text("text", text)
+        total = opened.page.evaluate(f"new TextEncoder().encode({text}).length")
+        opened.page.get_by_text(f"of {total} bytes are shown").wait_for()
+        assert opened.status(1) == "All of it is text."
+        assert not opened.page.locator(".ci-bad").count() and "\ufffd" not in opened.text(".ci-read")
+        held = len(opened.page.locator("[name=bytes]").input_value().split())
+        assert f"the first {held} of {total} bytes" in opened.text(".ci-body")
+        assert opened.page.locator(".ci-hex[aria-label^=byte]").count() == held
+        first = opened.page.locator("[name=bytes]").input_value()
+        for _ in range(2):  # a flip and back, and nothing is lost behind what is shown
+            opened.page.get_by_role("button", name="bit 1 of byte 1 is").click()
+        assert opened.page.locator("[name=bytes]").input_value() == first
+        assert f"of {total} bytes" in opened.text(".ci-body") and opened.status(1) == "All of it is text."
+    opened.set_text("text", "'a' + '😀'.repeat(60000)")  # the limit lies between two halves
+    opened.says("The text has 120,001 UTF-16 units; the first 99,999 are read.")
+    opened.set_text("bytes", "'C0 80'")
+    opened.says("At byte 1: overlong", 1)
+    assert "bytes are shown" not in opened.text(".ci-body")
+
+
+@pytest.mark.parametrize("name", ["bpe", "tokenizer"])
+def test_a_limit_on_bytes_goes_through_no_character(open_page, name):
+    opened = open_page(name)
+    opened.set_text("text", "'a' + '你'.repeat(70000)")
+    opened.says("The text has 210,001 bytes; the first 199,999 are")
+
+
 def test_the_beginning_of_a_story_is_not_cut_inside_a_character(open_page):
     opened = open_page("sampling")
     for text in ("'你'.repeat(100)", "'😀'.repeat(1500)", "'é'.repeat(300)"):
