@@ -457,6 +457,28 @@ def test_the_toy_says_what_is_true_of_it(open_page):
     assert "loss, all weights alike" in opened.page.locator(".ci-chart").nth(2).text_content()
 
 
+def test_runs_are_told_apart_in_the_picture_and_in_the_list_and_times_are_not_compared(open_page):
+    opened = open_page("runs")
+    look = """(line) => [
+      getComputedStyle(line).stroke, line.getAttribute("stroke-dasharray"), line.getAttribute("stroke-width")
+    ].join()"""
+    for suite in ("lr-sweep-cpu", "leaderboard-cpu", "batch-size-cpu"):
+        opened.choose("suite", suite)
+        drawn = [line.evaluate(look) for line in opened.page.locator("[data-series]").all()]
+        keyed = [line.evaluate(look) for line in opened.page.locator(".ci-sample line").all()]
+        assert len(set(drawn)) == len(drawn) == opened.page.locator("[role=option]").count() and drawn == keyed
+    opened.page.locator("[role=option]").nth(1).hover()
+    opened.page.mouse.move(0, 0)
+    assert [line.evaluate(look) for line in opened.page.locator("[data-series]").all()] == drawn
+    warns = "shared their machine with other work: compare their losses, not their times"
+    for x, warned in (("tokens", False), ("time", True), ("steps", False)):
+        opened.choose("x", x)
+        assert (warns in opened.text(".ci-body")) is warned
+    opened.choose("suite", "single runs")
+    opened.choose("x", "time")
+    assert "made on different devices" in opened.text(".ci-body")
+
+
 @in_chromium
 @pytest.mark.parametrize("name", ["bpe", "tokenizer", "runs", "unicode"])
 def test_it_works_by_touch(chromium, pages, name):

@@ -169,3 +169,10 @@ def test_each_factor_of_the_toy_has_its_own_verdict(tmp_path, data_file):
     for lr in words:
         first, second = vectors.toy(lr, steps=2)
         assert abs(second / first - (1 - 2 * lr / 100)) < 1e-9
+
+
+@needs_node
+def test_runs_are_told_apart_as_in_the_figures_of_the_library(tmp_path, data_file):
+    suites = sorted({run["suite"] for run in PAYLOADS["runs"]()["runs"]})
+    report = run_node(tmp_path, data_file, looks=vectors.look_vectors(), suites=suites)
+    assert agreed(report, {"looks of runs": 1, "no two runs of a suite look the same": len(suites)})
