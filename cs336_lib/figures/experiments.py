@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from itertools import cycle, product
+from itertools import cycle
 from types import MappingProxyType
 
 from matplotlib.figure import Figure
@@ -12,12 +12,10 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from cs336_lib.experiments.comparison import rate_of
 from cs336_lib.experiments.outcome import Outcome, final_loss, outcome
 from cs336_lib.experiments.summary import Runs, devices
-from cs336_lib.figures.style import COLORS, INK, new_figure, style
+from cs336_lib.figures.style import COLORS, INK, looks, new_figure, style
 
 MARKS = {Outcome.DIVERGED: "x", Outcome.THROWN_OUT: "+"}
 FAILED = tuple(MARKS)
-DASHES = ("-", "--", ":", "-.")
-"""Each with all colors, and then all over again: as many runs as there are get a line."""
 
 Curve = tuple[Sequence[float], Sequence[float], Sequence[float]]
 
@@ -89,7 +87,7 @@ def runs(
         title: of the figure.
     """
     names = list(dict.fromkeys(name.partition("#")[0] for name in curves))
-    looks = dict(zip(names, cycle(product(DASHES, COLORS.values())), strict=False))
+    known = looks(names)
     with style():
         entries = len(names) + (floor is not None) + len(set(failed.values()))
         figure, panels = new_figure(7.2, 3.2 + 0.22 * math.ceil(entries / 3), columns=1 + times)
@@ -99,7 +97,7 @@ def runs(
             label = group if group in names else None
             if label:
                 names.remove(group)
-            dashes, color = looks[group]
+            dashes, color = known[group]
             for axes, places in zip(panels, (steps, seconds), strict=False):
                 named = label if axes is by_step else None
                 axes.plot(places, values, dashes, lw=1.4, color=color, label=named)
@@ -198,12 +196,14 @@ def sweep(
     edge = top if top is not None else 1.1 * max(finite, default=1.0)
     with style():
         figure, (axes,) = new_figure(7.2, 3.6)
-        for color, (name, series) in zip(cycle(COLORS.values()), points.items(), strict=False):
+        known = looks(points)
+        for name, series in points.items():
+            dashes, color = known[name]
             good = sorted((x, y) for x, y in series if math.isfinite(y))
             means = {x: statistics.mean(y for other, y in good if other == x) for x, _ in good}
-            axes.plot(list(means), list(means.values()), "-", lw=1.4, color=color)
+            axes.plot(list(means), list(means.values()), dashes, lw=1.4, color=color)
             axes.plot([x for x, _ in good], [y for _, y in good], "o", ms=4, color=color)
-            axes.plot([], [], "o-", ms=4, lw=1.4, color=color, label=name)
+            axes.plot([], [], dashes, marker="o", ms=4, lw=1.4, color=color, label=name)
             bad = [x for x, y in series if not math.isfinite(y)]
             axes.plot(bad, [edge * 0.98] * len(bad), "x", ms=8, mew=2, color=color)
         if any(not math.isfinite(y) for series in points.values() for _, y in series):

@@ -1,12 +1,11 @@
 """Loss curves of runs (chapters 6 and 10)."""
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from math import isfinite
 
 from matplotlib.figure import Figure
 
-from cs336_lib.figures.style import COLORS, new_figure, style
+from cs336_lib.figures.style import COLORS, looks, new_figure, style
 from cs336_lib.training.records import RunRecord
 
 AXES = {"step": "step", "tokens": "tokens trained on", "seconds": "training time (s)"}
@@ -27,10 +26,12 @@ def losses(runs: Mapping[str, RunRecord], floor: float | None = None, x: str | S
     """
     along = [x] if isinstance(x, str) else list(x)
     devices = {name: str(record.environment.get("device", "an unknown device")) for name, record in runs.items()}
+    known = looks(runs)
     alike = len(set(devices.values())) == 1
     with style():
         figure, panels = new_figure(columns=len(along))
-        for (name, record), color in zip(runs.items(), cycle(COLORS.values()), strict=False):
+        for name, record in runs.items():
+            dashes, color = known[name]
             label = name if alike else f"{name}, {devices[name]}"
             for metric, look in (
                 ("train_loss", {"linewidth": 0.9, "alpha": 0.55}),
@@ -38,7 +39,9 @@ def losses(runs: Mapping[str, RunRecord], floor: float | None = None, x: str | S
             ):
                 lines = [line for line in record.metrics() if isfinite(line.get(metric, float("nan")))]
                 for axes, what in zip(panels, along, strict=True):
-                    axes.plot([line[what] for line in lines], [line[metric] for line in lines], color=color, **look)
+                    axes.plot(
+                        [line[what] for line in lines], [line[metric] for line in lines], dashes, color=color, **look
+                    )
         for axes, what in zip(panels, along, strict=True):
             if floor is not None:
                 axes.axhline(floor, color=COLORS["grey"], linestyle="--", linewidth=1.2, label="entropy of the text")

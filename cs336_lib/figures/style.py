@@ -3,8 +3,9 @@
 The colors are those of Okabe and Ito, which stay apart for color-blind readers; `COLORS` names them by role.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import cycle, product
 from typing import Any
 
 import matplotlib as mpl
@@ -25,6 +26,9 @@ COLORS = {
     "grey": "#8a8f98",
     "yellow": "#f0e442",
 }
+
+DASHES = ("-", "--", ":", "-.")
+"""Each with all colors, and then all over again: as many runs as there are get a line."""
 
 STYLE: dict[str, Any] = {
     "figure.facecolor": PAPER,
@@ -53,6 +57,15 @@ STYLE: dict[str, Any] = {
     "font.size": 10.5,
     "axes.prop_cycle": cycler(color=list(COLORS.values())),
 }
+
+
+def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return the dashes and the color of each name: all colors with solid lines, and then with the next dashes.
+
+    >>> looks("ab")
+    {'a': ('-', '#0072b2'), 'b': ('-', '#e69f00')}
+    """
+    return dict(zip(dict.fromkeys(names), cycle(product(DASHES, COLORS.values())), strict=False))
 
 
 @contextmanager

@@ -47,6 +47,8 @@ def test_no_number_of_runs_and_sides_is_too_many_for_a_picture():
     assert len(looks) == 40 and len(set(looks)) == 4 * len(COLORS)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == names
     swept = experiments.sweep({name: [(0.1, 2.0), (0.2, 1.0)] for name in names}, "lr", "loss")
+    lines = [(line.get_color(), line.get_linestyle()) for line in swept.axes[0].lines if line.get_label() in names]
+    assert len(lines) == 40 and len(set(lines)) == 4 * len(COLORS)
     assert {text.get_text() for text in swept.axes[0].get_legend().get_texts()} >= set(names)
     assert len(experiments.steps({name: [1.0, 2.0] for name in names}, "loss").axes[0].lines) >= 40
 

@@ -3,6 +3,7 @@
 import pytest
 
 from cs336_lib.figures.runs import losses
+from cs336_lib.figures.style import COLORS
 from cs336_lib.model import ModelConfig
 from cs336_lib.training import RunRecord, TrainConfig
 
@@ -23,6 +24,13 @@ def test_runs_of_one_device_have_it_in_the_title(record):
     axes = losses({"a": record("a", "CPU"), "b": record("b", "CPU")}).axes[0]
     assert axes.get_title(loc="left") == "on CPU"
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
+
+
+def test_more_runs_than_colors_are_told_apart_by_dashes(record):
+    names = [f"run {i}" for i in range(4 * len(COLORS))]
+    axes = losses({name: record(name, "CPU") for name in names}).axes[0]
+    looks = [(line.get_color(), line.get_linestyle()) for line in axes.lines if not line.get_label().startswith("_")]
+    assert len(looks) == len(set(looks)) == len(names) and [dashes for _, dashes in looks[: len(COLORS)]] == ["-"] * 8
 
 
 def test_runs_of_several_devices_have_theirs_in_the_legend(record):

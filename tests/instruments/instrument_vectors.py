@@ -4,6 +4,7 @@ import json
 import math
 import random
 from collections import Counter
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 import regex
 import torch
@@ -15,6 +16,7 @@ from cs336_lib.accounting import report
 from cs336_lib.bpe import PAT, Tokenizer, train_bpe
 from cs336_lib.bpe.utf8 import classify
 from cs336_lib.figures.instruments.data import PAYLOADS, STORED
+from cs336_lib.figures.style import COLORS, DASHES, looks
 from cs336_lib.generation import SamplingConfig, distribution
 from cs336_lib.generation.sampling import draw
 from cs336_lib.model import ModelConfig, RotaryEmbedding, TransformerLM
@@ -146,6 +148,91 @@ def text_vectors(count):
     }
 
 
+def number_vectors(count=3_000):
+    """Doubles of every size, and how a reader sees them: rounded by decimal arithmetic, a half away from zero."""
+    rng = random.Random(17)
+    values = [2.258e12, 1.999e-4, 999_999, 999_950, 9_999.6, 9_996, 0.0009996, 0.00099951, 999_999_999, 0.1 + 0.2]
+    values += [
+        1.7976931348623157e308,
+        5e-324,
+        0,
+        1,
+        7,
+        1000,
+        12_345,
+        0.1,
+        1e-3,
+        1e4,
+        1e6,
+        1e9,
+        1e21,
+        9_007_199_254_740_991,
+    ]
+    values += [10 ** rng.uniform(-12, 15) for _ in range(count)] + [
+        rng.randrange(10 ** rng.randrange(1, 12)) for _ in range(count)
+    ]
+    values += [rng.choice((1.5, 9.995, 2.5, 99_950, 9.9995)) * 10.0 ** rng.randrange(-9, 12) for _ in range(200)]
+    values += [-value for value in values[:200]]
+    return [{"value": value, "short": in_short(value), "exact": to_six_digits(value)} for value in values]
+
+
+def rounded(value, digits):
+    return Context(prec=digits, rounding=ROUND_HALF_UP).create_decimal(Decimal(value))
+
+
+def plain(number):
+    """Digits without zeros behind the point."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def in_short(value):
+    three, four = rounded(value, 3), rounded(value, 4)
+    if not value:
+        return "0"
+    if abs(three) >= 10**9 or abs(three) < Decimal("0.001"):
+        power = three.adjusted()
+        return f"{plain(three.scaleb(-power))}e{power}"
+    if abs(three) >= 10**6:
+        return f"{plain(three / 10**6)}M"
+    return f"{plain(three / 1000)}k" if abs(four) >= 10**4 else plain(four)
+
+
+def to_six_digits(value):
+    if value == int(value) and abs(value) < 1e21:
+        return f"{int(value):,}"
+    six = rounded(value, 6)
+    if abs(six) < Decimal("1e-6") or abs(value) >= 1e21:
+        power = six.adjusted()
+        return f"{plain(six.scaleb(-power))}e{power}" if abs(value) > 1e-300 else "5e-324" if value > 0 else "-5e-324"
+    return plain(Decimal(f"{six:f}")) if abs(six) < 1000 else grouped(plain(six))
+
+
+def grouped(text):
+    whole, _, part = text.partition(".")
+    return f"{int(whole):,}" + (f".{part}" if part else "")
+
+
+def cut_vectors(count=2_000):
+    rng = random.Random(19)
+    vectors = [
+        {"hex": ("a" + "你" * 40).encode().hex(), "text": "a" + "😀" * 50, "most": most} for most in range(90, 99)
+    ]
+    for _ in range(count):
+        text = random_string(rng)
+        data = rng.choice((random_bytes(rng), text.encode()))
+        vectors.append({"hex": data.hex(), "text": text, "most": rng.randrange(1, 1 + max(2, len(data), len(text)))})
+    return vectors
+
+
+def look_vectors():
+    """What the figures of the library do with many runs, as places in their lists."""
+    places = list(COLORS.values())
+    names = [f"run {i}" for i in range(60)]
+    given = [[places.index(color), DASHES.index(dashes)] for dashes, color in looks(names).values()]
+    return [{"names": names, "colors": len(places), "looks": given, "dashes": len(DASHES)}]
+
+
 def training_vectors(tmp_path, count=200):
     rng = random.Random(3)
     vectors = []
@@ -191,6 +278,8 @@ def accounting_vectors(count=400):
     rng = random.Random(5)
     configs = [*PRESETS.values(), *(c.replace(ffn="silu", d_ff=4 * c.d_model) for c in PRESETS.values())]
     configs += [PRESETS["gpt2-xl"].replace(context_length=16_384), *(random_config(rng) for _ in range(count))]
+    configs += [ModelConfig(1, 1, 2, 1, 1, d_ff=1), ModelConfig(1, 1, 1, 1, 1, d_ff=1, position="none", norm="none")]
+    configs += [ModelConfig(10**9, 10**9, 10**6, 10**4, 10**3), ModelConfig(10**15, 1, 10**9, 10**9, 1, d_ff=10**12)]
     vectors = []
     for cfg in configs:
         batch = rng.choice((1, 2, 3, 32, 1024))
@@ -256,9 +345,12 @@ def accounting_vectors(count=400):
 def cluster_vectors(count=300):
     rng = random.Random(11)
     vectors = []
-    for _ in range(count):
+    for number in range(count):
         cfg, workers, strategy = random_config(rng), 2 ** rng.randrange(14), rng.choice(("ddp", "fsdp"))
         batch, rate, bandwidth = workers * rng.randrange(1, 40), 10 ** rng.uniform(1, 6), 10 ** rng.uniform(7, 12)
+        if number % 10 == 0:  # the ends of the sliders and beyond
+            workers = batch = rng.choice((1, 2**13))
+            rate, bandwidth = rng.choice((1e-6, 1.0, 1e12)), rng.choice((1.25e8, 1.25e8 * 4000, 1e-3))
         point = acc.training_scaling(cfg, workers, rate, batch, bandwidth, strategy=strategy)
         tokens, price = 10 ** rng.randrange(6, 14), rng.choice((0.0, 2.0, 4.99))
         paid = acc.training_bill(tokens, rate, acc.Cluster("some", workers, price=price, source="-"), point.efficiency)
@@ -295,6 +387,13 @@ def schedule_vectors(monkeypatch, count=4_000):
         end = warmup + rng.choice((0, 1, rng.randrange(20_000)))
         settings.append((rng.randrange(end + 50), 10 ** rng.uniform(-5, 0), 10 ** rng.uniform(-7, -1), warmup, end))
     settings += [(t, 1e-3, 1e-4, 100, 1000) for t in range(1_001)]
+    settings += [
+        (t, a, b, w, w + e)
+        for t in (0, 1, 10**7)
+        for a, b in ((0, 0), (1e308, 0), (1e-5, 1))
+        for w in (0, 1)
+        for e in (0, 1)
+    ]
     library = [cosine_schedule(*each) for each in settings]
     with monkeypatch.context() as patch:
         patch.setattr(schedules.math, "cos", rounded_cosine)
@@ -312,7 +411,7 @@ def schedule_vectors(monkeypatch, count=4_000):
             [*each, value, of_library] for each, value, of_library in zip(settings, exact, library, strict=True)
         ],
         "wsd": stable,
-        "toy": [{"lr": lr, "weights": toy(lr)} for lr in (0, 0.1, 1, 10, 50, 100, 150, 1000)],
+        "toy": [{"lr": lr, "weights": toy(lr)} for lr in (0, 1e-9, 0.1, 1, 10, 50, 100, 150, 1000, 1e6)],
     }
 
 
@@ -338,6 +437,8 @@ def sampling_vectors(count=300):
         logits = torch.randn(1, size, generator=generator, dtype=torch.float64) * rng.choice((0.1, 3, 30))
         if rng.random() < 0.2:
             logits = logits.round()  # ties
+        if rng.random() < 0.1:
+            logits = logits * 0 if rng.random() < 0.5 else logits * 1e6  # all alike, or one alone
         setting = {
             "temperature": rng.choice((0.0, 0.3, 1.0, 1.7, 1e-3)),
             "topK": rng.choice((0, 1, 5, 40, 2000)),

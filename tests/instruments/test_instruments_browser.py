@@ -204,7 +204,12 @@ def test_schedule_and_toy(open_page):
         opened.slide("at", step)
         opened.says(f"Step {step:,}:")
         shown = float(opened.status().split(": ")[1].split(". The run")[0])
-        assert math.isclose(shown, cosine_schedule(step, 1e-3, 1e-4, 100, 1000), rel_tol=3e-16)
+        rate = float(opened.page.locator("[data-rate]").get_attribute("data-rate"))
+        wanted = cosine_schedule(step, 1e-3, 1e-4, 100, 1000)
+        assert math.isclose(rate, wanted, rel_tol=3e-16) and math.isclose(shown, wanted, rel_tol=5e-7)
+    opened.slide("at", 400)
+    opened.says("Step 400: 0.000775. The run ends at")
+    opened.slide("at", 1000)
     opened.fill("end", "2000")
     opened.says("the schedule ends after the run")
     for rate, verdict in (("10", "decays"), ("90", "oscillates"), ("100", "swings"), ("1000", "leaves")):
@@ -239,7 +244,7 @@ def test_sampling_draws_by_hand_and_repeats_at_temperature_zero(open_page):
     opened.slide("top-k", 5)
     opened.says("5 of 1,024 tokens")
     opened.page.locator(".ci-pick").first.click()
-    opened.page.get_by_text("1 tokens drawn").wait_for()
+    opened.page.get_by_text("1 token drawn").wait_for()
     opened.slide("temperature", 0)
     stories = []
     for _ in range(2):
@@ -320,6 +325,10 @@ def test_no_number_typed_in_draws_what_is_none_and_the_old_one_brings_the_figure
               if (drawn.some((part) => /NaN|Infinity|undefined/.test(part.value))) found.push([box.name, bad]);
               const calm = [...host.querySelectorAll(".ci-status:not(.ci-wrong)")].map((line) => line.textContent);
               if (/NaN|Infinity|undefined|null/.test(calm.join(" "))) found.push(`${box.name} ${bad}: ${calm}`);
+              const raw = host.textContent.match(/NaN|undefined|\\d\\.\\d{12,}/);
+              if (raw && raw[0] !== bad) found.push(`${box.name} ${bad}: ${raw}`);
+              const wrong = host.querySelector(".ci-wrong");
+              if (wrong && !/last possible/.test(wrong.textContent)) found.push(`${box.name} ${bad}: what is old?`);
               if (document.documentElement.scrollWidth > 320) found.push(`${box.name} ${bad}: too wide`);
             }
             box.value = value;
@@ -330,6 +339,144 @@ def test_no_number_typed_in_draws_what_is_none_and_the_old_one_brings_the_figure
         }"""
     )
     assert not found
+
+
+SIDES = {  # instrument -> (box, its slider, what the slider says of a number)
+    "accounting": [
+        ("context_length", "context", "{} tokens"),
+        ("num_layers", "layers", "{}"),
+        ("batch_size", "batch", "{} sequences"),
+    ],
+    "schedule": [("lr", "lr-slider", "{}")],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "box", "slider", "says"), [(n, *side) for n, sides in SIDES.items() for side in sides]
+)
+def test_a_box_and_the_slider_beside_it_have_one_value(open_page, name, box, slider, says):
+    opened = open_page(name)
+    thumb = opened.page.locator(f"input[type=range][name='{slider}']")
+    label = thumb.locator("xpath=../label/output")
+    numbers = (
+        "0.3333333333333333",
+        "3",
+        "7",
+        "7.08",
+        "120",
+        "1000",
+        "1,000",
+        "1000000",
+        "0",
+        "-3",
+        "0.5",
+        "1e9",
+        "1e308",
+        "9007199254740991",
+    )
+    for typed in numbers:
+        opened.fill(box, typed)
+        value = float(typed.replace(",", ""))
+        written = f"{int(value):,}" if value == int(value) and value < 1e21 else typed
+        assert label.inner_text() == says.format(written) == thumb.get_attribute("aria-valuetext")
+    for typed in ("", "x", "0,5"):
+        opened.fill(box, typed)
+        assert [label.inner_text(), thumb.get_attribute("aria-valuetext")] == ["\u2013"] * 2, typed
+        assert "NaN" not in opened.text(".ci-body")
+    # And back: what is dragged stands in the box.
+    opened.slide(slider, 5)
+    dragged = float(opened.page.locator(f"input[type=text][name='{box}']").input_value())
+    assert label.inner_text() == says.format(f"{dragged:,g}")
+
+
+def test_the_step_that_is_looked_at_is_one_of_the_run(open_page):
+    opened = open_page("schedule")
+    label = opened.page.locator("input[name=at]").locator("xpath=../label/output")
+    for total, step in (("100", "100"), ("1", "1"), ("10000", "400"), ("1000", "400")):
+        opened.fill("total", total)
+        assert label.inner_text() == step and opened.status().startswith(f"Step {step}:")
+
+
+def test_long_texts_are_not_shown_as_broken_and_what_is_left_out_is_said(open_page):
+    opened = open_page("unicode")
+    for text in ("'a' + '你'.repeat(40)", "'aé'.repeat(90)", "'😀'.repeat(33) + '\\uD83D\\uDE00'"):
+        opened.set_text("text", text)
+        total = opened.page.evaluate(f"new TextEncoder().encode({text}).length")
+        opened.page.get_by_text(f"of {total} bytes are shown").wait_for()
+        assert opened.status(1) == "All of it is text."
+        assert not opened.page.locator(".ci-bad").count() and "\ufffd" not in opened.text(".ci-read")
+        held = len(opened.page.locator("[name=bytes]").input_value().split())
+        assert f"the first {held} of {total} bytes" in opened.text(".ci-body")
+        assert opened.page.locator(".ci-hex[aria-label^=byte]").count() == held
+        first = opened.page.locator("[name=bytes]").input_value()
+        for _ in range(2):  # a flip and back, and nothing is lost behind what is shown
+            opened.page.get_by_role("button", name="bit 1 of byte 1 is").click()
+        assert opened.page.locator("[name=bytes]").input_value() == first
+        assert f"of {total} bytes" in opened.text(".ci-body") and opened.status(1) == "All of it is text."
+    opened.set_text("text", "'a' + '😀'.repeat(60000)")  # the limit lies between two halves
+    opened.says("The text has 120,001 UTF-16 units; the first 99,999 are read.")
+    opened.set_text("bytes", "'C0 80'")
+    opened.says("At byte 1: overlong", 1)
+    assert "bytes are shown" not in opened.text(".ci-body")
+
+
+@pytest.mark.parametrize("name", ["bpe", "tokenizer"])
+def test_a_limit_on_bytes_goes_through_no_character(open_page, name):
+    opened = open_page(name)
+    opened.set_text("text", "'a' + '你'.repeat(70000)")
+    opened.says("The text has 210,001 bytes; the first 199,999 are")
+
+
+def test_the_beginning_of_a_story_is_not_cut_inside_a_character(open_page):
+    opened = open_page("sampling")
+    for text in ("'你'.repeat(100)", "'😀'.repeat(1500)", "'é'.repeat(300)"):
+        opened.set_text("text", text)
+        opened.says("longer than the model can read")
+        assert "\ufffd" not in opened.text(".ci-story"), text
+    opened.set_text("text", "'\\udc00 the bear \\udc00'")
+    opened.says("2 lone surrogates")
+
+
+def test_the_toy_says_what_is_true_of_it(open_page):
+    opened = open_page("schedule")
+    for rate, says in (
+        ("0", "stays where it is; the first step multiplies the weight by 1."),
+        (
+            "1e-9",
+            "decays; the first step multiplies the weight by 1 - 2e-11. After 19 updates the loss is still about 25.",
+        ),
+        ("99.9999", "oscillates and decays; the first step multiplies the weight by -1 + 2e-6."),
+        ("50", "is 0 after one step; the first step multiplies the weight by 0. After 19 updates the loss is 0"),
+    ):
+        opened.fill("lr", rate)
+        opened.says(f"Rate {rate}: it {says}", 1)
+    assert "never below 1e-12 here" in opened.page.locator(".ci-chart").nth(1).text_content()
+    opened.fill("start", "0")
+    opened.says("it stays at 0", 1)
+    opened.fill("start", "5")
+    assert "loss, all weights alike" in opened.page.locator(".ci-chart").nth(2).text_content()
+
+
+def test_runs_are_told_apart_in_the_picture_and_in_the_list_and_times_are_not_compared(open_page):
+    opened = open_page("runs")
+    look = """(line) => [
+      getComputedStyle(line).stroke, line.getAttribute("stroke-dasharray"), line.getAttribute("stroke-width")
+    ].join()"""
+    for suite in ("lr-sweep-cpu", "leaderboard-cpu", "batch-size-cpu"):
+        opened.choose("suite", suite)
+        drawn = [line.evaluate(look) for line in opened.page.locator("[data-series]").all()]
+        keyed = [line.evaluate(look) for line in opened.page.locator(".ci-sample line").all()]
+        assert len(set(drawn)) == len(drawn) == opened.page.locator("[role=option]").count() and drawn == keyed
+    opened.page.locator("[role=option]").nth(1).hover()
+    opened.page.mouse.move(0, 0)
+    assert [line.evaluate(look) for line in opened.page.locator("[data-series]").all()] == drawn
+    warns = "shared their machine with other work: compare their losses, not their times"
+    for x, warned in (("tokens", False), ("time", True), ("steps", False)):
+        opened.choose("x", x)
+        assert (warns in opened.text(".ci-body")) is warned
+    opened.choose("suite", "single runs")
+    opened.choose("x", "time")
+    assert "made on different devices" in opened.text(".ci-body")
 
 
 @in_chromium

@@ -64,6 +64,18 @@ def test_it_has_a_title_a_text_alternative_and_two_or_three_experiments(name):
     assert set(instrument.data) <= set(PAYLOADS)
 
 
+def test_the_explorer_asks_for_no_comparison_that_the_records_do_not_carry():
+    """Times of runs that shared their machine compare nothing; steps and tokens of the batch sizes do."""
+    explorer = INSTRUMENTS["runs"]
+    asked = " ".join(explorer.tries)
+    assert "time" not in asked and "Choose batch-size-cpu and switch from steps to tokens" in asked
+    runs = [run for run in PAYLOADS["runs"]()["runs"] if run["suite"] == "batch-size-cpu"]
+    ends = [(run["train"]["steps"][-1], run["train"]["tokens"][-1]) for run in runs if run["status"] == "finished"]
+    assert len({steps for steps, _ in ends}) > 2 and len({tokens for _, tokens in ends}) == 1
+    assert all(run["shared"] for run in runs)
+    assert not any(run["shared"] for run in PAYLOADS["runs"]()["runs"] if run["suite"] == "single runs")
+
+
 @every_instrument
 def test_it_stands_in_its_chapter_behind_a_figure_and_in_the_list(name):
     notebook = jupytext.read(ROOT / f"notebooks/{INSTRUMENTS[name].notebook}.md")

@@ -121,3 +121,58 @@ def test_the_comparison_notices_a_change_of_either_side(tmp_path, data_file):
         rope=[{"x": [1.0, 0.0], "position": 1, "theta": 10.0, "turned": [0.5, 0.5]}],
     )
     assert report["merges"]["wrong"] and report["RoPE"]["wrong"]
+
+
+@needs_node
+def test_numbers_are_rounded_as_decimal_arithmetic_rounds_them(tmp_path, data_file):
+    typed = [
+        ["1,000", 1000],
+        ["-1,234,567.5", -1234567.5],
+        ["1 000", 1000],
+        ["1_000", 1000],
+        ["1e5", 1e5],
+        [" .5 ", 0.5],
+    ]
+    report = run_node(tmp_path, data_file, numbers=vectors.number_vectors(), typed=typed)
+    least = dict.fromkeys(("numbers in short", "numbers to six digits"), 6_000)
+    assert agreed(report, {**least, "numbers typed in": len(typed)})
+    # JSON has no NaN: what JavaScript writes as null is none.
+    none = [[text, None] for text in ("0,5", "1,00", "1,000e", "", "x", "--1", "1e", "0x10", "1,0000")]
+    assert agreed(run_node(tmp_path, data_file, typed=none), {"numbers typed in": len(none)})
+
+
+@needs_node
+def test_a_cut_goes_through_no_character(tmp_path, data_file):
+    report = run_node(tmp_path, data_file, cuts=vectors.cut_vectors())
+    names = (
+        "bytes keep their kind where they are cut",
+        "no more than a character is left out",
+        "no pair is cut in two",
+    )
+    assert agreed(report, dict.fromkeys(names, 2_000))
+
+
+@needs_node
+def test_each_factor_of_the_toy_has_its_own_verdict(tmp_path, data_file):
+    """The factor of the first step is that of the library's own SGD, and the words are true of it."""
+    words = {
+        0: "stays where it is",
+        1e-9: "decays",
+        10: "decays",
+        50: "is 0 after one step",
+        90: "oscillates and decays",
+        100: "swings without loss at first",
+        1000: "leaves at first",
+    }
+    given = [{"lr": lr, "verdict": words[lr], "factor": 1 - 2 * lr / 100} for lr in words]
+    assert agreed(run_node(tmp_path, data_file, verdicts=given), {"verdicts on the toy": len(words)})
+    for lr in words:
+        first, second = vectors.toy(lr, steps=2)
+        assert abs(second / first - (1 - 2 * lr / 100)) < 1e-9
+
+
+@needs_node
+def test_runs_are_told_apart_as_in_the_figures_of_the_library(tmp_path, data_file):
+    suites = sorted({run["suite"] for run in PAYLOADS["runs"]()["runs"]})
+    report = run_node(tmp_path, data_file, looks=vectors.look_vectors(), suites=suites)
+    assert agreed(report, {"looks of runs": 1, "no two runs of a suite look the same": len(suites)})

@@ -8,6 +8,7 @@ const [web, vectorsFile, dataFile] = process.argv.slice(2);
 const load = (name) => import(pathToFileURL(join(web, `${name}.mjs`)).href);
 const vectors = JSON.parse(readFileSync(vectorsFile, "utf8"));
 const data = JSON.parse(readFileSync(dataFile, "utf8"));
+const numbers = await load("numbers");
 const utf = await load("utf");
 const tokens = await load("tokens");
 const trainer = await load("trainer");
@@ -63,6 +64,24 @@ if (vectors.text) {
   expect("browser's own pattern is told apart", tokens.browserDisagrees(table).some(({ point }) => point === 0xfeff), true, "U+FEFF");
 }
 
+for (const { value, short, exact } of vectors.numbers ?? []) {
+  expect("numbers in short", numbers.short(value), short, value);
+  expect("numbers to six digits", numbers.exact(value, 6), exact, value);
+}
+for (const [text, value] of vectors.typed ?? []) expect("numbers typed in", numbers.readNumber(text), value, text);
+const kinds = (bytes) => utf.decodeParts(bytes).flatMap(({ size, verdict }) => Array(size).fill(verdict === "TEXT"));
+for (const { hex, text, most } of vectors.cuts ?? []) {
+  const bytes = fromHex(hex);
+  const head = utf.bytesHead(bytes, most);
+  expect("bytes keep their kind where they are cut", kinds(head), kinds(bytes).slice(0, head.length), { hex, most });
+  expect("no more than a character is left out", head.length <= most && (head.length === bytes.length || head.length > most - 4), true, { hex, most });
+  for (const [cut, end] of [[utf.textHead(text, most), "head"], [utf.textTail(text, most), "tail"]]) {
+    const whole = end === "head" ? text.startsWith(cut) : text.endsWith(cut);
+    expect("no pair is cut in two", [utf.utf8(cut).lone, whole, cut.length <= most && (cut.length === text.length || cut.length >= most - 1)], [0, true, true], { text, most, end });
+  }
+}
+for (const { lr, verdict, factor } of vectors.verdicts ?? []) expect("verdicts on the toy", [schedule.toyVerdict(lr), schedule.toyFactor(lr)], [verdict, factor], lr);
+
 if (vectors.training) {
   const table = tokens.expandClasses(data.classes.runs);
   const hexed = (merges) => merges.map((pair) => pair.map((token) => toHex(trainer.fromLatin1(token))));
@@ -104,7 +123,7 @@ for (const each of vectors.accounting?.counts ?? []) {
   expect("seconds", seconds, each.seconds, about);
   expect("durations in words", account.duration(seconds), each.duration, about);
   expect("sizes in words", account.size(memory.total), each.size, about);
-  const lines = [account.commas(account.total(account.parameterCount(config))), account.commas(account.total(account.forwardFlops(config))), account.commas(account.adamwFlops(config)), account.size(memory.parameters), account.duration(seconds)];
+  const lines = [numbers.commas(account.total(account.parameterCount(config))), numbers.commas(account.total(account.forwardFlops(config))), numbers.commas(account.adamwFlops(config)), account.size(memory.parameters), account.duration(seconds)];
   expect("figures of cs336 account", lines.filter((line) => !each.text.includes(line)), [], about);
 }
 for (const { config, says } of vectors.accounting?.impossible ?? []) {
@@ -153,6 +172,18 @@ if (vectors.model) {
   vectors.model.ids.forEach((id, place) => expect("logits of the model", [...model.feed(id)], vectors.model.logits[place], place, 1e-9));
   model.reset();
   expect("logits after a reset", [...model.feed(vectors.model.ids[0])], vectors.model.logits[0], 0, 1e-9);
+}
+for (const { names, colors, looks, dashes } of vectors.looks ?? []) {
+  const given = runs.looks(names.map((name) => ({ name, seed: 0 })), colors);
+  expect("looks of runs", given.map(({ color, dash }) => [color, runs.DASHES.indexOf(dash)]), looks, names.length);
+  expect("kinds of dashes", [runs.DASHES.length, runs.DASHES[0]], [dashes, null], "");
+}
+for (const suite of vectors.suites ?? []) {
+  const mine = runs.select(data.runs.runs, { suite });
+  const given = runs.looks(mine, 10);
+  const same = (a, b) => JSON.stringify(given[a]) === JSON.stringify(given[b]);
+  const twins = mine.flatMap((run, a) => mine.slice(a + 1).flatMap((other, i) => (same(a, a + 1 + i) ? [[run.name, other.name]] : [])));
+  expect("no two runs of a suite look the same", twins, [], suite);
 }
 (vectors.runs ?? []).forEach((wanted, i) => {
   const run = data.runs.runs[i];

@@ -154,7 +154,7 @@ _ALL = (
         "with the lowest validation loss of each named.",
         (
             "In lr-sweep choose three rates: the smallest, the best, and one that is too large.",
-            "Choose leaderboard and switch from steps to time: does the order of the variations change?",
+            "Choose batch-size-cpu and switch from steps to tokens: which batches fall fastest on the same text?",
             "Point at a curve, or move through the list with the arrow keys, to single it out.",
         ),
         ("runs",),

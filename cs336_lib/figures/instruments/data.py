@@ -154,7 +154,9 @@ def _run(record: RunRecord, folder: Path) -> dict[str, Any]:
         "lr": config.lr,
         "seed": config.seed,
         "status": str(end) if (end := outcome(record)).is_over else record.status["status"],
-        "device": str(record.environment.get("device", "unknown")),
+        "device": (device := str(record.environment.get("device", "unknown"))),
+        # No record knows what else its machine did. Chapters 8 to 10 do: suites on a CPU were made beside other work.
+        "shared": in_suite and device == "CPU",
         "train": _series(record, "train_loss", 4),
         "valid": _series(record, "valid_loss", None),
     }

@@ -177,7 +177,7 @@ export const defaultSteps = (config, context = null, batch = 1) =>
 
 // Seconds of a training; `peak` in FLOP/s.
 export function trainingTime(config, steps, batch, peak, mfu, context = null, attention = "full") {
-  if (!Number.isSafeInteger(steps) || steps < 1) throw new RangeError(`steps is ${steps}; it must be a whole number, 1 or more`);
+  if (!Number.isInteger(steps) || steps < 1) throw new RangeError(`steps is ${steps}; it must be a whole number, 1 or more`);
   if (!(mfu > 0 && mfu <= 1)) throw new RangeError(`mfu is ${mfu}; it must be above 0 and at most 1 (0.5 is 50 %)`);
   const flops = total(trainingFlops(config, context, batch, attention));
   return Number(BigInt(steps) * flops) / (peak * mfu);
@@ -186,9 +186,10 @@ export function trainingTime(config, steps, batch, peak, mfu, context = null, at
 // Python's f"{value:.{digits}f}": exact decimals of the double, a tie to the even digit (toFixed takes it up).
 export function fixed(value, digits) {
   if (!Number.isFinite(value)) return String(value);
+  if (Math.abs(value) >= 1e21) return digits ? `${BigInt(value)}.${"0".repeat(digits)}` : String(BigInt(value));
   const exact = value.toFixed(Math.min(100, digits + 60));
   const tail = exact.slice(exact.length - 60);
-  if (value < 1e21 && /^50*$/.test(tail)) {
+  if (/^50*$/.test(tail)) {
     const cut = exact.slice(0, exact.length - 60).replace(/\.$/, "");
     if (Number(cut[cut.length - 1]) % 2 === 0) return cut;
   }
@@ -207,5 +208,3 @@ export const size = (count) => {
   const [unit, decimal, binary] = number >= 1e7 ? ["G", 1e9, 2 ** 30] : number >= 1e4 ? ["M", 1e6, 2 ** 20] : ["k", 1e3, 2 ** 10];
   return `${fixed(number / decimal, 3)} ${unit}B (${fixed(number / binary, 3)} ${unit.toUpperCase()}iB)`;
 };
-
-export const commas = (count) => String(count).replace(/\B(?=(\d{3})+$)/g, ",");

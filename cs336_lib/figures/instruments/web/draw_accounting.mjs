@@ -1,6 +1,7 @@
 // Chapter 5: what a model costs.
 import * as account from "./account.mjs";
-import { body, chart, chartWidth, check, choice, COLORS, guarded, h, labeled, numberBox, replace, short, slider, statusLine, table } from "./ui.mjs";
+import { amount, commas, exact, short } from "./numbers.mjs";
+import { body, chart, chartWidth, check, choice, COLORS, guarded, h, labeled, numberBox, replace, slider, statusLine, table } from "./ui.mjs";
 
 const NAMES = { embedding: "embedding", attention_projections: "attention projections", attention_scores: "attention scores", ffn: "feed-forward network", norms: "norms", lm_head: "output head" };
 const COLOR = { embedding: 5, attention_projections: 0, attention_scores: 1, ffn: 2, norms: 6, lm_head: 3 };
@@ -44,8 +45,8 @@ export function mount(element, host) {
   const looked = new Set();
   function counted(title, parts, unit) {
     const exact = () => {
-      const rows = Object.entries(parts).map(([name, count]) => [name, account.commas(count)]);
-      rows.push(["total", account.commas(account.total(parts))]);
+      const rows = Object.entries(parts).map(([name, count]) => [name, commas(count)]);
+      rows.push(["total", commas(account.total(parts))]);
       return table(["", unit], rows, { caption: title, numeric: [1] });
     };
     const details = h("details", { open: looked.has(unit) }, h("summary", {}, `Exact, in ${unit}`), looked.has(unit) ? exact() : null);
@@ -81,13 +82,13 @@ export function mount(element, host) {
       {},
       h("p", { class: "ci-heading" }, `Memory of a training step in float32: ${account.size(plain.total)}`),
       bar(kinds),
-      h("div", { class: "ci-rule", "aria-hidden": "true" }, sizes.map((bytes) => h("span", { style: `left:${((100 * bytes) / largest).toFixed(2)}%` }, `${bytes / 1e9} GB`))),
+      h("div", { class: "ci-rule", "aria-hidden": "true" }, sizes.map((bytes) => h("span", { style: `left:${((100 * bytes) / largest).toFixed(2)}%` }, `${exact(bytes / 1e9, 6)} GB`))),
       kinds.map(([name, bytes, color]) => h("div", {}, h("span", { class: "ci-key", style: `background:${color}` }), `${name}: ${account.size(bytes)}`)),
       h("p", { class: "ci-note" }, `What autograd really keeps for the ${config.backend} model: ${account.size(account.total(kept))}.`),
       table(
         ["memory", "devices", `${edition} handout's list`, `${config.backend} model`],
         sizes.map((bytes) => [
-          `${bytes / 1e9} GB`,
+          `${exact(bytes / 1e9, 6)} GB`,
           devices.filter((each) => each.memory === bytes).map((each) => each.name.replace("NVIDIA ", "")).join(", "),
           ...[list, "autograd"].map((each) => account.maxBatchSize(config, bytes, null, each).toLocaleString("en-US")),
         ]),
@@ -103,33 +104,35 @@ export function mount(element, host) {
     const days = (part) => account.trainingTime(config, count, batch, where.peaks[dtype], part) / 86400;
     const points = Array.from({ length: 50 }, (_, i) => [2 * (i + 1), days((i + 1) / 50)]);
     const tokens = BigInt(count) * BigInt(batch) * BigInt(config.context_length);
+    const rate = Number(tokens) / seconds;
     return h(
       "div",
       {},
       h("p", { class: "ci-heading" }, `Time: ${account.duration(seconds)}`),
-      h("p", { class: "ci-note", "data-seconds": String(seconds) }, `${account.commas(count)} steps of ${account.commas(batch)} × ${account.commas(config.context_length)} = ${account.commas(tokens)} tokens on one ${where.name} at ${+(100 * mfu).toFixed(2)} % of ${where.peaks[dtype] / 1e12} TFLOP/s (${dtype}); ${account.commas(account.roundHalfEven(Number(tokens) / seconds))} tokens per second.`),
+      h("p", { class: "ci-note", "data-seconds": String(seconds) }, `${commas(count)} ${count === 1 ? "step" : "steps"} of ${commas(batch)} × ${commas(config.context_length)} = ${commas(tokens)} tokens on one ${where.name} at ${exact(100 * mfu, 6)} % of ${exact(where.peaks[dtype] / 1e12, 6)} TFLOP/s (${dtype}); ${rate < 10 ? short(rate) : commas(account.roundHalfEven(rate))} tokens per second.`),
       chart({ label: `Days of training against MFU, from ${short(days(0.02))} at 2 % to ${short(days(1))} at 100 %`, series: [{ name: "days", color: COLORS[0], points }], xLabel: "MFU, percent", yLabel: "days", width: chartWidth(place), height: 190, logY: true, marks: [{ x: 100 * mfu, y: seconds / 86400, color: COLORS[1] }], yRange: [days(1) / 1.3, days(0.02) * 1.3] }),
     );
   }
 
+  const stale = "The figures below are those of the last possible model.";
   const update = guarded(status, () => {
     if (!config) return;
     const problem = account.configError(config);
-    if (problem) return status.complain(problem + ". The figures below are those of the last possible model.");
-    if (!Number.isSafeInteger(batch) || batch < 1) return status.complain(`batch_size is ${batch}; it must be a whole number, 1 or more.`);
-    if (steps !== null && (!Number.isSafeInteger(steps) || steps < 1)) return status.complain(`steps is ${steps}; it must be a whole number, 1 or more, or empty for 20 tokens per parameter.`);
+    if (problem) throw new RangeError(problem);
+    if (!Number.isSafeInteger(batch) || batch < 1) throw new RangeError(`batch_size is ${batch}; it must be a whole number, 1 or more`);
+    if (steps !== null && (!Number.isSafeInteger(steps) || steps < 1)) throw new RangeError(`steps is ${steps}; it must be a whole number, 1 or more, or empty for 20 tokens per parameter`);
     const parameters = account.parameterCount(config);
     const flops = account.forwardFlops(config);
     const training = account.total(account.trainingFlops(config));
     replace(
       results,
-      h("div", { class: "ci-two" }, counted(`Parameters: ${account.commas(account.total(parameters))}`, parameters, "parameters"), counted(`Forward FLOPs of a sequence: ${short(Number(account.total(flops)))}`, flops, "FLOPs")),
-      h("p", { class: "ci-note" }, `Training, forward and backward: ${account.commas(training)} FLOPs per sequence. AdamW: ${account.commas(account.adamwFlops(config))} per step. Attention scores overtake the feed-forward network at ${account.commas(account.crossingContext(config))} tokens.`),
+      h("div", { class: "ci-two" }, counted(`Parameters: ${commas(account.total(parameters))}`, parameters, "parameters"), counted(`Forward FLOPs of a sequence: ${short(Number(account.total(flops)))}`, flops, "FLOPs")),
+      h("p", { class: "ci-note" }, `Training, forward and backward: ${commas(training)} FLOPs per sequence. AdamW: ${commas(account.adamwFlops(config))} per step. Attention scores overtake the feed-forward network at ${commas(account.crossingContext(config))} tokens.`),
       memory(),
       time(),
     );
-    status.say(`${account.commas(account.total(parameters))} parameters, heads of ${config.d_model / config.num_heads} channels.`);
-  });
+    status.say(`${commas(account.total(parameters))} parameters, heads of ${amount(config.d_model / config.num_heads, "channel")}.`);
+  }, stale);
 
   function take(preset) {
     config = { ...data.presets[preset] };
@@ -138,26 +141,26 @@ export function mount(element, host) {
     for (const [name] of FIELDS) boxes[name].value = config[name];
     for (const [name, select] of Object.entries(selects)) select.value = config[name];
     for (const [name, box] of Object.entries(switches)) box.querySelector("input").checked = config[name];
-    contextSlider.set(Math.log2(config.context_length));
+    contextSlider.set(config.context_length);
     layerSlider.set(config.num_layers);
     update();
   }
 
   const set = (name) => (value) => {
     config[name] = value;
-    if (name === "context_length" && value >= 1) contextSlider.set(Math.log2(value));
-    if (name === "num_layers" && value >= 1) layerSlider.set(value);
+    if (name === "context_length") contextSlider.set(value);
+    if (name === "num_layers") layerSlider.set(value);
     update();
   };
   for (const [name] of FIELDS) boxes[name] = numberBox("", (value) => set(name)(value), { step: 1, name });
   const pick = (name, options) => choice(options.map((value) => [value, value]), options[0], (value) => set(name)(value), name);
   const selects = { ffn: pick("ffn", ["swiglu", "silu"]), norm: pick("norm", ["pre", "post", "none"]), position: pick("position", ["rope", "none"]), backend: pick("backend", ["reference", "fast"]) };
   const switches = { tie_embeddings: check("tied embeddings", false, (on) => set("tie_embeddings")(on), "tie_embeddings"), qk_norm: check("QK-norm", false, (on) => set("qk_norm")(on), "qk_norm") };
-  const contextSlider = slider("Context", { min: 4, max: 17, step: 1, value: 10, show: (value) => `${Math.round(2 ** value).toLocaleString("en-US")} tokens`, name: "context", onInput: (value) => { boxes.context_length.value = 2 ** value; config.context_length = 2 ** value; update(); } });
+  const contextSlider = slider("Context", { min: 4, max: 17, value: 1024, place: Math.log2, from: (at) => 2 ** at, show: (value) => amount(value, "token"), name: "context", onInput: (value) => { boxes.context_length.value = value; config.context_length = value; update(); } });
   const layerSlider = slider("Layers", { min: 1, max: 96, value: 12, name: "layers", onInput: (value) => { boxes.num_layers.value = value; config.num_layers = value; update(); } });
-  const batchSlider = slider("Batch", { min: 0, max: 10, value: 0, show: (value) => (value ? `${2 ** value} sequences` : "1 sequence"), name: "batch", onInput: (value) => { batch = 2 ** value; batchBox.value = batch; update(); } });
-  const batchBox = numberBox(1, (value) => ((batch = value), value >= 1 && batchSlider.set(Math.log2(value)), update()), { step: 1, name: "batch_size" });
-  const mfuSlider = slider("MFU", { min: 1, max: 100, value: 50, show: (value) => `${value} %`, name: "mfu", onInput: (value) => ((mfu = value / 100), update()) });
+  const batchSlider = slider("Batch", { min: 0, max: 10, value: batch, place: Math.log2, from: (at) => 2 ** at, show: (value) => amount(value, "sequence"), name: "batch", onInput: (value) => { batchBox.value = batch = value; update(); } });
+  const batchBox = numberBox(batch, (value) => ((batch = value), batchSlider.set(value), update()), { step: 1, name: "batch_size" });
+  const mfuSlider = slider("MFU", { min: 1, max: 100, value: mfu, place: (value) => 100 * value, from: (at) => at / 100, show: (value) => `${exact(100 * value, 6)} %`, name: "mfu", onInput: (value) => ((mfu = value), update()) });
   const stepBox = numberBox("", (value) => ((steps = stepBox.value.trim() === "" ? null : value), update()), { step: 1, name: "steps" });
   stepBox.placeholder = "20 tokens per parameter";
 

@@ -1,6 +1,7 @@
 // Chapter 2: byte-pair encoding, a merge at a time.
 import { expandClasses } from "./tokens.mjs";
-import { utf8, visibleBytes } from "./utf.mjs";
+import { amount, commas } from "./numbers.mjs";
+import { bytesHead, utf8, visibleBytes } from "./utf.mjs";
 import { countWords, fromLatin1, pairParts, Trainer } from "./trainer.mjs";
 import { body, button, check, choice, guarded, h, labeled, replace, soon, statusLine, table, textArea } from "./ui.mjs";
 
@@ -53,8 +54,8 @@ export function mount(element, host) {
   const restart = guarded(status, () => {
     stop();
     if (!classes) return;
-    const text = area.value.slice(0, MOST);
-    const { bytes, lone } = utf8(text);
+    const { bytes: all, lone } = utf8(area.value);
+    const bytes = bytesHead(all, MOST);
     const counts = words(bytes);
     const both = compare.querySelector("input").checked;
     sides = [{ title: both ? "Right: counts follow the new split" : "", trainer: new Trainer(counts) }];
@@ -62,10 +63,12 @@ export function mount(element, host) {
     sides.forEach((side) => Object.assign(side, { last: null, shown: h("div"), log: [] }));
     replace(panels, sides.map((side) => side.shown));
     draw();
-    if (lone) status.complain(`${lone} lone surrogate${lone > 1 ? "s" : ""} in the text; each is read as U+FFFD.`);
-    else if (area.value.length > MOST) status.complain(`The text has ${area.value.length.toLocaleString("en-US")} characters; the first ${MOST.toLocaleString("en-US")} are trained on.`);
-    else if (!counts.size) status.complain("There is no text to train on: type some, or choose an example.");
-    else status.say(`${bytes.length.toLocaleString("en-US")} bytes, ${counts.size.toLocaleString("en-US")} different pre-tokens.`);
+    const remarks = [];
+    if (lone) remarks.push(`${amount(lone, "lone surrogate")} in the text; each is read as U+FFFD.`);
+    if (bytes.length < all.length) remarks.push(`The text has ${commas(all.length)} bytes; the first ${commas(bytes.length)} are trained on.`);
+    if (!counts.size) remarks.push("There is no text to train on: type some, or choose an example.");
+    if (remarks.length) status.complain(remarks.join(" "));
+    else status.say(`${amount(bytes.length, "byte")}, ${commas(counts.size)} different ${counts.size === 1 ? "pre-token" : "pre-tokens"}.`);
   });
 
   function stop() {
@@ -93,10 +96,10 @@ export function mount(element, host) {
     draw();
     if (!made) {
       stop();
-      return status.say(`After ${sides[0].trainer.merges.length} merges no pair is left: every word is one token.`);
+      return status.say(`After ${amount(sides[0].trainer.merges.length, "merge")} no pair is left: every word is one token.`);
     }
     const { last, trainer } = sides[0];
-    status.say(`Merge ${trainer.merges.length}: ${spell(last.left)} + ${spell(last.right)}, ${last.count.toLocaleString("en-US")} times${last.ties > 1 ? `, tied with ${last.ties - 1} other${last.ties > 2 ? "s" : ""}; the greater pair of byte strings wins` : ""}.`);
+    status.say(`Merge ${trainer.merges.length}: ${spell(last.left)} + ${spell(last.right)}, ${amount(last.count, "time")}${last.ties > 1 ? `, tied with ${last.ties - 1} other${last.ties > 2 ? "s" : ""}; the greater pair of byte strings wins` : ""}.`);
     if (left > 0) {
       runButton.textContent = "Stop";
       timer = setTimeout(() => run(left), 16);

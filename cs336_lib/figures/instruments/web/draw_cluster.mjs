@@ -1,6 +1,7 @@
 // Chapter 11: a training on many GPUs, on paper: network, utilization and price against time and cost.
 import { bill, scaling, tokenFlops } from "./cluster.mjs";
-import { body, chart, chartWidth, choice, COLORS, guarded, h, labeled, numberBox, onResize, replace, short, slider, statusLine } from "./ui.mjs";
+import { amount, commas, exact, short } from "./numbers.mjs";
+import { body, chart, chartWidth, choice, COLORS, guarded, h, labeled, numberBox, onResize, replace, slider, statusLine } from "./ui.mjs";
 
 const LLAMA = { vocab_size: 32000, context_length: 2048, d_model: 4096, num_layers: 32, num_heads: 32, d_ff: 11008, norm: "pre", position: "rope", ffn: "swiglu", tie_embeddings: false, qk_norm: false, backend: "fast" };
 const MOST = 13; // the slider ends at 2^13 workers
@@ -27,16 +28,16 @@ export function mount(element, host) {
     const counts = Array.from({ length: MOST + 1 }, (_, k) => 2 ** k).filter((count) => set.batch % count === 0);
     const series = Object.keys(NAMES).map((strategy, i) => ({ name: NAMES[strategy], color: COLORS[i], strong: strategy === set.strategy, points: counts.map((count) => [count, at(strategy, count).efficiency]) }));
     replace(picture, chart({ label: `Efficiency against the number of GPUs, ${set.model}`, series, xLabel: "GPUs", yLabel: "efficiency", width: chartWidth(place), logX: true, yRange: [0, 1.05], marks: [{ x: set.workers, y: now.efficiency, color: COLORS[set.strategy === "ddp" ? 0 : 1] }] }));
-    note.textContent = `A GPU alone: ${Math.round(now.rate).toLocaleString("en-US")} tokens per second. A step of ${set.batch.toLocaleString("en-US")} sequences: ${short(now.compute)} s of computing on each GPU, ${short(now.communication)} s on the wire, ${short(now.seconds)} s in all.`;
-    status.say(`${set.workers.toLocaleString("en-US")} GPUs with ${NAMES[set.strategy]}: efficiency ${(100 * now.efficiency).toFixed(1)} %. ${short(set.tokens)} tokens take ${short(costs.seconds / 86400)} days, ${short(costs.hours)} GPU hours and ${short(costs.cost)} USD.`);
-  });
+    note.textContent = `A GPU alone: ${now.rate < 10 ? short(now.rate) : commas(Math.round(now.rate))} tokens per second. A step of ${amount(set.batch, "sequence")}: ${short(now.compute)} s of computing on each GPU, ${short(now.communication)} s on the wire, ${short(now.seconds)} s in all.`;
+    status.say(`${amount(set.workers, "GPU")} with ${NAMES[set.strategy]}: efficiency ${now.efficiency < 0.01 ? short(100 * now.efficiency) : (100 * now.efficiency).toFixed(1)} %. A training on ${short(set.tokens)} ${set.tokens === 1 ? "token" : "tokens"} takes ${short(costs.seconds / 86400)} days, ${short(costs.hours)} GPU hours and ${short(costs.cost)} USD.`);
+  }, "Below stands what was last possible.");
 
   const box = (key, options = {}) => numberBox(set[key], (value) => ((set[key] = value), update()), { name: key, ...options });
   const tokens = box("tokens");
   tokens.value = short(set.tokens);
-  const workers = slider("GPUs", { min: 0, max: MOST, value: Math.log2(set.workers), show: (value) => (2 ** value).toLocaleString("en-US"), name: "workers", onInput: (value) => ((set.workers = 2 ** value), update()) });
-  const network = slider("Network of each GPU", { min: 0, max: 36, value: 26, show: (value) => `${short(+(10 ** (value / 10)).toPrecision(2))} Gbit/s`, name: "network", onInput: (value) => ((set.gigabits = +(10 ** (value / 10)).toPrecision(2)), update()) });
-  const mfu = slider("MFU of a GPU alone", { min: 1, max: 100, value: 100 * set.mfu, show: (value) => `${value} %`, name: "mfu", onInput: (value) => ((set.mfu = value / 100), update()) });
+  const workers = slider("GPUs", { min: 0, max: MOST, value: set.workers, place: Math.log2, from: (at) => 2 ** at, name: "workers", onInput: (value) => ((set.workers = value), update()) });
+  const network = slider("Network of each GPU", { min: 0, max: 36, value: set.gigabits, place: (value) => 10 * Math.log10(value), from: (at) => +(10 ** (at / 10)).toPrecision(2), show: (value) => `${exact(value)} Gbit/s`, name: "network", onInput: (value) => ((set.gigabits = value), update()) });
+  const mfu = slider("MFU of a GPU alone", { min: 1, max: 100, value: set.mfu, place: (value) => 100 * value, from: (at) => at / 100, show: (value) => `${exact(100 * value, 6)} %`, name: "mfu", onInput: (value) => ((set.mfu = value), update()) });
   const strategy = choice(Object.entries(NAMES), set.strategy, (value) => ((set.strategy = value), update()), "strategy");
   status.say("Loading the devices …");
   host.load("accounting").then(

@@ -1,6 +1,7 @@
 // Chapter 4: two positions, the turned pairs, and the inner product that depends on their distance alone.
 import { frequencies, inner, rotate, score } from "./rope.mjs";
-import { body, button, chart, chartWidth, choice, COLORS, guarded, h, labeled, onResize, replace, s, short, slider, statusLine } from "./ui.mjs";
+import { short } from "./numbers.mjs";
+import { body, button, chart, chartWidth, choice, COLORS, guarded, h, labeled, onResize, replace, s, slider, statusLine } from "./ui.mjs";
 
 // A query and a key of 16 channels, the same for every reader.
 const QUERY = [0.9, 0.3, -0.5, 0.8, 1.0, -0.2, 0.4, 0.7, -0.6, 0.5, 0.8, 0.1, 0.3, -0.9, 0.7, 0.6];
@@ -43,7 +44,7 @@ export function mount(element) {
     const here = Math.abs(m - n) <= 64 ? [{ x: m - n, y: value, color: COLORS[1] }] : [];
     replace(picture, chart({ label: "Inner product against the distance", series: [{ name: "inner product", color: COLORS[0], points }], xLabel: "distance m - n", yLabel: "inner product", width: chartWidth(place), height: 230, marks: here }));
     const same = last !== null && last.distance === m - n && last.size === size && last.theta === theta && (last.m !== m || last.n !== n);
-    status.say(`Query at ${m}, key at ${n}, distance ${m - n}: inner product ${value.toFixed(6)}${same ? "; the same distance as before, and the same product" : ""}.`);
+    status.say(`Query at ${m}, key at ${n}, distance ${m - n}${here.length ? "" : ", beyond the picture"}: inner product ${value.toFixed(6)}${same ? "; the same distance as before, and the same product" : ""}.`);
     last = { distance: m - n, size, theta, m, n };
   });
 
@@ -57,7 +58,7 @@ export function mount(element) {
   };
   const mSlider = slider("Position m of the query", { min: 0, max: MOST - 1, value: m, onInput: (value) => ((m = value), update()), name: "m" });
   const nSlider = slider("Position n of the key", { min: 0, max: MOST - 1, value: n, onInput: (value) => ((n = value), update()), name: "n" });
-  const base = slider("Base Θ", { min: 10, max: 60, value: 40, show: (value) => short(Math.round(10 ** (value / 10))), onInput: (value) => ((theta = Math.round(10 ** (value / 10))), update()), name: "theta" });
+  const base = slider("Base Θ", { min: 10, max: 60, value: theta, place: (value) => 10 * Math.log10(value), from: (at) => Math.round(10 ** (at / 10)), onInput: (value) => ((theta = value), update()), name: "theta" });
   const width = choice([["4", "4"], ["8", "8"], ["16", "16"]], "8", (value) => ((size = Number(value)), update()), "width");
   place.append(
     h("div", { class: "ci-row" }, mSlider, nSlider),

@@ -2,12 +2,13 @@
 import { distribution, draw, softmax } from "./sampling.mjs";
 import { LanguageModel } from "./lm.mjs";
 import { expandClasses, Tokenizer } from "./tokens.mjs";
-import { utf8, visibleBytes } from "./utf.mjs";
+import { amount, commas } from "./numbers.mjs";
+import { continues, textTail, utf8, visibleBytes } from "./utf.mjs";
 import { body, button, COLORS, guarded, h, labeled, replace, slider, soon, statusLine, textArea } from "./ui.mjs";
 
 const PROMPT = "Once upon a time, there was a";
 const ROWS = 12;
-const READ = 2000; // characters of the beginning
+const READ = 2000; // UTF-16 units of the beginning: more than the model can read, whatever they are
 
 export function mount(element, host) {
   const place = body(element);
@@ -29,7 +30,7 @@ export function mount(element, host) {
     const nats = drawn.reduce((sum, token) => sum - Math.log(token.model), 0);
     replace(story, h("span", {}, text(prompt)), h("span", { class: "ci-drawn" }, text(drawn.map((token) => token.id))));
     story.scrollTop = story.scrollHeight;
-    sums.textContent = drawn.length ? `${drawn.length} tokens drawn; the last had probability ${drawn.at(-1).p.toPrecision(3)} here and ${drawn.at(-1).model.toPrecision(3)} under the model itself. Surprise so far: ${(nats / drawn.length).toFixed(3)} nats per token.` : "Nothing drawn yet.";
+    sums.textContent = drawn.length ? `${amount(drawn.length, "token")} drawn; the last had probability ${drawn.at(-1).p.toPrecision(3)} here and ${drawn.at(-1).model.toPrecision(3)} under the model itself. Surprise so far: ${(nats / drawn.length).toFixed(3)} nats per token.` : "Nothing drawn yet.";
   }
 
   const show = guarded(status, () => {
@@ -54,7 +55,7 @@ export function mount(element, host) {
       bar.style.cssText = `width:${((100 * now[id]) / most).toFixed(2)}%;background:${COLORS[0]}`;
       value.textContent = `${(100 * now[id]).toFixed(2)} % (${(100 * plain[id]).toFixed(2)} %)`;
     });
-    status.say(`${kept.toLocaleString("en-US")} of ${now.length.toLocaleString("en-US")} tokens can be drawn. In brackets: the model's own probability.`);
+    status.say(`${commas(kept)} of ${commas(now.length)} tokens can be drawn. In brackets: the model's own probability.`);
   });
 
   function advance(id) {
@@ -102,12 +103,12 @@ export function mount(element, host) {
     if (!model) return;
     stop();
     const mine = ++turn;
-    // Of a pasted book only the end is looked at: more than the model can read, and quick to encode.
-    const end = area.value.slice(-READ).replace(/^[\udc00-\udfff]/, "");
-    const { bytes, lone } = utf8(end);
+    // Of a pasted book only the end is looked at, which is quick to encode.
+    const { bytes, lone } = utf8(textTail(area.value, READ));
     const ids = tokenizer.encode(bytes);
     const room = Math.floor(model.config.context_length / 2);
     prompt = ids.length > room ? ids.slice(-room) : ids;
+    while (prompt.length && continues(tokenizer.bytes(prompt[0])[0])) prompt = prompt.slice(1); // the rest of a character
     if (!prompt.length) prompt = tokenizer.specials.map((special) => special.id).slice(0, 1);
     drawn = [];
     logits = null;
@@ -122,16 +123,18 @@ export function mount(element, host) {
     }
     showStory();
     show();
-    if (ids.length > room) status.complain(`The beginning is longer than the model can read; its last ${room} tokens are read.`);
-    else if (!ids.length) status.complain("There is no text: the model begins after <|endoftext|>.");
-    else if (lone) status.complain(`${lone} lone surrogate in the text; each is read as U+FFFD.`);
+    const remarks = [];
+    if (ids.length > room) remarks.push(`The beginning is longer than the model can read; its last ${amount(prompt.length, "token")} are read.`);
+    if (!ids.length) remarks.push("There is no text: the model begins after <|endoftext|>.");
+    if (lone) remarks.push(`${amount(lone, "lone surrogate")} in the text; each is read as U+FFFD.`);
+    if (remarks.length) status.complain(remarks.join(" "));
   });
 
   const area = textArea(PROMPT, soon(restart, 200), { rows: 2 });
   const sliders = [
-    slider("Temperature", { min: 0, max: 200, value: 100, show: (value) => (value / 100).toFixed(2), name: "temperature", onInput: (value) => ((set.temperature = value / 100), show()) }),
-    slider("Top-k", { min: 0, max: 50, value: 0, show: (value) => (value ? String(value) : "all"), name: "top-k", onInput: (value) => ((set.topK = value), show()) }),
-    slider("Top-p", { min: 1, max: 100, value: 100, show: (value) => (value === 100 ? "all" : (value / 100).toFixed(2)), name: "top-p", onInput: (value) => ((set.topP = value / 100), show()) }),
+    slider("Temperature", { min: 0, max: 200, value: set.temperature, place: (value) => 100 * value, from: (at) => at / 100, show: (value) => value.toFixed(2), name: "temperature", onInput: (value) => ((set.temperature = value), show()) }),
+    slider("Top-k", { min: 0, max: 50, value: set.topK, show: (value) => (value ? commas(value) : "all"), name: "top-k", onInput: (value) => ((set.topK = value), show()) }),
+    slider("Top-p", { min: 1, max: 100, value: set.topP, place: (value) => 100 * value, from: (at) => at / 100, show: (value) => (value === 1 ? "all" : value.toFixed(2)), name: "top-p", onInput: (value) => ((set.topP = value), show()) }),
   ];
   const about = h("p", { class: "ci-note" });
   place.append(

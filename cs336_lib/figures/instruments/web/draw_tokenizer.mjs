@@ -1,6 +1,7 @@
 // Chapter 3: the tokenizer playground.
 import { browserDisagrees, expandClasses, Tokenizer } from "./tokens.mjs";
-import { hex, pointName, utf8, visibleBytes } from "./utf.mjs";
+import { amount, commas } from "./numbers.mjs";
+import { bytesHead, hex, pointName, utf8, visibleBytes } from "./utf.mjs";
 import { body, button, check, choice, guarded, h, labeled, replace, statusLine, textArea } from "./ui.mjs";
 
 const NAMES = { tales: "Tales, 1,024", "tinystories-10k": "TinyStories sample, 10,000", "owt-32k": "OpenWebText sample, 32,000", gpt2: "GPT-2, 50,257" };
@@ -139,20 +140,22 @@ export function mount(element, host) {
     if (!ready) for (const name of used) tokenizers.push(await get(name));
     if (mine !== turn) return;
     const { bytes, lone } = utf8(area.value);
-    const text = bytes.length > MOST ? bytes.subarray(0, MOST) : bytes;
+    const text = bytesHead(bytes, MOST);
     sides.forEach((side, i) => {
       side.box.hidden = !tokenizers[i];
       if (!tokenizers[i]) return;
       const ids = tokenizers[i].encode(text, { specials: specials.querySelector("input").checked });
       side.box.firstChild.textContent = NAMES[used[i]];
-      side.figures.textContent = `${ids.length.toLocaleString("en-US")} tokens, ${ids.length ? (text.length / ids.length).toFixed(2) : "no"} bytes per token${ids.length > SHOWN ? `; the first ${SHOWN.toLocaleString("en-US")} are drawn` : ""}`;
+      side.figures.textContent = `${amount(ids.length, "token")}, ${ids.length ? (text.length / ids.length).toFixed(2) : "no"} bytes per token${ids.length > SHOWN ? `; the first ${SHOWN.toLocaleString("en-US")} are drawn` : ""}`;
       side.box.dataset.ids = ids.slice(0, 400).join(" ");
       side.tokens.show(tokenizers[i], ids);
     });
     replace(detail, h("p", { class: "ci-note" }, text.length ? "Choose a token, by a click or with the arrow keys, to see its id, its bytes and the merges that built it." : "No text, no tokens."));
-    if (lone) status.complain(`${lone} lone surrogate${lone > 1 ? "s" : ""} in the text, which no UTF-8 can hold; each is read as U+FFFD.`);
-    else if (bytes.length > MOST) status.complain(`The text has ${bytes.length.toLocaleString("en-US")} bytes; the first ${MOST.toLocaleString("en-US")} are encoded.`);
-    else status.say(`${bytes.length.toLocaleString("en-US")} bytes.`);
+    const remarks = [];
+    if (lone) remarks.push(`${amount(lone, "lone surrogate")} in the text, which no UTF-8 can hold; each is read as U+FFFD.`);
+    if (text.length < bytes.length) remarks.push(`The text has ${commas(bytes.length)} bytes; the first ${commas(text.length)} are encoded.`);
+    if (remarks.length) status.complain(remarks.join(" "));
+    else status.say(`${amount(bytes.length, "byte")}.`);
   });
 
   const area = textArea(Object.keys(PRESETS)[0], () => update(), { rows: 3 });

@@ -1,5 +1,6 @@
 // Chapter 1: a text, its code points and bits, and a decoder to provoke.
-import { classify, decodeParts, encodePoint, encodePoint16, encodePoint32, hex, parseHex, pointName, utf8, VERDICTS, visible } from "./utf.mjs";
+import { bytesHead, classify, decodeParts, encodePoint, encodePoint16, encodePoint32, hex, parseHex, pointName, textHead, utf8, VERDICTS, visible } from "./utf.mjs";
+import { amount, commas } from "./numbers.mjs";
 import { body, button, choice, guarded, h, labeled, replace, soon, statusLine, textArea } from "./ui.mjs";
 
 const PRESETS = {
@@ -10,7 +11,8 @@ const PRESETS = {
   "a\u0000b\uFEFF": "Code points without ink",
 };
 const MOST_POINTS = 60;
-const MOST_BYTES = 96;
+const MOST_BYTES = 96; // that are drawn
+const MOST = 100_000; // units of a text, and bytes, that are read
 
 function bitsOf(bytes, frame) {
   return h(
@@ -34,6 +36,7 @@ export function mount(element) {
   const heard = statusLine();
   let bytes = new Uint8Array();
   let chosen = 0;
+  let boxed = 0; // bytes that the box holds
 
   const points = h("div");
   const row = h("div", { role: "group", "aria-label": "The bytes of the UTF-8: choose one to change" });
@@ -66,12 +69,12 @@ export function mount(element) {
         { class: "ci-scroll", tabindex: "0", role: "region", "aria-label": "Code points and their bits" },
         h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows)),
       ),
-      h("p", { class: "ci-note" }, `${all.length.toLocaleString("en-US")} code points; bytes: ` + Object.entries(sizes).map(([name, size]) => `${name} ${size.toLocaleString("en-US")}`).join(", ") + (all.length > MOST_POINTS ? `. The first ${MOST_POINTS} are shown.` : ". On yellow: bits that frame, not bits of the number.")),
+      h("p", { class: "ci-note" }, `${amount(all.length, "code point")}; bytes: ` + Object.entries(sizes).map(([name, size]) => `${name} ${commas(size)}`).join(", ") + (all.length > MOST_POINTS ? `. The first ${MOST_POINTS} are shown.` : ". On yellow: bits that frame, not bits of the number.")),
     );
   }
 
   function showBytes() {
-    const shown = bytes.subarray(0, MOST_BYTES);
+    const shown = bytesHead(bytes, MOST_BYTES);
     const parts = decodeParts(shown);
     const kinds = [];
     for (const part of parts) for (let i = 0; i < part.size; i++) kinds[part.at + i] = part.verdict !== "TEXT" ? "ci-bad" : i === 0 && part.size > 1 ? "ci-lead" : "";
@@ -92,11 +95,13 @@ export function mount(element) {
     showChange();
     const [verdict, at] = classify(bytes);
     const text = parts.map((part) => (part.verdict === "TEXT" ? visible(part.point) : "\uFFFD")).join("");
+    const cut = shown.length < bytes.length ? `the first ${shown.length} of ${commas(bytes.length)} bytes` : "";
     replace(
       decoded,
-      h("p", {}, "A decoder that replaces reads: ", h("code", { class: "ci-read", dir: "auto" }, text || "nothing")),
+      cut ? h("p", { class: "ci-note" }, `Only ${cut} are shown${boxed < bytes.length ? "; after an edit of the box they are all there is" : ""}.`) : null,
+      h("p", {}, `A decoder that replaces reads${cut && ` of ${cut}`}: `, h("code", { class: "ci-read", dir: "auto" }, text || "nothing")),
     );
-    const line = verdict === "TEXT" ? "All of it is text." : `At byte ${at + 1}: ${VERDICTS[verdict]}.`;
+    const line = verdict === "TEXT" ? (bytes.length ? "All of it is text." : "No byte, and that is text too.") : `At byte ${commas(at + 1)}: ${VERDICTS[verdict]}.`;
     if (verdict === "TEXT") heard.say(line);
     else heard.complain(line);
   }
@@ -104,7 +109,7 @@ export function mount(element) {
   const bitButtons = Array.from({ length: 8 }, (_, i) => {
     const key = button("0", () => {
       bytes[chosen] ^= 0x80 >> i;
-      hexBox.value = Array.from(bytes.subarray(0, MOST_BYTES), hex).join(" ");
+      fillBox(boxed < bytes.length ? bytesHead(bytes, MOST_BYTES) : bytes);
       showBytes();
     }, { class: "ci-hex" });
     return key;
@@ -123,16 +128,23 @@ export function mount(element) {
     bitsLabel.textContent = bytes.length ? `bits of byte ${chosen + 1}: press one to flip it` : "there is no byte";
   }
 
+  function fillBox(held) {
+    boxed = held.length;
+    hexBox.value = Array.from(held, hex).join(" ");
+  }
+
   const update = guarded(status, () => {
-    const text = area.value;
-    const found = utf8(text.slice(0, 100_000));
+    const text = textHead(area.value, MOST);
+    const found = utf8(text);
     bytes = found.bytes;
     chosen = 0;
-    hexBox.value = Array.from(bytes.subarray(0, MOST_BYTES), hex).join(" ");
-    showPoints(text.slice(0, 100_000));
+    fillBox(bytesHead(bytes, MOST_BYTES));
+    showPoints(text);
     showBytes();
-    if (found.lone) status.complain(`${found.lone} lone surrogate${found.lone > 1 ? "s" : ""}: half of a UTF-16 pair, which no UTF-8 can hold; it becomes EF BF BD (U+FFFD).`);
-    else if (text.length > 100_000) status.complain(`The text has ${text.length.toLocaleString("en-US")} units; the first 100,000 are read.`);
+    const remarks = [];
+    if (found.lone) remarks.push(`${amount(found.lone, "lone surrogate")}: half of a UTF-16 pair, which no UTF-8 can hold; each becomes EF BF BD (U+FFFD).`);
+    if (text.length < area.value.length) remarks.push(`The text has ${commas(area.value.length)} UTF-16 units; the first ${commas(text.length)} are read.`);
+    if (remarks.length) status.complain(remarks.join(" "));
     else status.say(text ? "" : "The empty text: no code point and no byte, and that is text too.");
   });
 
@@ -145,10 +157,12 @@ export function mount(element) {
     class: "ci-mono",
     oninput: guarded(status, () => {
       const read = parseHex(hexBox.value);
-      if (!read) return status.complain("Bytes are pairs of hexadecimal digits, such as E4 BD A0.");
-      bytes = read.slice(0, 100_000);
+      if (!read) return status.complain("Bytes are pairs of hexadecimal digits, such as E4 BD A0. Below stands what was last possible.");
+      bytes = read.slice(0, MOST);
+      boxed = bytes.length;
       chosen = 0;
-      status.say("");
+      if (read.length > MOST) status.complain(`The box has ${commas(read.length)} bytes; the first ${commas(MOST)} are read.`);
+      else status.say("");
       showBytes();
     }),
   });

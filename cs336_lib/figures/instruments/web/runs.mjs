@@ -16,6 +16,19 @@ const sorted = (values) => [...new Set(values)].sort((a, b) => a - b);
 export const ratesOf = (runs) => sorted(runs.map((run) => run.lr));
 export const seedsOf = (runs) => sorted(runs.map((run) => run.seed));
 
+// How runs are told apart, as in the figures of cs336_lib/figures: a name has a color, and dashes once all colors are
+// taken. Seeds of one name share both; those behind the first are drawn thinner.
+export const DASHES = [null, "6 3", "1.5 2.5", "7 3 1.5 3"];
+const THICK = [2.2, 1.3, 0.8];
+export function looks(runs, colors) {
+  const names = [...new Set(runs.map((run) => run.name))];
+  const seeds = seedsOf(runs);
+  return runs.map((run) => {
+    const place = names.indexOf(run.name);
+    return { color: place % colors, dash: DASHES[Math.floor(place / colors) % DASHES.length], thick: THICK[Math.min(seeds.indexOf(run.seed), THICK.length - 1)] };
+  });
+}
+
 // Exponential mean over about `width` points, started without bias; gaps (null) stay gaps.
 export function smooth(values, width) {
   if (!(width > 1)) return values.slice();

@@ -111,9 +111,14 @@ export function toyWeight(lr, steps, start = 1, n = 100) {
   return values;
 }
 
-// What becomes of the toy: the factor of each step says it.
+// What the first step multiplies each weight by.
+export const toyFactor = (lr, n = 100) => 1 - (2 * lr) / n;
+
+// What becomes of a weight other than 0: the factor of the first step says it, since later steps are shorter.
 export function toyVerdict(lr, n = 100) {
-  const factor = 1 - (2 * lr) / n;
-  if (factor >= 0) return "decays";
+  const factor = toyFactor(lr, n);
+  if (factor === 1) return "stays where it is";
+  if (factor === 0) return "is 0 after one step";
+  if (factor > 0) return "decays";
   return factor > -1 ? "oscillates and decays" : factor === -1 ? "swings without loss at first" : "leaves at first";
 }

@@ -1,5 +1,6 @@
 // What all drawing halves share: elements, labeled controls, a status line, a chart. No library: the nine instruments
 // need little, and all of this is smaller than the loader of any.
+import { exact, readNumber, short } from "./numbers.mjs";
 
 // Colors by place, lighter on a dark page: see instruments.css.
 export const COLORS = Array.from({ length: 10 }, (_, i) => `var(--ci-s${i})`);
@@ -30,16 +31,17 @@ export function statusLine() {
       if (line.textContent !== text) line.textContent = text;
       line.classList.remove("ci-wrong");
     },
-    complain: (text) => {
+    complain: (reason) => {
+      const text = reason.replace(/\bis NaN\b/g, "is no number").replace(/\bis (-?)Infinity\b/g, "is $1∞");
       if (line.textContent !== text) line.textContent = text;
       line.classList.add("ci-wrong");
     },
   };
 }
 
-// Run a handler; what it throws is a line in place, never a dead instrument.
-export const guarded = (status, work) => (...parameters) => {
-  const failed = (error) => status.complain(error.message);
+// Run a handler; what it throws is a line in place, never a dead instrument. `after` says what then still stands below.
+export const guarded = (status, work, after = "") => (...parameters) => {
+  const failed = (error) => status.complain(after ? `${error.message.replace(/\.$/, "")}. ${after}` : error.message);
   try {
     const result = work(...parameters);
     if (result?.catch) return result.catch(failed);
@@ -80,38 +82,37 @@ export function check(text, checked, onChange, name) {
   return h("div", { class: "ci-check" }, box, h("label", { for: id }, text));
 }
 
-// A slider with its value in writing; `scale` maps the slider's 0...1000 to values where a plain range won't do.
-export function slider(text, { min, max, step = 1, value, show = String, onInput, name }) {
+// A slider with its value in writing. `place` says where the thumb stands for a value, `from` which value a thumb means.
+// `set` takes any value: what is written is the value itself, and the thumb goes as near to it as it can.
+export function slider(text, { min, max, step = 1, value, place = Number, from = Number, show = exact, onInput, name }) {
   const id = unique("slider");
-  const output = h("output", { for: id }, show(value));
-  const range = h("input", { type: "range", id, min, max, step, name, "aria-valuetext": show(value) });
-  range.value = value;
-  const update = () => {
-    output.textContent = show(Number(range.value));
+  const output = h("output", { for: id });
+  const range = h("input", { type: "range", id, min, max, step, name });
+  const field = h("div", { class: "ci-field ci-slider" }, h("label", { for: id }, text, " ", output), range);
+  const write = (now) => {
+    output.textContent = Number.isNaN(now) ? exact(now) : show(now);
     range.setAttribute("aria-valuetext", output.textContent);
   };
   range.addEventListener("input", () => {
-    update();
-    onInput(Number(range.value));
+    const now = from(Number(range.value));
+    write(now);
+    onInput(now);
   });
-  const field = h("div", { class: "ci-field ci-slider" }, h("label", { for: id }, text, " ", output), range);
   field.set = (next) => {
-    range.value = next;
-    update();
+    const at = place(next);
+    if (!Number.isNaN(at)) range.value = Math.max(range.min, Math.min(range.max, at));
+    write(next);
   };
+  field.reach = (last) => (range.max = last);
+  field.set(value);
   return field;
 }
 
-// A whole number or a number typed in; NaN when it is none.
-export function numberBox(value, onInput, { step = "any", min = null, name }) {
+// A number typed in; NaN when it is none.
+export function numberBox(value, onInput, { step = "any", name }) {
   const box = h("input", { type: "text", inputmode: step === 1 ? "numeric" : "decimal", name, autocomplete: "off", oninput: () => onInput(readNumber(box.value)) });
   box.value = value;
   return box;
-}
-
-export function readNumber(text) {
-  const plain = text.trim().replace(/[,_ ]/g, "");
-  return plain === "" || !/^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(plain) ? NaN : Number(plain);
 }
 
 // Call `work` when input has paused; the first call of a burst runs at once.
@@ -159,17 +160,7 @@ export function ticks(low, high, count, log) {
   return found;
 }
 
-export function short(value) {
-  const size = Math.abs(value);
-  if (size === 0) return "0";
-  if (size === Infinity) return value > 0 ? "∞" : "-∞";
-  if (size >= 1e6 && size < 1e9) return `${+(value / 1e6).toPrecision(3)}M`;
-  if (size >= 1e4 && size < 1e6) return `${+(value / 1e3).toPrecision(3)}k`;
-  if (size >= 1e9 || size < 1e-3) return value.toExponential().replace("e+", "e").replace(/(\.\d\d)\d+/, "$1");
-  return String(+value.toPrecision(4));
-}
-
-// Lines in axes. series: [{name, color, points: [[x, y]], dashed, faint, strong}]; values are clipped to the axes.
+// Lines in axes. series: [{name, color, points: [[x, y]], dash, thick, faint, strong}]; values are clipped to the axes.
 export function chart({ label, series, xLabel, yLabel, width = 640, height = 280, logX = false, logY = false, xRange, yRange, marks = [], onPoint = null, ends = [] }) {
   const [left, right, top, bottom] = [56, 14, 12, 42];
   const all = series.flatMap((line) => line.points).filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y) && (!logX || x > 0) && (!logY || y > 0));
@@ -203,7 +194,7 @@ export function chart({ label, series, xLabel, yLabel, width = 640, height = 280
       .filter(([a, b]) => Number.isFinite(a) && Number.isFinite(b))
       .map(([a, b], i) => `${i ? "L" : "M"}${x(a).toFixed(1)} ${y(b).toFixed(1)}`)
       .join("");
-    return s("path", { d: path, fill: "none", style: `stroke:${line.color}`, "stroke-width": line.strong ? 3 : 1.8, "stroke-dasharray": line.dashed ? "5 4" : null, opacity: line.faint ? 0.22 : 1, "data-series": line.name });
+    return s("path", { d: path, fill: "none", style: `stroke:${line.color}`, "stroke-width": line.strong ? 3 : (line.thick ?? 1.8), "stroke-dasharray": line.dash, opacity: line.faint ? 0.22 : 1, "data-series": line.name });
   });
   const dots = marks.map((mark) => s("circle", { cx: x(mark.x), cy: y(mark.y), r: 4.5, style: `fill:${mark.color}`, stroke: "currentColor", "stroke-width": 1 }));
   const crosses = ends.map((end) => s("path", { d: `M${x(end.x) - 4} ${y(end.y) - 4}l8 8m0 -8l-8 8`, style: `stroke:${end.color}`, "stroke-width": 2.5 }));

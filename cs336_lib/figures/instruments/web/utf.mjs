@@ -20,7 +20,7 @@ export function sequenceLength(lead) {
   return lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
 }
 
-const continues = (byte) => byte >= 0x80 && byte < 0xc0;
+export const continues = (byte) => byte >= 0x80 && byte < 0xc0;
 
 // The first character of bytes[at...]: a verdict, and its length when it is text.
 export function classifyFirst(bytes, at) {
@@ -135,6 +135,26 @@ export function utf8(text) {
     for (const byte of encodePoint(point)) bytes[size++] = byte;
   }
   return { bytes: bytes.slice(0, size), lone };
+}
+
+const isHigh = (unit) => unit >= 0xd800 && unit < 0xdc00;
+const isLow = (unit) => unit >= 0xdc00 && unit < 0xe000;
+const insidePair = (text, at) => at > 0 && at < text.length && isHigh(text.charCodeAt(at - 1)) && isLow(text.charCodeAt(at));
+
+// The first and the last `most` units of a text at most: no pair of UTF-16 is cut in two.
+export const textHead = (text, most) => text.slice(0, insidePair(text, most) ? most - 1 : most);
+export const textTail = (text, most) => {
+  const at = Math.max(0, text.length - most);
+  return text.slice(insidePair(text, at) ? at + 1 : at);
+};
+
+// The first `most` bytes at most: no character is cut in two, so that text stays text.
+export function bytesHead(bytes, most) {
+  for (let at = Math.max(0, most - 3); at < most && most < bytes.length; at++) {
+    const [verdict, length] = classifyFirst(bytes, at);
+    if (verdict === "TEXT" && at + length > most) return bytes.subarray(0, at);
+  }
+  return bytes.subarray(0, most);
 }
 
 export const hex = (byte) => byte.toString(16).toUpperCase().padStart(2, "0");
