@@ -51,7 +51,7 @@ def test_what_is_set_out_in_a_docstring_is_marked_so_and_not_run_together_as_pro
 
 
 def test_an_address_in_a_docstring_is_an_example_and_not_a_link():
-    """Sphinx makes a link of any file://, tcp:// or name@host in prose, and it leads nowhere; backticks keep it as it is."""
+    """Sphinx makes a link of any file:// or name@host in prose, and it leads nowhere; backticks keep it as it is."""
     linked = []
     for path, name, text in documented():
         prose = re.sub(r"`[^`]*`|^ *(?:>>>|\.\.\.) .*$", "", text, flags=re.MULTILINE)
