@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from cs336_lib.figures.experiments import Curve
-from cs336_lib.figures.style import COLORS, INK, new_figure, style
+from cs336_lib.figures.style import COLORS, INK, legend_above, new_figure, style
 
 BLOCKS = {
     "pre-norm": ("norm", "attention", "+", "norm", "feed-forward", "+"),
@@ -67,7 +67,7 @@ def by_depth(sizes: Mapping[str, Sequence[float]]) -> Figure:
         axes.set_xticks(range(depth), ["embedding", *(f"block {n}" for n in range(1, depth))])
         axes.set_yscale("log")
         axes.set_ylabel("root mean square of the stream")
-        axes.legend()
+        legend_above(figure, axes)
         return figure
 
 
@@ -86,7 +86,7 @@ def gradient_norms(curves: Mapping[str, Curve], clip: float) -> Figure:
         axes.set_yscale("log")
         axes.set_xlabel("step")
         axes.set_ylabel("gradient norm")
-        axes.legend()
+        legend_above(figure, axes)
         return figure
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cs336_lib.accounting import GB, GIB, Breakdown, Device, RooflinePoint, crossing_context, forward_flops
-from cs336_lib.figures.style import COLORS, FAINT, INK, PAPER, new_figure, style
+from cs336_lib.figures.style import COLORS, FAINT, INK, PAPER, legend_above, new_figure, style
 from cs336_lib.model.config import ModelConfig
 
 COMPONENT_COLORS = {
@@ -116,7 +116,7 @@ def memory_by_batch(curves: Mapping[str, Sequence[int]], memory_gb: int) -> Figu
         axes.set_ylim(bottom=0)
         axes.set_xlabel("batch, sequences")
         axes.set_ylabel("memory of a training step, GB")
-        axes.legend(loc="upper left")
+        legend_above(figure, axes)
         return figure
 
 

@@ -7,7 +7,7 @@ from itertools import cycle
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from cs336_lib.figures.style import COLORS, PAPER, new_figure, style
+from cs336_lib.figures.style import COLORS, PAPER, legend_above, new_figure, style
 
 _LEGEND = 5
 """The most stages that are explained in one line."""
@@ -30,7 +30,7 @@ def growth(sizes: Sequence[float], series: Mapping[str, Sequence[float]], xlabel
         axes.set_yscale("log")
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
-        axes.legend()
+        legend_above(figure, axes)
         return figure
 
 
@@ -45,10 +45,9 @@ def work_per_merge(series: Mapping[str, Sequence[int]]) -> Figure:
         for name, values in series.items():
             axes.plot(range(1, len(values) + 1), values, lw=1.2, label=f"{name}: {sum(values):,} in all")
         axes.set_yscale("log")
-        axes.set_ylim(top=30 * max(max(values) for values in series.values()))  # room for the legend
         axes.set_xlabel("merge")
         axes.set_ylabel("pairs looked at")
-        axes.legend(loc="upper right")
+        legend_above(figure, axes)
         return figure
 
 
@@ -188,5 +187,5 @@ def compression(ratios: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
         axes.set_ylim(bottom=0)
         axes.set_ylabel("bytes per token")
         axes.grid(axis="x", visible=False)
-        axes.legend(title="text")
+        legend_above(figure, axes, title="text")
         return figure

@@ -6,7 +6,7 @@ from itertools import cycle
 import numpy as np
 from matplotlib.figure import Figure
 
-from cs336_lib.figures.style import COLORS, INK, new_figure, style
+from cs336_lib.figures.style import COLORS, INK, legend_above, new_figure, style
 
 
 def story_lengths(lengths: Mapping[str, Sequence[int]], unit: str = "words", bins: int = 40) -> Figure:
@@ -38,7 +38,7 @@ def story_lengths(lengths: Mapping[str, Sequence[int]], unit: str = "words", bin
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         axes.set_xlabel(f"length of a document in {unit}")
         axes.set_ylabel("share of the documents")
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16 + 0.08 * (len(lengths) > 1)))
+        legend_above(figure, axes)
         return figure
 
 
@@ -75,7 +75,7 @@ def token_frequencies(counts: Mapping[str, Sequence[int] | np.ndarray]) -> Figur
         axes.set_ylim(least / 2, top * 2)
         axes.set_xlabel("rank of the token")
         axes.set_ylabel("share of all tokens")
-        axes.legend()
+        legend_above(figure, axes)
         return figure
 
 

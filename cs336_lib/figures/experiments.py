@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from cs336_lib.experiments.comparison import rate_of
 from cs336_lib.experiments.outcome import Outcome, final_loss, outcome
 from cs336_lib.experiments.summary import Runs, devices
-from cs336_lib.figures.style import COLORS, INK, looks, new_figure, style
+from cs336_lib.figures.style import COLORS, INK, legend_above, looks, new_figure, style
 
 MARKS = {Outcome.DIVERGED: "x", Outcome.THROWN_OUT: "+"}
 FAILED = tuple(MARKS)
@@ -153,7 +153,7 @@ def steps(
         axes.set_yscale("log")
         axes.set_xlabel("step")
         axes.set_ylabel(ylabel)
-        axes.legend()
+        legend_above(figure, axes)
         return figure
 
 
@@ -184,16 +184,18 @@ def sweep(
 
     Args:
         points: series -> (value, loss), the loss nan where the run diverged or was thrown out; such a run stands as a
-            cross at the upper edge.
+            cross near the upper edge, each series at a height of its own, so that no cross hides another.
         xlabel: what is swept.
         ylabel: what the loss is, with its unit.
-        top: upper end of the axis; by default above the largest loss.
+        top: upper end of the axis; by default above the largest loss and the floor.
         floor: name and height of a dotted line, such as the unigram loss.
         failed: what a cross stands for.
         title: of the figure.
     """
     finite = [loss for series in points.values() for _, loss in series if math.isfinite(loss)]
-    edge = top if top is not None else 1.1 * max(finite, default=1.0)
+    highest = max([*finite, *([floor[1]] if floor else [])], default=1.0)
+    losers = [name for name, series in points.items() if not all(math.isfinite(y) for _, y in series)]
+    edge = top if top is not None else (1.1 + 0.06 * min(8, max(0, len(losers) - 1))) * highest
     with style():
         figure, (axes,) = new_figure(7.2, 3.6)
         known = looks(points)
@@ -205,8 +207,11 @@ def sweep(
             axes.plot([x for x, _ in good], [y for _, y in good], "o", ms=4, color=color)
             axes.plot([], [], dashes, marker="o", ms=4, lw=1.4, color=color, label=name)
             bad = [x for x, y in series if not math.isfinite(y)]
-            axes.plot(bad, [edge * 0.98] * len(bad), "x", ms=8, mew=2, color=color)
-        if any(not math.isfinite(y) for series in points.values() for _, y in series):
+            if bad:
+                height = 0.97 - 0.06 * losers.index(name) * min(1, 8 / len(losers))
+                across = axes.get_xaxis_transform()  # heights are parts of the axis
+                axes.plot(bad, [height] * len(bad), "x", ms=8, mew=2, color=color, transform=across)
+        if losers:
             axes.plot([], [], "x", ms=8, mew=2, color=INK, label=failed)
         if floor is not None:
             axes.axhline(floor[1], color=INK, ls=":", lw=1.2, label=floor[0])
@@ -221,7 +226,7 @@ def sweep(
             axes.set_title(title, fontsize=10.5)
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
-        axes.legend()
+        legend_above(figure, axes)
         return figure
 
 

@@ -8,15 +8,18 @@ from itertools import cycle
 
 from matplotlib.figure import Figure
 
-from cs336_lib.figures.style import COLORS, INK, new_figure, style
+from cs336_lib.figures.style import COLORS, INK, legend_above, new_figure, style
 
 
-def two_units(losses: Mapping[str, Mapping[str, float]], floors: Mapping[str, Mapping[str, float]]) -> Figure:
+def two_units(
+    losses: Mapping[str, Mapping[str, float]], floors: Mapping[str, Mapping[str, float]], xlabel: str = ""
+) -> Figure:
     """Draw the same runs' losses in several units side by side, with the lowest possible one.
 
     Args:
         losses: unit -> run -> loss.
         floors: unit -> run -> the loss that no model can beat.
+        xlabel: what the names of the runs are.
     """
     with style():
         figure, panels = new_figure(7.2, 3.2, columns=len(losses))
@@ -28,6 +31,7 @@ def two_units(losses: Mapping[str, Mapping[str, float]], floors: Mapping[str, Ma
                 label = "entropy of the text" if place == 0 and axes is panels[0] else None
                 axes.plot([place - 0.38, place + 0.38], [floor, floor], color=COLORS["red"], lw=2.4, label=label)
             axes.set_xticks(places, list(values))
+            axes.set_xlabel(xlabel)
             axes.set_title(unit, fontsize=10.5)
             axes.grid(axis="x", visible=False)
         figure.legend(loc="outside upper center")
@@ -48,7 +52,7 @@ def singular_values(spectra: Mapping[str, Sequence[float]]) -> Figure:
         axes.set_yscale("log")
         axes.set_xlabel("singular value, from the largest")
         axes.set_ylabel("over the largest")
-        axes.legend()
+        legend_above(figure, axes)
         return figure
 
 
@@ -99,5 +103,5 @@ def loss_and_rate(runs: Mapping[str, Sequence[Mapping[str, float]]], top: float)
         above.tick_params(labelbottom=False)
         below.set_ylabel("learning rate")
         below.set_xlabel("step")
-        above.legend()
+        legend_above(figure, above)
         return figure

@@ -5,7 +5,7 @@ from math import isfinite
 
 from matplotlib.figure import Figure
 
-from cs336_lib.figures.style import COLORS, looks, new_figure, style
+from cs336_lib.figures.style import COLORS, legend_above, looks, new_figure, style
 from cs336_lib.training.records import RunRecord
 
 AXES = {"step": "step", "tokens": "tokens trained on", "seconds": "training time (s)"}
@@ -48,7 +48,7 @@ def losses(runs: Mapping[str, RunRecord], floor: float | None = None, x: str | S
             axes.set_xlabel(AXES[what])
             axes.tick_params(labelleft=axes is panels[0])
         panels[0].set_ylabel("loss (nats per token)")
-        panels[0].legend()
+        legend_above(figure, panels[0])
         if alike:
             panels[0].set_title(f"on {next(iter(devices.values()))}", fontsize=10.5)
     return figure

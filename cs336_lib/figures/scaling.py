@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from cs336_lib.accounting import GB, RankMemory, ScalingPoint
-from cs336_lib.figures.style import COLORS, FAINT, INK, PAPER, new_figure, style
+from cs336_lib.figures.style import COLORS, FAINT, INK, PAPER, legend_above, new_figure, style
 
 PART_COLORS = {
     "parameters": COLORS["blue"],
@@ -72,7 +72,7 @@ def agreement(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Fi
         top.set_ylabel("loss (nats per token)")
         bottom.set_ylabel(f"distance from\n{first} (nats)")
         bottom.set_xlabel("step")
-        top.legend(fontsize=9)
+        legend_above(figure, top)
         return figure
 
 
@@ -159,24 +159,37 @@ def shards(moments: Mapping[str, Sequence[int]], size: int) -> Figure:
 def throughput_by_workers(
     modelled: Mapping[str, Mapping[int, float]], measured: Mapping[str, Mapping[int, float]], unit: str = "MB/s"
 ) -> Figure:
-    """Draw throughput against workers: dots where it was measured, dashed lines for a model.
+    """Draw throughput against workers: hollow marks where it was measured, broken lines for a model.
+
+    What a label says before a comma is its job, and a job has one color and one mark. Its first line is dashed, the
+    next dotted; marks differ in size and lines in where they are broken, so that equal ones do not hide each other.
 
     Args:
         modelled: label -> workers -> throughput.
-        measured: label -> workers -> throughput; a label that was modeled, too, has the same color.
+        measured: label -> workers -> throughput.
         unit: of the throughput.
     """
     with style():
         figure, (axes,) = new_figure(7.2, 4.0)
-        colors = dict(zip({**modelled, **measured}, cycle(COLORS.values()), strict=False))
-        for label, points in modelled.items():
-            axes.plot(list(points), list(points.values()), "--", color=colors[label], label=f"{label}, {ON_PAPER}")
-        for label, points in measured.items():
-            axes.plot(list(points), list(points.values()), "o", color=colors[label], label=f"{label}, measured")
+        jobs = list(dict.fromkeys(label.partition(",")[0] for label in [*modelled, *measured]))
+        colors = dict(zip(jobs, cycle(COLORS.values()), strict=False))
+        for place, job in enumerate(jobs):
+            color = colors[job]
+            lines = cycle([(4.0, 2.0), (1.0, 2.0)])
+            for label, points in modelled.items():
+                if label.partition(",")[0] == job:
+                    dashes = next(lines)
+                    look = (place * dashes[0] % sum(dashes), dashes)
+                    axes.plot(list(points), list(points.values()), color=color, ls=look, label=f"{label}, {ON_PAPER}")
+            for label, points in measured.items():
+                if label.partition(",")[0] == job:
+                    mark = "os^Dv"[place % 5]
+                    (dots,) = axes.plot(list(points), list(points.values()), mark, label=f"{label}, measured")
+                    dots.set(color=color, ms=6 + 4 * (place % 5), mfc="none", mew=1.6)
         _workers_axis(axes)
         axes.set_yscale("log")
         axes.set_ylabel(f"throughput, {unit}")
-        axes.legend(fontsize=9)
+        legend_above(figure, axes, size=9)
         return figure
 
 

@@ -3,6 +3,7 @@
 The colors are those of Okabe and Ito, which stay apart for color-blind readers; `COLORS` names them by role.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import cycle, product
@@ -96,3 +97,25 @@ def new_figure(width: float = 7.2, height: float = 3.8, rows: int = 1, columns: 
 
     figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
     return figure, list(axes.flat)
+
+
+def legend_above(figure: Figure, axes: Axes, title: str = "", size: float = 10.5) -> None:
+    """Explain the lines of `axes` above the figure, where no data can lie, and give the figure the height for it.
+
+    Inside the axes a sample of a line, or a cross, may be taken for data.
+
+    Args:
+        figure: to put the legend on.
+        axes: whose lines have labels.
+        title: of the legend.
+        size: of the letters, in points.
+    """
+    handles, labels = axes.get_legend_handles_labels()
+    for columns in range(min(4, len(labels)), 0, -1):
+        rows = math.ceil(len(labels) / columns)
+        widest = [max(map(len, labels[first : first + rows])) for first in range(0, len(labels), rows)]
+        inches = sum(0.75 + 0.073 * length for length in widest) * size / 10.5
+        if len(widest) == columns and inches < figure.get_figwidth() - 0.1:
+            break
+    figure.set_figheight(figure.get_figheight() + 0.022 * size * (rows + bool(title)))
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, title=title or None, fontsize=size)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from cs336_lib.figures.style import COLORS, INK, PAPER, new_figure, style
+from cs336_lib.figures.style import COLORS, INK, PAPER, legend_above, new_figure, style
 
 
 def curves(
@@ -39,7 +39,7 @@ def curves(
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
         if len(series) > 1 or floor is not None:
-            axes.legend()
+            legend_above(figure, axes)
         return figure
 
 

@@ -164,7 +164,7 @@ def started(
         parallel: how they share the work; None for one process.
         device: what they run on, as `TrainConfig.device`.
         timeout: seconds that a collective may take.
-        rendezvous: where they meet, such as "file:///shared/new-file"; None for where torchrun says.
+        rendezvous: where they meet, such as `file:///shared/new-file`; None for where torchrun says.
 
     Yields:
         This process among them.

@@ -48,3 +48,13 @@ def test_what_is_set_out_in_a_docstring_is_marked_so_and_not_run_together_as_pro
             if not before.endswith("::"):
                 loose.append(f"{path} {name}: put :: before {block.strip().splitlines()[0]!r}")
     assert not loose, "\n".join(loose)
+
+
+def test_an_address_in_a_docstring_is_an_example_and_not_a_link():
+    """Sphinx makes a link of any file:// or name@host in prose, and it leads nowhere; backticks keep it as it is."""
+    linked = []
+    for path, name, text in documented():
+        prose = re.sub(r"`[^`]*`|^ *(?:>>>|\.\.\.) .*$", "", text, flags=re.MULTILINE)
+        found = re.findall(r"\b(?!https?:)[a-z][a-z0-9+.-]*:/\S+|\S+@\w+\.\w+", prose)
+        linked += [f"{path} {name}: put backticks around {each}" for each in found]
+    assert not linked, "\n".join(linked)

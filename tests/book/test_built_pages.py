@@ -79,6 +79,12 @@ def test_every_internal_link_leads_somewhere(pages):
                 assert address.fragment in pages[target].targets, f"{path.name}: {link}"
 
 
+def test_links_lead_to_pages_and_not_to_an_example_of_an_address(pages):
+    for path, page in pages.items():
+        schemes = {urlparse(link).scheme for link in page.links}
+        assert schemes <= {"", "http", "https", "javascript"}, f"{path.name}: {schemes}"
+
+
 def test_pages_load_nothing_from_the_network(pages):
     for path, page in pages.items():
         outside = [load for load in page.loads if urlparse(load).netloc]
@@ -151,22 +157,47 @@ def test_figures_have_words_for_those_who_do_not_see_them(pages):
             assert not [text for text in alternatives if text.endswith(".png") or len(text) < 10], path.name
 
 
-def test_code_and_prints_fit_the_column_in_a_browser(html):
-    """Measured as a reader sees them, in a window of 1,300 pixels; chapters 1 to 5."""
+@pytest.fixture(scope="module")
+def chromium():
+    """Return a started browser, whose pages a test measures as a reader sees them."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or os.environ.get("CHROMIUM")
     playwright = pytest.importorskip("playwright.sync_api")
     if not browser:
         pytest.skip("no Chromium here; CHROMIUM names one that is not on the PATH")
-    cut_off = """() => [...document.querySelectorAll('.bd-content pre')]
-        .filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.innerText.slice(0, 80))"""
     with playwright.sync_playwright() as started:
         window = started.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        page = window.new_page(viewport={"width": 1300, "height": 900})
-        for path in sorted(html.glob("notebooks/0[1-5]*.html")):
-            page.goto(path.resolve().as_uri())
-            page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
-            assert not page.evaluate(cut_off), path.name
+        yield window
         window.close()
+
+
+def opened(page, path):
+    """Open a page of the book with all of its boxes."""
+    page.goto(path.resolve().as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
+
+
+def test_code_and_prints_fit_the_column_in_a_browser(html, chromium):
+    """In a window of 1,300 pixels; chapters 1 to 5."""
+    cut_off = """() => [...document.querySelectorAll('.bd-content pre')]
+        .filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.innerText.slice(0, 80))"""
+    page = chromium.new_page(viewport={"width": 1300, "height": 900})
+    for path in sorted(html.glob("notebooks/0[1-5]*.html")):
+        opened(page, path)
+        assert not page.evaluate(cut_off), path.name
+
+
+def test_no_formula_in_a_line_is_wider_than_a_narrow_phone(html, chromium):
+    """The theme cuts it off there, with its result; one on a line of its own scrolls."""
+    cut_off = """() => [...document.querySelectorAll('span.math')].filter(
+        each => each.firstElementChild.getBoundingClientRect().width > each.clientWidth + 1
+    ).map(each => each.textContent)"""
+    page = chromium.new_page(viewport={"width": 320, "height": 900})
+    for path in [*html.glob("book/*.html"), *html.glob("notebooks/*.html")]:
+        if '<span class="math' in path.read_text(encoding="utf-8"):
+            opened(page, path)
+            page.wait_for_function("document.querySelectorAll('span.math mjx-container').length")
+            page.evaluate("MathJax.startup.promise")
+            assert not page.evaluate(cut_off), path.name
 
 
 def test_boxes_of_problems_have_a_name_that_a_link_can_use(pages):

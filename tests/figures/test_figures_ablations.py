@@ -7,7 +7,7 @@ def test_gradient_norms_stand_on_a_logarithmic_axis_with_the_clip():
     axes = ablations.gradient_norms({"a#0": ([1, 2], [0.1, 0.2], [5.0, 500.0])}, clip=1.0).axes[0]
     assert axes.get_yscale() == "log"
     assert list(axes.lines[0].get_ydata()) == [5.0, 500.0]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "clipped to 1"]
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["a", "clipped to 1"]
 
 
 def test_runs_of_a_seed_are_joined_and_means_marked():

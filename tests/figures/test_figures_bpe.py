@@ -54,7 +54,7 @@ def test_growth_draws_each_series_as_far_as_it_goes():
 
 def test_work_per_merge_names_the_sums():
     axes = bpe.work_per_merge({"a": [1_000, 2_000], "b": [1, 1]}).axes[0]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a: 3,000 in all", "b: 2 in all"]
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["a: 3,000 in all", "b: 2 in all"]
 
 
 def test_a_flame_graph_puts_callees_on_their_caller_and_leaves_out_what_is_tiny():

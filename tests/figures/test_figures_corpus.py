@@ -9,7 +9,7 @@ from cs336_lib.figures import corpus as figures
 
 def test_story_lengths_shows_shares_and_medians():
     axes = drawn(figures.story_lengths({"tales": [100, 110, 120, 200], "others": [50] * 6}, bins=10)).axes[0]
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    labels = [text.get_text() for text in axes.figure.legends[0].get_texts()]
     assert labels == ["tales: 4 documents, median 115 words", "others: 6 documents, median 50 words"]
     assert [line.get_xdata()[0] for line in axes.lines] == [115, 50]
     shares = [patch.get_data().values for patch in axes.patches]

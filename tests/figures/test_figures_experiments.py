@@ -4,6 +4,7 @@ import math
 from itertools import pairwise
 
 import pytest
+from figures_drawing import drawn
 
 from cs336_lib.experiments import PlannedRun
 from cs336_lib.figures import experiments
@@ -49,7 +50,7 @@ def test_no_number_of_runs_and_sides_is_too_many_for_a_picture():
     swept = experiments.sweep({name: [(0.1, 2.0), (0.2, 1.0)] for name in names}, "lr", "loss")
     lines = [(line.get_color(), line.get_linestyle()) for line in swept.axes[0].lines if line.get_label() in names]
     assert len(lines) == 40 and len(set(lines)) == 4 * len(COLORS)
-    assert {text.get_text() for text in swept.axes[0].get_legend().get_texts()} >= set(names)
+    assert {text.get_text() for text in swept.legends[0].get_texts()} >= set(names)
     assert len(experiments.steps({name: [1.0, 2.0] for name in names}, "loss").axes[0].lines) >= 40
 
 
@@ -58,7 +59,20 @@ def test_a_sweep_marks_what_diverged_at_the_upper_edge():
     assert list(axes.lines[0].get_xdata()) == [0.01, 0.1]
     (cross,) = [line for line in axes.lines if line.get_marker() == "x" and len(line.get_xdata())]
     assert list(cross.get_xdata()) == [1.0]
-    assert "diverged" in [text.get_text() for text in axes.get_legend().get_texts()]
+    assert "diverged" in [text.get_text() for text in axes.figure.legends[0].get_texts()]
+
+
+@pytest.mark.parametrize("series", [2, 12])
+def test_no_cross_of_a_sweep_hides_another_or_lies_on_the_floor(series):
+    points = {f"text {i}": [(0.1, 2.0), (5.0, math.nan)] for i in range(series)}
+    axes = drawn(experiments.sweep(points, "lr", "loss", floor=("unigram", 2.3))).axes[0]
+    crosses = [line for line in axes.lines if line.get_marker() == "x" and len(line.get_xdata())]
+    places = [line.get_transform().transform(line.get_xydata())[0] for line in crosses]
+    assert len({round(y) for _, y in places}) == series
+    assert all(axes.transAxes.inverted().transform(place)[1] > 0.4 for place in places)
+    (floor,) = [line for line in axes.lines if line.get_label() == "unigram"]
+    (height,) = {y for _, y in floor.get_transform().transform(floor.get_xydata())}
+    assert places[0][1] > height + 4
 
 
 def test_a_sweep_with_seeds_has_a_dot_for_each_run_and_a_line_through_their_means():

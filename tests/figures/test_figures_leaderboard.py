@@ -9,8 +9,9 @@ from cs336_lib.figures.style import COLORS
 
 
 def test_each_unit_has_a_panel_with_losses_and_floors():
-    figure = leaderboard.two_units({"nats": {"a": 2.0, "b": 3.0}}, {"nats": {"a": 0.5, "b": 0.7}})
+    figure = leaderboard.two_units({"nats": {"a": 2.0, "b": 3.0}}, {"nats": {"a": 0.5, "b": 0.7}}, "vocabulary")
     (axes,) = figure.axes
+    assert axes.get_xlabel() == "vocabulary"
     assert [bar.get_height() for bar in axes.patches] == [2.0, 3.0]
     assert [line.get_ydata()[0] for line in axes.lines] == [0.5, 0.7]
 

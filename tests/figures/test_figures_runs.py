@@ -23,7 +23,7 @@ def record(tmp_path):
 def test_runs_of_one_device_have_it_in_the_title(record):
     axes = losses({"a": record("a", "CPU"), "b": record("b", "CPU")}).axes[0]
     assert axes.get_title(loc="left") == "on CPU"
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["a", "b"]
 
 
 def test_more_runs_than_colors_are_told_apart_by_dashes(record):
@@ -36,7 +36,7 @@ def test_more_runs_than_colors_are_told_apart_by_dashes(record):
 def test_runs_of_several_devices_have_theirs_in_the_legend(record):
     axes = losses({"a": record("a", "CPU"), "b": record("b", "GPU")}).axes[0]
     assert axes.get_title(loc="left") == ""
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a, CPU", "b, GPU"]
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["a, CPU", "b, GPU"]
 
 
 def test_several_axes_get_a_panel_each(record):

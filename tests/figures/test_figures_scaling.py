@@ -71,7 +71,25 @@ def test_what_was_measured_is_a_dot_and_what_was_modeled_a_dashed_line_of_its_co
     assert (model.get_linestyle(), dots.get_linestyle(), dots.get_marker()) == ("--", "None", "o")
     assert model.get_color() == dots.get_color()
     assert list(dots.get_ydata()) == [5, 9]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["encode, on paper", "encode, measured"]
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["encode, on paper", "encode, measured"]
+
+
+def test_jobs_have_one_color_each_and_neither_lines_nor_marks_hide_each_other():
+    modeled = {name: {2: 5, 4: 10} for name in ("count", "count, slower", "encode", "encode, slower")}
+    axes = drawn(figures.throughput_by_workers(modeled, {"count": {1: 5}, "encode": {1: 5}})).axes[0]
+    count, encode = axes.lines[:3], axes.lines[3:]
+    for job, lines in (("count", count), ("encode", encode)):
+        assert len({line.get_color() for line in lines}) == 1
+        assert [line.get_label() for line in lines] == [
+            f"{job}, on paper",
+            f"{job}, slower, on paper",
+            f"{job}, measured",
+        ]
+    assert count[0].get_color() != encode[0].get_color()
+    patterns = [str(line._unscaled_dash_pattern) for line in [*count[:2], *encode[:2]]]
+    assert len(set(patterns)) == 4
+    assert {job[2].get_markerfacecolor() for job in (count, encode)} == {"none"}
+    assert count[2].get_markersize() != encode[2].get_markersize()
 
 
 def test_each_panel_of_scaling_shows_efficiency_and_is_labeled_as_paper():

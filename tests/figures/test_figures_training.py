@@ -6,12 +6,12 @@ from cs336_lib.figures import training
 def test_curves_are_drawn_over_a_floor_that_is_named():
     axes = training.curves({"run": ([1, 2], [3.0, 2.0])}, "steps", "loss", floor=("entropy", 1.5), log_x=True).axes[0]
     assert [list(line.get_ydata()) for line in axes.lines] == [[3.0, 2.0], [1.5, 1.5]]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["run", "entropy"]
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["run", "entropy"]
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
 
 
 def test_a_single_curve_needs_no_legend():
-    assert training.curves({"run": ([1], [1.0])}, "x", "y").axes[0].get_legend() is None
+    assert training.curves({"run": ([1], [1.0])}, "x", "y").legends == []
 
 
 def test_moments_shows_the_root_of_the_second_moment_beside_the_first():
