@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from cs336_lib.check.child import bpe_rules as rules
-from cs336_lib.check.child.questions.bpe_training import LARGE, RUN, SMALL, in_runs
+from cs336_lib.check.child.questions.bpe_chunks import LARGE, RUN, SMALL, in_runs
 
 SIZES = [
     *(2**power for power in range(10, 21)),
