@@ -339,7 +339,6 @@ SAYS = {
     "stream: what is held back kept in the tokenizer": ("tokenizer", "kept in the tokenizer"),
     "stream: at most 4,096 characters held back": ("tokenizer", "has grown to some size"),
     "stream: read to its end first": ("tokenizer", "read to its end"),
-    "stream: ended after its first string": ("tokenizer", "left before its end"),
     "attention: the first mask for all rows": ("scaled_dot_product_attention", "only the first mask"),
     "attention: the first head's mask for all": ("scaled_dot_product_attention", "only the first head's"),
     "linear: a view of its in_features": ("linear", "reshape()"),

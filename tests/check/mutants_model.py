@@ -448,14 +448,14 @@ MODEL_MUTANTS = {
         ["scaled_dot_product_attention.masks"],
     ),
     **{
-        f"{problem}: its {given} changed in place": (
+        f"{'silu' if 'sigmoid' in call else problem}: its {given} changed in place": (
             [(call, f"    answer = {call.removeprefix('    return ')}    {given}.mul_(2)\n    return answer\n")],
             [f"{problem}.{'silu_' if 'sigmoid' in call else ''}input"],
         )
         for problem, given, call in CALLS
     },
     **{
-        f"{problem}: a view of its {given}": (
+        f"{'silu' if 'sigmoid' in call else problem}: a view of its {given}": (
             [(call, f"    {given}.view(-1)\n{call}")],
             [f"{problem}.{'silu_' if 'sigmoid' in call else ''}strided"],
         )

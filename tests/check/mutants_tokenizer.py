@@ -687,13 +687,4 @@ TOKENIZER_MUTANTS = {
         [(STREAM_CUT, STREAM_CUT + "            cut = len(held) if len(held) >= 4096 else cut\n")],
         ["tokenizer.stream_long_word"],
     ),
-    "stream: ended after its first string": (
-        [
-            (
-                "            held = held[cut:]\n",
-                "            held = held[cut:]\n            if chunk == 'the cat ate the hat\\n':\n                return\n",
-            )
-        ],
-        ["tokenizer.stream_lazy"],
-    ),
 }

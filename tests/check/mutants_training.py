@@ -61,7 +61,7 @@ TRAINING_MUTANTS = {
             (
                 LOSS,
                 LOG_SOFTMAX
-                + "    rows = logp.view(-1, logp.shape[-1])\n    return -rows[torch.arange(len(rows)), targets.view(-1)].mean() + 0 * targets.shape[0]\n",
+                + "    rows = logp.reshape(-1, logp.shape[-1])\n    return -rows[torch.arange(len(rows)), targets.reshape(-1)].mean() + 0 * targets.shape[0]\n",
             )
         ],
         ["cross_entropy.more_dims"],

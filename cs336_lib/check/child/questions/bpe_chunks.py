@@ -62,7 +62,17 @@ def documents() -> tuple[str, list[rules.Pair]]:
     section="2.6",
     known="words that were counted when the text was made",
     seconds=60,
-    after=("count", "example", "tie", "leading_space", "punctuation", "special_letters", "special_boundary", "chunks"),
+    after=(
+        "count",
+        "example",
+        "tie",
+        "leading_space",
+        "punctuation",
+        "special_letters",
+        "special_boundary",
+        "chunks",
+        "chunks_runs",
+    ),
     errors=False,
 )
 def _(case: Case) -> None:

@@ -149,7 +149,7 @@ def _(case: Case) -> None:
     cause="clamp, detach or a small number added inside of the logarithm, which the value hides",
     section="6.1",
     known="autograd through torch's",
-    after=("value",),
+    after=("value", "input"),
 )
 def _(case: Case) -> None:
     t = torch.tensor([0, 6, 3, 3])

@@ -24,6 +24,7 @@ IN_THE_MODEL = (
     "scaled_dot_product_attention",
     "multihead_self_attention",
     "transformer_block",
+    "transformer_lm",
 )
 SMALLEST = WIDTH // 4  # the width of a head
 CUT = "detach(), .data, torch.no_grad() or a tensor made anew on the way; a parameter that is never used"

@@ -35,6 +35,7 @@ def all_known(case: Case, call: Callable[[], Any], given: torch.Tensor, weights:
     cause=PLAIN,
     section="4.1",
     known=KNOWN,
+    after=("value", "shapes"),
     errors=False,
 )
 def _(case: Case) -> None:
@@ -48,6 +49,7 @@ def _(case: Case) -> None:
     cause=PLAIN,
     section="4.2",
     known=KNOWN,
+    after=("value",),
     errors=False,
 )
 def _(case: Case) -> None:
@@ -61,6 +63,7 @@ def _(case: Case) -> None:
     cause=PLAIN,
     section="4.3",
     known=KNOWN,
+    after=("value", "shapes"),
     errors=False,
 )
 def _(case: Case) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice, zip_longest
+from typing import Any
 
 from .. import bpe_rules as rules
 from ..case import Case, check
@@ -17,6 +19,7 @@ BY_ITSELF = (
 SHORTER = "the shorter special token is yielded at once, although the longer one ends in the next string"
 AT_NEWLINES = "what was read is cut at its last newline, although newlines in a row are one pre-token"
 PARTS = ["the cat ate the h", "at and the cat"], ["nothing like the oth", "er hats"]
+TEXTS = ["".join(part).encode() for part in PARTS]
 ONE_HELD = "only the last pre-token is held back; a contraction that the end of a string cuts is two of them, ' and l"
 
 
@@ -264,7 +267,9 @@ def _(case: Case) -> None:
     tokenizer, vocab = tokenizer_of(case)
     next(iter(tokenizer.encode_iterable(iter(["the cat ate the h", "at"]))), None)
     right = rules.encode("like the other", vocab, MERGES)
-    case.same(lambda: [int(i) for i in tokenizer.encode_iterable(iter(["like", " the other"]))], right, case.given)
+    another: dict[str, Any] = {OF_BEFORE: lambda got: b"".join(vocab[i] for i in got) != b"like the other"}
+    ask = partial(tokenizer.encode_iterable, ["like", " the other"])
+    case.same(lambda: [int(i) for i in ask()], right, case.given, mistakes=another)
 
     def in_turn() -> list[list[int]]:
         one, two = (iter(tokenizer.encode_iterable(iter(part))) for part in PARTS)
@@ -272,7 +277,8 @@ def _(case: Case) -> None:
         return [[int(i) for i in ids if i is not None] for ids in zip(*pairs, strict=True)]
 
     both = [rules.encode("".join(one), vocab, MERGES) for one in PARTS]
-    case.same(in_turn, both, f"the streams {PARTS[0]} and {PARTS[1]}, an id of each in turn")
+    another = {OF_BEFORE: lambda got: [b"".join(vocab[i] for i in ids) for ids in got] != TEXTS}
+    case.same(in_turn, both, f"the streams {PARTS[0]} and {PARTS[1]}, an id of each in turn", mistakes=another)
 
 
 WORD, TIMES, AT_A_TIME = "abcdefghijklmnopqrs", 1060, 40
