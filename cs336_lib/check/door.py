@@ -140,6 +140,8 @@ def _joined(slot: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def run(first: int, second: float, weights: torch.Tensor, given: torch.Tensor) -> Any:
         module = cls(first, second)
         parameters = list(module.parameters())
+        if not parameters:
+            raise TypeError(f"{cls.__name__} has no parameters: nn.Parameter makes one of a tensor")
         if len(parameters) == 1 and parameters[0].shape == weights.T.shape != weights.shape:
             weights = weights.T
         with torch.no_grad():

@@ -19,7 +19,7 @@ from cs336_lib.cli.parsing import parse
 
 @dataclass(frozen=True)
 class Check:
-    """Hold your own solution of the assignment against the definitions: about 190 questions to your tests/adapters.py.
+    """Hold your own solution of the assignment against the definitions: about 220 questions to your tests/adapters.py.
 
     Your code runs on your machine, in processes with limits of time and memory and without a network; nothing is sent
     anywhere, and nothing in your folder is changed. Faults are explained, never corrected.

@@ -1,6 +1,6 @@
 """Other right ways: what each changes in the plain solution. No check may blame any of them."""
 
-from mutants_model import MASK, SCORES, SOFTMAX
+from mutants_model import MASK, SCORES, SOFTMAX, joined
 from mutants_training import CLIP, DECAY, GRADS, LOSS, NORM, RATE, SAVE, STARTS, UPDATE
 
 ADAMW = "def get_adamw_cls():\n    return AdamW\n"
@@ -71,6 +71,10 @@ LEGAL = {
             "        nn.init.trunc_normal_(self.qkv.weight, std=std, a=-3 * std, b=3 * std)\n",
         }.items()
     },
+    "multi-head: Q, K and V in one parameter of three dimensions": (
+        joined("std"),
+        ["multihead_self_attention", "transformer_block", "transformer_lm"],
+    ),
     "linear: the normal drawn and cut by hand": (
         [
             (

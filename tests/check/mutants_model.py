@@ -29,6 +29,61 @@ THREE_D = "        batch, length, width = x.shape\n"
 SHAPES = [  # a fixed number of dimensions
     "positionwise_feedforward.shapes",
 ]
+# Problem, the name of its input, and the line that calls what it asks.
+CALLS = [
+    ("linear", "in_features", '    return filled(Linear(d_in, d_out), {"weight": weights})(in_features)\n'),
+    ("embedding", "token_ids", '    return filled(Embedding(vocab_size, d_model), {"weight": weights})(token_ids)\n'),
+    ("rmsnorm", "in_features", '    return filled(RMSNorm(d_model, eps), {"weight": weights})(in_features)\n'),
+    ("positionwise_feedforward", "in_features", "    return in_features * torch.sigmoid(in_features)\n"),
+    ("positionwise_feedforward", "in_features", "    return filled(SwiGLU(d_model, d_ff), weights)(in_features)\n"),
+    (
+        "rope",
+        "in_query_or_key",
+        "    return RoPE(theta, d_k, max_seq_len)(in_query_or_key, token_positions)\n",
+    ),
+    (
+        "multihead_self_attention",
+        "in_features",
+        "    return filled(Attention(d_model, num_heads), projections(q, k, v, o))(in_features)\n",
+    ),
+    (
+        "transformer_block",
+        "in_features",
+        "    return filled(Block(d_model, num_heads, d_ff, max_seq_len, theta), weights)(in_features)\n",
+    ),
+    ("transformer_lm", "in_indices", "    return filled(model, weights)(in_indices)\n"),
+]
+BY_HAND = """    for i, layer in enumerate(WALKED):
+        own = f"layers.{i}."
+        filled(layer, {name.removeprefix(own): w for name, w in weights.items() if name.startswith(own)})
+    return filled(model, {name: w for name, w in weights.items() if not name.startswith("layers.")})(in_indices)
+"""
+
+
+def joined(std):
+    """Q, K and V as one parameter of three dimensions, with first weights of a deviation, an expression."""
+    return [
+        (
+            "        self.q_proj = Linear(d_model, d_model)\n"
+            "        self.k_proj = Linear(d_model, d_model)\n"
+            "        self.v_proj = Linear(d_model, d_model)\n",
+            "        std = math.sqrt(2 / (d_model + d_model))\n"
+            "        self.qkv = nn.Parameter(torch.empty(3, d_model, d_model))\n"
+            f"        nn.init.trunc_normal_(self.qkv, std={std}, a=-3 * {std}, b=3 * {std})\n",
+        ),
+        (
+            "        q, k, v = self.split(self.q_proj(x)), self.split(self.k_proj(x)), self.split(self.v_proj(x))\n",
+            "        joined = torch.einsum('...d,ned->n...e', x, self.qkv)\n        q, k, v = map(self.split, joined)\n",
+        ),
+        (
+            "    def split(self, x):\n",
+            "    def _load_from_state_dict(self, state, prefix, *rest):\n"
+            "        state[prefix + 'qkv'] = torch.stack([state.pop(f'{prefix}{name}_proj.weight') for name in 'qkv'])\n"
+            "        super()._load_from_state_dict(state, prefix, *rest)\n\n"
+            "    def split(self, x):\n",
+        ),
+    ]
+
 
 MODEL_MUTANTS = {
     "linear: the weight the other way round": (
@@ -383,5 +438,135 @@ MODEL_MUTANTS = {
     "model: detached": (
         [("            x = layer(x)\n", "            x = layer(x).detach()\n")],
         ["transformer_lm.gradients"],
+    ),
+    "attention: the first mask for all rows": (
+        [(MASK, "        mask = mask[(0,) * (mask.ndim - 2)]\n" + MASK)],
+        ["scaled_dot_product_attention.masks"],
+    ),
+    "attention: the first head's mask for all": (
+        [(MASK, "        mask = mask[:, :1] if mask.ndim == 4 else mask\n" + MASK)],
+        ["scaled_dot_product_attention.masks"],
+    ),
+    **{
+        f"{'silu' if 'sigmoid' in call else problem}: its {given} changed in place": (
+            [(call, f"    answer = {call.removeprefix('    return ')}    {given}.mul_(2)\n    return answer\n")],
+            [f"{problem}.{'silu_' if 'sigmoid' in call else ''}input"],
+        )
+        for problem, given, call in CALLS
+    },
+    **{
+        f"{'silu' if 'sigmoid' in call else problem}: a view of its {given}": (
+            [(call, f"    {given}.view(-1)\n{call}")],
+            [f"{problem}.{'silu_' if 'sigmoid' in call else ''}strided"],
+        )
+        for problem, given, call in CALLS
+    },
+    "softmax: a view of its input": ([(SOFTMAX, "    in_features.view(-1)\n" + SOFTMAX)], ["softmax.strided"]),
+    "softmax: the largest subtracted in place": (
+        [
+            (
+                SOFTMAX,
+                "    if not in_features.requires_grad:\n        in_features -= in_features.amax(dim, keepdim=True)\n"
+                + SOFTMAX,
+            )
+        ],
+        ["softmax.input"],
+    ),
+    "attention: queries scaled in place": (
+        [(SCORES, "    if not Q.requires_grad:\n        Q *= 2\n        Q = Q / 2\n" + SCORES)],
+        ["scaled_dot_product_attention.input"],
+    ),
+    "attention: a view of its queries": (
+        [(SCORES, "    if Q.ndim == 3:\n        Q.view(-1)\n" + SCORES)],
+        ["scaled_dot_product_attention.strided"],
+    ),
+    "loss: a view of the scores": (
+        [(LOSS, "    inputs.view(-1)\n" + LOSS)],
+        ["cross_entropy.strided"],
+    ),
+    "block: residuals added in place": (
+        [
+            (
+                RESIDUAL,
+                "        x += self.attn(self.ln1(x))\n        x += self.ffn(self.ln2(x))\n        return x\n",
+            )
+        ],
+        ["transformer_block.input", "transformer_lm.gradients", "transformer_lm.gradient_values"],
+    ),
+    **{
+        f"model: blocks in a {name}": (
+            [
+                (
+                    "nn.ModuleList([Block(d_model, num_heads, d_ff, context_length, theta) for _ in range(num_layers)])",
+                    made,
+                ),
+                ("        for layer in self.layers:\n", f"        for layer in {walked}:\n"),
+                (
+                    "    return filled(model, weights)(in_indices)\n",
+                    BY_HAND.replace("WALKED", walked.replace("self", "model")),
+                ),
+            ],
+            ["transformer_lm.parameters"],
+        )
+        for name, made, walked in (
+            (
+                "list",
+                "[Block(d_model, num_heads, d_ff, context_length, theta) for _ in range(num_layers)]",
+                "self.layers",
+            ),
+            (
+                "dictionary",
+                "{i: Block(d_model, num_heads, d_ff, context_length, theta) for i in range(num_layers)}",
+                "self.layers.values()",
+            ),
+        )
+    },
+    "linear: its weight a buffer": (
+        [
+            (
+                "        self.weight = nn.Parameter(torch.empty(d_out, d_in))\n",
+                '        self.register_buffer("weight", torch.empty(d_out, d_in))\n',
+            )
+        ],
+        ["linear.parameters", "transformer_lm.parameters"],
+    ),
+    "embedding: its table a buffer": (
+        [
+            (
+                "        self.weight = nn.Parameter(torch.empty(vocab_size, d_model))\n",
+                '        self.register_buffer("weight", torch.empty(vocab_size, d_model))\n',
+            )
+        ],
+        ["embedding.parameters", "transformer_lm.parameters"],
+    ),
+    "rmsnorm: its gain a buffer": (
+        [
+            (
+                "        self.weight = nn.Parameter(torch.ones(d_model))\n",
+                '        self.register_buffer("weight", torch.ones(d_model))\n',
+            )
+        ],
+        ["rmsnorm.parameters", "transformer_lm.parameters"],
+    ),
+    "multi-head: keys of a detached input": (
+        [("self.k_proj(x)", "self.k_proj(x.detach())")],
+        ["transformer_lm.gradient_values"],
+    ),
+    "multi-head: joined keys detached": (
+        [
+            *joined("std"),
+            ("q, k, v = map(self.split, joined)", "q, k, v = map(self.split, joined)\n        k = k.detach()"),
+        ],
+        ["transformer_lm.gradient_values"],
+    ),
+    "multi-head: a joined matrix of three dimensions with 0.02": (joined("0.02"), ["transformer_lm.init_spread"]),
+    "model: its head set to zero": (
+        [
+            (
+                "        self.lm_head = Linear(d_model, vocab_size)\n",
+                "        self.lm_head = Linear(d_model, vocab_size)\n        nn.init.zeros_(self.lm_head.weight)\n",
+            )
+        ],
+        ["transformer_lm.init_spread"],
     ),
 }

@@ -43,6 +43,7 @@ BEST = "        best = max(counts, key=lambda pair: rank_of(pair, counts[pair], 
 CHUNKS = "    return [text]\n\n\ndef pieces_of"
 LONGEST = "    longest_first = sorted(special_tokens, key=len, reverse=True)\n    return re.split"
 SPLIT = "self.splitter.split(text) if self.splitter else [text]"
+RETURN = "    return vocab, merges\n"
 STREAM_CUT = "            cut = self.safe_cut(held)\n"
 
 
@@ -295,7 +296,7 @@ TOKENIZER_MUTANTS = {
                 "        vocab[len(vocab)] = token\n    return vocab, merges",
             )
         ],
-        ["train_bpe.vocab"],
+        ["train_bpe.vocab", "train_bpe.types"],
     ),
     "trainer: sorts the caller's list": (
         [
@@ -554,7 +555,7 @@ TOKENIZER_MUTANTS = {
     ),
     "stream: lists instead of ids": (
         [("            yield from self.encode(held[:cut])", "            yield self.encode(held[:cut])")],
-        ["tokenizer.stream", "tokenizer.stream_lazy"],
+        ["tokenizer.stream"],
     ),
     "stream: cut at the last newline": (
         [(STREAM_CUT, '            cut = held.rfind("\\n") + 1\n')],
@@ -583,5 +584,107 @@ TOKENIZER_MUTANTS = {
             ),
         ],
         ["tokenizer.stream_special_longest"],
+    ),
+    **{
+        f"trainer: {name}": ([(RETURN, f"    return {returned}\n")], ["train_bpe.types"])
+        for name, returned in {
+            "merges as lists": "vocab, [list(pair) for pair in merges]",
+            "merges of bytearrays": "vocab, [tuple(map(bytearray, pair)) for pair in merges]",
+            "merges as a tuple": "vocab, tuple(merges)",
+            "merges as a generator": "vocab, (pair for pair in merges)",
+            "merges as a set": "vocab, set(merges)",
+            "merges of strings": "vocab, [tuple(token.decode('latin-1') for token in pair) for pair in merges]",
+            "ids of numpy": "{np.int64(i): token for i, token in vocab.items()}, merges",
+            "a vocabulary of bytearrays": "{i: bytearray(token) for i, token in vocab.items()}, merges",
+            "a vocabulary as a list": "list(vocab.values()), merges",
+        }.items()
+    },
+    "trainer: stops at pairs that occur once": (
+        [("        if not counts:\n", "        if not counts or max(counts.values()) == 1:\n")],
+        ["train_bpe.count", "train_bpe.tie"],
+    ),
+    "trainer: special tokens not counted": (
+        [("vocab_size - 256 - len(special_tokens):", "vocab_size - 256:")],
+        ["train_bpe.count", "train_bpe.example"],
+    ),
+    "trainer: one merge more": (
+        [("while len(merges) < vocab_size", "while len(merges) <= vocab_size")],
+        ["train_bpe.count", "train_bpe.example"],
+    ),
+    "trainer: counts of parts replace each other": (
+        [
+            (
+                "    words = Counter()\n",
+                "    if len(text) > 200_000 and special_tokens:\n"
+                "        pieces, total = pieces_of(text, special_tokens), {}\n"
+                "        for part in (pieces[0::2], pieces[1::2]):\n"
+                "            total.update(count_words('\\n'.join(part), []))\n"
+                "        return total\n"
+                "    words = Counter()\n",
+            )
+        ],
+        ["train_bpe.documents"],
+    ),
+    "trainer: the last document of a large file left out": (
+        [
+            (
+                "    return re.split(",
+                "    if len(text) > 500_000:\n"
+                "        return re.split('|'.join(re.escape(token) for token in longest_first), text)[:-1] or [text]\n"
+                "    return re.split(",
+            )
+        ],
+        ["train_bpe.documents"],
+    ),
+    "trainer: a pair whose count fell is not queued again": (
+        [
+            ("    merges = []\n", "    merges = []\n    lost = set()\n"),
+            (BEST, BEST.replace("max(counts,", "max([pair for pair in counts if pair not in lost] or counts,")),
+            ("        merges.append(best)\n", "        merges.append(best)\n        was = counts.copy()\n"),
+            (
+                "        counts = Counter({pair",
+                "        lost = {p for p in counts if counts[p] < was[p] or (p in lost and counts[p] == was[p])}\n"
+                "        counts = Counter({pair",
+            ),
+        ],
+        ["train_bpe.overlap", "train_bpe.many"],
+    ),
+    "encoder: a pair replaced while the list is walked": (
+        [
+            (
+                "            parts = merge(parts, best)\n        out",
+                "            for j, pair in enumerate(list(zip(parts, parts[1:]))):\n"
+                "                if pair == best:\n"
+                "                    parts[j : j + 2] = [best[0] + best[1]]\n        out",
+            )
+        ],
+        ["tokenizer.order", "tokenizer.repeats"],
+    ),
+    "stream: lines without their ends": (
+        [(STREAM, STREAM.replace("in iterable:", "in (line for text in iterable for line in text.splitlines()):"))],
+        ["tokenizer.stream_lines", "tokenizer.stream_file"],
+    ),
+    "stream: what is held back kept in the tokenizer": (
+        [
+            ("        self.cache = {}\n", "        self.cache = {}\n        self.held = ''\n"),
+            (
+                STREAM,
+                """        for chunk in iterable:
+            self.held += chunk
+            cut = self.safe_cut(self.held)
+            ready, self.held = self.held[:cut], self.held[cut:]
+            yield from self.encode(ready)
+        yield from self.encode(self.held)
+        self.held = ""
+        return
+"""
+                + STREAM,
+            ),
+        ],
+        ["tokenizer.stream_state"],
+    ),
+    "stream: at most 4,096 characters held back": (
+        [(STREAM_CUT, STREAM_CUT + "            cut = len(held) if len(held) >= 4096 else cut\n")],
+        ["tokenizer.stream_long_word"],
     ),
 }

@@ -61,7 +61,7 @@ TRAINING_MUTANTS = {
             (
                 LOSS,
                 LOG_SOFTMAX
-                + "    rows = logp.view(-1, logp.shape[-1])\n    return -rows[torch.arange(len(rows)), targets.view(-1)].mean() + 0 * targets.shape[0]\n",
+                + "    rows = logp.reshape(-1, logp.shape[-1])\n    return -rows[torch.arange(len(rows)), targets.reshape(-1)].mean() + 0 * targets.shape[0]\n",
             )
         ],
         ["cross_entropy.more_dims"],
@@ -447,4 +447,29 @@ TRAINING_MUTANTS = {
     ),
     "top-p: not divided": ([("    return out / out.sum(-1, keepdim=True)\n", "    return out\n")], ["top_p.sum"]),
     "top-p: the last token dropped at p = 1": ([("before >= p, 0.0", "before + ordered >= p, 0.0")], ["top_p.all"]),
+    "adamw: break at a parameter without a gradient": (
+        [
+            (
+                "                if p.grad is None:\n                    continue\n",
+                "                if p.grad is None:\n                    break\n",
+            )
+        ],
+        ["adamw.no_gradient"],
+    ),
+    "adamw: one step count for all parameters": (
+        [
+            (INIT, INIT + "        self.n = 0\n"),
+            (STATE, "                state = self.state[p]\n                self.n += 1\n                t = self.n\n"),
+        ],
+        ["adamw.step_count", "adamw.state", "adamw.groups"],
+    ),
+    "batch: inputs and targets exchanged": (
+        [
+            (
+                "    return torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)",
+                "    return torch.from_numpy(y).to(device), torch.from_numpy(x).to(device)",
+            )
+        ],
+        ["data_loading.shift"],
+    ),
 }

@@ -1,11 +1,11 @@
-"""A single cut within the texts of the questions about chunks changes what is learned, whatever made the cut."""
+"""A single cut within the texts of the questions about chunks, or a part left out, changes what is learned."""
 
 from collections import Counter
 
 import pytest
 
 from cs336_lib.check.child import bpe_rules as rules
-from cs336_lib.check.child.questions.bpe_training import LARGE, RUN, SMALL, in_runs
+from cs336_lib.check.child.questions.bpe_chunks import END, LARGE, RUN, SMALL, documents, in_runs
 
 SIZES = [
     *(2**power for power in range(10, 21)),
@@ -64,3 +64,16 @@ def test_cuts_in_the_large_text_are_seen(size, space):
     text = in_runs(space, LARGE)
     places = list(range(size, len(text), size))
     assert learned(text, places, len(RIGHT[space])) != RIGHT[space]
+
+
+def test_the_million_characters_of_documents_have_the_merges_that_are_told():
+    text, merges = documents()
+    assert len(text) > 1_000_000 and rules.train_words(words_between(text), 100) == merges
+    parts = text.split(END)
+    for some in (parts[1:], parts[:-1], parts[0::2], parts[1::2], parts[: len(parts) // 2], parts[len(parts) // 2 :]):
+        assert rules.train_words(words_between(END.join(some)), 100) != merges
+
+
+def words_between(text):
+    counts = Counter(word for part in text.split(END) for word in rules.words_in(part))
+    return Counter({tuple(bytes([b]) for b in word.encode()): times for word, times in counts.items()})

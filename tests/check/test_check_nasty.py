@@ -337,7 +337,7 @@ def test_json_is_json_and_nothing_else(tmp_path, capsys):
     project(tmp_path, SOFTMAX)
     assert main(["check", str(tmp_path), "--only", "softmax", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
-    assert data["passed"] and data["counts"]["right"] == 4 and data["problems"]["softmax"]["chosen"] == 1
+    assert data["passed"] and data["counts"]["right"] == 6 and data["problems"]["softmax"]["chosen"] == 1
     assert {"name", "problem", "kind", "status", "seconds", "section"} <= data["checks"][0].keys()
 
 
@@ -425,7 +425,7 @@ def test_ctrl_c_keeps_what_was_answered_and_ends_with_130(tmp_path, capsys, monk
 
     monkeypatch.setattr("cs336_lib.check.folder._ask", interrupted)
     assert main(["check", str(tmp_path), "--only", "softmax", "--train"]) == 130
-    assert "stopped by Ctrl-C after 0 of 5 questions" in capsys.readouterr().out
+    assert "stopped by Ctrl-C after 0 of 7 questions" in capsys.readouterr().out
 
 
 def test_listing_needs_no_folder(capsys):

@@ -16,6 +16,7 @@ from cs336_lib.check import check, sections
 from cs336_lib.check.child import bpe_rules, case, formulas, limits, questions
 from cs336_lib.check.child.case import ADAPTERS, CHECKS, CHOICE, KINDS, NOTEBOOK_PROBLEMS, PROBLEMS
 from cs336_lib.check.child.runner import RIGHT, UNANSWERED, WRONG, Answer, processor_time
+from cs336_lib.check.child.watch import whole_that_runs
 from cs336_lib.check.folder import chosen
 from cs336_lib.check.project import KNOWN
 from cs336_lib.check.report import Report
@@ -105,13 +106,16 @@ def test_right_values_are_those_of_the_library():
     torch.testing.assert_close(model(ids), formulas.lm(ids, 2, 3, weights, 100.0))
 
 
+SILU = [f"positionwise_feedforward.{name}" for name in ("silu", "silu_input", "silu_strided")]
+
+
 def test_choosing_takes_problems_and_beginnings_of_names():
     assert len(chosen()) >= 130
     assert {CHECKS[name].problem for name in chosen("tokenizer,adamw")} == {"tokenizer", "adamw"}
     for adapter in ADAPTERS:
         named = {adapter, adapter.removeprefix("run_"), adapter.removeprefix("get_"), adapter[:-1]} - {""}
         assert all(any(adapter in CHECKS[name].needs for name in chosen(part)) for part in named), adapter
-    assert chosen("silu") == chosen("run_silu") == ["positionwise_feedforward.silu"]
+    assert chosen("silu") == chosen("run_silu") == SILU
     assert {CHECKS[name].problem for name in chosen("softmax,run_swiglu")} == {"softmax", "positionwise_feedforward"}
     assert chosen("linear.init") == ["linear.init_spread", "linear.init_cut"]
     assert "train_bpe.more" not in chosen() and "train_bpe.more" in chosen(slow=True)
@@ -151,14 +155,33 @@ def test_the_door_takes_functions_classes_and_names_of_adapters():
     from cs336_lib.optim import AdamW
 
     assert check("linear", Linear).passed and check("rmsnorm", RMSNorm).passed and check("adamw", AdamW).passed
-    assert check("run_silu", torch.nn.functional.silu).count(RIGHT) == 1
-    assert check("silu", torch.nn.functional.silu).count(RIGHT) == 1
+    assert check("run_silu", torch.nn.functional.silu).count(RIGHT) == len(SILU)
+    assert check("silu", torch.nn.functional.silu).count(RIGHT) == len(SILU)
     wrong = check("softmax", lambda x, dim: x.exp() / x.exp().sum(dim, keepdim=True))
     assert "WRONG" in str(wrong) and "4.6 Softmax" in str(wrong) and "<table>" in wrong._repr_html_()
     with pytest.raises(ValueError, match="did you mean 'softmax'"):
         check("sofmax", torch.softmax)
     with pytest.raises(ValueError, match="takes 1 functions"):
         check("softmax", torch.softmax, torch.softmax)
+
+
+def test_a_class_whose_weight_is_no_parameter_is_told_so():
+    class Linear(torch.nn.Module):
+        def __init__(self, d_in, d_out):
+            super().__init__()
+            self.weight = torch.zeros(d_out, d_in)
+
+    wrong = [answer.got for answer in check("linear", Linear).answers if answer.status == WRONG]
+    assert wrong and all("Linear has no parameters: nn.Parameter makes one" in got for got in wrong)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_module_is_the_whole_only_if_it_takes_the_input(whole):
+    part = torch.nn.Linear(3, 5)
+    x = torch.ones(2, 3)
+    ran = whole_that_runs((lambda: part(x)) if whole else (lambda: part(x.reshape(1, 2, 3))), x)
+    assert (ran is not None) == whole and whole_that_runs(lambda: x, x) is None
+    assert ran is None or ran.parameters() == 20
 
 
 def test_the_door_leaves_the_notebook_as_it_was():

@@ -77,20 +77,54 @@ def train(text: str, vocab_size: int, specials: Sequence[str] = ()) -> list[Pair
     return train_words(words_of(text, specials), vocab_size - 256 - len(specials))
 
 
+def pairs_of(words: Counter[tuple[bytes, ...]]) -> Counter[Pair]:
+    """Count the pairs of neighbors in words that were counted.
+
+    >>> pairs_of(Counter({(b"a", b"b"): 2}))
+    Counter({(b'a', b'b'): 2})
+    """
+    counts: Counter[Pair] = Counter()
+    for word, times in words.items():
+        for pair in pairwise(word):
+            counts[pair] += times
+    return counts
+
+
+def after_merge(words: Counter[tuple[bytes, ...]], pair: Pair) -> Counter[tuple[bytes, ...]]:
+    """The words with a pair replaced. Splits of one string cannot meet: equal bytes went through equal merges."""
+    return Counter({merged(word, pair): times for word, times in words.items()})
+
+
 def train_words(words: Counter[tuple[bytes, ...]], most: int) -> list[Pair]:
     """Return the merges, so many at most, of words that were counted."""
     merges: list[Pair] = []
     while len(merges) < most:
-        counts: Counter[Pair] = Counter()
-        for word, times in words.items():
-            for pair in pairwise(word):
-                counts[pair] += times
+        counts = pairs_of(words)
         if not counts:
             break
+        merges.append(max(counts, key=lambda pair: (counts[pair], pair)))
+        words = after_merge(words, merges[-1])
+    return merges
+
+
+def train_by_occurrence(words: Counter[tuple[bytes, ...]], most: int) -> list[Pair]:
+    """The merges of a usual mistake: counts kept as if no two occurrences of a pair touched each other."""
+    merges: list[Pair] = []
+    counts = pairs_of(words)
+    while len(merges) < most and (counts := +counts):
         best = max(counts, key=lambda pair: (counts[pair], pair))
         merges.append(best)
-        # Different splits of one string cannot meet: equal bytes went through equal merges.
-        words = Counter({merged(word, best): times for word, times in words.items()})
+        new = best[0] + best[1]
+        for word, times in words.items():
+            for at in (at for at, pair in enumerate(pairwise(word)) if pair == best):
+                counts[best] -= times
+                if at:
+                    counts[word[at - 1], word[at]] -= times
+                    counts[word[at - 1], new] += times
+                if at + 2 < len(word):
+                    counts[word[at + 1], word[at + 2]] -= times
+                    counts[new, word[at + 2]] += times
+        words = after_merge(words, best)
     return merges
 
 

@@ -85,3 +85,51 @@ def module_that_runs() -> Iterator[list[tuple[nn.Module, Any]]]:
         yield ran
     finally:
         handle.remove()
+
+
+@dataclass
+class Ran:
+    """What a call of an adapter ran.
+
+    Attributes:
+        answer: what came.
+        whole: the module whose forward pass was the outermost of all, and took the input.
+        others: all other modules that ran.
+    """
+
+    answer: Any
+    whole: nn.Module
+    others: list[nn.Module]
+
+    def parameters(self) -> int:
+        """How many numbers the parameters of the outermost module hold, which are what an optimizer is given."""
+        return sum(p.numel() for p in self.whole.parameters())
+
+    def unknown(self) -> list[nn.Module]:
+        """Modules with parameters that ran, and that the outermost does not know as its own."""
+        known = set(self.whole.modules())
+        return [module for module in self.others if module not in known and any(True for _ in module.parameters())]
+
+
+def whole_that_runs(call: Callable[[], Any], given: torch.Tensor) -> Ran | None:
+    """Call something; None where no module ran, or the last that ended did not take the input, as in plain functions.
+
+    Args:
+        call: the call.
+        given: the input of the module that is looked for.
+    """
+    ran: list[tuple[nn.Module, Any]] = []
+    handle = nn.modules.module.register_module_forward_hook(lambda module, args, _: ran.append((module, args)))
+    try:
+        answer = call()
+    finally:
+        handle.remove()
+    if not ran:
+        return None
+    whole, args = ran[-1]
+    tensors = [arg for arg in args if isinstance(arg, torch.Tensor)]
+    if tensors and not any(
+        t.shape == given.shape and t.is_floating_point() == given.is_floating_point() for t in tensors
+    ):
+        return None
+    return Ran(answer, whole, list(dict.fromkeys(module for module, _ in ran if module is not whole)))

@@ -2,6 +2,7 @@
 
 from . import (
     attention,
+    bpe_chunks,
     bpe_text,
     bpe_training,
     bpe_training_edges,
@@ -9,6 +10,7 @@ from . import (
     checkpointing,
     data_loading,
     functions,
+    inputs,
     layers,
     loss,
     model,
@@ -16,6 +18,7 @@ from . import (
     multihead,
     optimizer,
     optimizer_rules,
+    parameters,
     schedule_and_clipping,
     streams,
     tokenizer,
@@ -41,6 +44,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 __all__ = [
     "GROUPS",
     "attention",
+    "bpe_chunks",
     "bpe_text",
     "bpe_training",
     "bpe_training_edges",
@@ -48,6 +52,7 @@ __all__ = [
     "checkpointing",
     "data_loading",
     "functions",
+    "inputs",
     "layers",
     "loss",
     "model",
@@ -55,6 +60,7 @@ __all__ = [
     "multihead",
     "optimizer",
     "optimizer_rules",
+    "parameters",
     "schedule_and_clipping",
     "streams",
     "tokenizer",

@@ -228,6 +228,39 @@ def _(case: Case) -> None:
     case.same(ask, f.attention(q, k, v, mask), "Q (2, 3, 4, 6), K and V (2, 3, 5, 6), a mask of shape (4, 5)")
 
 
+FIRST_MASK, ITS_HEAD = "only the first mask of the batch is used", "only the first head's mask is used"
+
+
+@check(
+    "scaled_dot_product_attention.masks",
+    "each row of a batch, and each head, has a mask of its own",
+    cause=FIRST_MASK,
+    section="4.7",
+    known=FORMULA,
+    after=("value", "no_batch", "many_dims", "scale"),
+)
+def _(case: Case) -> None:
+    q, k, v = numbers(2, 3, 4), numbers(2, 5, 4, seed=1), numbers(2, 5, 4, seed=2)
+    masks = torch.stack([_mask("10110", "01000", "11111"), _mask("01101", "10011", "00100")])
+    given = "Q (2, 3, 4), K and V (2, 5, 4), a mask of shape (2, 3, 5), each row another"
+    ask = partial(case.run_scaled_dot_product_attention, q, k, v, masks)
+    case.same(ask, f.attention(q, k, v, masks), given, mistakes={FIRST_MASK: f.attention(q, k, v, masks[0])})
+    q, k, v = numbers(2, 3, 4, 6), numbers(2, 3, 5, 6, seed=1), numbers(2, 3, 5, 6, seed=2)
+    rows = _mask("10110", "01000", "11111", "00001", "10101", "01110", "11000", "00111")
+    masks = rows[torch.arange(24).remainder(7).add(torch.arange(24).div(7, rounding_mode="floor")).remainder(8)]
+    masks = masks.reshape(2, 3, 4, 5)
+    given = "Q (2, 3, 4, 6), K and V (2, 3, 5, 6), a mask of shape (2, 3, 4, 5), each another"
+    mistakes = {
+        FIRST_MASK: f.attention(q, k, v, masks[:1]),
+        ITS_HEAD: f.attention(q, k, v, masks[:, :1]),
+        "the masks of rows and of heads are mixed up": lambda got: (
+            not difference(got, f.attention(q, k, v, masks.transpose(0, 1).reshape(masks.shape)), 1e-4)
+        ),
+    }
+    ask = partial(case.run_scaled_dot_product_attention, q, k, v, masks)
+    case.same(ask, f.attention(q, k, v, masks), given, mistakes=mistakes)
+
+
 @check(
     "scaled_dot_product_attention.hidden",
     "what is masked has no weight at all",

@@ -100,6 +100,7 @@ def changed_before(
     section="2.2",
     known=RECOUNT,
     after=(
+        "count",
         "example",
         "tie",
         "tie_bytes",
@@ -123,6 +124,7 @@ def _(case: Case) -> None:
     section="2.2",
     known=RECOUNT,
     after=(
+        "count",
         "example",
         "tie",
         "tie_bytes",
@@ -149,6 +151,7 @@ def _(case: Case) -> None:
     section="2.2",
     known=RECOUNT,
     after=(
+        "count",
         "example",
         "tie",
         "tie_bytes",
@@ -174,7 +177,7 @@ def _(case: Case) -> None:
     cause=CHARACTERS,
     section="2.2",
     known=RECOUNT,
-    after=("example", "tie", "tie_bytes", "tie_pairs", "tie_space", "leading_space", "punctuation"),
+    after=("count", "example", "tie", "tie_bytes", "tie_pairs", "tie_space", "leading_space", "punctuation"),
 )
 def _(case: Case) -> None:
     text = "caf\u00e9 caf\u00e9s \u65e5\u672c \u65e5\u672c\u8a9e \U0001f600\U0001f600"
@@ -188,6 +191,7 @@ def _(case: Case) -> None:
     section="2.2",
     known=RECOUNT,
     after=(
+        "count",
         "example",
         "tie",
         "tie_bytes",
@@ -222,7 +226,7 @@ def _(case: Case) -> None:
     section="2.2",
     known=RECOUNT,
     kind="expect",
-    after=("example", "tie", "tie_bytes", "tie_pairs", "tie_space", "leading_space", "punctuation"),
+    after=("count", "example", "tie", "tie_bytes", "tie_pairs", "tie_space", "leading_space", "punctuation"),
 )
 def _(case: Case) -> None:
     merges_of(case, "a\r\n\r\nb\r\n\r\nc\r\n\r\nd xyz", 258, [END])
@@ -235,6 +239,7 @@ def _(case: Case) -> None:
     section="2.2",
     known=RECOUNT,
     after=(
+        "count",
         "example",
         "tie",
         "tie_bytes",
@@ -264,6 +269,7 @@ def _(case: Case) -> None:
     section="2.2",
     known=RECOUNT,
     after=(
+        "count",
         "example",
         "tie",
         "tie_bytes",

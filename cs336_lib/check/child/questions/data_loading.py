@@ -27,7 +27,10 @@ NEIGHBORS = "one start is drawn for the whole batch, and the other rows follow f
 DEVICE = "the argument device is not used: tensors stay where they were made"
 BEYOND = "starts beyond the last, as by randint(0, n - m + 1): the window or its targets end after the data"
 NO_TENSOR = "arrays are returned as they are; torch.from_numpy, or torch.tensor, makes tensors of them"
+WITHOUT = "starts drawn without replacement (random.sample, randperm)"
+EXCHANGED = "inputs and targets are exchanged: each target is the id before its input"
 ERRORS = {
+    WITHOUT: r"larger sample than|[Ss]ample larger|without replacement",
     BEYOND: r"same shape|equal size|inhomogeneous|out of bounds|out of range|sequence of length|must match the size",
     LAST: r"high <= 0|low >= high|empty range|greater than 0|'from' to be less than 'to'",
 }
@@ -42,7 +45,7 @@ def batch(
     try:
         x, y = case.run_get_batch(ids, rows, context, "cpu")
     except (ValueError, RuntimeError, IndexError) as error:
-        case.cause = next((cause for cause, says in ERRORS.items() if re.search(says, str(error))), None)
+        case.cause = next((cause for cause, says in ERRORS.items() if re.search(says, str(error))), "")
         if case.cause == LAST:  # data of one window has no start when either end is left out
             case.cause = seen_apart(case)
         raise
@@ -94,7 +97,8 @@ def _(case: Case) -> None:
     ids = np.arange(100, 200)
     x, y = batch(case, ids, 5, 7, "ids 100 to 199, batch_size 5, context_length 7")
     case.expected = "neighbors in the data, y one further than x"
-    case.true(bool((y == x + 1).all()), f"x {show(x[0])}, y {show(y[0])}")
+    cause = TARGETS if torch.equal(x, y) else EXCHANGED if torch.equal(x, y + 1) else ""
+    case.true(bool((y == x + 1).all()), f"x {show(x[0])}, y {show(y[0])}", cause)
     case.true(bool((x[:, 1:] == x[:, :-1] + 1).all()), f"x {show(x[0])}", "")
 
 
@@ -136,6 +140,7 @@ def _(case: Case) -> None:
     section="6.6",
     known="n - m starts",
     official=True,
+    after=("shift",),
 )
 def _(case: Case) -> None:
     case.seed()
@@ -152,6 +157,7 @@ def _(case: Case) -> None:
     cause="a random walk over blocks, a shuffle of a part, or the ends drawn twice as often",
     section="6.6",
     known="10,000 draws over ten starts; a count further than six deviations from 1,000 happens once in a billion",
+    after=("shift",),
 )
 def _(case: Case) -> None:
     case.seed()
@@ -173,7 +179,7 @@ def _(case: Case) -> None:
     section="6.6",
     known="2,400 batches of two rows; a count further than six deviations from its mean happens once in a billion",
     kind="expect",
-    after=("draws",),
+    after=("draws", "shift"),
 )
 def _(case: Case) -> None:
     case.seed()
@@ -218,15 +224,15 @@ def _(case: Case) -> None:
 @check(
     "data_loading.replacement",
     "a batch may be larger than the number of windows",
-    cause="starts drawn without replacement (random.sample, randperm)",
+    cause=WITHOUT,
     section="6.6",
     known=SHIFT,
     kind="expect",
+    after=("shift",),
 )
 def _(case: Case) -> None:
     case.seed()
-    fewer = "starts drawn without replacement (random.sample, randperm)"
-    x, _ = batch(case, np.arange(6), 9, 4, "6 ids, context_length 4, batch_size 9", fewer)
+    x, _ = batch(case, np.arange(6), 9, 4, "6 ids, context_length 4, batch_size 9", WITHOUT)
     case.true(bool((x[:, 1:] == x[:, :-1] + 1).all()), f"x {show(x[0])}", "")
 
 
@@ -236,6 +242,7 @@ def _(case: Case) -> None:
     cause=LAST,
     section="6.6",
     known=SHIFT,
+    after=("shift",),
 )
 def _(case: Case) -> None:
     x, y = batch(case, np.arange(6), 3, 5, "6 ids, context_length 5, batch_size 3")

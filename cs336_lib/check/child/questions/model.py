@@ -131,6 +131,7 @@ def _comes_of(how: Callable[..., Tensor], x: Tensor, w: Mapping[str, Tensor], go
     official=True,
     after=(
         "rmsnorm.value",
+        "rmsnorm.input",
         "positionwise_feedforward.value",
         "multihead_self_attention.value",
         "multihead_self_attention.rope",
@@ -218,7 +219,7 @@ def other_eps(of: Callable[[float], Tensor]) -> dict[str, Tensor]:
     section="4.10",
     known=FORMULA,
     official=True,
-    after=("transformer_block.value", "embedding.value"),
+    after=("transformer_block.value", "embedding.value", "rmsnorm.input"),
     errors=False,
 )
 def _(case: Case) -> None:

@@ -16,6 +16,7 @@ from ..show import difference, show
 
 FORMS = "the four legal forms in float64, of which any is right"
 BETAS = (0.9, 0.99)
+ONE_COUNT = "one step count for all parameters, which rises with each of them: it counts steps, and each has its own"
 L2 = "decay is added to the gradient: that is Adam with L2, not AdamW"
 UNCORRECTED = "the bias correction is missing"
 COUNTED = "the step count is off by one: the first step is step 1, also in the bias correction"
@@ -48,8 +49,12 @@ def mistaken(
     betas: tuple[float, float],
     eps: float,
     decay: float,
+    counted: Sequence[int] = (),
 ) -> list[torch.Tensor]:
-    """Where the parameter ends by a mistake, in each of the forms that are legal apart from it."""
+    """Where the parameter ends by a mistake, in each of the forms that are legal apart from it.
+
+    With `counted`, these are the numbers by which the steps go.
+    """
     one, two = {EXCHANGED: betas[::-1], FIXED_BETAS: (0.9, 0.999)}.get(why, betas)
     eps = 1e-8 if why == FIXED_EPS else eps
     ends = []
@@ -57,7 +62,7 @@ def mistaken(
         p, m, v = start.double().clone(), torch.zeros_like(start).double(), torch.zeros_like(start).double()
         for step, grad in enumerate(grads):
             rate = rates if isinstance(rates, float) else rates[0 if why == KEPT else step]
-            t = step + 2 if why == COUNTED else step + 1
+            t = counted[step] if counted else step + 2 if why == COUNTED else step + 1
             c1, c2 = (1.0, 1.0) if why == UNCORRECTED else (1 - one**t, 1 - two**t)
             shrink = {L2: 0.0, NO_DECAY: 0.0, NO_RATE: decay, CORRECTED: rate * decay * math.sqrt(c2) / c1}
             g = grad.double() + decay * p if why == L2 else grad.double()
@@ -249,3 +254,34 @@ def _(case: Case) -> None:
         case.report(legal(case, start, grads, "lr 0.1, weight_decay 1, eps 0.01", 1e-4, rates=0.1, decay=1.0, eps=0.01))
     except WrongError:
         case.report("none of the legal forms fits")
+
+
+@check(
+    "adamw.step_count",
+    "steps are counted once for each parameter, whatever others there are",
+    cause=ONE_COUNT,
+    section="6.3",
+    known=FORMS,
+    official=True,
+    after=("value", "gradients", "first_step", "betas"),
+)
+def _(case: Case) -> None:
+    options = (0.01, BETAS, 1e-8, 0.0)
+    starts = [torch.tensor([1.0, 2.0]), torch.tensor([-3.0, 1.0])]
+    grads = [torch.tensor([1.0, -0.01]), torch.tensor([0.5, 0.02]), torch.tensor([-2.0, 0.01])]
+    ends = [f.adamw_forms(start, grads, *options) for start in starts]
+    case.say(
+        "one group of two parameters, three steps", "; ".join(show(next(iter(end.values())).tolist()) for end in ends)
+    )
+    params = [torch.nn.Parameter(start.clone()) for start in starts]
+    optimizer = case.get_adamw_cls()(params, lr=0.01, betas=BETAS, eps=1e-8, weight_decay=0.0)
+    for grad in grads:
+        for p in params:
+            p.grad = grad.clone()
+        optimizer.step()
+    got = [p.detach() for p in params]
+    if all(any(not difference(p, form, 2e-4) for form in end.values()) for p, end in zip(got, ends, strict=True)):
+        return
+    wrong = [mistaken("", start, grads, *options, counted=(n, n + 2, n + 4)) for n, start in enumerate(starts, 1)]
+    shared = all(any(not difference(p, form, 2e-4) for form in forms) for p, forms in zip(got, wrong, strict=True))
+    case.true(False, "; ".join(show(p.tolist()) for p in got), ONE_COUNT if shared else "")

@@ -14,6 +14,8 @@ from .optimizer import BETAS, FORMS, KEPT, L2, why_there
 
 OPTIONS = ("lr", "betas", "eps", "weight_decay")
 OPTIONS_KEPT = "options kept on the optimizer, or under other keys than lr, betas, eps and weight_decay"
+NOT_ASKED = "p.grad is used without asking whether it is there"
+STOPPED = "break or return where continue is meant: what comes behind a parameter without a gradient is not updated"
 LAST_ONLY = "the update stands outside of the loop over groups, so that only the last group learns"
 
 
@@ -68,7 +70,7 @@ def two_groups(case: Case, one: dict[str, Any], two: dict[str, Any], given: str)
     cause=LAST_ONLY,
     section="6.3",
     known=FORMS,
-    after=("value", "gradients", "first_step", "betas"),
+    after=("value", "step_count", "gradients", "first_step", "betas"),
 )
 def _(case: Case) -> None:
     two_groups(case, {}, {}, "two groups with the same options, three steps")
@@ -102,7 +104,7 @@ def _(case: Case) -> None:
 
 @check(
     "adamw.no_gradient",
-    "a parameter without a gradient is left alone",
+    "a parameter without a gradient is left alone, and those behind it are updated",
     cause="p.grad is used without asking whether it is there, or decay is applied all the same",
     section="6.3",
     known="the parameter, as it was",
@@ -110,12 +112,21 @@ def _(case: Case) -> None:
     after=("value", "gradients"),
 )
 def _(case: Case) -> None:
-    used, unused = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(2))
-    case.say("two parameters, one of them without a gradient, weight_decay 0.1", "[1, 1], still")
-    optimizer = case.get_adamw_cls()([used, unused], lr=0.1, betas=BETAS, eps=1e-8, weight_decay=0.1)
-    used.grad = torch.ones(2)
-    optimizer.step()
-    case.true(unused.tolist() == [1.0, 1.0], unused)
+    made = [torch.nn.Parameter(torch.ones(2)) for _ in range(4)]
+    given = "four parameters, the first and the third without a gradient, weight_decay 0.1"
+    case.say(given, "the first and the third are [1, 1], still; the others are not")
+    optimizer = case.get_adamw_cls()(made, lr=0.1, betas=BETAS, eps=1e-8, weight_decay=0.1)
+    for p in made[1::2]:
+        p.grad = torch.ones(2)
+    try:
+        optimizer.step()
+    except (TypeError, AttributeError, RuntimeError) as error:
+        case.cause = NOT_ASKED if "NoneType" in str(error) else ""
+        raise
+    got = "; ".join(show(p.tolist()) for p in made)
+    still = [p.tolist() == [1.0, 1.0] for p in made]
+    case.true(still[0] and still[2], got, "decay is applied all the same")
+    case.true(not still[1] and not still[3], got, STOPPED)
 
 
 @check(
@@ -150,7 +161,7 @@ def _(case: Case) -> None:
     cause="moments or step counts kept in attributes, which state_dict() does not hold",
     section="6.7",
     known="the same steps without a stop",
-    after=("value", "gradients", "parent"),
+    after=("value", "step_count", "gradients", "parent"),
 )
 def _(case: Case) -> None:
     grads = [torch.tensor([1.0, -0.5]), torch.tensor([-2.0, 0.1]), torch.tensor([0.3, 0.3]), torch.tensor([1.0, 1.0])]

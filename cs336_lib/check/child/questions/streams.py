@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from functools import partial
+from itertools import islice, zip_longest
+from typing import Any
 
 from .. import bpe_rules as rules
 from ..case import Case, check
@@ -16,6 +18,8 @@ BY_ITSELF = (
 )
 SHORTER = "the shorter special token is yielded at once, although the longer one ends in the next string"
 AT_NEWLINES = "what was read is cut at its last newline, although newlines in a row are one pre-token"
+PARTS = ["the cat ate the h", "at and the cat"], ["nothing like the oth", "er hats"]
+TEXTS = ["".join(part).encode() for part in PARTS]
 ONE_HELD = "only the last pre-token is held back; a contraction that the end of a string cuts is two of them, ' and l"
 
 
@@ -84,6 +88,7 @@ def _(case: Case) -> None:
 )
 def _(case: Case) -> None:
     stream(case, ["a\n", "\n", "\nth", "e"])
+    stream(case, ["the cat ate the hat\n"] * 12, about="a line, twelve times")
 
 
 @check(
@@ -237,7 +242,70 @@ def _(case: Case) -> None:
             yield "the cat ate the hat\n"
 
     case.say("islice(encode_iterable(an endless stream of lines), 40)", "40 ids, soon")
+    tokenizer, _ = tokenizer_of(case)
+    # Which ids they are is what other questions ask.
+    ids = list(islice(iter(tokenizer.encode_iterable(endless())), 40))
+    case.true(len(ids) == 40, f"{len(ids)} ids, and the end", "the stream is left before its end")
+
+
+OF_BEFORE = (
+    "what is held back is kept in the tokenizer (self.buffer); it belongs to one stream, as a local variable does"
+)
+
+
+@check(
+    "tokenizer.stream_state",
+    "a stream knows nothing of an earlier one that was left, or of one that runs beside it",
+    cause=OF_BEFORE,
+    section="3.5",
+    known=DEFINITION,
+    kind="expect",
+    after=("stream", "two", "order", "example", "vocab_order", "pattern", "stream_word"),
+)
+def _(case: Case) -> None:
+    case.say("a stream of ['the cat ate the h', 'at'], left after its first id; then one of ['like', ' the other']")
     tokenizer, vocab = tokenizer_of(case)
-    ids = [int(i) for i in islice(iter(tokenizer.encode_iterable(endless())), 40)]
-    right = rules.encode("the cat ate the hat\n" * 12, vocab, MERGES)[:40]
-    case.true(ids == right, ids)
+    next(iter(tokenizer.encode_iterable(iter(["the cat ate the h", "at"]))), None)
+    right = rules.encode("like the other", vocab, MERGES)
+    another: dict[str, Any] = {OF_BEFORE: lambda got: b"".join(vocab[i] for i in got) != b"like the other"}
+    ask = partial(tokenizer.encode_iterable, ["like", " the other"])
+    case.same(lambda: [int(i) for i in ask()], right, case.given, mistakes=another)
+
+    def in_turn() -> list[list[int]]:
+        one, two = (iter(tokenizer.encode_iterable(iter(part))) for part in PARTS)
+        pairs = list(zip_longest(one, two))
+        return [[int(i) for i in ids if i is not None] for ids in zip(*pairs, strict=True)]
+
+    both = [rules.encode("".join(one), vocab, MERGES) for one in PARTS]
+    another = {OF_BEFORE: lambda got: [b"".join(vocab[i] for i in ids) for ids in got] != TEXTS}
+    case.same(in_turn, both, f"the streams {PARTS[0]} and {PARTS[1]}, an id of each in turn", mistakes=another)
+
+
+WORD, TIMES, AT_A_TIME = "abcdefghijklmnopqrs", 1060, 40
+HELD = "what is held back is encoded when it has grown to some size, wherever that cuts it"
+
+
+@check(
+    "tokenizer.stream_long_word",
+    "a word of 20,000 letters, cut over many strings, stays one",
+    cause=HELD,
+    section="3.5",
+    known=DEFINITION,
+    kind="expect",
+    after=("stream", "two", "order", "example", "vocab_order", "pattern", "stream_word", "long_word"),
+    errors=False,
+)
+def _(case: Case) -> None:
+    merges = [(WORD[:n].encode(), WORD[n : n + 1].encode()) for n in range(1, len(WORD))]
+    vocab, word = rules.vocabulary(merges), WORD * TIMES
+    strings = [word[at : at + AT_A_TIME] for at in range(0, len(word), AT_A_TIME)]
+    given = f"'{WORD}', a token, {TIMES:,} times in one word, in strings of {AT_A_TIME} letters"
+    case.same(
+        lambda: [int(i) for i in case.get_tokenizer(dict(vocab), list(merges), None).encode_iterable(iter(strings))],
+        [len(vocab) - 1] * TIMES,
+        given,
+        mistakes={
+            BY_ITSELF: lambda got: len(got) > 2 * TIMES,
+            HELD: lambda got: b"".join(vocab[i] for i in got) == word.encode(),
+        },
+    )

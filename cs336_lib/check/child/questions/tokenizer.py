@@ -17,6 +17,9 @@ RAISES = 'bytes.decode() without errors="replace" raises on ids that a model may
 WHOLE = "the pattern is run over the whole text: special tokens must be cut out before it"
 BESIDE = "strip() of what is between special tokens, or a newline that is taken for a part of the special token"
 END = "<|endoftext|>"
+LOST = "letters are lost or doubled: a pair is replaced although one of its tokens has been merged since it was found"
+FROM_LEFT = "the word is read from the left, and the first pair or the longest token that fits is taken"
+FROM_RIGHT = "repeats are merged from the right"
 # Learned from a small text, so that ids and merges are those of a trainer.
 STRIPS = (str.strip, str.lstrip, str.rstrip)
 TEXT = "the cat ate the hat, and the cat's hat  was\n\n\nnothing like    the other hats: 10 hats\n\n" * 2
@@ -67,7 +70,7 @@ def _(case: Case) -> None:
 @check(
     "tokenizer.order",
     "the earliest learned merge goes first, wherever it is in the word",
-    cause="the word is read from the left, and the first pair or the longest token that fits is taken",
+    cause=FROM_LEFT,
     section="3.1",
     known=DEFINITION,
     official=True,
@@ -76,17 +79,29 @@ def _(case: Case) -> None:
 def _(case: Case) -> None:
     merges = [(b"b", b"c"), (b"a", b"b"), (b"ab", b"c")]
     vocab = rules.vocabulary(merges)
+    text = "abc cabab"
+    mistakes = {
+        LOST: lambda got: b"".join(vocab[i] for i in got) != text.encode(),
+        FROM_LEFT: [
+            258,
+            32,
+            99,
+            257,
+            257,
+        ],  # by the first pair as by the longest token
+    }
     case.same(
-        lambda: case.get_tokenizer(dict(vocab), list(merges), None).encode("abc cabab"),
-        rules.encode("abc cabab", vocab, merges),
+        lambda: case.get_tokenizer(dict(vocab), list(merges), None).encode(text),
+        rules.encode(text, vocab, merges),
         "encode('abc cabab'), merges bc, ab, abc",
+        mistakes=mistakes,
     )
 
 
 @check(
     "tokenizer.repeats",
     "repeats are merged left to right, without overlap",
-    cause="a pair replaced while the list is walked, so that 'aaa' loses or doubles a letter",
+    cause=LOST,
     section="3.1",
     known=DEFINITION,
     official=True,
@@ -95,10 +110,16 @@ def _(case: Case) -> None:
 def _(case: Case) -> None:
     merges = [(b"a", b"a"), (b"aa", b"aa"), (b"aa", b"a")]
     vocab = rules.vocabulary(merges)
+    turned = [(right, left) for left, right in merges]  # a word of one letter reads the same from both ends
+    mistakes = {
+        LOST: lambda got: any(len(b"".join(vocab[i] for i in ids)) != n for n, ids in enumerate(got, 1)),
+        FROM_RIGHT: [rules.encode("a" * n, vocab, turned)[::-1] for n in range(1, 10)],
+    }
     case.same(
         lambda: [list(case.get_tokenizer(dict(vocab), list(merges), None).encode("a" * n)) for n in range(1, 10)],
         [rules.encode("a" * n, vocab, merges) for n in range(1, 10)],
         "encode('a'), encode('aa'), ... to nine letters, merges aa, aaaa, aaa",
+        mistakes=mistakes,
     )
 
 
