@@ -27,8 +27,8 @@ def chosen(only: str = "", *, slow: bool = False) -> list[str]:
     """Return the names of checks in the order of the handout.
 
     Args:
-        only: problems, adapters (run_silu, or silu), or beginnings of checks' names or adapters', separated by commas;
-            all when empty.
+        only: problems, adapters (run_silu, or silu), checks, or beginnings of checks' names or adapters', separated by
+            commas; all when empty.
         slow: those that take a minute as well.
 
     Raises:
@@ -36,8 +36,8 @@ def chosen(only: str = "", *, slow: bool = False) -> list[str]:
 
     >>> chosen("softmax")[:2]
     ['softmax.large', 'softmax.dim']
-    >>> chosen("silu"), chosen("run_multihead")[0]
-    (['positionwise_feedforward.silu'], 'multihead_self_attention.value')
+    >>> chosen("silu")[0], chosen("run_multihead")[0]
+    ('positionwise_feedforward.silu', 'multihead_self_attention.value')
     >>> chosen("sofmax")
     Traceback (most recent call last):
     ValueError: --only names no check: 'sofmax'; did you mean 'softmax'? `cs336 check --list` shows all
@@ -59,7 +59,9 @@ def chosen(only: str = "", *, slow: bool = False) -> list[str]:
 
 
 def _names(part: str, check: Check) -> bool:
-    """Whether a part of `only` names a check: by its problem, its adapters, or the beginning of a name."""
+    """Whether a part of `only` names a check: by its problem, its adapters, its name, or the beginning of a name."""
+    if part in CHECKS:
+        return check.name == part
     if check.problem == part or check.name.startswith(part):
         return True
     if any(name.startswith(part) for name in CHECKS):

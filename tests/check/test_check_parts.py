@@ -117,6 +117,7 @@ def test_choosing_takes_problems_and_beginnings_of_names():
         assert all(any(adapter in CHECKS[name].needs for name in chosen(part)) for part in named), adapter
     assert chosen("silu") == chosen("run_silu") == SILU
     assert {CHECKS[name].problem for name in chosen("softmax,run_swiglu")} == {"softmax", "positionwise_feedforward"}
+    assert all(chosen(name, slow=True) == [name] for name in CHECKS if CHECKS[name].problem in PROBLEMS)
     assert chosen("linear.init") == ["linear.init_spread", "linear.init_cut"]
     assert "train_bpe.more" not in chosen() and "train_bpe.more" in chosen(slow=True)
 
