@@ -10,6 +10,8 @@ from cs336_lib.check.child.case import ADAPTERS, CHECKS, NOTEBOOK_PROBLEMS
 
 PLAIN = Path(__file__).with_name("plain_solution.py")
 FOLDER_CHECKS = [name for problems in questions.GROUPS.values() for name in CHECKS if CHECKS[name].problem in problems]
+LARGE = {"data_loading.memmap", "train_bpe.chunks_runs", "train_bpe.documents"}
+"""Questions of large files: most of the time of all, for what few mistakes fail."""
 NAMES = (*ADAPTERS, *NOTEBOOK_PROBLEMS)
 
 
