@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import bpe_rules as rules
 from ..case import Case, check
-from .bpe_training import END, RECOUNT, learn
+from .bpe_training import COUNTS, END, RECOUNT, TIES, learn
 
 
 @check(
@@ -20,7 +20,7 @@ from .bpe_training import END, RECOUNT, learn
     section="2.6",
     known=RECOUNT,
     seconds=60,
-    after=("count", "example", "tie", "tie_bytes", "tie_pairs", "tie_space", "leading_space", "no_specials"),
+    after=(*TIES, "leading_space", "no_specials"),
 )
 def _(case: Case) -> None:
     # Each letter pair of the only word is as frequent as any other, so that a single word cut in two changes the order.
@@ -120,21 +120,7 @@ IN_A_RUN = (
     "chunks that end within a run of white space, or behind it: the last newline, or space, before a letter is another "
     "pre-token than the rest of its run, or belongs to the word"
 )
-BEFORE_RUNS = (
-    "count",
-    "example",
-    "tie",
-    "tie_bytes",
-    "tie_pairs",
-    "tie_space",
-    "overlap",
-    "overlap_two",
-    "stale",
-    "leading_space",
-    "punctuation",
-    "no_specials",
-    "chunks",
-)
+BEFORE_RUNS = (*COUNTS, "punctuation", "no_specials", "chunks")
 
 
 @check(

@@ -13,7 +13,7 @@ from typing import Any
 
 from .. import bpe_rules as rules
 from ..case import Case, check
-from .bpe_training import END, RECOUNT, merges_of
+from .bpe_training import COUNTS, END, RECOUNT, TIES, merges_of
 
 # A word of control characters in which each pair occurs once, below all others. Some of them are merged last, where a
 # text of more pairs has others; most are left, so that one of fewer does not run out, which is another question.
@@ -99,19 +99,7 @@ def changed_before(
     cause=OTHER_PATTERN,
     section="2.2",
     known=RECOUNT,
-    after=(
-        "count",
-        "example",
-        "tie",
-        "tie_bytes",
-        "tie_pairs",
-        "tie_space",
-        "overlap",
-        "overlap_two",
-        "stale",
-        "leading_space",
-        "special_letters",
-    ),
+    after=(*COUNTS, "special_letters"),
 )
 def _(case: Case) -> None:
     all_merges(case, RUNS, otherwise=OTHER_PATTERN)
@@ -123,22 +111,7 @@ def _(case: Case) -> None:
     cause=OTHER_KINDS,
     section="2.2",
     known=RECOUNT,
-    after=(
-        "count",
-        "example",
-        "tie",
-        "tie_bytes",
-        "tie_pairs",
-        "tie_space",
-        "punctuation",
-        "overlap",
-        "overlap_two",
-        "stale",
-        "leading_space",
-        "special_letters",
-        "special_boundary",
-        "as_it_is",
-    ),
+    after=(*COUNTS, "punctuation", "special_letters", "special_boundary", "as_it_is"),
 )
 def _(case: Case) -> None:
     all_merges(case, KINDS, otherwise=OTHER_KINDS)
@@ -150,22 +123,7 @@ def _(case: Case) -> None:
     cause=OTHER_CASES,
     section="2.2",
     known=RECOUNT,
-    after=(
-        "count",
-        "example",
-        "tie",
-        "tie_bytes",
-        "tie_pairs",
-        "tie_space",
-        "punctuation",
-        "overlap",
-        "overlap_two",
-        "stale",
-        "leading_space",
-        "special_letters",
-        "special_boundary",
-        "as_it_is",
-    ),
+    after=(*COUNTS, "punctuation", "special_letters", "special_boundary", "as_it_is"),
 )
 def _(case: Case) -> None:
     all_merges(case, CONTRACTIONS, otherwise=OTHER_CASES)
@@ -177,7 +135,7 @@ def _(case: Case) -> None:
     cause=CHARACTERS,
     section="2.2",
     known=RECOUNT,
-    after=("count", "example", "tie", "tie_bytes", "tie_pairs", "tie_space", "leading_space", "punctuation"),
+    after=(*TIES, "leading_space", "punctuation"),
 )
 def _(case: Case) -> None:
     text = "caf\u00e9 caf\u00e9s \u65e5\u672c \u65e5\u672c\u8a9e \U0001f600\U0001f600"
@@ -190,21 +148,7 @@ def _(case: Case) -> None:
     cause="the text is lowercased, normalized (NFC, NFKC) or cleaned before its words are counted",
     section="2.2",
     known=RECOUNT,
-    after=(
-        "count",
-        "example",
-        "tie",
-        "tie_bytes",
-        "tie_pairs",
-        "tie_space",
-        "punctuation",
-        "overlap",
-        "overlap_two",
-        "stale",
-        "leading_space",
-        "special_letters",
-        "special_boundary",
-    ),
+    after=(*COUNTS, "punctuation", "special_letters", "special_boundary"),
 )
 def _(case: Case) -> None:
     text = "The the THE tHE \u00c9a \u00e9a \u212ba \u00c5a \ufb01x fix \u00dfs sss \x00x x\u00adx a  b\ta\t\tb"
@@ -226,7 +170,7 @@ def _(case: Case) -> None:
     section="2.2",
     known=RECOUNT,
     kind="expect",
-    after=("count", "example", "tie", "tie_bytes", "tie_pairs", "tie_space", "leading_space", "punctuation"),
+    after=(*TIES, "leading_space", "punctuation"),
 )
 def _(case: Case) -> None:
     merges_of(case, "a\r\n\r\nb\r\n\r\nc\r\n\r\nd xyz", 258, [END])
@@ -238,23 +182,7 @@ def _(case: Case) -> None:
     cause=STRIPPED,
     section="2.2",
     known=RECOUNT,
-    after=(
-        "count",
-        "example",
-        "tie",
-        "tie_bytes",
-        "tie_pairs",
-        "tie_space",
-        "punctuation",
-        "overlap",
-        "overlap_two",
-        "stale",
-        "leading_space",
-        "special_letters",
-        "special_boundary",
-        "chunks",
-        "chunks_runs",
-    ),
+    after=(*COUNTS, "punctuation", "special_letters", "special_boundary", "chunks", "chunks_runs"),
 )
 def _(case: Case) -> None:
     all_merges(case, f"\n\n a{SPARE} b\n\n", otherwise=STRIPPED)
@@ -269,17 +197,8 @@ def _(case: Case) -> None:
     section="2.2",
     known=RECOUNT,
     after=(
-        "count",
-        "example",
-        "tie",
-        "tie_bytes",
-        "tie_pairs",
-        "tie_space",
+        *COUNTS,
         "punctuation",
-        "overlap",
-        "overlap_two",
-        "stale",
-        "leading_space",
         "special_letters",
         "special_boundary",
         "contractions",

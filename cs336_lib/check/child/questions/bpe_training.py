@@ -9,6 +9,9 @@ from typing import Any
 from .. import bpe_rules as rules
 from ..case import Case, WrongError, check
 
+# Questions that others follow from: those of the pair that is merged, and of the counts kept from merge to merge.
+TIES = ("count", "example", "tie", "tie_bytes", "tie_pairs", "tie_space")
+COUNTS = (*TIES, "overlap", "overlap_two", "stale", "leading_space")
 RECOUNT = "a trainer that counts every pair again after every merge"
 END = "<|endoftext|>"
 DRIFTED = "counts kept from merge to merge drift from the words: a pair is merged that no longer occurs"
@@ -256,21 +259,7 @@ def _(case: Case) -> None:
     section="2.4",
     known=RECOUNT,
     seconds=20,
-    after=(
-        "count",
-        "example",
-        "tie",
-        "tie_bytes",
-        "tie_pairs",
-        "tie_space",
-        "overlap",
-        "overlap_two",
-        "stale",
-        "punctuation",
-        "leading_space",
-        "chunks",
-        "chunks_runs",
-    ),
+    after=(*COUNTS, "punctuation", "chunks", "chunks_runs"),
 )
 def _(case: Case) -> None:
     merges_of(case, rules.babble(3, 900, "aab"), 357, [END], "of 900 invented words of the letters a and b", drift=True)
@@ -284,21 +273,7 @@ def _(case: Case) -> None:
     known=RECOUNT,
     slow=True,
     seconds=120,
-    after=(
-        "count",
-        "example",
-        "tie",
-        "tie_bytes",
-        "tie_pairs",
-        "tie_space",
-        "many",
-        "overlap",
-        "overlap_two",
-        "stale",
-        "punctuation",
-        "chunks",
-        "chunks_runs",
-    ),
+    after=(*TIES, "many", "overlap", "overlap_two", "stale", "punctuation", "chunks", "chunks_runs"),
 )
 def _(case: Case) -> None:
     merges_of(case, rules.babble(4, 60_000, "aeilnst"), 1257, [END], "of 60,000 invented words")
@@ -310,7 +285,7 @@ def _(case: Case) -> None:
     cause="the text is cut into chunks after a space, which takes it from the word that follows",
     section="2.6",
     known=RECOUNT,
-    after=("count", "example", "tie", "tie_bytes", "tie_pairs", "tie_space"),
+    after=TIES,
 )
 def _(case: Case) -> None:
     merges_of(case, "x yz yz yz yz", 260, [END])

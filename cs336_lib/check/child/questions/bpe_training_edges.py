@@ -9,7 +9,7 @@ from typing import Any
 from .. import bpe_rules as rules
 from ..case import Case, check
 from ..show import show
-from .bpe_training import END, LEFT_OVER, RECOUNT, RETURNED, learn, merges_of
+from .bpe_training import END, LEFT_OVER, RECOUNT, RETURNED, TIES, learn, merges_of
 
 STAYS = "the special token stays in the text, and its own letters are the most frequent pairs"
 
@@ -21,19 +21,7 @@ STAYS = "the special token stays in the text, and its own letters are the most f
     section="2.1",
     known="256 + merges + special tokens, counted",
     official=True,
-    after=(
-        "types",
-        "count",
-        "example",
-        "tie",
-        "tie_bytes",
-        "tie_pairs",
-        "tie_space",
-        "leading_space",
-        "punctuation",
-        "stale",
-        "overlap",
-    ),
+    after=(*TIES, "types", "leading_space", "punctuation", "stale", "overlap"),
 )
 def _(case: Case) -> None:
     text = "the cat sat on the mat, the cat sat\n" * 3
@@ -89,7 +77,7 @@ def _all(case: Case, values: Iterable[Any], name: str, kind: type, cause: str) -
     cause='"|".join([]) is an empty pattern, which splits the text at every character; max() or [0] of an empty list',
     section="2.2",
     known=RECOUNT,
-    after=("count", "example", "tie", "tie_bytes", "tie_pairs", "tie_space"),
+    after=TIES,
 )
 def _(case: Case) -> None:
     merges_of(case, "low low", 257)
@@ -102,15 +90,7 @@ def _(case: Case) -> None:
     section="2.2",
     known=RECOUNT,
     official=True,
-    after=(
-        "count",
-        "example",
-        "tie",
-        "tie_bytes",
-        "tie_pairs",
-        "tie_space",
-        "special_letters",
-    ),
+    after=(*TIES, "special_letters"),
 )
 def _(case: Case) -> None:
     merges_of(case, "ab<|s|>cd ab<|s|>cd", 262, ["<|s|>"])
@@ -123,7 +103,7 @@ def _(case: Case) -> None:
     section="2.2",
     known=RECOUNT,
     official=True,
-    after=("count", "example", "tie", "tie_bytes", "tie_pairs", "tie_space"),
+    after=TIES,
 )
 def _(case: Case) -> None:
     mistakes = {
@@ -141,16 +121,7 @@ def _(case: Case) -> None:
     cause="only one of the special tokens is cut out of the text",
     section="2.2",
     known=RECOUNT,
-    after=(
-        "count",
-        "example",
-        "tie",
-        "tie_bytes",
-        "tie_pairs",
-        "tie_space",
-        "special_letters",
-        "special_boundary",
-    ),
+    after=(*TIES, "special_letters", "special_boundary"),
 )
 def _(case: Case) -> None:
     text, specials = "ab<one>cd<six>ef<two>gh" + "<one><six><two>" * 2, ["<one>", "<six>", "<two>"]
@@ -172,17 +143,7 @@ def _(case: Case) -> None:
     section="2.2",
     known=RECOUNT,
     kind="expect",
-    after=(
-        "count",
-        "example",
-        "tie",
-        "tie_bytes",
-        "tie_pairs",
-        "tie_space",
-        "special_letters",
-        "special_boundary",
-        "special_several",
-    ),
+    after=(*TIES, "special_letters", "special_boundary", "special_several"),
 )
 def _(case: Case) -> None:
     merges_of(case, "ab<s>xcd<s>xcd<s>ab", 260, ["<s>", "<s>x"])
@@ -194,17 +155,7 @@ def _(case: Case) -> None:
     cause="chunks are cut at the special token only, or its place in the file is expected",
     section="2.6",
     known=RECOUNT,
-    after=(
-        "count",
-        "example",
-        "tie",
-        "tie_bytes",
-        "tie_pairs",
-        "tie_space",
-        "stale",
-        "special_letters",
-        "leading_space",
-    ),
+    after=(*TIES, "stale", "special_letters", "leading_space"),
 )
 def _(case: Case) -> None:
     merges_of(case, "low lower lowest\n" * 40, 264, [END], "'low lower lowest\\n' 40 times")
@@ -273,7 +224,7 @@ def _(case: Case) -> None:
     section="2.4",
     known=RECOUNT,
     kind="expect",
-    after=("count", "example", "tie", "tie_bytes", "tie_pairs", "tie_space"),
+    after=TIES,
 )
 def _(case: Case) -> None:
     case.say("text 'xyxyxy', then text 'low low'", "merges of the second text")

@@ -10,7 +10,7 @@ from typing import Any
 from .. import bpe_rules as rules
 from ..case import Case, check
 from .bpe_text import CONTRACTIONS, RUNS
-from .tokenizer import DEFINITION, END, MERGES, tokenizer_of
+from .tokenizer import DEFINITION, ENCODES, END, MERGES, tokenizer_of
 from .tokenizer_pattern import joinable
 
 BY_ITSELF = (
@@ -72,7 +72,7 @@ def _one_held(chunks: Sequence[str]) -> list[str]:
     section="3.5",
     known=DEFINITION,
     official=True,
-    after=("two", "order", "example", "vocab_order", "pattern", "empty"),
+    after=(*ENCODES, "empty"),
 )
 def _(case: Case) -> None:
     stream(case, ["the cat", " ate", " the hat"])
@@ -84,7 +84,7 @@ def _(case: Case) -> None:
     cause=BY_ITSELF,
     section="3.5",
     known=DEFINITION,
-    after=("stream", "two", "order", "example", "vocab_order", "pattern"),
+    after=(*ENCODES, "stream"),
 )
 def _(case: Case) -> None:
     stream(case, ["a\n", "\n", "\nth", "e"])
@@ -97,7 +97,7 @@ def _(case: Case) -> None:
     cause=BY_ITSELF,
     section="3.5",
     known=DEFINITION,
-    after=("stream", "two", "order", "example", "vocab_order", "pattern", "stream_word", "stream_lines"),
+    after=(*ENCODES, "stream", "stream_word", "stream_lines"),
 )
 def _(case: Case) -> None:
     text = "the hat was\n\n\nnothing like\n\n  the other\n\n"
@@ -123,7 +123,7 @@ def _(case: Case) -> None:
     cause=BY_ITSELF,
     section="3.5",
     known=DEFINITION,
-    after=("stream", "two", "order", "example", "vocab_order", "pattern"),
+    after=(*ENCODES, "stream"),
 )
 def _(case: Case) -> None:
     stream(case, ["th", "e c", "at", "'", "s  ", " hat"])
@@ -135,7 +135,7 @@ def _(case: Case) -> None:
     cause=ONE_HELD,
     section="3.5",
     known=DEFINITION,
-    after=("stream", "two", "order", "example", "vocab_order", "pattern", "contractions", "stream_word"),
+    after=(*ENCODES, "stream", "contractions", "stream_word"),
 )
 def _(case: Case) -> None:
     merges = joinable("I'll we're they've")
@@ -150,12 +150,8 @@ def _(case: Case) -> None:
     section="3.5",
     known=DEFINITION,
     after=(
+        *ENCODES,
         "stream",
-        "two",
-        "order",
-        "example",
-        "vocab_order",
-        "pattern",
         "kinds",
         "contractions",
         "repeats",
@@ -179,7 +175,7 @@ def _(case: Case) -> None:
     cause=BY_ITSELF,
     section="3.5",
     known=DEFINITION,
-    after=("stream", "two", "order", "example", "vocab_order", "pattern", "special"),
+    after=(*ENCODES, "stream", "special"),
 )
 def _(case: Case) -> None:
     stream(case, ["the<|endof", "text|>c", "at<|", "endoftext|>"], [END])
@@ -192,17 +188,7 @@ def _(case: Case) -> None:
     section="3.5",
     known=DEFINITION,
     kind="expect",
-    after=(
-        "stream_special",
-        "special_longest",
-        "stream",
-        "two",
-        "order",
-        "example",
-        "vocab_order",
-        "pattern",
-        "special",
-    ),
+    after=(*ENCODES, "stream_special", "special_longest", "stream", "special"),
 )
 def _(case: Case) -> None:
     stream(case, [f"the{END}", f"{END} cat"], [END, END + END], by_itself=SHORTER)
@@ -214,7 +200,7 @@ def _(case: Case) -> None:
     cause="the first or last character of an empty string is looked at",
     section="3.5",
     known=DEFINITION,
-    after=("stream", "two", "order", "example", "vocab_order", "pattern", "empty"),
+    after=(*ENCODES, "stream", "empty"),
 )
 def _(case: Case) -> None:
     stream(case, [])
@@ -228,7 +214,7 @@ def _(case: Case) -> None:
     section="3.5",
     known="a stream without an end",
     hangs=True,
-    after=("stream", "two", "order", "example", "vocab_order", "pattern"),
+    after=(*ENCODES, "stream"),
 )
 def _(case: Case) -> None:
     taken = 0
@@ -260,7 +246,7 @@ OF_BEFORE = (
     section="3.5",
     known=DEFINITION,
     kind="expect",
-    after=("stream", "two", "order", "example", "vocab_order", "pattern", "stream_word"),
+    after=(*ENCODES, "stream", "stream_word"),
 )
 def _(case: Case) -> None:
     case.say("a stream of ['the cat ate the h', 'at'], left after its first id; then one of ['like', ' the other']")
@@ -292,7 +278,7 @@ HELD = "what is held back is encoded when it has grown to some size, wherever th
     section="3.5",
     known=DEFINITION,
     kind="expect",
-    after=("stream", "two", "order", "example", "vocab_order", "pattern", "stream_word", "long_word"),
+    after=(*ENCODES, "stream", "stream_word", "long_word"),
     errors=False,
 )
 def _(case: Case) -> None:

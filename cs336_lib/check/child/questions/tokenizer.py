@@ -12,6 +12,8 @@ from ..case import Case, check
 
 ACROSS, DROPPED = "merges applied across pre-tokens", "the spaces before words are dropped"
 BY_MERGES = "ids computed as 256 plus the number of the merge; a vocabulary may number its tokens in any way"
+# Questions of what a word becomes, which others follow from.
+ENCODES = ("two", "order", "example", "vocab_order", "pattern")
 DEFINITION = "an encoder that takes the earliest merge until none applies"
 RAISES = 'bytes.decode() without errors="replace" raises on ids that a model may well produce'
 WHOLE = "the pattern is run over the whole text: special tokens must be cut out before it"
@@ -221,7 +223,7 @@ def _(case: Case) -> None:
     cause="only one of the special tokens is looked for in the text",
     section="3.4",
     known=DEFINITION,
-    after=("special", "two", "order", "example", "vocab_order", "pattern"),
+    after=(*ENCODES, "special"),
 )
 def _(case: Case) -> None:
     specials = ["<one>", "<six>", "<two>"]
@@ -242,16 +244,7 @@ def _(case: Case) -> None:
     section="3.4",
     known=DEFINITION,
     official=True,
-    after=(
-        "special",
-        "special_several",
-        "special_newlines",
-        "two",
-        "order",
-        "example",
-        "vocab_order",
-        "pattern",
-    ),
+    after=(*ENCODES, "special", "special_several", "special_newlines"),
 )
 def _(case: Case) -> None:
     ids_of(case, f"the {END}{END} cat {END}", [END, END + END])
@@ -263,7 +256,7 @@ def _(case: Case) -> None:
     cause=WHOLE,
     section="3.4",
     known=DEFINITION,
-    after=("special", "two", "order", "example", "vocab_order", "pattern"),
+    after=(*ENCODES, "special"),
 )
 def _(case: Case) -> None:
     text = f"the cat  {END}\n\n\nthe hat \n{END} \n"

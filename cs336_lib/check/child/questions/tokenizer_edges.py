@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import bpe_rules as rules
 from ..case import Case, WrongError, check
 from ..show import show
-from .tokenizer import BY_MERGES, DEFINITION, END, MERGES, ids_of, tokenizer_of
+from .tokenizer import BY_MERGES, DEFINITION, ENCODES, END, MERGES, ids_of, tokenizer_of
 
 
 @check(
@@ -14,7 +14,7 @@ from .tokenizer import BY_MERGES, DEFINITION, END, MERGES, ids_of, tokenizer_of
     cause='"|".join([]) is an empty pattern, which splits the text at every character, so that nothing is merged',
     section="3.4",
     known=DEFINITION,
-    after=("two", "order", "example", "pattern", "vocab_order"),
+    after=ENCODES,
 )
 def _(case: Case) -> None:
     ids_of(case, "the cat's hat", [])

@@ -12,7 +12,7 @@ from itertools import pairwise
 from .. import bpe_rules as rules
 from ..case import Case, check
 from .bpe_text import CONTRACTIONS, KINDS, OTHER_CASES, OTHER_KINDS, RUNS
-from .tokenizer import ACROSS, DEFINITION
+from .tokenizer import ACROSS, DEFINITION, ENCODES
 
 PATTERN = "another pattern, or str.split: the last of several spaces belongs to the word that follows"
 
@@ -66,7 +66,7 @@ def _(case: Case) -> None:
     cause=OTHER_KINDS,
     section="3.1",
     known=DEFINITION,
-    after=("two", "order", "example", "vocab_order", "pattern"),
+    after=ENCODES,
 )
 def _(case: Case) -> None:
     pre_tokens(case, KINDS, OTHER_KINDS)
@@ -78,7 +78,7 @@ def _(case: Case) -> None:
     cause=OTHER_CASES,
     section="3.1",
     known=DEFINITION,
-    after=("two", "order", "example", "vocab_order", "pattern"),
+    after=ENCODES,
 )
 def _(case: Case) -> None:
     pre_tokens(case, CONTRACTIONS, OTHER_CASES)
