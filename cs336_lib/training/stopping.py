@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
 import signal
 import stat
 import sys
@@ -20,6 +19,7 @@ from torch import Tensor
 from cs336_lib.accounting import max_batch_size
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.records import RunRecord
+from cs336_lib.typed import command
 
 
 class DivergedError(RuntimeError):
@@ -160,7 +160,7 @@ class Stop:
             Interrupted: it was.
         """
         if self.requested and step < record.config.steps:
-            message = f"stopped at step {step}; go on with: cs336 resume {shlex.quote(str(record.shown))}"
+            message = f"stopped at step {step}; go on with: {command('resume', record.shown)}"
             record.set_status("interrupted", step, message, saved=step)
             raise Interrupted(message)
 

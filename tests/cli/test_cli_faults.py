@@ -15,8 +15,8 @@ from types import SimpleNamespace
 import pytest
 from cli_setup import PYTHON, ROOT, SMALL, cs336
 
+from cs336_lib.bpe import Tokenizer
 from cs336_lib.cli import COMMANDS
-from cs336_lib.cli.outcome import training_command
 from cs336_lib.cli.outputs import check_folder, save_picture
 from cs336_lib.cli.train_command import parse
 from cs336_lib.experiments.filing import slug
@@ -117,6 +117,7 @@ ADVICE = [
     ),
     *("train tales-1m --tokenizer HOME/none", "train tales-1m --tokenizer HOME/cats.txt"),
     *("encode HOME/cats.txt HOME/runs/cats/tokenizer HOME/x", "encode HOME/pair HOME/cats.txt HOME/x"),
+    *("encode HOME/endless HOME/cats.txt HOME/x", "train tales-1m --data HOME/cats.txt --tokenizer HOME/endless"),
     *("account gpt2-xl --device h10", "train tales-1m --data HOME/short.txt"),
     *("train tales-1m --data HOME/short.txt --data-bytes 10", "train tales-1m --data HOME/cats.txt --data-bytes 40"),
 ]
@@ -128,6 +129,7 @@ def advised(home, monkeypatch):
     """What the commands of ADVICE need, without a network."""
     (home / "short.txt").write_text("short " * 3)
     (home / "pair").mkdir(exist_ok=True)
+    Tokenizer({i: bytes([i]) for i in range(256)}, []).save(home / "endless")
     for name in ("vocab.json", "merges.txt"):
         (home / "pair" / name).write_text("{}")
     if not (home / "moved").is_dir():
@@ -137,7 +139,7 @@ def advised(home, monkeypatch):
     monkeypatch.setattr("cs336_lib.data.downloads._resolve", lambda endpoint: 1 / 0)
     monkeypatch.chdir(home)
     yield
-    for name in ("moved", "pair"):
+    for name in ("moved", "pair", "endless"):
         shutil.rmtree(home / name)
     (home / "short.txt").unlink()
 
@@ -150,7 +152,7 @@ def test_an_error_advises_what_its_command_has(command, home, advised, capsys):
     explained = {"train": ["train", "tales-1m"], "data": words[:2]}.get(words[0], words[:1])
     assert cs336(*explained, "--help") == 0
     options = set(re.findall(r"--[a-z][a-z0-9.-]*", capsys.readouterr().out)) | {"--help"}
-    own = re.sub(r"cs336 resume \S+ --anew|torchrun .*", "", error)
+    own = re.sub(r"cs336 resume \S+ --anew|cs336 train-tokenizer --special-tokens|torchrun .*", "", error)
     assert error.startswith("error: "), error
     assert set(re.findall(r"(?<!\S)\(?(--[a-z][a-z0-9.-]*)", own)) <= options, error
     assert not re.search(CALL, re.sub(r"in Python \S+", "", own)), error
@@ -306,8 +308,51 @@ def test_runs_of_one_name_are_all_drawn(home, tmp_path, monkeypatch):
     assert drawn == [str(home / "runs/cats"), str(tmp_path / "other/cats")]
 
 
-def test_what_to_type_next_holds_for_names_that_begin_with_a_dash():
-    assert "--data ./-my.txt --tokenizer ./-tok " in training_command("-my.txt", Path("-tok"), 300)
+# What is asked for, and the commands that its answer names.
+DASHED = "train-tokenizer ./-cats.txt --vocab-size 270 --out=-o"
+NEXT = [
+    ("train-tokenizer ./cats.txt --vocab-size 270 --out o", ["train", "encode"]),
+    (DASHED, ["train", "encode"]),
+    (f"{DASHED} --special-tokens", ["train-tokenizer"]),
+    (f"{DASHED} --special-tokens --end-- two", ["train-tokenizer"]),
+    ("train-tokenizer plain.txt --vocab-size 270 --out o --special-tokens", ["train", "encode"]),
+    ("train-tokenizer short.txt --vocab-size 270 --out=-o", ["encode"]),
+    ("train-tokenizer middling.txt --vocab-size 270 --out=-o", ["train", "encode"]),
+    ("encode ./-tok ./-cats.txt x.tokens", ["train"]),
+    ("encode ./-tok empty.txt x.tokens", []),
+    ("encode ./-tok middling.txt x.tokens", ["train"]),
+    ("encode ./-tok tales x.tokens", ["train"]),
+    ("runs .", ["train", "runs"]),
+    ("resume ./-runs/cats --quiet", ["generate"]),
+    ("resume ./-runs/dashed --quiet", ["generate"]),
+    ("train tales-1m --name cats --runs=-runs --data ./-cats.txt", ["resume"]),
+]
+
+
+@pytest.mark.parametrize(("asked", "named"), NEXT, ids=[words for words, _ in NEXT])
+def test_what_is_named_to_be_typed_next_can_be_carried_out(asked, named, home, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("cats.txt", "-cats.txt", "tales"):
+        Path(name).write_text(TEXT)
+    Path("plain.txt").write_text(TEXT.replace("<|endoftext|>", ""))
+    Path("short.txt").write_text("hello there")
+    Path("middling.txt").write_text(TEXT[:6000])
+    Path("empty.txt").write_text("")
+    Path("results").mkdir()
+    shutil.copytree(home / "runs/cats", "-runs/cats")
+    shutil.copytree(home / "runs/cats", "-runs/dashed")
+    shutil.copytree(home / "runs/cats/tokenizer", "-tok")
+    config = Path("-runs/dashed/config.json")
+    config.write_text(config.read_text().replace("Once upon a time", "--seed"))
+    cs336(*asked.split())
+    out, error = capsys.readouterr()
+    assert "dashed" not in asked or "--prompt=--seed" in out
+    told = re.findall(r"(?<![`\w])cs336 (?!train tales-1m on)[^\n;,)]*", out.replace(" makes one", "") + error)
+    commands = [shlex.split(line) for line in told]
+    assert [words[1] for words in commands] == named, out + error
+    for words in commands:
+        small = ["--steps", "1", "--warmup-steps", "0", "--device", "cpu"] if words[1] == "train" else []
+        assert cs336(*words[1:], *small) == 0, (words, capsys.readouterr().err)
 
 
 def test_outputs_are_tried_before_a_tokenizer_is_trained(home, monkeypatch):

@@ -22,6 +22,7 @@ BASE = {
     "textfile",
     "jsonfile",
     "lines",
+    "typed",
 }
 
 # What each room may use besides itself and BASE. A room that is not listed here fails the test.
