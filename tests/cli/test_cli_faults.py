@@ -16,7 +16,8 @@ import pytest
 from cli_setup import PYTHON, ROOT, SMALL, cs336
 
 from cs336_lib.bpe import Tokenizer
-from cs336_lib.cli import COMMANDS
+from cs336_lib.cli import COMMANDS, parsing
+from cs336_lib.cli.check_command import Check
 from cs336_lib.cli.outputs import check_folder, save_picture
 from cs336_lib.cli.train_command import parse
 from cs336_lib.experiments.filing import slug
@@ -442,6 +443,68 @@ def test_next_commands_can_be_pasted(home, capsys, monkeypatch):
     assert cs336("resume", home / "runs" / "cats", "--quiet") == 0
     line = capsys.readouterr().out.splitlines()[-1].partition("next: ")[2]
     assert shlex.split(line)[1:] == ["generate", str(home / "runs" / "cats"), "--prompt", "Once upon a time"]
+
+
+# Values that begin with a dash, and how they are written instead; FILES are there.
+FILES = ("-cats.txt", "--cats.txt", "-x.json")
+DASHES = [
+    ("train-tokenizer -cats.txt --out t", "./-cats.txt"),
+    ("train-tokenizer --cats.txt --out t", "./--cats.txt"),
+    ("train-tokenizer cats.txt --out -o", "--out=-o"),
+    ("train tales-1m --data -cats.txt", "--data=-cats.txt"),
+    ("train tales-1m --data -none.txt", "--data=-none.txt"),
+    ("train tales-1m --data --cats.txt", "--data=--cats.txt"),
+    ("train tales-1m --quiet -x.json", "./-x.json"),
+    ("train tales-1m --valid_data -cats.txt", "--valid-data=-cats.txt"),
+    ("train tales-1m --model.norm -pre", "--model.norm=-pre"),
+    ("resume -run", "./-run"),
+    ("resume run --data -cats.txt", "--data=-cats.txt"),
+    ("eval run --text --cats.txt", "--text=--cats.txt"),
+    ("encode -tok -cats.txt -o", "./-tok"),
+    ("encode tok -cats.txt o --workers 2", "./-cats.txt"),
+    ("export run -o", "./-o"),
+    ("generate -run --prompt a", "./-run"),
+    ("runs -x", "./-x"),
+    ("runs --plot -x.png", "--plot=-x.png"),
+    ("data get -x", "./-x"),
+    ("data peek --count 3 -x", "./-x"),
+    ("account -x", "./-x"),
+    ("experiment lr-sweep --plot -x.png", "--plot=-x.png"),
+    ("records add -x", "./-x"),
+    ("check -x", "./-x"),
+    ("check --json -x", "./-x"),
+    ("check x --no-json -x", "./-x"),
+    ("check x --html -x.html", "--html=-x.html"),
+]
+
+
+@pytest.mark.parametrize(("command", "right"), DASHES, ids=[command for command, _ in DASHES])
+def test_a_value_that_begins_with_a_dash_is_told_how_to_be_written(command, right, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in FILES:
+        Path(name).write_text(TEXT)
+    assert cs336(*command.split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: '-") and error.endswith(f" is written {right}\n"), error
+
+
+def test_a_value_that_begins_with_a_dash_is_taken_as_it_is_told():
+    assert parse(["tales-1m", "--data=-cats.txt"]).config.data == "-cats.txt"
+    assert parsing.parse(Check, "check", ["./-x", "--html=-x.html"]) == Check(Path("-x"), html=Path("-x.html"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("eval run --windows -1", "train tales-1m --steps -5 --lr abc", "train-tokenizer --vocab-size -5"),
+        *("experiment lr-sweep --foo -x.png", "train tales-1m --stepz -x", "encode tok", "generate run --prompt"),
+        *("check x --speeds", "runs -h", "encode tok text -"),
+    ],
+)
+def test_other_wrong_words_are_not_taken_for_values_with_a_dash(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cs336(*command.split()) == (0 if command.endswith("-h") else 2)
+    assert "with a dash" not in capsys.readouterr().err
 
 
 def test_prompts_and_special_tokens_may_begin_with_dashes(home, capsys):
