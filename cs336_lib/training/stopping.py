@@ -116,6 +116,7 @@ class Stop:
     Attributes:
         requested: whether to stop.
 
+    >>> import signal
     >>> with Stop() as stop:
     ...     signal.raise_signal(signal.SIGTERM)
     ...     stop.requested

@@ -42,6 +42,7 @@ class RunCheckpoints:
         keep: how many of the last ones stay.
 
     >>> import tempfile, torch
+    >>> from cs336_lib.training.checkpoints.snapshot import Snapshot
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     checkpoints = RunCheckpoints(folder, keep=2)
     ...     for step in (1, 2, 3):
