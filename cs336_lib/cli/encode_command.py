@@ -55,11 +55,7 @@ def run(arguments: Sequence[str]) -> int:
         found = corpora.get(asked.text, progress=True)
         done = encode_file(tokenizer, found.train, asked.out, workers=asked.workers, executor=executor, progress=True)
     what = f"{done.tokens:,} tokens, {done.bytes_per_token:.3f} bytes of text each"
-    speed = (
-        f"{done.megabytes_per_second:.1f} MB/s, in"
-        if done.encoded_bytes or not done.source_bytes
-        else "there already, in"
-    )
+    speed = f"{done.speed}, in" if done.encoded_bytes or not done.source_bytes else "there already, in"
     print(f"{what}, {speed} {asked.out}")
     print(f"in Python: cs336_lib.data.TokenFile.open({str(asked.out)!r}); training takes the text itself")
     print(next_step(asked.text, found, asked.tokenizer, tokenizer, TokenFile.open(asked.out).ids))

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from cs336_lib.amounts import elapsed, size
 from cs336_lib.cli.arguments import with_texts
 from cs336_lib.cli.parsing import parse
 from cs336_lib.typed import command, place
@@ -62,8 +63,8 @@ def run(arguments: Sequence[str]) -> int:
     specials = {token.encode() for token in tokenizer.special_tokens}
     longest = max((token for token in tokenizer.vocab.values() if token not in specials), key=len)
     print(
-        f"{tokenizer.vocab_size:,} tokens from {result.stats.bytes / 1e6:,.1f} MB in "
-        f"{result.stats.seconds['total']:.1f} s; the longest is {longest!r}"
+        f"{tokenizer.vocab_size:,} tokens from {size(result.stats.bytes)} in "
+        f"{elapsed(result.stats.seconds['total'])}; the longest is {longest!r}"
     )
     if tokenizer.vocab_size < asked.vocab_size:
         print(f"no pair was left to merge: the text gives no more tokens, and {asked.vocab_size:,} were asked for")

@@ -21,6 +21,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from cs336_lib.amounts import elapsed, size
 from cs336_lib.data.joining import Joining
 from cs336_lib.data.parts import (
     TOKENIZER,
@@ -76,8 +77,12 @@ class Encoded:
         done = f"{self.source_bytes:,} bytes are {self.tokens:,} tokens, {self.bytes_per_token:.2f} bytes per token"
         if self.source_bytes and not self.encoded_bytes:
             return f"{done}; all were there already"
-        speed = f"{self.megabytes_per_second:,.1f} MB/s"
-        return f"{done}; {self.encoded_bytes / 1e6:,.1f} MB encoded in {self.seconds:.1f} s, {speed}"
+        return f"{done}; {size(self.encoded_bytes)} encoded in {elapsed(self.seconds)}, {self.speed}"
+
+    @property
+    def speed(self) -> str:
+        """Text encoded in this run over its time, as a line tells it."""
+        return f"{size(1e6 * self.megabytes_per_second)}/s"
 
 
 def encode_file(

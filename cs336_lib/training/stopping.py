@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from cs336_lib.accounting import max_batch_size
+from cs336_lib.amounts import size
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.records import RunRecord
 from cs336_lib.typed import command
@@ -89,7 +90,7 @@ def too_large(record: RunRecord, step: int, memory: int | None, error: Exception
     part = config.batch_size // config.accumulation
     fits = max_batch_size(config.model, memory, activations="autograd") if memory else 0
     said = f"a part of {part} sequences does not fit into the device's memory"
-    said += "" if not memory else f" of {memory / 1e9:,.1f} GB" if memory > 1e9 else f" of {memory / 1e6:,.1f} MB"
+    said += f" of {size(memory)}" if memory else ""
     if 0 < fits < part:
         said += f", where {fits} fit in float32 without a compiler, by the accounting of chapter 5"
     said += f". Use accumulation {2 * config.accumulation} or more, loss_chunk 8192, or a smaller model"

@@ -23,6 +23,7 @@ BASE = {
     "jsonfile",
     "lines",
     "typed",
+    "amounts",
 }
 
 # What each room may use besides itself and BASE. A room that is not listed here fails the test.
