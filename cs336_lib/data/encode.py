@@ -19,9 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from cs336_lib.amounts import elapsed, size
+from cs336_lib.bars import bar as progress_bar
 from cs336_lib.data.joining import Joining
 from cs336_lib.data.parts import (
     TOKENIZER,
@@ -192,7 +191,7 @@ def _encode_parts(
     already, encoded = sum(part.stop - part.start for part in there.values()), 0
     with (
         nullcontext(executor) if executor is not None else ThreadPoolExecutor(workers) as pool,
-        tqdm(
+        progress_bar(
             total=job.plan.source_bytes,
             initial=already,
             unit="B",
@@ -240,7 +239,7 @@ def _sha256(path: Path, stop: threading.Event, progress: bool = False) -> str:
     digest = hashlib.sha256()
     with (
         path.open("rb", buffering=0) as file,
-        tqdm(
+        progress_bar(
             total=path.stat().st_size, unit="B", unit_scale=True, desc="compare", disable=not progress, leave=False
         ) as bar,
     ):

@@ -24,6 +24,7 @@ BASE = {
     "lines",
     "typed",
     "amounts",
+    "bars",
 }
 
 # What each room may use besides itself and BASE. A room that is not listed here fails the test.
