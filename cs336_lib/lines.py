@@ -17,10 +17,13 @@ def width() -> int:
 
     In a notebook it is `CELL`, whatever terminal started the kernel.
     """
+    return CELL if in_notebook() else max(40, min(WIDEST, shutil.get_terminal_size().columns))
+
+
+def in_notebook() -> bool:
+    """Say whether this is the kernel of a notebook."""
     ipython = sys.modules.get("IPython")
-    if ipython is not None and hasattr(ipython.get_ipython(), "kernel"):
-        return CELL
-    return max(40, min(WIDEST, shutil.get_terminal_size().columns))
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 def wrapped(text: str, first: str = "", later: str | None = None) -> str:

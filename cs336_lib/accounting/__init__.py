@@ -11,6 +11,7 @@ The rooms, in reading order: `breakdown` (what counts return), `parameters`, `fl
 `distributed` (memory and bytes of each rank) and `scaling` (time and cost of a cluster); then `report`, all of it as
 text.
 
+    >>> from cs336_lib.accounting import forward_flops, parameter_count
     >>> from cs336_lib.model import ModelConfig
     >>> xl = ModelConfig.preset("gpt2-xl")
     >>> parameter_count(xl).total, forward_flops(xl).total

@@ -84,9 +84,14 @@ def breakdown_table(title: str, counts: Breakdown, unit: str, tokens: int = 0) -
 def duration(seconds: float) -> str:
     """Write a time in the largest unit of which there is at least one.
 
+    Raises:
+        ValueError: it is below 0, or no number.
+
     >>> duration(4.41952e8), duration(37.02), duration(0.00216), duration(0)
     ('14.00 years', '37.02 s', '2.16 ms', '0.00 us')
     """
+    if not seconds >= 0:
+        raise ValueError(f"seconds is {seconds}; it must be 0 or more")
     for size, unit in _UNITS:
         if seconds >= size:
             return f"{seconds / size:.2f} {unit}"
@@ -96,9 +101,14 @@ def duration(seconds: float) -> str:
 def size(count: int) -> str:
     """Write a number of bytes in both kinds of units, in smaller ones where it is below a hundredth of a GB.
 
+    Raises:
+        ValueError: it is below 0, or no number.
+
     >>> size(8_508_230_400), size(1_048_576)
     ('8.508 GB (7.924 GiB)', '1.049 MB (1.000 MiB)')
     """
+    if not count >= 0:
+        raise ValueError(f"count is {count}; it must be 0 or more")
     if count >= GB // 100:
         return f"{count / GB:.3f} GB ({count / GIB:.3f} GiB)"
     if count >= 10_000:

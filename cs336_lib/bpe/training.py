@@ -304,7 +304,7 @@ def _bar(wanted: bool, total: int, task: str, unit: str) -> Iterator[Callable[[i
     if not wanted:
         yield lambda more: None
         return
-    from tqdm.auto import tqdm
+    from cs336_lib.bars import bar
 
-    with tqdm(total=total, desc=task, unit=unit, unit_scale=True) as bar:
-        yield bar.update
+    with bar(total=total, desc=task, unit=unit, unit_scale=True) as shown:
+        yield shown.update

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from cs336_lib.amounts import size as size_of
 from cs336_lib.cli.parsing import HERE, parse, printed
 
 NAME = tyro.conf.arg(metavar="NAME")
@@ -86,7 +87,7 @@ def run(arguments: Sequence[str]) -> int:
 
     if isinstance(asked, List):
         for known in corpora.available():
-            size = f"{known.train_bytes / 1e6:,.0f} MB" if known.train_bytes else "any size"
+            size = size_of(known.train_bytes) if known.train_bytes else "any size"
             print(f"{known.name:<12} {size:>9}   {known.about}\n{'':<25}{known.source}")
     elif isinstance(asked, Get):
         found = corpora.get(asked.name, size_bytes=asked.size_bytes, progress=True)

@@ -43,24 +43,20 @@ def run(arguments: Sequence[str]) -> int:
     asked = parse(Encode, "encode", arguments)
     from cs336_lib.bpe import Tokenizer
     from cs336_lib.cli.cluster import executor_at
-    from cs336_lib.cli.outcome import training_command
+    from cs336_lib.cli.outcome import next_step
     from cs336_lib.cli.outputs import check_file
-    from cs336_lib.data import corpora, encode_file
+    from cs336_lib.data import TokenFile, corpora, encode_file
     from cs336_lib.data.token_format import check_own_tokens
 
     check_file(asked.out, "OUT")
     check_own_tokens(asked.out)
     tokenizer = Tokenizer.from_folder(asked.tokenizer)
     with executor_at(asked.dask) as executor:
-        text = corpora.get(asked.text, progress=True).train
-        done = encode_file(tokenizer, text, asked.out, workers=asked.workers, executor=executor, progress=True)
+        found = corpora.get(asked.text, progress=True)
+        done = encode_file(tokenizer, found.train, asked.out, workers=asked.workers, executor=executor, progress=True)
     what = f"{done.tokens:,} tokens, {done.bytes_per_token:.3f} bytes of text each"
-    speed = (
-        f"{done.megabytes_per_second:.1f} MB/s, in"
-        if done.encoded_bytes or not done.source_bytes
-        else "there already, in"
-    )
+    speed = f"{done.speed}, in" if done.encoded_bytes or not done.source_bytes else "there already, in"
     print(f"{what}, {speed} {asked.out}")
     print(f"in Python: cs336_lib.data.TokenFile.open({str(asked.out)!r}); training takes the text itself")
-    print(f"next: {training_command(asked.text, asked.tokenizer, tokenizer.vocab_size)}")
+    print(next_step(asked.text, found, asked.tokenizer, tokenizer, TokenFile.open(asked.out).ids))
     return 0

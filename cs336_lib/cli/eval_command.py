@@ -46,8 +46,7 @@ class Eval:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = parse(Eval, "eval", arguments)
-    from tqdm.auto import tqdm
-
+    from cs336_lib.bars import bar as progress_bar
     from cs336_lib.data import corpora, tales
     from cs336_lib.training import RunRecord, cross_entropy, evaluate, prepare
     from cs336_lib.training.corpus import NAMED, find_data, text_ids
@@ -75,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
             )
     context = config.model.context_length
     total = asked.windows or -(-(len(tokens) - 1) // context)
-    with tqdm(total=total, unit="window", leave=False) as bar:
+    with progress_bar(total=total, unit="window", leave=False) as bar:
         result = evaluate(
             lambda x, y: cross_entropy(loaded.model(x), y),
             tokens,

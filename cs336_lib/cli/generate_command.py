@@ -73,11 +73,12 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _asked() -> Iterable[str]:
-    """Yield prompts from the terminal until its end, or lines of a pipe."""
+    """Yield prompts from the terminal until its end, or lines of a pipe, which may end as Windows ends them."""
     if sys.stdin.isatty():
         print("A prompt begins a text, Enter alone begins a new one; Ctrl-D or Ctrl-C leaves.", file=sys.stderr)
     while True:
         try:
-            yield input("> " if sys.stdin.isatty() else "")
+            line = input("> " if sys.stdin.isatty() else "")
         except (EOFError, KeyboardInterrupt):
             return
+        yield line.removesuffix("\r")

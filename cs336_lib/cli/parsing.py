@@ -13,6 +13,7 @@ from typing import TextIO, TypeVar
 
 import tyro
 
+from cs336_lib.cli.arguments import misread, options_of
 from cs336_lib.lines import laid_out, width, wrapped
 
 Command = TypeVar("Command")
@@ -33,8 +34,9 @@ def parse(command: type[Command], name: str, arguments: Sequence[str]) -> Comman
 
     Raises:
         SystemExit: help was asked for, or an argument is wrong; what there is to say has been printed.
+        ValueError: an argument is wrong, for it begins with a dash.
     """
-    with printed(description(command)):
+    with printed(description(command), instead=misread(arguments, options_of(command))):
         return tyro.cli(command, prog=f"cs336 {name}", description=HERE, args=arguments)
 
 
@@ -44,12 +46,13 @@ def description(command: type) -> str:
 
 
 @contextmanager
-def printed(about: str, full_help: tuple[str, str] | None = None) -> Iterator[None]:
+def printed(about: str, full_help: tuple[str, str] | None = None, instead: str | None = None) -> Iterator[None]:
     """Print what the parser prints as wide as the terminal is.
 
     Args:
         about: the description, paragraphs and indented lines; stands where the parser prints `HERE`.
         full_help: a command that the parser names for all options, and the one that has them.
+        instead: an error that tells more than the parser's own, to be raised in its place.
     """
     shown, told = _Held(sys.stdout), _Held(sys.stdout)
     columns = os.environ.get("COLUMNS")
@@ -57,6 +60,11 @@ def printed(about: str, full_help: tuple[str, str] | None = None) -> Iterator[No
     try:
         with redirect_stdout(shown), redirect_stderr(told):
             yield
+    except SystemExit as done:
+        if not done.code or instead is None:
+            raise
+        told.truncate(0)
+        raise ValueError(instead) from None
     finally:
         if columns is None:
             del os.environ["COLUMNS"]

@@ -13,6 +13,7 @@ import tyro
 
 from cs336_lib.cli.parsing import parse
 from cs336_lib.lines import wrapped
+from cs336_lib.typed import command
 
 if TYPE_CHECKING:
     from cs336_lib.training import RunRecord
@@ -90,7 +91,7 @@ def _tell_deeper(folders: Sequence[Path]) -> None:
     if found:
         total, first = sum(found.values()), next(iter(found))
         where = first if len(found) == 1 else f"{len(found)} folders below, such as {first}"
-        print(wrapped(f"and {total} run{'s' * (total > 1)} in {where}: cs336 runs {first}", later="  "))
+        print(wrapped(f"and {total} run{'s' * (total > 1)} in {where}: {command('runs', first)}", later="  "))
 
 
 def table(records: Sequence[RunRecord]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import shlex
 import sys
@@ -14,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from cs336_lib.cli.arguments import with_texts
+from cs336_lib.cli.arguments import misread, options_of, with_texts
 from cs336_lib.cli.parsing import HERE, printed, words_of
 from cs336_lib.model.config import ModelConfig
 from cs336_lib.naming import did_you_mean
@@ -104,7 +105,9 @@ def parse(arguments: Sequence[str]) -> Train:
         presets[FILE] = (f"as in {given[0]}", Train(config))
         given[0] = FILE
     help_of = "cs336 train --help", f"cs336 train {preset_of(arguments, presets)} --help"
-    with _plain_errors(), printed(ABOUT, help_of if given and not given[0].startswith("-") else None):
+    full_help = help_of if given and not given[0].startswith("-") else None
+    options = options_of(Train) | options_of(TrainConfig) | options_of(ModelConfig, "model.")
+    with _plain_errors(), printed(ABOUT, full_help, misread(given, options)):
         asked: Train = tyro.extras.overridable_config_cli(
             presets, prog="cs336 train", description=HERE, args=given, config=(tyro.conf.AvoidSubcommands,)
         )
@@ -122,6 +125,8 @@ def _check_words(given: Sequence[str], presets: Collection[str]) -> None:
     known = {f"--{name.replace('_', '-')}" for name in ("help", *_names())}
     for word in given:
         option = word.split("=")[0].replace("_", "-")
+        if os.path.lexists(word):
+            continue  # a file, whatever its name looks like
         if option.startswith("--") and option not in known and option.replace("--no-", "--", 1) not in known:
             raise ValueError(f"unknown option {option}{did_you_mean(option, known)}; {help_of} lists all")
     if given and not given[0].startswith("-") and given[0] not in presets and not given[0].endswith(".json"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,10 @@ from typing import Annotated
 
 import tyro
 
+from cs336_lib.amounts import elapsed, size
 from cs336_lib.cli.arguments import with_texts
 from cs336_lib.cli.parsing import parse
+from cs336_lib.typed import command, place
 
 
 @dataclass(frozen=True)
@@ -46,27 +47,46 @@ def run(arguments: Sequence[str]) -> int:
     from cs336_lib.bpe import Tokenizer, train_bpe
     from cs336_lib.bpe.formats.folders import check_own_folder
     from cs336_lib.cli.cluster import executor_at
-    from cs336_lib.cli.outcome import training_command
+    from cs336_lib.cli.outcome import END_OF_TEXT, lacks_end, next_step
     from cs336_lib.cli.outputs import check_folder
     from cs336_lib.data import corpora
 
     check_folder(asked.out, "--out")
     check_own_folder(asked.out)
     with executor_at(asked.dask) as executor:
-        text = corpora.get(asked.text, progress=True).train
+        found = corpora.get(asked.text, progress=True)
         result = train_bpe(
-            text, asked.vocab_size, asked.special_tokens, workers=asked.workers, executor=executor, progress=True
+            found.train, asked.vocab_size, asked.special_tokens, workers=asked.workers, executor=executor, progress=True
         )
     tokenizer = Tokenizer(result.vocab, result.merges, asked.special_tokens)
     tokenizer.save(asked.out)
     specials = {token.encode() for token in tokenizer.special_tokens}
     longest = max((token for token in tokenizer.vocab.values() if token not in specials), key=len)
     print(
-        f"{tokenizer.vocab_size:,} tokens from {result.stats.bytes / 1e6:,.1f} MB in "
-        f"{result.stats.seconds['total']:.1f} s; the longest is {longest!r}"
+        f"{tokenizer.vocab_size:,} tokens from {size(result.stats.bytes)} in "
+        f"{elapsed(result.stats.seconds['total'])}; the longest is {longest!r}"
     )
     if tokenizer.vocab_size < asked.vocab_size:
         print(f"no pair was left to merge: the text gives no more tokens, and {asked.vocab_size:,} were asked for")
-    print(f"saved to {asked.out}; next: {training_command(asked.text, asked.out, tokenizer.vocab_size)}")
-    print(f"or, for a file of ids: {shlex.join(['cs336', 'encode', str(asked.out), asked.text, 'OUT.tokens'])}")
+    if lacks_end(found.train, tokenizer):
+        print(f"saved to {asked.out}; it lacks {END_OF_TEXT}, which the text holds: no command takes the two")
+        print(f"next, for one that they take: {_again(asked)}")
+        return 0
+    print(f"saved to {asked.out}; {next_step(asked.text, found, asked.out, tokenizer)}")
+    print(f"or, for a file of ids: {command('encode', asked.out, place(asked.text), 'OUT.tokens')}")
     return 0
+
+
+def _again(asked: TrainTokenizer) -> str:
+    """Return the command that trains the tokenizer with ends of documents."""
+    from cs336_lib.cli.outcome import END_OF_TEXT
+
+    words: list[str | Path] = [
+        "train-tokenizer",
+        place(asked.text),
+        "--out",
+        asked.out,
+        "--vocab-size",
+        str(asked.vocab_size),
+    ]
+    return command(*words, "--special-tokens", *asked.special_tokens, END_OF_TEXT)

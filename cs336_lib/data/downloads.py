@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import getproxies
 
-from tqdm import tqdm
-
 from cs336_lib.atomic import replacing
+from cs336_lib.bars import bar as progress_bar
 from cs336_lib.native.cache import cache_subfolder
 
 _BLOCK = 1 << 20
@@ -205,7 +204,7 @@ def _unpack(packed: Path, path: Path, expected: Contents, progress: bool) -> Pat
 
 def _blocks(file: object, total: int, task: str, progress: bool) -> Iterator[bytes]:
     read = file.read  # type: ignore[attr-defined]
-    with tqdm(total=total, unit="B", unit_scale=True, desc=task, disable=not progress, leave=False) as bar:
+    with progress_bar(total=total, unit="B", unit_scale=True, desc=task, disable=not progress, leave=False) as bar:
         while block := read(_BLOCK):
             yield block
             bar.update(len(block))

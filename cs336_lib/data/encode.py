@@ -19,8 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from cs336_lib.amounts import elapsed, size
+from cs336_lib.bars import bar as progress_bar
 from cs336_lib.data.joining import Joining
 from cs336_lib.data.parts import (
     TOKENIZER,
@@ -76,8 +76,12 @@ class Encoded:
         done = f"{self.source_bytes:,} bytes are {self.tokens:,} tokens, {self.bytes_per_token:.2f} bytes per token"
         if self.source_bytes and not self.encoded_bytes:
             return f"{done}; all were there already"
-        speed = f"{self.megabytes_per_second:,.1f} MB/s"
-        return f"{done}; {self.encoded_bytes / 1e6:,.1f} MB encoded in {self.seconds:.1f} s, {speed}"
+        return f"{done}; {size(self.encoded_bytes)} encoded in {elapsed(self.seconds)}, {self.speed}"
+
+    @property
+    def speed(self) -> str:
+        """Text encoded in this run over its time, as a line tells it."""
+        return f"{size(1e6 * self.megabytes_per_second)}/s"
 
 
 def encode_file(
@@ -187,7 +191,7 @@ def _encode_parts(
     already, encoded = sum(part.stop - part.start for part in there.values()), 0
     with (
         nullcontext(executor) if executor is not None else ThreadPoolExecutor(workers) as pool,
-        tqdm(
+        progress_bar(
             total=job.plan.source_bytes,
             initial=already,
             unit="B",
@@ -235,7 +239,7 @@ def _sha256(path: Path, stop: threading.Event, progress: bool = False) -> str:
     digest = hashlib.sha256()
     with (
         path.open("rb", buffering=0) as file,
-        tqdm(
+        progress_bar(
             total=path.stat().st_size, unit="B", unit_scale=True, desc="compare", disable=not progress, leave=False
         ) as bar,
     ):

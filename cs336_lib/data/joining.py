@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from tqdm import tqdm
 
+from cs336_lib.bars import bar as progress_bar
 from cs336_lib.data.parts import WHOLE, Job, read_part
 from cs336_lib.data.token_format import Header, TokenFileError, smallest_dtype, write_header, write_ids
 
@@ -88,7 +88,9 @@ class Joining:
             FileChangedError: the text changed meanwhile.
             TokenFileError: a part was damaged; it is removed and the others are kept.
         """
-        with tqdm(total=self._job.parts, desc="join parts", unit="part", disable=not progress, leave=False) as bar:
+        with progress_bar(
+            total=self._job.parts, desc="join parts", unit="part", disable=not progress, leave=False
+        ) as bar:
             while wait([self._written], timeout=_LOOK).not_done:
                 bar.update(self._joined - bar.n)
         written = self._written.result()

@@ -144,7 +144,8 @@ def encode_part(job: Job, index: int) -> Part:
     if END_OF_TEXT not in tokenizer.special_tokens and END_OF_TEXT.encode() in text:
         raise UnknownSpecialError(
             f"{job.text_path} holds {END_OF_TEXT!r} (at byte {start + text.index(END_OF_TEXT.encode()):,}), but the "
-            f"tokenizer does not have it as a special token; build it with special_tokens=[{END_OF_TEXT!r}]"
+            f"tokenizer does not have it as a special token; build it with special_tokens=[{END_OF_TEXT!r}], "
+            f"at the command line: cs336 train-tokenizer --special-tokens {END_OF_TEXT!r}"
         )
     what = f"the encoding of {job.text_path}"
     ids = flat_ids(tokenizer.encode_to_array(text), what) if text else np.empty(0, np.int32)

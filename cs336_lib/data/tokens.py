@@ -87,6 +87,7 @@ class TokenFile:
             TokenFileError: a ValueError that names the file, what is wrong with it and what to do.
 
         >>> import tempfile
+        >>> from cs336_lib.data.token_format import write_token_file
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder) / "three.tokens"
         ...     _ = write_token_file(path, [np.array([5, 6, 7])], vocab_size=10, tokenizer_sha256="ab12")

@@ -20,6 +20,7 @@ from typing import Any
 from cs336_lib.atomic import check_own, replacing
 from cs336_lib.jsonfile import read_json
 from cs336_lib.training.records import RunRecord
+from cs336_lib.typed import command
 
 KEPT = ("config.json", "environment.json", "metrics.jsonl", "samples.txt", "status.json")
 TOKENIZER = ("tokenizer_config.json", "vocab.json", "merges.txt")
@@ -47,7 +48,9 @@ def keep(run: Path, name: str, home: Path) -> Path:
     """
     record = RunRecord(run)
     if record.status["status"] not in ("finished", "diverged"):
-        raise ValueError(f"{run} is {record.status['status']}; only a run that is over is kept: cs336 resume {run}")
+        raise ValueError(
+            f"{run} is {record.status['status']}; only a run that is over is kept: {command('resume', run)}"
+        )
     target = home / name
     if target.exists():
         raise FileExistsError(errno.EEXIST, "there is a record already", str(target))

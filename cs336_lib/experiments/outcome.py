@@ -52,6 +52,7 @@ def outcome(record: RunRecord) -> Outcome:
         record: of any age; those from before `status.json` said which rule stopped a run are read from their losses.
 
     >>> import tempfile
+    >>> from cs336_lib.training import RunRecord
     >>> from pathlib import Path
     >>> from cs336_lib.model import ModelConfig
     >>> from cs336_lib.training import TrainConfig

@@ -9,6 +9,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from cs336_lib.atomic import write_whole
+from cs336_lib.bars import bar as progress_bar
 from cs336_lib.experiments.outcome import Outcome, outcome
 from cs336_lib.experiments.suite import PlannedRun, Suite
 from cs336_lib.training import PreparedCorpus, RunRecord, TrainConfig, Trainer, prepare
@@ -53,7 +54,7 @@ def run_suite(
     corpora: dict[tuple[object, ...], PreparedCorpus] = {}
     found = []
     plan = suite.plan(scale, data)
-    with tqdm(plan, desc=home.name, unit="run", disable=not progress) as bar:
+    with progress_bar(plan, desc=home.name, unit="run", disable=not progress) as bar:
         for run in bar:
             bar.set_postfix_str(run.config.name)
             found.append((run, _made(run, home / run.config.name, corpora, write_sample, progress)))

@@ -73,6 +73,7 @@ def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
 def style() -> Iterator[None]:
     """Draw in the book's style inside a `with` block, whatever the caller's own settings are.
 
+    >>> import matplotlib as mpl
     >>> with style():
     ...     mpl.rcParams["axes.spines.top"]
     False

@@ -89,7 +89,7 @@ def prepare(config: TrainConfig, *, progress: bool = False, say: Say = lambda li
     valid: Any
     train = _encoded(tokenizer, text, home, progress, say)
     if valid_text is None:
-        train, valid = _split(train.ids, tokenizer)
+        train, valid = held_out(train.ids, tokenizer)
     else:
         valid = _encoded(tokenizer, valid_text, home, progress, say)
     for name, tokens in (("training", train), ("validation", valid)):
@@ -279,8 +279,8 @@ def text_ids(tokenizer: Tokenizer, text: Path) -> np.ndarray:
             view.release()
 
 
-def _split(ids: np.ndarray, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
-    """Hold out the last part of a text, from the beginning of a document if it has documents."""
+def held_out(ids: np.ndarray, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
+    """Return a text's ids to train on, and the last part that is held out: whole documents if it has documents."""
     cut = len(ids) - max(len(ids) // _VALID_PART, 1)
     if END_OF_TEXT in tokenizer.special_tokens:
         (end,) = tokenizer.encode(END_OF_TEXT)

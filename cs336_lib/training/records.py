@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,6 +39,7 @@ from cs336_lib.training.record_files import (
     whole_lines,
 )
 from cs336_lib.training.sample_files import append_sample, cut_samples, samples_of
+from cs336_lib.typed import command
 
 if TYPE_CHECKING:
     from cs336_lib.bpe import Tokenizer
@@ -121,7 +121,7 @@ class RunRecord:
         """
         if (Path(folder) / CONFIG).exists():
             raise FileExistsError(
-                f"{folder} holds a run already: go on with it (cs336 resume {shlex.quote(str(folder))}), give this one "
+                f"{folder} holds a run already: go on with it ({command('resume', folder)}), give this one "
                 "another name, or delete the folder"
             )
         from cs336_lib.bpe.formats.folders import check_own_folder

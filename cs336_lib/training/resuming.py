@@ -6,7 +6,6 @@ second it must not, for that would cut off what it has recorded. Only the user's
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
@@ -19,6 +18,7 @@ from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.corpus import TooShortError
 from cs336_lib.training.ranks import Ranks
 from cs336_lib.training.records import Onlooker, RunRecord
+from cs336_lib.typed import command
 
 CHANGEABLE = ("device", "data", "valid_data", "steps")
 """Fields of a config that may change when a run is taken up again."""
@@ -153,5 +153,5 @@ def last_snapshot(
         raise NoCheckpointError(
             f"{record.shown} had a checkpoint of step {saved}, and now {checkpoints.shown} has none: is the disk "
             f"that it lies on mounted? Put it back, or begin at step 0, which cuts off what the run has recorded: "
-            f"cs336 resume {shlex.quote(str(record.shown))} --anew"
+            f"{command('resume', record.shown, '--anew')}"
         ) from error

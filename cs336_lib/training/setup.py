@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cs336_lib.accounting import parameter_count
+from cs336_lib.amounts import size
 from cs336_lib.bpe import Tokenizer
 from cs336_lib.data.batches import EpochSampler, resident
 from cs336_lib.environment import commit, environment
@@ -186,9 +187,10 @@ def check_fits(config: TrainConfig, device: torch.device, ranks: int, parallel: 
     if fixed + rows * each > have:
         what = "memory" if device.type == "cpu" else f"memory of {device}"
         raise ValueError(
-            f"this does not fit: {count:,} parameters take {fixed / 1e9:,.1f} GB with gradients and moments, and "
-            f"{rows:,} sequences of {config.model.context_length:,} tokens at a time at least {rows * each / 1e9:,.1f} "
-            f"GB; the {what} is {have / 1e9:,.1f} GB. Use a smaller batch_size or model, or a larger accumulation"
+            f"this does not fit: {count:,} parameters take {size(fixed)} with gradients and moments, and "
+            f"{rows:,} sequences of {config.model.context_length:,} tokens at a time at least "
+            f"{size(rows * each)}; the {what} is {size(have)}. Use a smaller batch_size or model, or a larger "
+            "accumulation"
         )
 
 

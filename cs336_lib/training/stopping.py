@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
 import signal
 import stat
 import sys
@@ -18,8 +17,10 @@ import torch
 from torch import Tensor
 
 from cs336_lib.accounting import max_batch_size
+from cs336_lib.amounts import size
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.records import RunRecord
+from cs336_lib.typed import command
 
 
 class DivergedError(RuntimeError):
@@ -89,7 +90,7 @@ def too_large(record: RunRecord, step: int, memory: int | None, error: Exception
     part = config.batch_size // config.accumulation
     fits = max_batch_size(config.model, memory, activations="autograd") if memory else 0
     said = f"a part of {part} sequences does not fit into the device's memory"
-    said += "" if not memory else f" of {memory / 1e9:,.1f} GB" if memory > 1e9 else f" of {memory / 1e6:,.1f} MB"
+    said += f" of {size(memory)}" if memory else ""
     if 0 < fits < part:
         said += f", where {fits} fit in float32 without a compiler, by the accounting of chapter 5"
     said += f". Use accumulation {2 * config.accumulation} or more, loss_chunk 8192, or a smaller model"
@@ -116,6 +117,7 @@ class Stop:
     Attributes:
         requested: whether to stop.
 
+    >>> import signal
     >>> with Stop() as stop:
     ...     signal.raise_signal(signal.SIGTERM)
     ...     stop.requested
@@ -160,7 +162,7 @@ class Stop:
             Interrupted: it was.
         """
         if self.requested and step < record.config.steps:
-            message = f"stopped at step {step}; go on with: cs336 resume {shlex.quote(str(record.shown))}"
+            message = f"stopped at step {step}; go on with: {command('resume', record.shown)}"
             record.set_status("interrupted", step, message, saved=step)
             raise Interrupted(message)
 

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
+from cs336_lib.bars import bar as progress_bar
 from cs336_lib.model import TransformerLM
 from cs336_lib.training import compiling, resuming, setup, stopping
 from cs336_lib.training.checkpoints.snapshot import Snapshot
@@ -239,13 +240,15 @@ class Trainer:
             )
 
     def _run(self, stop: Stop) -> None:
-        steps, about = self.config.steps, {"desc": self.config.name, "unit": "step", "disable": not self.progress}
+        steps = self.config.steps
         if self._compiled and self.step < steps:
             self._say("compiling the model: half a minute or more before the first step")
             self._compile_seconds = compiling.compile_now(
                 self._fast_loss, self.engine, self.config, self.model, self.optimizer
             )
-        with tqdm(total=steps, initial=self.step, **about) as bar:
+        with progress_bar(
+            total=steps, initial=self.step, desc=self.config.name, unit="step", disable=not self.progress
+        ) as bar:
             self._watch.start(at=self.step)
             while self.step < steps:
                 lr = self._train_step()

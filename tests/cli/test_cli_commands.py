@@ -1,5 +1,6 @@
 """The command line as its users see it: what it prints, what it leaves behind, its exit codes."""
 
+import io
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ from cli_setup import PYTHON, ROOT, SMALL, cs336
 from safetensors.torch import load_file
 
 import cs336_lib
-from cs336_lib.cli import COMMANDS, outcome
+from cs336_lib.cli import COMMANDS, generate_command, outcome
 from cs336_lib.cli.train_command import parse
 from cs336_lib.training import RunRecord, TrainConfig
 from cs336_lib.training.presets import PRESETS
@@ -252,6 +253,18 @@ def test_generate_reads_prompts_from_a_pipe(home):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("The cat") and "The dog" in done.stdout and done.stderr == ""
+
+
+def test_lines_of_a_pipe_are_prompts_however_they_end(monkeypatch):
+    """Each ends with one line end, Windows' or not; what else stands in a line is the reader's."""
+    with Path(os.devnull).open() as nothing:
+        for lines in ("The cat\nThe dog\n", "The cat\r\nThe dog\r\n", "The cat\r\nThe dog", "The cat\nThe dog\r"):
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode()), newline="\n"))
+            assert list(generate_command._asked()) == ["The cat", "The dog"], lines
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b" a\rb \r\r\n\r\n"), newline="\n"))
+        assert list(generate_command._asked()) == [" a\rb \r", ""]
+        monkeypatch.setattr("sys.stdin", nothing)
+        assert list(generate_command._asked()) == []
 
 
 def test_a_tokenizer_and_its_token_file(home, capsys):

@@ -15,8 +15,9 @@ from types import SimpleNamespace
 import pytest
 from cli_setup import PYTHON, ROOT, SMALL, cs336
 
-from cs336_lib.cli import COMMANDS
-from cs336_lib.cli.outcome import training_command
+from cs336_lib.bpe import Tokenizer
+from cs336_lib.cli import COMMANDS, parsing
+from cs336_lib.cli.check_command import Check
 from cs336_lib.cli.outputs import check_folder, save_picture
 from cs336_lib.cli.train_command import parse
 from cs336_lib.experiments.filing import slug
@@ -117,6 +118,7 @@ ADVICE = [
     ),
     *("train tales-1m --tokenizer HOME/none", "train tales-1m --tokenizer HOME/cats.txt"),
     *("encode HOME/cats.txt HOME/runs/cats/tokenizer HOME/x", "encode HOME/pair HOME/cats.txt HOME/x"),
+    *("encode HOME/endless HOME/cats.txt HOME/x", "train tales-1m --data HOME/cats.txt --tokenizer HOME/endless"),
     *("account gpt2-xl --device h10", "train tales-1m --data HOME/short.txt"),
     *("train tales-1m --data HOME/short.txt --data-bytes 10", "train tales-1m --data HOME/cats.txt --data-bytes 40"),
 ]
@@ -128,6 +130,7 @@ def advised(home, monkeypatch):
     """What the commands of ADVICE need, without a network."""
     (home / "short.txt").write_text("short " * 3)
     (home / "pair").mkdir(exist_ok=True)
+    Tokenizer({i: bytes([i]) for i in range(256)}, []).save(home / "endless")
     for name in ("vocab.json", "merges.txt"):
         (home / "pair" / name).write_text("{}")
     if not (home / "moved").is_dir():
@@ -137,7 +140,7 @@ def advised(home, monkeypatch):
     monkeypatch.setattr("cs336_lib.data.downloads._resolve", lambda endpoint: 1 / 0)
     monkeypatch.chdir(home)
     yield
-    for name in ("moved", "pair"):
+    for name in ("moved", "pair", "endless"):
         shutil.rmtree(home / name)
     (home / "short.txt").unlink()
 
@@ -150,7 +153,7 @@ def test_an_error_advises_what_its_command_has(command, home, advised, capsys):
     explained = {"train": ["train", "tales-1m"], "data": words[:2]}.get(words[0], words[:1])
     assert cs336(*explained, "--help") == 0
     options = set(re.findall(r"--[a-z][a-z0-9.-]*", capsys.readouterr().out)) | {"--help"}
-    own = re.sub(r"cs336 resume \S+ --anew|torchrun .*", "", error)
+    own = re.sub(r"cs336 resume \S+ --anew|cs336 train-tokenizer --special-tokens|torchrun .*", "", error)
     assert error.startswith("error: "), error
     assert set(re.findall(r"(?<!\S)\(?(--[a-z][a-z0-9.-]*)", own)) <= options, error
     assert not re.search(CALL, re.sub(r"in Python \S+", "", own)), error
@@ -306,8 +309,51 @@ def test_runs_of_one_name_are_all_drawn(home, tmp_path, monkeypatch):
     assert drawn == [str(home / "runs/cats"), str(tmp_path / "other/cats")]
 
 
-def test_what_to_type_next_holds_for_names_that_begin_with_a_dash():
-    assert "--data ./-my.txt --tokenizer ./-tok " in training_command("-my.txt", Path("-tok"), 300)
+# What is asked for, and the commands that its answer names.
+DASHED = "train-tokenizer ./-cats.txt --vocab-size 270 --out=-o"
+NEXT = [
+    ("train-tokenizer ./cats.txt --vocab-size 270 --out o", ["train", "encode"]),
+    (DASHED, ["train", "encode"]),
+    (f"{DASHED} --special-tokens", ["train-tokenizer"]),
+    (f"{DASHED} --special-tokens --end-- two", ["train-tokenizer"]),
+    ("train-tokenizer plain.txt --vocab-size 270 --out o --special-tokens", ["train", "encode"]),
+    ("train-tokenizer short.txt --vocab-size 270 --out=-o", ["encode"]),
+    ("train-tokenizer middling.txt --vocab-size 270 --out=-o", ["train", "encode"]),
+    ("encode ./-tok ./-cats.txt x.tokens", ["train"]),
+    ("encode ./-tok empty.txt x.tokens", []),
+    ("encode ./-tok middling.txt x.tokens", ["train"]),
+    ("encode ./-tok tales x.tokens", ["train"]),
+    ("runs .", ["train", "runs"]),
+    ("resume ./-runs/cats --quiet", ["generate"]),
+    ("resume ./-runs/dashed --quiet", ["generate"]),
+    ("train tales-1m --name cats --runs=-runs --data ./-cats.txt", ["resume"]),
+]
+
+
+@pytest.mark.parametrize(("asked", "named"), NEXT, ids=[words for words, _ in NEXT])
+def test_what_is_named_to_be_typed_next_can_be_carried_out(asked, named, home, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("cats.txt", "-cats.txt", "tales"):
+        Path(name).write_text(TEXT)
+    Path("plain.txt").write_text(TEXT.replace("<|endoftext|>", ""))
+    Path("short.txt").write_text("hello there")
+    Path("middling.txt").write_text(TEXT[:6000])
+    Path("empty.txt").write_text("")
+    Path("results").mkdir()
+    shutil.copytree(home / "runs/cats", "-runs/cats")
+    shutil.copytree(home / "runs/cats", "-runs/dashed")
+    shutil.copytree(home / "runs/cats/tokenizer", "-tok")
+    config = Path("-runs/dashed/config.json")
+    config.write_text(config.read_text().replace("Once upon a time", "--seed"))
+    cs336(*asked.split())
+    out, error = capsys.readouterr()
+    assert "dashed" not in asked or "--prompt=--seed" in out
+    told = re.findall(r"(?<![`\w])cs336 (?!train tales-1m on)[^\n;,)]*", out.replace(" makes one", "") + error)
+    commands = [shlex.split(line) for line in told]
+    assert [words[1] for words in commands] == named, out + error
+    for words in commands:
+        small = ["--steps", "1", "--warmup-steps", "0", "--device", "cpu"] if words[1] == "train" else []
+        assert cs336(*words[1:], *small) == 0, (words, capsys.readouterr().err)
 
 
 def test_outputs_are_tried_before_a_tokenizer_is_trained(home, monkeypatch):
@@ -397,6 +443,68 @@ def test_next_commands_can_be_pasted(home, capsys, monkeypatch):
     assert cs336("resume", home / "runs" / "cats", "--quiet") == 0
     line = capsys.readouterr().out.splitlines()[-1].partition("next: ")[2]
     assert shlex.split(line)[1:] == ["generate", str(home / "runs" / "cats"), "--prompt", "Once upon a time"]
+
+
+# Values that begin with a dash, and how they are written instead; FILES are there.
+FILES = ("-cats.txt", "--cats.txt", "-x.json")
+DASHES = [
+    ("train-tokenizer -cats.txt --out t", "./-cats.txt"),
+    ("train-tokenizer --cats.txt --out t", "./--cats.txt"),
+    ("train-tokenizer cats.txt --out -o", "--out=-o"),
+    ("train tales-1m --data -cats.txt", "--data=-cats.txt"),
+    ("train tales-1m --data -none.txt", "--data=-none.txt"),
+    ("train tales-1m --data --cats.txt", "--data=--cats.txt"),
+    ("train tales-1m --quiet -x.json", "./-x.json"),
+    ("train tales-1m --valid_data -cats.txt", "--valid-data=-cats.txt"),
+    ("train tales-1m --model.norm -pre", "--model.norm=-pre"),
+    ("resume -run", "./-run"),
+    ("resume run --data -cats.txt", "--data=-cats.txt"),
+    ("eval run --text --cats.txt", "--text=--cats.txt"),
+    ("encode -tok -cats.txt -o", "./-tok"),
+    ("encode tok -cats.txt o --workers 2", "./-cats.txt"),
+    ("export run -o", "./-o"),
+    ("generate -run --prompt a", "./-run"),
+    ("runs -x", "./-x"),
+    ("runs --plot -x.png", "--plot=-x.png"),
+    ("data get -x", "./-x"),
+    ("data peek --count 3 -x", "./-x"),
+    ("account -x", "./-x"),
+    ("experiment lr-sweep --plot -x.png", "--plot=-x.png"),
+    ("records add -x", "./-x"),
+    ("check -x", "./-x"),
+    ("check --json -x", "./-x"),
+    ("check x --no-json -x", "./-x"),
+    ("check x --html -x.html", "--html=-x.html"),
+]
+
+
+@pytest.mark.parametrize(("command", "right"), DASHES, ids=[command for command, _ in DASHES])
+def test_a_value_that_begins_with_a_dash_is_told_how_to_be_written(command, right, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in FILES:
+        Path(name).write_text(TEXT)
+    assert cs336(*command.split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: '-") and error.endswith(f" is written {right}\n"), error
+
+
+def test_a_value_that_begins_with_a_dash_is_taken_as_it_is_told():
+    assert parse(["tales-1m", "--data=-cats.txt"]).config.data == "-cats.txt"
+    assert parsing.parse(Check, "check", ["./-x", "--html=-x.html"]) == Check(Path("-x"), html=Path("-x.html"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("eval run --windows -1", "train tales-1m --steps -5 --lr abc", "train-tokenizer --vocab-size -5"),
+        *("experiment lr-sweep --foo -x.png", "train tales-1m --stepz -x", "encode tok", "generate run --prompt"),
+        *("check x --speeds", "runs -h", "encode tok text -"),
+    ],
+)
+def test_other_wrong_words_are_not_taken_for_values_with_a_dash(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cs336(*command.split()) == (0 if command.endswith("-h") else 2)
+    assert "with a dash" not in capsys.readouterr().err
 
 
 def test_prompts_and_special_tokens_may_begin_with_dashes(home, capsys):

@@ -22,6 +22,9 @@ BASE = {
     "textfile",
     "jsonfile",
     "lines",
+    "typed",
+    "amounts",
+    "bars",
 }
 
 # What each room may use besides itself and BASE. A room that is not listed here fails the test.

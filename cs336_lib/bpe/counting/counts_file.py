@@ -32,6 +32,7 @@ class DamagedCountsError(RuntimeError):
 def write_counts(path: Path, groups: Sequence[WordCounts]) -> None:
     """Write groups of words to a file that appears when it is complete.
 
+    >>> from cs336_lib.bpe.counting.word_table import WordCounts
     >>> import tempfile
     >>> words = WordCounts.from_mapping({b"low": 5, b"lower": 2, b"widest": 3})
     >>> with tempfile.TemporaryDirectory() as folder:

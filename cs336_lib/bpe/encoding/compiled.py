@@ -28,6 +28,7 @@ Result = TypeVar("Result")
 class CompiledEncoder:
     """Encode UTF-8 bytes, or the characters of a string, with compiled kernels. The first one compiles them.
 
+    >>> from cs336_lib.bpe.vocabulary import Vocabulary
     >>> vocabulary = Vocabulary({i: bytes([i]) for i in range(256)} | {256: b"hi"}, [(b"h", b"i")])
     >>> CompiledEncoder(vocabulary).encode(b"hi hi")
     array([256,  32, 256], dtype=int32)

@@ -41,6 +41,7 @@ def settled_blocks(
     Yields:
         Strings that are never empty.
 
+    >>> from cs336_lib.bpe.specials import SpecialTokens
     >>> list(settled_blocks(["The ca", "t sat<|x", "|>  Once"], SpecialTokens(["<|x|>"]), block=1))
     ['The', ' cat', ' sat<|x|>', '  Once']
     """
@@ -66,6 +67,7 @@ def settled_blocks(
 def settled_length(text: str, specials: SpecialTokens, cut_at_classes: bool = True) -> int:
     """How many characters of `text` can be encoded now, whatever follows it; 0 if none.
 
+    >>> from cs336_lib.bpe.specials import SpecialTokens
     >>> settled_length("The cat  sat on", SpecialTokens())
     7
     """

@@ -109,6 +109,7 @@ class MergeTables:
 class Workspace:
     """Memory for one thread at a time, and the words that were encoded in it.
 
+    >>> from cs336_lib.bpe.vocabulary import Vocabulary
     >>> vocabulary = Vocabulary({i: bytes([i]) for i in range(256)} | {256: b"hi"}, [(b"h", b"i")])
     >>> Workspace(MergeTables(vocabulary)).encode(b"hi there", 0, 8)[:3]
     array([256,  32, 116], dtype=int32)

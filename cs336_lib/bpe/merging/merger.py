@@ -52,6 +52,7 @@ class Merger:
     Raises:
         ValueError: the distinct words have too many bytes for 32-bit node numbers.
 
+    >>> from cs336_lib.bpe.counting.word_table import WordCounts
     >>> words = WordCounts.from_mapping({b"low": 5, b"lower": 2, b"widest": 3, b"newest": 6})
     >>> Merger(words, 3).run()
     [(b's', b't'), (b'e', b'st'), (b'o', b'w')]

@@ -60,6 +60,7 @@ class PlainEncoder:
 
     Any number of threads may use one encoder: they share its memory, whose single steps are atomic in CPython.
 
+    >>> from cs336_lib.bpe.vocabulary import Vocabulary
     >>> vocab = {i: bytes([i]) for i in range(256)} | {256: b"hi"}
     >>> PlainEncoder(Vocabulary(vocab, [(b"h", b"i")], ["<s>"])).encode("hi there<s>")[:3]
     [256, 32, 116]

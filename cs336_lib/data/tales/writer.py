@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from cs336_lib.atomic import replacing
+from cs336_lib.bars import bar as progress_bar
 from cs336_lib.data.tales import kernel, world
 from cs336_lib.data.tales.information import maximum_length
 
@@ -75,7 +75,7 @@ def write(
     with (
         replacing(path) as file,
         ThreadPoolExecutor(workers) as pool,
-        tqdm(total=size_bytes, unit="B", unit_scale=True, desc="tales", disable=not progress) as bar,
+        progress_bar(total=size_bytes, unit="B", unit_scale=True, desc="tales", disable=not progress) as bar,
     ):
         pending = deque(pool.submit(block, seed, split, i * BLOCK, BLOCK) for i in range(workers + 1))
         following = len(pending)

@@ -15,7 +15,6 @@ import errno
 import os
 import re
 import secrets
-import shlex
 import shutil
 import time
 import warnings
@@ -26,6 +25,7 @@ from cs336_lib.naming import check_whole
 from cs336_lib.training.checkpoints.files import write_snapshot
 from cs336_lib.training.checkpoints.reading import read_snapshot
 from cs336_lib.training.checkpoints.snapshot import BadCheckpointError, NoCheckpointError, Snapshot
+from cs336_lib.typed import command
 
 _LOOKS = 20
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EBADF)
@@ -42,6 +42,7 @@ class RunCheckpoints:
         keep: how many of the last ones stay.
 
     >>> import tempfile, torch
+    >>> from cs336_lib.training.checkpoints.snapshot import Snapshot
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     checkpoints = RunCheckpoints(folder, keep=2)
     ...     for step in (1, 2, 3):
@@ -141,7 +142,7 @@ class RunCheckpoints:
         names = ", ".join(path.name for path in paths)
         raise BadCheckpointError(
             f"{self.shown} has no good checkpoint left, damaged: {names}. Put a copy back, or begin at step 0, which "
-            f"cuts off what the run has recorded: cs336 resume {shlex.quote(str(self.shown.parent))} --anew"
+            f"cuts off what the run has recorded: {command('resume', self.shown.parent, '--anew')}"
         )
 
     def _write(self, snapshot: Snapshot, kind: str) -> Path:

@@ -1,0 +1,26 @@
+"""Bytes and seconds as a line of text tells them: never as nothing, however few there are."""
+
+from __future__ import annotations
+
+
+def size(count: float) -> str:
+    """Write a number of bytes in the largest unit of which there is at least one, of a thousand of the next.
+
+    >>> size(3), size(21_600), size(999_999), size(2_227_753_162)
+    ('3 bytes', '21.6 kB', '1.0 MB', '2.2 GB')
+    """
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if round(count / unit, 1) >= 1:
+            return f"{count / unit:,.1f} {name}"
+    return f"{count:.0f} byte{'s' * (round(count) != 1)}"
+
+
+def elapsed(seconds: float) -> str:
+    """Write a time that something took: in milliseconds below a tenth of a second.
+
+    >>> elapsed(12.34), elapsed(0.1), elapsed(0.0412), elapsed(0.0004)
+    ('12.3 s', '0.1 s', '41 ms', '0.4 ms')
+    """
+    if seconds >= 0.095:
+        return f"{seconds:,.1f} s"
+    return f"{1e3 * seconds:.{0 if seconds >= 0.00095 else 1}f} ms"
