@@ -40,8 +40,9 @@ def next_step(text: str, found: Corpus, folder: Path, tokenizer: Tokenizer, ids:
         if most < config.model.context_length:
             held = "" if valid is None else f", {len(valid):,} of them to be judged by"
             shorter = f", or a shorter window: {train} --model.context-length {most}" if most > 0 else ""
+            there = f"{len(ids):,} token{'s' * (len(ids) != 1)}{held}"
             return (
-                f"too short to train {PRESET} on: the text has {len(ids):,} tokens{held}, and a window takes "
+                f"too short to train {PRESET} on: the text has {there}, and a window takes "
                 f"{config.model.context_length + 1}; take a longer text{shorter}"
             )
     return f"next: {train}"
