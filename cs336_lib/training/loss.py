@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from cs336_lib.model.layers import as_ids, outside
+from cs336_lib.model.layers import as_ids, check_floats, outside
 from cs336_lib.naming import check_whole
 from cs336_lib.plain import whole_ids
 
@@ -45,7 +45,7 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         The mean over all targets, a tensor without dimensions.
 
     Raises:
-        TypeError: the targets are no integers.
+        TypeError: the targets are no integers, or the logits no floats.
         ValueError: the shapes do not fit, or there is no target.
         IndexError: a target is outside the vocabulary (on a CPU, uncompiled).
 
@@ -64,6 +64,7 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 def _fitting(logits: Tensor, targets: Tensor) -> Tensor:
     """Return targets as int64, once they are known to fit the logits."""
+    check_floats("logits", logits)
     targets = as_ids("targets", targets)
     if logits.shape[:-1] != targets.shape or targets.numel() == 0:
         raise ValueError(
@@ -99,7 +100,7 @@ def fused_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         go through it.
 
     Raises:
-        TypeError: the targets are no integers.
+        TypeError: the targets are no integers, or the logits no floats.
         ValueError: the shapes do not fit, or there is no target.
         IndexError: a target is outside the vocabulary (on a CPU, uncompiled).
 
@@ -179,7 +180,8 @@ def chunked_cross_entropy(
         The mean over all targets in nats, a tensor without dimensions.
 
     Raises:
-        TypeError: the targets are no integers, or the chunk size or the entries no whole number.
+        TypeError: the targets are no integers, hidden states or head no floats, or the chunk size or the entries no
+            whole number.
         ValueError: the shapes do not fit, there is no target, or the chunk size or the entries are out of range.
         IndexError: a target is not among the entries (on a CPU, uncompiled).
 
@@ -190,6 +192,8 @@ def chunked_cross_entropy(
     >>> torch.allclose(chunked_cross_entropy(hidden, head, targets, 2), cross_entropy(hidden @ head.T, targets))
     True
     """
+    check_floats("hidden", hidden)
+    check_floats("head_weight", head_weight)
     targets = as_ids("targets", targets)
     if hidden.shape[:-1] != targets.shape or targets.numel() == 0 or hidden.shape[-1] != head_weight.shape[-1]:
         raise ValueError(
