@@ -16,7 +16,7 @@ from cs336_lib import accounting
 from cs336_lib.bpe import TextRules, Tokenizer, train_bpe
 from cs336_lib.data import EpochSampler, TokenFile, corpora, encode_file, sample_batch, tales
 from cs336_lib.data.token_format import write_token_file
-from cs336_lib.generation import SamplingConfig, decode, generate
+from cs336_lib.generation import SamplingConfig, decode, distribution, generate, stream
 from cs336_lib.model import ModelConfig, TransformerLM
 from cs336_lib.optim import SGD, AdamW, Muon, clip_grad_norm, cosine_schedule, wsd_schedule
 from cs336_lib.training import (
@@ -43,6 +43,10 @@ V, T, F, E = ValueError, TypeError, FileNotFoundError, FileExistsError
 
 def zero(x, y):
     return torch.tensor(0.0)
+
+
+def penalized(seen, rows=1):
+    return distribution(torch.zeros(rows, 5), SamplingConfig(repetition_penalty=2.0), seen)
 
 
 def sampler_at(**place):
@@ -337,10 +341,36 @@ TABLE = {
         (lambda h: generate(LM, PLAIN, []), V, "there is no prompt"),
         (lambda h: generate(LM, PLAIN, [3]), T, "must be str"),
         (lambda h: generate(LM, PLAIN, 3), T, "prompts must be a string or several, got int"),
+        (lambda h: generate(LM, PLAIN, b"abc"), T, "prompts must be a string or several, got bytes"),
+        (lambda h: generate(LM, PLAIN, "a", {"top_k": 3}), T, "config must be a SamplingConfig, got {'top_k': 3} of"),
+        (lambda h: generate(LM, PLAIN, "a", {}), T, "config must be a SamplingConfig, got {} of type dict"),
         (lambda h: generate(TransformerLM(TINY), PLAIN, "a"), V, "not made for each other"),
         (lambda h: generate(LM, Tokenizer(BYTES, []), ""), V, "prompt is empty"),
     ],
+    "stream": [
+        (lambda h: list(stream(LM, PLAIN, b"abc")), T, "must be str, got bytes"),
+        (lambda h: list(stream(LM, PLAIN, "a", {})), T, "config must be a SamplingConfig, got {} of type dict"),
+    ],
+    "distribution": [
+        (lambda h: penalized([[-1]]), V, r"an id of seen\[0\] is -1; it must be 0 or more"),
+        (lambda h: penalized([[0, 1, 5]]), V, r"an id of seen\[0\] is 5; it must be 4 or less"),
+        (lambda h: penalized([[0.5]]), T, r"seen\[0\] must be whole numbers, got float64"),
+        (lambda h: penalized([3]), T, r"seen\[0\] must be a row of whole numbers, got 3"),
+        (lambda h: penalized(["ab"]), T, r"seen\[0\] must be a row of whole numbers, got 'ab'"),
+        (lambda h: penalized(3), T, "seen must be several rows of ids, got 3"),
+        (lambda h: penalized("a"), T, "seen must be several rows of ids, got 'a'"),
+        (lambda h: penalized([[1]], rows=2), V, r"seen has 1 rows and the logits 2; .*\[\] for none"),
+        (lambda h: penalized([[1], [1]]), V, "seen has 2 rows and the logits 1"),
+        (lambda h: distribution(torch.zeros(1, 5), SamplingConfig(), []), V, "seen has 0 rows and the logits 1"),
+        (lambda h: distribution(torch.zeros(5), SamplingConfig()), V, r"shape \(5,\); they must be \(B, V\)"),
+        (lambda h: distribution(torch.zeros(1, 2, 5), SamplingConfig()), V, r"they must be \(B, V\)"),
+        (lambda h: distribution(torch.zeros(1, 0), SamplingConfig()), V, r"they must be \(B, V\)"),
+        (lambda h: distribution(torch.zeros(1, 5).long(), SamplingConfig()), T, "tensor of floats, got torch.int64"),
+        (lambda h: distribution([[0.0]], SamplingConfig()), T, "logits must be a tensor of floats, got list"),
+        (lambda h: distribution(torch.zeros(1, 5), {}), T, "config must be a SamplingConfig"),
+    ],
     "decode": [
+        (lambda h: list(decode(LM, [[1]], {"seed": 1})), T, "config must be a SamplingConfig"),
         (lambda h: list(decode(LM, [], SamplingConfig())), V, "there must be one prompt"),
         (lambda h: list(decode(LM, [[]], SamplingConfig())), V, "one token at least"),
         (lambda h: list(decode(LM, [1, 2], SamplingConfig())), T, r"prompts\[0\] is 1, and must be a row of ids"),
@@ -355,6 +385,10 @@ TABLE = {
         (lambda h: SamplingConfig(temperature=-1), V, "temperature is -1"),
         (lambda h: SamplingConfig(temperature=10**400), V, "temperature is 10+; it must be 0"),
         (lambda h: SamplingConfig(repetition_penalty=10**400), V, "repetition_penalty is 10+; it must be positive"),
+        (lambda h: SamplingConfig(temperature=float("inf")), V, "temperature is inf; .* and finite as a float"),
+        (lambda h: SamplingConfig(repetition_penalty=float("inf")), V, "penalty is inf; .* and finite as a float"),
+        (lambda h: SamplingConfig(stop_at_end="no"), T, "stop_at_end must be True or False, got 'no'"),
+        (lambda h: SamplingConfig(stop_at_end=None), T, "stop_at_end must be True or False, got None"),
         (lambda h: SamplingConfig(temperature="hot"), T, "temperature must be a number"),
         (lambda h: SamplingConfig(top_p=0), V, "top_p is 0"),
         (lambda h: SamplingConfig(top_k=-1), V, "top_k is -1"),
@@ -401,7 +435,7 @@ WITHOUT = {
         *("cross_entropy", "chunked_cross_entropy", "perplexity"),  # of tensors: tests/training
         *("Interrupted", "PreparedCorpus", "Evaluation", "find_runs"),
     },
-    "generation": {"stream", "Generation", "distribution", "training_sample"},
+    "generation": {"Generation", "training_sample"},
 }
 
 
