@@ -35,14 +35,14 @@ def checked_path(input_path: str | os.PathLike[str]) -> tuple[Path, int]:
     return path, size
 
 
-def checked_specials(special_tokens: Sequence[str]) -> list[str]:
-    """Return the special tokens as a list, in the order in which they were given."""
+def checked_specials(special_tokens: Sequence[str] | None) -> list[str]:
+    """Return the special tokens as a list, in the order in which they were given; None for none."""
     if isinstance(special_tokens, Mapping):
         raise TypeError(
             "special_tokens is a mapping to ids; train_bpe gives special tokens the ids behind the merges, in the "
             "order of a list: pass list(special_tokens)"
         )
-    specials = in_order(special_tokens)
+    specials = in_order(() if special_tokens is None else special_tokens)
     seen: set[str] = set()
     for index, token in enumerate(specials):
         if not isinstance(token, str):

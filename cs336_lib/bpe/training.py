@@ -91,7 +91,7 @@ class BPEResult:
 def train_bpe(
     input_path: str | os.PathLike[str],
     vocab_size: int,
-    special_tokens: Sequence[str] = (),
+    special_tokens: Sequence[str] | None = (),
     *,
     workers: int | None = None,
     executor: Executor | None = None,
@@ -107,7 +107,7 @@ def train_bpe(
         vocab_size: most entries of the vocabulary: the 256 bytes, the merges and the special tokens together. It stays
             smaller if no pair is left to merge.
         special_tokens: strings that are one token each and take no part in counting or merging. They come last in the
-            vocabulary; one of a single byte is the entry of that byte.
+            vocabulary; one of a single byte is the entry of that byte. None for none.
         workers: threads that count; as many as there are processors by default. The result doesn't depend on it.
         executor: any `concurrent.futures.Executor`, `client.get_executor()` of a Dask cluster included, to count
             instead of threads. Its workers must be able to import this package, to read `input_path` and to write to

@@ -174,10 +174,13 @@ def valid_text(name: str, *, progress: bool = False) -> Path:
         progress: show progress bars.
 
     Raises:
-        CorpusError: as `get`.
+        CorpusError: as `get`, or no corpus has that name.
     """
     if name == "tales":
         return _made_tales(_valid_bytes(TALES_BYTES), 0, "valid", progress)
+    if name not in HUB:
+        names = ", ".join(corpus.name for corpus in available())
+        raise CorpusError(f"no corpus has the name {str(name)!r}; allowed: {names}. For the text of a path use get")
     return fetch(HUB[name]["valid"], progress)
 
 

@@ -287,7 +287,7 @@ def bits_per_byte(loss: float | Tensor, ids: Iterable[int] | np.ndarray, tokeniz
         Bits per byte.
 
     Raises:
-        ValueError: there are no tokens.
+        ValueError: there are no tokens or no bytes, or an id is none of the tokenizer's.
         TypeError: `ids` holds something else than whole numbers.
 
     >>> from cs336_lib.bpe import Tokenizer
@@ -298,7 +298,9 @@ def bits_per_byte(loss: float | Tensor, ids: Iterable[int] | np.ndarray, tokeniz
     array = whole_ids(ids, "ids")
     if array.size == 0:
         raise ValueError("there are no tokens to average over")
-    return float(loss) * array.size / (math.log(2) * byte_count(array, tokenizer))
+    if (count := byte_count(array, tokenizer)) == 0:
+        raise ValueError("the tokens stand for no bytes, so there are none to average over")
+    return float(loss) * array.size / (math.log(2) * count)
 
 
 def byte_count(ids: Iterable[int] | np.ndarray, tokenizer: Any) -> int:
@@ -309,12 +311,12 @@ def byte_count(ids: Iterable[int] | np.ndarray, tokenizer: Any) -> int:
         tokenizer: its `vocab` says how many bytes each token is.
 
     Raises:
-        ValueError: an id is outside the vocabulary.
+        ValueError: an id is outside the vocabulary, or a gap in it.
         TypeError: `ids` holds something else than whole numbers.
     """
     flat = whole_ids(ids, "ids").reshape(-1)
     vocab = tokenizer.vocab
-    lengths = np.zeros(max(vocab, default=-1) + 1, dtype=np.int64)
+    lengths = np.full(max(vocab, default=-1) + 1, -1, dtype=np.int64)  # -1 where an id stands for nothing
     lengths[list(vocab)] = [len(token) for token in vocab.values()]
     total = 0
     for at in range(0, len(flat), _AT_A_TIME):
@@ -324,5 +326,11 @@ def byte_count(ids: Iterable[int] | np.ndarray, tokenizer: Any) -> int:
                 f"the ids go from {some.min()} to {some.max()}, and the tokenizer's from 0 to {len(lengths) - 1}: was "
                 "the text encoded by another one?"
             )
-        total += int(lengths[some].sum())
+        found = lengths[some]
+        if found.min() < 0:
+            raise ValueError(
+                f"the id {int(some[found.argmin()])} is a gap: the tokenizer has no token of that id; was the text "
+                "encoded by another one?"
+            )
+        total += int(found.sum())
     return total

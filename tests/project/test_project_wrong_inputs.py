@@ -4,6 +4,7 @@ A row is a call and the type and text of its error. A public name that is in no 
 nothing, fails the last test: whoever adds a function adds its rows.
 """
 
+import io
 import json
 import re
 from importlib import import_module
@@ -33,6 +34,7 @@ from cs336_lib.training import (
 
 BYTES = {i: bytes([i]) for i in range(256)}
 PLAIN = Tokenizer(BYTES, [], ["<|endoftext|>"])
+GAPS = Tokenizer(BYTES | {300: b"ab"}, [(b"a", b"b")], rules=TextRules(gaps=True))
 SMALL = ModelConfig(vocab_size=257, context_length=8, d_model=16, num_layers=1, num_heads=2)
 TINY = ModelConfig(vocab_size=11, context_length=8, d_model=16, num_layers=1, num_heads=2)
 LM = TransformerLM(SMALL)
@@ -96,6 +98,7 @@ TABLE = {
         (lambda h: train_bpe(h / "text.txt", 100), V, "vocab_size 100 is too small"),
         (lambda h: train_bpe(h / "text.txt", "300"), T, "vocab_size must be an integer, got '300'"),
         (lambda h: train_bpe(h / "text.txt", 300, "<s>"), T, r"write \['<s>'\]"),
+        (lambda h: train_bpe(h / "text.txt", 300, 5), T, r"must be a list of strings, got 5; write \[\] for none"),
         (lambda h: train_bpe(h / "text.txt", 300, {"<s>"}), T, "is a set, which has no order"),
         (lambda h: train_bpe(h / "text.txt", 300, {"<s>": 5}), T, "mapping"),
         (lambda h: train_bpe(h / "text.txt", 300, [b"<s>"]), T, r"special_tokens\[0\] must be a string"),
@@ -133,6 +136,9 @@ TABLE = {
         (lambda h: PLAIN.encode_to_array(np.array([1, 2])), T, "array of ids"),
         (lambda h: PLAIN.encode_to_array("a", workers=0), V, "workers"),
         (lambda h: list(PLAIN.encode_blocks(b"a", block_bytes=0)), V, "block_bytes"),
+        (lambda h: list(PLAIN.encode_blocks("hi")), T, "encode_blocks takes bytes, got str; .*use encode_to_array"),
+        (lambda h: list(PLAIN.encode_blocks(3)), T, "the text to encode must be bytes, got int"),
+        (lambda h: Tokenizer(BYTES, [], 5), T, "special_tokens must be a list of strings, got 5"),
         (lambda h: list(PLAIN.encode_iterable(b"ab")), T, r"write \[data\]"),
         (lambda h: list(PLAIN.encode_iterable([1])), T, "a chunk must be a string or bytes"),
         (lambda h: PLAIN.decode("ab"), T, "decode takes token ids"),
@@ -211,6 +217,7 @@ TABLE = {
         (lambda h: corpora.get(h / "packed.txt"), V, "gzip"),
         (lambda h: corpora.get(h / "text.txt", size_bytes=5), V, 'only "tales" comes in any size'),
         (lambda h: corpora.get(h / "folder"), F, r"has no \*train\*.txt"),
+        (lambda h: corpora.valid_text("foo"), corpora.CorpusError, "the name 'foo'; allowed: tales, tiny"),
         (lambda h: corpora.peek("tales", 0), V, "count=0 must be at least 1"),
         (lambda h: corpora.peek("tales", split="test"), V, "split='test' must be one of"),
     ],
@@ -273,6 +280,7 @@ TABLE = {
     "bits_per_byte": [
         (lambda h: bits_per_byte(1.0, [], PLAIN), V, "no tokens"),
         (lambda h: bits_per_byte(1.0, [500], PLAIN), V, "the ids go from 500 to 500"),
+        (lambda h: bits_per_byte(1.0, [70, 299], GAPS), V, "the id 299 is a gap: the tokenizer has no token of that"),
         (lambda h: bits_per_byte(1.0, [1.5], PLAIN), T, "ids must be whole numbers, got float64"),
         (lambda h: bits_per_byte(1.0, IDS * 1.0, PLAIN), T, "ids must be whole numbers, got float64"),
         (lambda h: bits_per_byte(1.0, IDS == 1, PLAIN), T, "ids must be whole numbers, got bool"),
@@ -330,7 +338,8 @@ TABLE = {
     "load_checkpoint": [
         (lambda h: load_checkpoint(h / "none", LM), F, "none"),
         (lambda h: load_checkpoint(h / "torn.pt", LM), V, "torn.pt is damaged or no checkpoint"),
-        (lambda h: load_checkpoint(h / "empty.txt", LM), V, "empty.txt is damaged or no checkpoint"),
+        (lambda h: load_checkpoint(h / "empty.txt", LM), V, "empty.txt is empty, and no checkpoint"),
+        (lambda h: load_checkpoint(io.BytesIO(), LM), V, "the file is damaged or no checkpoint: it ends where"),
         (lambda h: load_checkpoint(h / "pointer.txt", LM), V, "pointer.txt is .*pointer of Git LFS"),
         (lambda h: load_checkpoint(h / "text.txt", LM), V, "text.txt is .*no checkpoint"),
     ],

@@ -131,7 +131,11 @@ class Encoding:
         """The ids of a buffer, one array of int32 for each block."""
         block_bytes = check_whole("block_bytes", block_bytes, least=1)
         _check_workers(workers)
-        data = _as_bytes(data)
+        if isinstance(data, str):
+            raise TypeError(
+                "encode_blocks takes bytes, got str; for a string use encode_to_array, or give its .encode()"
+            )
+        data = _as_bytes(data, "bytes")
         compiled = self._compiled_for(len(data))
         if compiled is not None:
             yield from compiled.blocks(data, block_bytes, workers)
@@ -214,13 +218,13 @@ def _check_workers(workers: int) -> None:
         raise ValueError(f"workers must be at least 1, got {workers}")
 
 
-def _as_bytes(data: "bytes | memoryview") -> "bytes | memoryview":
+def _as_bytes(data: "bytes | memoryview", wanted: str = "str or bytes") -> "bytes | memoryview":
     if isinstance(data, bytes):
         return data
     try:
         view = memoryview(data)
     except TypeError:
-        raise _not_text(data, "str or bytes") from None
+        raise _not_text(data, wanted) from None
     if view.itemsize != 1:
         raise TypeError(
             f"the bytes to encode have items of {view.itemsize} bytes (format {view.format!r}): is this an array of "
