@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cs336_lib.bpe.arguments import (
-    check_min_count,
+    checked_min_count,
     checked_path,
     checked_specials,
     checked_vocab_size,
@@ -146,7 +146,7 @@ def train_bpe(
     appended = [token for token in specials if len(token.encode()) > 1]
     max_merges = checked_vocab_size(vocab_size, len(appended)) - _BYTES - len(appended)
     workers = checked_workers(workers)
-    check_min_count(min_count)
+    min_count = checked_min_count(min_count)
     if shards is not None and executor is None:
         raise ValueError(f"shards={str(shards)!r} is for what an executor's workers count; give an executor, too")
     path, size = checked_path(input_path)

@@ -217,6 +217,9 @@ TABLE = {
         (lambda h: corpora.get(h / "packed.txt"), V, "gzip"),
         (lambda h: corpora.get(h / "text.txt", size_bytes=5), V, 'only "tales" comes in any size'),
         (lambda h: corpora.get(h / "folder"), F, r"has no \*train\*.txt"),
+        (lambda h: corpora.get(None), T, "a corpus is a name or the path of a text file, got None"),
+        (lambda h: corpora.peek(["a"]), T, "a corpus is a name or the path of a text file, got"),
+        (lambda h: corpora.valid_text(["a"]), corpora.CorpusError, "no corpus has the name"),
         (lambda h: corpora.valid_text("foo"), corpora.CorpusError, "the name 'foo'; allowed: tales, tiny"),
         (lambda h: corpora.peek("tales", 0), V, "count=0 must be at least 1"),
         (lambda h: corpora.peek("tales", split="test"), V, "split='test' must be one of"),
@@ -274,9 +277,19 @@ TABLE = {
         (lambda h: Muon([torch.nn.Parameter(torch.zeros(3))]), V, "is no matrix"),
         (lambda h: Muon(weight(), scale="x"), V, "scale is 'x'; allowed"),
     ],
-    "clip_grad_norm": [(lambda h: clip_grad_norm(weight(), -1.0), V, "max_norm|max_l2_norm")],
-    "cosine_schedule": [(lambda h: cosine_schedule(-1, 1.0, 0.1, 2, 4), V, "step|it")],
-    "wsd_schedule": [(lambda h: wsd_schedule(1, 1.0, 0.1, 3, 3, 4), V, "decay")],
+    "clip_grad_norm": [
+        (lambda h: clip_grad_norm(weight(), -1.0), V, "max_norm|max_l2_norm"),
+        (lambda h: clip_grad_norm(weight(), "1"), T, "max_norm must be a number, got '1'"),
+    ],
+    "cosine_schedule": [
+        (lambda h: cosine_schedule(-1, 1.0, 0.1, 2, 4), V, "step|it"),
+        (lambda h: cosine_schedule(1, "x", 0.1, 2, 4), T, "max_lr must be a number, got 'x'"),
+        (lambda h: cosine_schedule("1", 1.0, 0.1, 2, 4), T, "step must be a number, got '1'"),
+    ],
+    "wsd_schedule": [
+        (lambda h: wsd_schedule(1, 1.0, 0.1, 3, 3, 4), V, "decay"),
+        (lambda h: wsd_schedule(1, 1.0, 0.1, 3, None, 4), T, "decay_steps must be a number, got None"),
+    ],
     "bits_per_byte": [
         (lambda h: bits_per_byte(1.0, [], PLAIN), V, "no tokens"),
         (lambda h: bits_per_byte(1.0, [500], PLAIN), V, "the ids go from 500 to 500"),
