@@ -155,10 +155,10 @@ def device(name: str | Device | float, *, or_peak: bool = False) -> Device:
         what = f"unknown device {name!r}{did_you_mean(name, DEVICES)}"
         if isinstance(unwrapped(name), Real):
             what = f"device is {unwrapped(name)!r}, and a peak says nothing of memory, which counts here"
-        peak = "give its peak in FLOP/s, such as 1e15, where its memory does not matter, or " if or_peak else ""
-        raise ValueError(
-            f"{what}; known: {', '.join(DEVICES)}; for another one {peak}make a Device with its peaks and bandwidth"
-        )
+        another = "make a Device with its peaks and its bandwidth"
+        if or_peak:
+            another = "give its peak in FLOP/s, such as 1e15, where its memory does not matter"
+        raise ValueError(f"{what}; known: {', '.join(DEVICES)}; for another one {another}")
     return DEVICES[name]
 
 

@@ -118,7 +118,7 @@ OR_PEAK = {
 def test_an_unknown_device_is_told_with_what_the_function_takes(name, where):
     with pytest.raises(ValueError, match=re.escape(f"unknown device {where!r}")) as told:
         (DEVICE_ALONE | OR_PEAK)[name](where)
-    assert ("give its peak" in str(told.value)) == (name in OR_PEAK) and "make a Device" in str(told.value)
+    assert ("give its peak" in str(told.value)) == (name in OR_PEAK) != ("make a Device" in str(told.value))
 
 
 @pytest.mark.parametrize("peak", [1e15, 10**15, np.float32(1e15), np.int64(10**15)])
