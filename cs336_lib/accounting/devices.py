@@ -153,7 +153,7 @@ def device(name: str | Device | float, *, or_peak: bool = False) -> Device:
         return name
     if not isinstance(name, str) or name not in DEVICES:
         what = f"unknown device {name!r}{did_you_mean(name, DEVICES)}"
-        if isinstance(unwrapped(name), Real):
+        if isinstance(unwrapped(name), Real) and not isinstance(unwrapped(name), bool):
             what = f"device is {unwrapped(name)!r}, and a peak says nothing of memory, which counts here"
         another = "make a Device with its peaks and its bandwidth"
         if or_peak:

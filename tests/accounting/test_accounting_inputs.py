@@ -114,7 +114,7 @@ OR_PEAK = {
 
 
 @pytest.mark.parametrize("name", [*DEVICE_ALONE, *OR_PEAK])
-@pytest.mark.parametrize("where", ["h1000", None, ["t4"]])
+@pytest.mark.parametrize("where", ["h1000", None, True, ["t4"]])
 def test_an_unknown_device_is_told_with_what_the_function_takes(name, where):
     with pytest.raises(ValueError, match=re.escape(f"unknown device {where!r}")) as told:
         (DEVICE_ALONE | OR_PEAK)[name](where)

@@ -305,6 +305,7 @@ TABLE = {
         (lambda h: RUN.replace(seed=10**23), V, r"seed is 10+; it must be less than 2\*\*63"),
         (lambda h: RUN.replace(lr=10**400), V, "lr is 10+; it must be a number"),
         (lambda h: RUN.replace(lr=float("nan")), V, "lr is nan"),
+        (lambda h: RUN.replace(lr=float("inf")), V, "lr is inf; it must be a number, 0 or more, and finite as a float"),
         (lambda h: RUN.replace(beta1="high"), V, "beta1 is 'high'; it must be a number"),
         (lambda h: RUN.replace(compile="false"), V, "compile is 'false'; it must be true, false or null"),
         (lambda h: RUN.replace(tensorboard="no"), V, "tensorboard is 'no'; it must be true or false"),
