@@ -48,6 +48,23 @@ def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
         raise ValueError(f"{name} is {value!r}; allowed: {', '.join(map(repr, allowed))}")
 
 
+def unwrapped(value: Any) -> Any:
+    """Return Python's own value for one of numpy's, or for an array or tensor without dimensions; all else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
+def real_number(name: str, value: Any) -> int | float:
+    """Return a number, numpy's included, as Python's own.
+
+    Raises:
+        TypeError: it is none; True and False are none.
+    """
+    found = unwrapped(value)
+    if isinstance(found, bool) or not isinstance(found, Real):
+        raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}")
+    return int(found) if isinstance(found, int) else float(found)
+
+
 def check_positive(name: str, value: Any, *, or_zero: bool = False) -> float:
     """Return a number, numpy's included, if it is one, finite and above 0.
 
@@ -59,13 +76,13 @@ def check_positive(name: str, value: Any, *, or_zero: bool = False) -> float:
     10000.0
     >>> check_positive("theta", 0)
     Traceback (most recent call last):
-    ValueError: theta is 0; it must be a positive number
+    ValueError: theta is 0; it must be a positive number, finite as a float
     """
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}")
-    number: int | float = value if isinstance(value, int) or type(value) is float else float(value)
+    number = real_number(name, value)
     if not 0 <= number <= sys.float_info.max or (number == 0 and not or_zero):
-        raise ValueError(f"{name} is {number}; it must be {'0 or a' if or_zero else 'a'} positive number")
+        raise ValueError(
+            f"{name} is {number}; it must be {'0 or a' if or_zero else 'a'} positive number, finite as a float"
+        )
     return number
 
 

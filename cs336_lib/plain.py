@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from cs336_lib.naming import unwrapped
+
 
 def number(value: Any) -> Any:
     """Return Python's number for one of numpy's, or for an array or tensor without dimensions; all else as it is.
@@ -18,8 +20,7 @@ def number(value: Any) -> Any:
     >>> number(np.float32(0.5)), number(np.array(3)), number(np.bool_(True)), number("x")
     (0.5, 3, True, 'x')
     """
-    if isinstance(value, np.generic) or (getattr(value, "ndim", None) == 0 and hasattr(value, "item")):
-        value = value.item()
+    value = unwrapped(value)
     return float(value) if isinstance(value, np.floating) else value  # item() leaves numpy's longest as it is
 
 

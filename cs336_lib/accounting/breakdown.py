@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 
 from cs336_lib.model.config import ModelConfig
+from cs336_lib.naming import real_number, whole_number
 
 
 class Breakdown(Mapping[str, int]):
@@ -61,14 +63,31 @@ class Breakdown(Mapping[str, int]):
 
 
 def check_count(name: str, value: int, least: int = 1) -> int:
-    """Return `value` if it is a whole number, `least` or more.
+    """Return a whole number, numpy's included, as Python's own, which has room for any count.
 
     Raises:
-        ValueError: it is not; the error names the argument.
+        ValueError: it is none, or below `least`; the error names the argument.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    try:
+        whole = whole_number(name, value)
+    except TypeError:
+        whole = least - 1
+    if whole < least:
         raise ValueError(f"{name} is {value!r}; it must be a whole number, {least} or more")
-    return value
+    return whole
+
+
+def check_amount(name: str, value: float) -> float:
+    """Return a number, numpy's included, as Python's own.
+
+    Raises:
+        TypeError: it is none.
+        ValueError: it is negative, infinite or NaN.
+    """
+    amount = real_number(name, value)
+    if not 0 <= amount <= sys.float_info.max:
+        raise ValueError(f"{name} is {amount}; it must be 0 or more, and finite as a float")
+    return amount
 
 
 def check_config(cfg: ModelConfig) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cs336_lib.accounting.breakdown import check_count, check_sizes
+from cs336_lib.accounting.breakdown import check_config, check_count, check_sizes
 from cs336_lib.accounting.devices import Device
 from cs336_lib.accounting.devices import device as find_device
 from cs336_lib.accounting.flops import forward_flops
@@ -98,6 +98,8 @@ def decode_time(
     >>> step.memory_seconds > 100 * step.compute_seconds, round(step.tokens_per_second)
     (True, 463)
     """
+    check_config(cfg)
+    batch_size = check_count("batch_size", batch_size)
     held = cfg.context_length - 1 if cached is None else check_count("cached", cached, least=0)
     where = find_device(device)
     peak, width = where.peak(dtype), BYTES[dtype]

@@ -7,10 +7,12 @@ take after torch.set_float32_matmul_precision("high"), "float32" what they take 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 
-from cs336_lib.naming import did_you_mean
+from cs336_lib.naming import did_you_mean, real_number, unwrapped
 
 TERA = 10**12
 
@@ -131,8 +133,12 @@ def identify(reported: str) -> Device | None:
     return next((device for device in DEVICES.values() if name in device.reported), None)
 
 
-def device(name: str | Device) -> Device:
+def device(name: str | Device | float, *, or_peak: bool = False) -> Device:
     """Return the device of a name; a `Device` is returned as it is.
+
+    Args:
+        name: of the table.
+        or_peak: whether the caller would take a peak in FLOP/s as well, which an error then advises.
 
     Raises:
         ValueError: the table has no such device; the error lists those it has.
@@ -145,11 +151,14 @@ def device(name: str | Device) -> Device:
     """
     if isinstance(name, Device):
         return name
-    if name not in DEVICES:
-        raise ValueError(
-            f"unknown device {name!r}{did_you_mean(name, DEVICES)}; known: {', '.join(DEVICES)}; for another one "
-            "give its peak in FLOP/s, such as 1e15, where its memory does not matter"
-        )
+    if not isinstance(name, str) or name not in DEVICES:
+        what = f"unknown device {name!r}{did_you_mean(name, DEVICES)}"
+        if isinstance(unwrapped(name), Real) and not isinstance(unwrapped(name), bool):
+            what = f"device is {unwrapped(name)!r}, and a peak says nothing of memory, which counts here"
+        another = "make a Device with its peaks and its bandwidth"
+        if or_peak:
+            another = "give its peak in FLOP/s, such as 1e15, where its memory does not matter"
+        raise ValueError(f"{what}; known: {', '.join(DEVICES)}; for another one {another}")
     return DEVICES[name]
 
 
@@ -162,7 +171,10 @@ def peak_flops(where: str | Device | float, dtype: str = "bfloat16") -> float:
     >>> peak_flops("h100-sxm"), peak_flops(1.5e12)
     (989000000000000.0, 1500000000000.0)
     """
-    peak = float(where) if isinstance(where, int | float) else float(device(where).peak(dtype))
-    if not 0 < peak < float("inf"):
-        raise ValueError(f"the peak is {peak}; it must be a positive number of FLOP/s")
-    return peak
+    number = unwrapped(where)
+    if not isinstance(number, Real) or isinstance(number, bool):
+        return float(device(where, or_peak=True).peak(dtype))
+    peak = real_number("the peak", number)
+    if not 0 < peak <= sys.float_info.max:
+        raise ValueError(f"the peak is {peak}; it must be a positive number of FLOP/s, finite as a float")
+    return float(peak)

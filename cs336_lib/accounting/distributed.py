@@ -161,7 +161,7 @@ def rank_memory(
     >>> rank_memory(xl, "ddp", 8).fixed, rank_memory(xl, "fsdp", 8).fixed
     (34032921600, 4254160000)
     """
-    check_strategy(strategy, ranks)
+    ranks = check_strategy(strategy, ranks)
     whole = training_memory(cfg, batch_size, context_length, activations=activations)
     kept = whole.activations.total
     if strategy != "fsdp":
@@ -211,8 +211,7 @@ def step_traffic(
     >>> step_traffic(xl, "ddp", 8).sent, step_traffic(xl, "fsdp", 8).sent
     (14889403200, 21771377600)
     """
-    check_strategy(strategy, ranks)
-    check_count("accumulation", accumulation)
+    ranks, accumulation = check_strategy(strategy, ranks), check_count("accumulation", accumulation)
     if strategy == "single":
         return Traffic(Breakdown({}), 1)
     if strategy == "ddp":
@@ -224,9 +223,10 @@ def step_traffic(
     return Traffic(Breakdown({"all_gather": gathered, "reduce_scatter": once}), ranks)
 
 
-def check_strategy(strategy: str, ranks: int) -> None:
-    """Raise ValueError unless the strategy is known and fits the number of ranks."""
+def check_strategy(strategy: str, ranks: int) -> int:
+    """Return the number of ranks, or raise ValueError unless the strategy is known and fits it."""
     check_choice("strategy", strategy, get_args(Strategy))
-    check_count("ranks", ranks)
+    ranks = check_count("ranks", ranks)
     if strategy == "single" and ranks > 1:
         raise ValueError(f'ranks is {ranks}, but strategy "single" has one; choose "ddp" or "fsdp"')
+    return ranks

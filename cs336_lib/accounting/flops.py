@@ -91,7 +91,8 @@ def matmuls(
     S, B = check_sizes(cfg, context_length, batch_size)
     check_attention(attention)
     L, D, H, K, F = cfg.num_layers, cfg.d_model, cfg.num_heads, cfg.head_dim, cfg.d_ff
-    T = S + check_count("cached", cached, least=0)
+    cached = check_count("cached", cached, least=0)
+    T = S + cached
     # New token number i (from 1) may attend to the cached ones and to i new ones.
     pairs = S * T if attention == "full" else S * cached + S * (S + 1) // 2
 

@@ -126,7 +126,7 @@ def max_batch_size(
     >>> max_batch_size(xl, 80 * GB, edition="2026"), max_batch_size(xl, 80 * GIB, edition="2026")
     (3, 3)
     """
-    check_count("memory_bytes", memory_bytes)
+    memory_bytes = check_count("memory_bytes", memory_bytes)
     one, two = (
         training_memory(cfg, batch, context_length, activations=activations, edition=edition).total for batch in (1, 2)
     )

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import get_args
 
 from cs336_lib.accounting.activations import ActivationList, autograd_activations
-from cs336_lib.accounting.breakdown import Breakdown, check_sizes
+from cs336_lib.accounting.breakdown import Breakdown, check_count, check_sizes
 from cs336_lib.accounting.decoding import decode_time, kv_cache_bytes
 from cs336_lib.accounting.devices import Device, peak_flops
 from cs336_lib.accounting.devices import device as find_device
@@ -24,6 +25,7 @@ from cs336_lib.editions import edition as find_edition
 from cs336_lib.editions import problem as find_problem
 from cs336_lib.editions.edition import ACCOUNTING_BATCH, ACCOUNTING_GB, ACCOUNTING_MFU, ACCOUNTING_STEPS
 from cs336_lib.model.config import ModelConfig
+from cs336_lib.naming import unwrapped
 
 _LISTS = get_args(ActivationList)
 _UNITS = ((86_400 * 365.25, "years"), (86_400, "days"), (3_600, "hours"), (60, "minutes"), (1, "s"), (1e-3, "ms"))
@@ -160,7 +162,8 @@ def text(
     total                  22,696,448
     In float32: 0.091 GB (0.085 GiB).
     """
-    where = peak_flops(device) if isinstance(device, int | float) else find_device(device)
+    is_peak = isinstance(unwrapped(device), Real)
+    where = peak_flops(device) if is_peak else find_device(device, or_peak=True)
     if isinstance(where, float) and dtype is not None:
         raise ValueError(f"dtype is {dtype!r}, and a peak in FLOP/s is of one type already: leave dtype out")
     S, B = check_sizes(cfg, context_length, batch_size)
@@ -263,7 +266,9 @@ def _left_out(cfg: ModelConfig, S: int, B: int, asked: Edition, counted: int) ->
 
 
 def _time(cfg: ModelConfig, S: int, B: int, where: Device | float, dtype: str, mfu: float, steps: int | None) -> str:
-    count = steps if steps is not None else max(1, round(20 * parameter_count(cfg).total / (B * S)))
+    count = (
+        check_count("steps", steps) if steps is not None else max(1, round(20 * parameter_count(cfg).total / (B * S)))
+    )
     seconds = training_time(cfg, count, B, where, mfu=mfu, dtype=dtype, context_length=S)
     name, source = "a device", ""
     if isinstance(where, Device):

@@ -17,11 +17,11 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from cs336_lib.accounting.breakdown import check_count
+from cs336_lib.accounting.breakdown import check_amount, check_count
 from cs336_lib.accounting.distributed import Strategy, check_strategy, step_traffic
 from cs336_lib.accounting.throughput import DAY, HOUR
 from cs336_lib.model.config import ModelConfig
-from cs336_lib.naming import check_choice
+from cs336_lib.naming import check_choice, real_number
 
 Scaling = Literal["strong", "weak"]
 
@@ -50,10 +50,9 @@ class Cluster:
     bandwidth: float = math.inf
 
     def __post_init__(self) -> None:
-        check_count("workers", self.workers)
-        check_rate("bandwidth", self.bandwidth, infinite=True)
-        if not 0 <= self.price < math.inf:
-            raise ValueError(f"price is {self.price}; it must be 0 or more")
+        object.__setattr__(self, "workers", check_count("workers", self.workers))
+        object.__setattr__(self, "bandwidth", check_rate("bandwidth", self.bandwidth, infinite=True))
+        object.__setattr__(self, "price", check_amount("price", self.price))
         if not self.source.strip():
             raise ValueError("source is empty; say where the price comes from, such as 'list price of X, date'")
 
@@ -130,6 +129,8 @@ def step_seconds(compute: float, communication: float, overlap: float = 0.0) -> 
     >>> step_seconds(3.0, 2.5, overlap=2 / 3), step_seconds(3.0, 1.5, overlap=2 / 3)
     (3.5, 3.0)
     """
+    compute, communication = real_number("compute", compute), real_number("communication", communication)
+    overlap = real_number("overlap", overlap)
     if not 0 <= overlap <= 1:
         raise ValueError(f"overlap is {overlap}; it must be from 0 to 1")
     return compute + max(0.0, communication - overlap * compute)
@@ -174,10 +175,9 @@ def training_scaling(
     >>> round(point.communication_seconds, 3), round(point.compute_seconds, 3), round(point.efficiency, 2)
     (0.127, 0.082, 0.53)
     """
-    check_count("batch_size", batch_size)
-    check_strategy(strategy, workers)
-    check_rate("tokens_per_second", tokens_per_second)
-    check_rate("bandwidth", bandwidth, infinite=True)
+    batch_size, workers = check_count("batch_size", batch_size), check_strategy(strategy, workers)
+    tokens_per_second = check_rate("tokens_per_second", tokens_per_second)
+    bandwidth = check_rate("bandwidth", bandwidth, infinite=True)
     check_choice("scaling", scaling, get_args(Scaling))
     if scaling == "strong" and batch_size % workers:
         raise ValueError(f"{workers} workers do not divide batch_size {batch_size}; choose a divisor of it")
@@ -207,8 +207,8 @@ def training_bill(tokens: int, tokens_per_second: float, cluster: Cluster, effic
     >>> round(bill.seconds / DAY, 1), round(bill.cost)
     (108.5, 83333)
     """
-    check_count("tokens", tokens)
-    check_rate("tokens_per_second", tokens_per_second)
+    tokens, tokens_per_second = check_count("tokens", tokens), check_rate("tokens_per_second", tokens_per_second)
+    efficiency = real_number("efficiency", efficiency)
     if not 0 < efficiency <= 1:
         raise ValueError(f"efficiency is {efficiency}; it must be above 0 and at most 1")
     return Bill(cluster, tokens / (tokens_per_second * cluster.workers * efficiency))
@@ -244,19 +244,27 @@ def tokenizing_bill(
     >>> bill.seconds, round(bill.cost, 2)
     (2310.0, 0.32)
     """
-    check_count("source_bytes", source_bytes)
-    check_rate("count_rate", count_rate, infinite=True)
-    check_rate("encode_rate", encode_rate)
-    check_rate("storage_bandwidth", storage_bandwidth, infinite=True)
-    if not 0 <= merge_seconds < math.inf:
-        raise ValueError(f"merge_seconds is {merge_seconds}; it must be 0 or more")
+    source_bytes, merge_seconds = (
+        check_count("source_bytes", source_bytes),
+        check_amount("merge_seconds", merge_seconds),
+    )
+    count_rate = check_rate("count_rate", count_rate, infinite=True)
+    encode_rate = check_rate("encode_rate", encode_rate)
+    storage_bandwidth = check_rate("storage_bandwidth", storage_bandwidth, infinite=True)
     encoding = source_bytes / min(storage_bandwidth, cluster.workers * encode_rate)
     # At an infinite rate there is no counting pass, so nothing is read for it either.
     counting = 0.0 if math.isinf(count_rate) else source_bytes / min(storage_bandwidth, cluster.workers * count_rate)
     return Bill(cluster, counting + merge_seconds + encoding)
 
 
-def check_rate(name: str, value: float, *, infinite: bool = False) -> None:
-    """Raise ValueError unless a rate is positive, and finite unless `infinite` ones are allowed."""
-    if not value > 0 or (math.isinf(value) and not infinite):
-        raise ValueError(f"{name} is {value}; it must be above 0{'' if infinite else ' and finite'}")
+def check_rate(name: str, value: float, *, infinite: bool = False) -> float:
+    """Return a rate, numpy's numbers as Python's.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is not positive, or is infinite where such ones are not allowed.
+    """
+    rate = real_number(name, value)
+    if not rate > 0 or (math.isinf(rate) and not infinite):
+        raise ValueError(f"{name} is {rate}; it must be above 0{'' if infinite else ' and finite'}")
+    return rate

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
-from cs336_lib.accounting.breakdown import check_count
+from cs336_lib.accounting.breakdown import check_amount, check_count, check_sizes
 from cs336_lib.accounting.devices import Device, peak_flops
 from cs336_lib.accounting.flops import Attention, training_flops
 from cs336_lib.accounting.optimizer import adamw_flops
 from cs336_lib.model.config import ModelConfig
+from cs336_lib.naming import real_number
 
 HOUR = 3_600
 DAY = 24 * HOUR
@@ -55,7 +54,7 @@ def training_time(
     >>> round(training_time(ModelConfig.preset("gpt2-xl-2026"), 400_000, 1024, 495e12) / HOUR, 2)
     4850.06
     """
-    check_count("steps", steps)
+    steps, mfu = check_count("steps", steps), real_number("mfu", mfu)
     if not 0 < mfu <= 1:
         raise ValueError(f"mfu is {mfu}; it must be above 0 and at most 1 (0.5 is 50 %)")
     flops = training_flops(cfg, context_length, batch_size, attention=attention).total
@@ -96,8 +95,7 @@ def mfu(
     >>> round(mfu(180_000, ModelConfig.preset("tinystories-17m"), "h100-sxm"), 4)
     0.0203
     """
-    if not 0 <= tokens_per_second < math.inf:
-        raise ValueError(f"tokens_per_second is {tokens_per_second}; it must be 0 or more")
-    seq_len = cfg.context_length if context_length is None else context_length
+    tokens_per_second = check_amount("tokens_per_second", tokens_per_second)
+    seq_len, _ = check_sizes(cfg, context_length, 1)
     per_sequence = training_flops(cfg, seq_len, attention=attention).total
     return tokens_per_second * per_sequence / seq_len / peak_flops(device, dtype)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cs336_lib.bpe.specials import in_order
+from cs336_lib.naming import whole_number
 from cs336_lib.textfile import check_is_text
 
 BYTES = 256
@@ -35,14 +36,14 @@ def checked_path(input_path: str | os.PathLike[str]) -> tuple[Path, int]:
     return path, size
 
 
-def checked_specials(special_tokens: Sequence[str]) -> list[str]:
-    """Return the special tokens as a list, in the order in which they were given."""
+def checked_specials(special_tokens: Sequence[str] | None) -> list[str]:
+    """Return the special tokens as a list, in the order in which they were given; None for none."""
     if isinstance(special_tokens, Mapping):
         raise TypeError(
             "special_tokens is a mapping to ids; train_bpe gives special tokens the ids behind the merges, in the "
             "order of a list: pass list(special_tokens)"
         )
-    specials = in_order(special_tokens)
+    specials = in_order(() if special_tokens is None else special_tokens)
     seen: set[str] = set()
     for index, token in enumerate(specials):
         if not isinstance(token, str):
@@ -59,24 +60,31 @@ def checked_specials(special_tokens: Sequence[str]) -> list[str]:
     return [str.__str__(token) for token in specials]  # of a subclass, too
 
 
+def _integer(name: str, value: int, wanted: str = "an integer") -> int:
+    """Return a whole number, numpy's included, as Python's own."""
+    try:
+        return whole_number(name, value)
+    except TypeError:
+        raise TypeError(f"{name} must be {wanted}, got {value!r}") from None
+
+
 def checked_vocab_size(vocab_size: int, special_count: int) -> int:
     """Return the size of the vocabulary, which has room for the bytes and the special tokens."""
-    if isinstance(vocab_size, bool) or not hasattr(vocab_size, "__index__"):
-        raise TypeError(f"vocab_size must be an integer, got {vocab_size!r}")
+    vocab_size = _integer("vocab_size", vocab_size)
     least = BYTES + special_count
     if vocab_size < least:
         raise ValueError(
             f"vocab_size {vocab_size} is too small: the {BYTES} bytes and {special_count} special tokens take {least}"
         )
-    return int(vocab_size)
+    return vocab_size
 
 
-def check_min_count(min_count: int) -> None:
-    """Raise unless it is a whole number, 1 or more."""
-    if isinstance(min_count, bool) or not isinstance(min_count, int):
-        raise TypeError(f"min_count must be an integer, got {min_count!r}")
+def checked_min_count(min_count: int) -> int:
+    """Return a whole number, 1 or more."""
+    min_count = _integer("min_count", min_count)
     if min_count < 1:
         raise ValueError(f"min_count must be 1 (all pre-tokens) or more, got {min_count}")
+    return min_count
 
 
 def checked_workers(workers: int | None) -> int:
@@ -84,8 +92,7 @@ def checked_workers(workers: int | None) -> int:
     if workers is None:
         usable = getattr(os, "sched_getaffinity", None)
         return len(usable(0)) if usable else os.cpu_count() or 1
-    if isinstance(workers, bool) or not isinstance(workers, int):
-        raise TypeError(f"workers must be an integer or None, got {workers!r}")
+    workers = _integer("workers", workers, "an integer or None")
     if workers < 1:
         raise ValueError(f"workers must be 1 or more, or None for all processors, got {workers}")
     return workers

@@ -143,6 +143,8 @@ def in_order(tokens: Iterable[str]) -> list[str]:
         raise TypeError(
             f"special_tokens must be a list of strings, got the single value {tokens!r}; write [{tokens!r}]"
         )
+    if not isinstance(tokens, Iterable):
+        raise TypeError(f"special_tokens must be a list of strings, got {tokens!r}; write [] for none")
     if isinstance(tokens, AbstractSet) and not isinstance(tokens, KeysView):
         raise TypeError(
             f"special_tokens is a {type(tokens).__name__}, which has no order, and ids follow the order; pass a list"

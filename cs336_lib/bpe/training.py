@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cs336_lib.bpe.arguments import (
-    check_min_count,
+    checked_min_count,
     checked_path,
     checked_specials,
     checked_vocab_size,
@@ -91,7 +91,7 @@ class BPEResult:
 def train_bpe(
     input_path: str | os.PathLike[str],
     vocab_size: int,
-    special_tokens: Sequence[str] = (),
+    special_tokens: Sequence[str] | None = (),
     *,
     workers: int | None = None,
     executor: Executor | None = None,
@@ -107,7 +107,7 @@ def train_bpe(
         vocab_size: most entries of the vocabulary: the 256 bytes, the merges and the special tokens together. It stays
             smaller if no pair is left to merge.
         special_tokens: strings that are one token each and take no part in counting or merging. They come last in the
-            vocabulary; one of a single byte is the entry of that byte.
+            vocabulary; one of a single byte is the entry of that byte. None for none.
         workers: threads that count; as many as there are processors by default. The result doesn't depend on it.
         executor: any `concurrent.futures.Executor`, `client.get_executor()` of a Dask cluster included, to count
             instead of threads. Its workers must be able to import this package, to read `input_path` and to write to
@@ -146,7 +146,7 @@ def train_bpe(
     appended = [token for token in specials if len(token.encode()) > 1]
     max_merges = checked_vocab_size(vocab_size, len(appended)) - _BYTES - len(appended)
     workers = checked_workers(workers)
-    check_min_count(min_count)
+    min_count = checked_min_count(min_count)
     if shards is not None and executor is None:
         raise ValueError(f"shards={str(shards)!r} is for what an executor's workers count; give an executor, too")
     path, size = checked_path(input_path)

@@ -29,6 +29,7 @@ from cs336_lib.data.downloads import (
     remember_hash,
 )
 from cs336_lib.naming import LARGEST, check_whole
+from cs336_lib.plain import said
 from cs336_lib.textfile import check_is_text
 
 __all__ = ["get", "available", "peek", "Corpus", "Description", "CorpusError"]
@@ -142,6 +143,7 @@ def get(name: str | Path, *, size_bytes: int | None = None, seed: int = 0, progr
     Raises:
         CorpusError: no network, or a file that isn't what it should be; one line that says what to do.
         FileNotFoundError: no such name and no such path.
+        TypeError: no name and no path.
         ValueError: a size for a corpus that has its own.
 
     >>> import tempfile
@@ -152,6 +154,7 @@ def get(name: str | Path, *, size_bytes: int | None = None, seed: int = 0, progr
     >>> corpus.train.name, corpus.valid
     ('mine.txt', None)
     """
+    _check_name(name)
     if name == "tales":
         train_bytes = TALES_BYTES if size_bytes is None else check_whole("size_bytes", size_bytes, least=-LARGEST)
         seed = check_whole("seed", seed, least=-LARGEST, most=1 << 64)  # `tales` tells its range
@@ -174,10 +177,13 @@ def valid_text(name: str, *, progress: bool = False) -> Path:
         progress: show progress bars.
 
     Raises:
-        CorpusError: as `get`.
+        CorpusError: as `get`, or no corpus has that name.
     """
     if name == "tales":
         return _made_tales(_valid_bytes(TALES_BYTES), 0, "valid", progress)
+    if not isinstance(name, str) or name not in HUB:
+        names = ", ".join(corpus.name for corpus in available())
+        raise CorpusError(f"no corpus has the name {str(name)!r}; allowed: {names}. For the text of a path use get")
     return fetch(HUB[name]["valid"], progress)
 
 
@@ -201,6 +207,7 @@ def peek(name: str | Path, count: int = 3, *, split: str = "valid", seed: int = 
     count = check_whole("count", count, least=-LARGEST)
     if count < 1:
         raise ValueError(f"count={count} must be at least 1")
+    _check_name(name)
     if name == "tales":
         return [tales.story(seed, index, split).text for index in range(count)]
     if name in HUB:
@@ -213,6 +220,11 @@ def peek(name: str | Path, count: int = 3, *, split: str = "valid", seed: int = 
     documents = start.decode("utf-8", errors="replace").split(END_OF_TEXT)
     whole = documents[:-1] if more and len(documents) > 1 else documents
     return list(islice((text.strip() for text in whole if text.strip()), count))
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str | Path):
+        raise TypeError(f"a corpus is a name or the path of a text file, got {said(name)}")
 
 
 def _valid_bytes(train_bytes: int) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from cs336_lib.atomic import replacing
 from cs336_lib.data.corpora import END_OF_TEXT
 from cs336_lib.naming import LARGEST, check_whole
+from cs336_lib.textfile import check_is_text
 
 VARIABLE = "CS336_TEXT"
 HOW_TO = (
@@ -32,7 +33,7 @@ def own_text(folder: str | Path, most_bytes: int = 10_000_000) -> Path | None:
     Raises:
         FileNotFoundError: the variable names no file.
         FileExistsError: it names the very file that the copy would replace.
-        ValueError: `most_bytes` is below 1, or the file is empty.
+        ValueError: `most_bytes` is below 1, or the file is empty, packed, or in UTF-16 or UTF-32.
 
     >>> import tempfile
     >>> before = os.environ.pop("CS336_TEXT", None)
@@ -60,6 +61,7 @@ def own_text(folder: str | Path, most_bytes: int = 10_000_000) -> Path | None:
             f"{VARIABLE} is {value!r}, and that is the file {path}, which a copy would replace: give the text another "
             "name, or the copy another folder"
         )
+    check_is_text(source)  # now, so that an error names the reader's file and not the copy
     with source.open("rb") as file:
         text = file.read(most_bytes + 1)
     if not text:

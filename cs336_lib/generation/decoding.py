@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from cs336_lib.generation.compiled_sampling import DRAW, CompiledSampler
-from cs336_lib.generation.sampling import SamplingConfig, distribution, draw, log_probability
+from cs336_lib.generation.sampling import SamplingConfig, check_sampling, distribution, draw, log_probability
 from cs336_lib.model import KVCache, TransformerLM
 from cs336_lib.model.compiled_step import CompiledStep
 from cs336_lib.model.fast_step import FastStep
@@ -84,10 +84,11 @@ def decode(
         For each step, the new token of every row that has not ended.
 
     Raises:
-        TypeError: a prompt is text, or holds something else than ids.
+        TypeError: a prompt is text, or holds something else than ids; or `config` is no `SamplingConfig`.
         ValueError: there is no prompt, one is empty, an id is outside the model's vocabulary, `vocab_size` is below 1,
             or the model's logits are not numbers.
     """
+    check_sampling(config)
     rows = _rows(prompts, model.config.vocab_size)
     allowed = model.config.vocab_size if vocab_size is None else check_whole("vocab_size", vocab_size, least=1)
     end = None if end is None else check_whole("end", end)

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cs336_lib.model.layers import at_least_float32
+from cs336_lib.model.layers import at_least_float32, check_floats
 from cs336_lib.naming import LARGEST, check_whole
-from cs336_lib.plain import check_number
+from cs336_lib.plain import check_number, number, said, whole_ids
 
 Array = np.ndarray
 _REAL = ("temperature", "top_p", "repetition_penalty")
@@ -73,16 +73,31 @@ class SamplingConfig:
             "seed": None if self.seed is None else check_whole("seed", self.seed),
         }
         plain |= {name: check_number(name, getattr(self, name)) for name in _REAL}
+        plain["stop_at_end"] = number(self.stop_at_end)
         for name, value in plain.items():  # numpy's numbers overflow where Python's go on
             object.__setattr__(self, name, value)
         if not 0 <= self.temperature <= sys.float_info.max:
-            raise ValueError(f"temperature is {self.temperature}; it must be 0 (always the likeliest token) or more")
+            raise ValueError(
+                f"temperature is {self.temperature}; it must be 0 (always the likeliest token) or more, and finite as "
+                "a float"
+            )
         if self.top_k < 0:
             raise ValueError(f"top_k is {self.top_k}; it must be 1 or more, or 0 to draw from all tokens")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p is {self.top_p}; it must be above 0 and at most 1 (1 draws from all tokens)")
         if not 0 < self.repetition_penalty <= sys.float_info.max:
-            raise ValueError(f"repetition_penalty is {self.repetition_penalty}; it must be positive (1 is off)")
+            raise ValueError(
+                f"repetition_penalty is {self.repetition_penalty}; it must be positive (1 is off), and finite as a "
+                "float"
+            )
+        if not isinstance(self.stop_at_end, bool):
+            raise TypeError(f"stop_at_end must be True or False, got {self.stop_at_end!r}")
+
+
+def check_sampling(config: object) -> None:
+    """Raise TypeError if something else is given for a `SamplingConfig`, such as a dict of its fields."""
+    if not isinstance(config, SamplingConfig):
+        raise TypeError(f"config must be a SamplingConfig, got {said(config)}; write SamplingConfig(temperature=0.8)")
 
 
 @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # infinities mean what they do in torch
@@ -95,13 +110,15 @@ def distribution(logits: Tensor, config: SamplingConfig, seen: Sequence[Sequence
     Args:
         logits: (B, V).
         config: how to draw; at temperature 0 all probability is on the likeliest token.
-        seen: ids that occurred so far, by row; used by the penalty alone.
+        seen: ids that occurred so far, for each row; used by the penalty alone.
 
     Returns:
         (B, V) float32, or float64 when the logits are; rows sum to 1.
 
     Raises:
-        ValueError: a row has NaN, infinity or no finite logit at all.
+        TypeError: the logits are no floats, `config` is no `SamplingConfig`, or `seen` holds no whole numbers.
+        ValueError: the logits are not (B, V), a row has NaN, infinity or no finite logit at all, or `seen` has another
+            number of rows or an id outside the vocabulary.
 
     >>> logits = torch.tensor([[0.5, 0.3, 0.2]]).log()
     >>> distribution(logits, SamplingConfig(top_p=0.6)).round(decimals=3).tolist()
@@ -109,11 +126,21 @@ def distribution(logits: Tensor, config: SamplingConfig, seen: Sequence[Sequence
     >>> distribution(logits, SamplingConfig(top_k=1)).tolist()
     [[1.0, 0.0, 0.0]]
     """
+    check_sampling(config)
+    check_floats("logits", logits)
+    if logits.ndim != 2 or logits.shape[1] == 0:
+        raise ValueError(f"logits have shape {tuple(logits.shape)}; they must be (B, V), a row for each sequence")
+    if seen is not None and (isinstance(seen, str | bytes) or not hasattr(seen, "__len__")):
+        raise TypeError(f"seen must be several rows of ids, got {said(seen)}")
+    if seen is not None and len(seen) != len(logits):
+        raise ValueError(
+            f"seen has {len(seen)} rows and the logits {len(logits)}; give the ids of each row, [] for none"
+        )
     scores = _array(logits)
     if config.repetition_penalty != 1 and seen is not None:
         scores = scores.copy()
         for row, ids in enumerate(seen):
-            index = np.array(sorted(set(ids)), dtype=np.int64)
+            index = _distinct(f"seen[{row}]", ids, scores.shape[1])
             old = scores[row, index]
             wide = old.astype(np.float64)
             changed = np.where(old > 0, wide / config.repetition_penalty, wide * config.repetition_penalty)
@@ -129,6 +156,19 @@ def distribution(logits: Tensor, config: SamplingConfig, seen: Sequence[Sequence
     else:
         probabilities = _softened(scores, largest, config)
     return torch.from_numpy(probabilities).to(logits.device)
+
+
+def _distinct(name: str, ids: Sequence[int], vocab_size: int) -> Array:
+    """Return each of the ids once, the smallest first.
+
+    Raises:
+        TypeError: they are no whole numbers.
+        ValueError: one is outside the vocabulary; a negative one would count from the end without a word.
+    """
+    distinct = np.unique(whole_ids(ids, name))
+    for id in (*distinct[:1], *distinct[-1:]):
+        check_whole(f"an id of {name}", id, 0, vocab_size - 1)
+    return distinct.astype(np.int64)
 
 
 def no_number(row: int, largest: float) -> ValueError:

@@ -9,7 +9,7 @@ from typing import Protocol, overload
 
 from cs336_lib.bpe import Tokenizer
 from cs336_lib.generation.decoding import decode
-from cs336_lib.generation.sampling import SamplingConfig
+from cs336_lib.generation.sampling import SamplingConfig, check_sampling
 from cs336_lib.model import TransformerLM
 
 END_OF_TEXT = "<|endoftext|>"
@@ -78,6 +78,7 @@ def generate(
         A `Generation`, or a list of them for a list of prompts.
 
     Raises:
+        TypeError: a prompt is no string, or `config` no `SamplingConfig`.
         ValueError: a prompt is empty and the tokenizer has no `<|endoftext|>`, or it has ids that the model lacks.
 
     Source: handout, problem (decoding).
@@ -91,8 +92,9 @@ def generate(
     >>> len(result.ids) == len(result.log_probs) <= 20
     True
     """
-    config = config or SamplingConfig()
-    if not isinstance(prompts, Iterable):
+    config = SamplingConfig() if config is None else config
+    check_sampling(config)
+    if isinstance(prompts, bytes | bytearray) or not isinstance(prompts, Iterable):
         raise TypeError(f"prompts must be a string or several, got {type(prompts).__name__}")
     listed = [prompts] if isinstance(prompts, str) else list(prompts)
     start, end = encode_prompts(model, tokenizer, listed), end_of_text(tokenizer)
@@ -127,7 +129,8 @@ def stream(
     Yields:
         Pieces of text, none of them empty.
     """
-    config = config or SamplingConfig()
+    config = SamplingConfig() if config is None else config
+    check_sampling(config)
     start = encode_prompts(model, tokenizer, [prompt])
     stop = end_of_text(tokenizer) if config.stop_at_end else None
     decoder = codecs.getincrementaldecoder("utf-8")("replace")

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from cs336_lib.model.cache import LayerCache
-from cs336_lib.model.layers import Linear, RMSNorm, as_positions, at_least_float32
+from cs336_lib.model.layers import Linear, RMSNorm, as_positions, at_least_float32, check_floats, check_vectors
 from cs336_lib.model.rope import RotaryEmbedding
 from cs336_lib.model.shapes import Bool, Float, Int
 from cs336_lib.naming import check_whole
@@ -39,6 +39,9 @@ def softmax(x: Float[Tensor, "..."], dim: int) -> Float[Tensor, "..."]:
     Returns:
         A tensor of the shape and type of `x`.
 
+    Raises:
+        TypeError: `x` is no tensor of floats.
+
     Source: handout, problem (softmax).
 
     >>> [round(v, 4) for v in softmax(torch.tensor([1000.0, 1000.0, -math.inf]), dim=0).tolist()]
@@ -46,6 +49,7 @@ def softmax(x: Float[Tensor, "..."], dim: int) -> Float[Tensor, "..."]:
     >>> softmax(torch.tensor([-math.inf, -math.inf]), dim=0).tolist()
     [0.0, 0.0]
     """
+    check_floats("x", x)
     a = x.to(at_least_float32(x.dtype))
     # The result does not depend on the shift, so it needs no gradient; it must be finite, or -inf would give NaN.
     shift = a.detach().amax(dim, keepdim=True).clamp(min=torch.finfo(a.dtype).min)
@@ -85,7 +89,9 @@ def scaled_dot_product_attention(
         One mixture of values for each query, (..., S, d_v).
 
     Raises:
-        ValueError: the mask is not boolean. An additive mask of zeros and -inf would mean the opposite.
+        TypeError: queries, keys or values are no floats.
+        ValueError: queries and keys differ in width, or keys, values and mask in number; or the mask is not boolean.
+            An additive mask of zeros and -inf would mean the opposite.
 
     Source: Vaswani et al., 2017, equation 1; handout, problem (scaled_dot_product_attention).
 
@@ -95,11 +101,23 @@ def scaled_dot_product_attention(
     >>> scaled_dot_product_attention(torch.eye(2), keys, values, mask=causal_mask(2) & False).tolist()
     [[0.0], [0.0]]
     """
+    for name, x in (("Q", Q), ("K", K), ("V", V)):
+        check_floats(name, x)
+    if Q.ndim < 2 or K.ndim < 2 or Q.shape[-1] != K.shape[-1]:
+        raise ValueError(
+            f"Q has shape {tuple(Q.shape)} and K {tuple(K.shape)}; they must be (..., S, d_k) and (..., T, d_k)"
+        )
+    if V.ndim < 2 or V.shape[-2] != K.shape[-2]:
+        raise ValueError(f"V has shape {tuple(V.shape)}; it must be (..., {K.shape[-2]}, d_v), a value for each key")
     # Dividing the queries is dividing the scores, of which there are more: S d_k numbers instead of S T.
     scores = (Q / math.sqrt(Q.shape[-1])) @ K.transpose(-2, -1)
     if mask is not None:
         if mask.dtype != torch.bool:
             raise ValueError(f"the mask is {mask.dtype}; it must be torch.bool, True where a query may attend")
+        if mask.ndim == 0 or mask.shape[-1] != K.shape[-2]:
+            raise ValueError(
+                f"the mask has shape {tuple(mask.shape)}; its last dimension must be {K.shape[-2]}, the keys"
+            )
         scores = scores.masked_fill(~mask, -math.inf)
     return softmax(scores, dim=-1) @ V
 
@@ -174,6 +192,7 @@ class MultiHeadSelfAttention(nn.Module):
         Returns:
             The mixture of values, projected back to (..., S, D).
         """
+        check_vectors("x", x, self.q_proj.weight.shape[1])
         if token_positions is not None:
             token_positions = as_positions(token_positions, x.shape[-2])
         q, k, v = (self.split_heads(project(x)) for project in (self.q_proj, self.k_proj, self.v_proj))

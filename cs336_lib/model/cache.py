@@ -56,6 +56,13 @@ class LayerCache:
             raise ValueError(
                 "a KV cache is for inference: call the model under torch.no_grad() or torch.inference_mode()"
             )
+        batch, heads, _, width = self.keys.shape
+        for name, new in (("k", k), ("v", v)):
+            if new.shape != (batch, heads, k.shape[-2], width):
+                raise ValueError(
+                    f"{name} has shape {tuple(new.shape)}; the cache holds (B, H, S, K) = "
+                    f"({batch}, {heads}, S, {width})"
+                )
         end = self.length + k.shape[-2]
         keys, values = self.keys[:, :, :end], self.values[:, :, :end]
         if token_positions.ndim == 1:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from cs336_lib.naming import check_choice, check_positive, did_you_mean, reject_unknown, whole_number
+from cs336_lib.naming import check_choice, check_positive, did_you_mean, reject_unknown, unwrapped, whole_number
 
 Norm = Literal["pre", "post", "none"]
 Position = Literal["rope", "none"]
@@ -102,6 +102,7 @@ class ModelConfig:
         for name, allowed in _CHOICES.items():
             check_choice(name, getattr(self, name), allowed)
         for name in ("tie_embeddings", "qk_norm"):
+            object.__setattr__(self, name, unwrapped(getattr(self, name)))
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be true or false")
         for name in (*_SIZES, "d_ff"):
@@ -118,7 +119,7 @@ class ModelConfig:
             try:
                 object.__setattr__(self, name, check_positive(name, value))
             except (TypeError, ValueError):
-                raise ValueError(f"{name} is {value!r}; it must be a positive number") from None
+                raise ValueError(f"{name} is {value!r}; it must be a positive number, finite as a float") from None
         if self.d_model % self.num_heads:
             raise ValueError(f"num_heads is {self.num_heads}, which does not divide d_model = {self.d_model}")
         if self.position == "rope" and self.head_dim % 2:

@@ -17,7 +17,7 @@ from torch import Tensor
 from cs336_lib.model.attention import MultiHeadSelfAttention
 from cs336_lib.model.cache import LayerCache
 from cs336_lib.model.ffn import SiLUFeedForward, SwiGLU
-from cs336_lib.model.layers import Embedding, Linear, RMSNorm, as_positions, at_least_float32
+from cs336_lib.model.layers import Embedding, Linear, RMSNorm, as_positions, at_least_float32, check_vectors
 from cs336_lib.model.rope import RotaryEmbedding, turn
 from cs336_lib.model.shapes import Float, Int
 
@@ -27,6 +27,7 @@ class FastLinear(Linear):
 
     def forward(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_out"]:
         """Multiply the last dimension of `x` by the weight."""
+        check_vectors("x", x, self.weight.shape[1])
         return F.linear(x, self.weight)
 
 
@@ -126,6 +127,7 @@ class FastRMSNorm(RMSNorm):
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
         """Normalize the last dimension of `x`."""
+        check_vectors("x", x, len(self.weight))
         if x.dtype != self.weight.dtype:
             return super().forward(x)  # F.rms_norm would warn and take the slow path
         eager = x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
@@ -179,6 +181,7 @@ class FastSelfAttention(MultiHeadSelfAttention):
         cache: LayerCache | None = None,
     ) -> Float[Tensor, "... S D"]:
         """Let each position attend to itself and to what came before."""
+        check_vectors("x", x, self.q_proj.weight.shape[1])
         if token_positions is not None:
             token_positions = as_positions(token_positions, x.shape[-2])
         weight = torch.cat((self.q_proj.weight, self.k_proj.weight, self.v_proj.weight))  # 3 times D D -> 3D D
@@ -219,6 +222,7 @@ class FastSwiGLU(SwiGLU):
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
         """Apply the network to each position on its own."""
+        check_vectors("x", x, self.w1.weight.shape[1])
         if x.is_cuda:
             gate, up = F.linear(x, torch.cat((self.w1.weight, self.w3.weight))).chunk(2, dim=-1)
         else:
@@ -231,4 +235,5 @@ class FastSiLUFeedForward(SiLUFeedForward):
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
         """Apply the network to each position on its own."""
+        check_vectors("x", x, self.w1.weight.shape[1])
         return F.linear(F.silu(F.linear(x, self.w1.weight)), self.w2.weight)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cs336_lib.model.config import default_d_ff
-from cs336_lib.model.layers import Linear
+from cs336_lib.model.layers import Linear, check_floats
 from cs336_lib.model.shapes import Float
 from cs336_lib.naming import check_whole
 
@@ -22,6 +22,7 @@ def silu(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     >>> [round(v, 4) for v in silu(torch.tensor([-20.0, 0.0, 1.0, 20.0])).tolist()]
     [-0.0, 0.0, 0.7311, 20.0]
     """
+    check_floats("x", x)
     return x * torch.sigmoid(x)
 
 

@@ -54,6 +54,7 @@ class Linear(nn.Module):
 
     def forward(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_out"]:
         """Multiply the last dimension of `x` by the weight."""
+        check_vectors("x", x, self.weight.shape[1])
         return x @ self.weight.T
 
     def extra_repr(self) -> str:
@@ -154,6 +155,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
         """Normalize the last dimension of `x`."""
+        check_vectors("x", x, len(self.weight))
         a = x.to(at_least_float32(x.dtype))
         inverse_rms = torch.rsqrt(a.pow(2).mean(dim=-1, keepdim=True) + self.eps)
         return (a * inverse_rms * self.weight).to(x.dtype)
@@ -175,6 +177,35 @@ def at_least_float32(dtype: torch.dtype) -> torch.dtype:
     (torch.float32, torch.float64)
     """
     return torch.promote_types(dtype, torch.float32)
+
+
+def check_floats(name: str, x: Tensor) -> None:
+    """Raise TypeError unless a tensor is one of floats: results in the type of integers would be cut off to integers.
+
+    >>> check_floats("x", torch.tensor([1, 2]))
+    Traceback (most recent call last):
+    TypeError: x must be a tensor of floats, got torch.int64; convert it with .float()
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a tensor of floats, got {type(x).__name__}; convert with torch.tensor")
+    if not x.is_floating_point():
+        raise TypeError(f"{name} must be a tensor of floats, got {x.dtype}; convert it with .float()")
+
+
+def check_vectors(name: str, x: Tensor, width: int) -> None:
+    """Raise an error unless a tensor holds vectors of one width; torch would repeat one number for all channels.
+
+    Raises:
+        TypeError: it is none of floats.
+        ValueError: its last dimension is another.
+
+    >>> check_vectors("x", torch.zeros(2, 1), 4)
+    Traceback (most recent call last):
+    ValueError: x has shape (2, 1); its last dimension must be 4
+    """
+    check_floats(name, x)
+    if x.ndim == 0 or x.shape[-1] != width:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}; its last dimension must be {width}")
 
 
 def as_ids(name: str, ids: Tensor) -> Tensor:

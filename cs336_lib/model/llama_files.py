@@ -43,7 +43,7 @@ _ABSENT = (
 _MAY_BE_NULL = ("num_key_value_heads", "head_dim", "partial_rotary_factor")
 _SILU = ("silu", "swish")
 """Names of the one function that gates the feed-forward network here."""
-_POSITIVE = "a number above 0"
+_POSITIVE = "a number above 0, finite as a float"
 _LARGEST_TABLE = 1 << 27
 """Positions times channels of a head: a million of 128, whose table is of 2 GB."""
 _SIZES = (

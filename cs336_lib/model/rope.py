@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from cs336_lib.model.layers import as_positions, at_least_float32, outside
+from cs336_lib.model.layers import as_positions, at_least_float32, check_vectors, outside
 from cs336_lib.model.shapes import Float, Int
 from cs336_lib.naming import check_positive, check_whole
 
@@ -125,7 +125,16 @@ class RotaryEmbedding(nn.Module):
 
         Returns:
             The turned vectors, in the type of `x`.
+
+        Raises:
+            TypeError: `x` is no tensor of floats, or the positions are no integers.
+            ValueError: the vectors are not K wide, or as `rows`.
         """
+        check_vectors("x", x, self.d_k)
+        if x.ndim < 2:
+            raise ValueError(
+                f"x has shape {tuple(x.shape)}; it must be (..., S, {self.d_k}), a vector for each position"
+            )
         return turn(x, *self.rows(x.shape[-2], token_positions))
 
     def extra_repr(self) -> str:
@@ -138,9 +147,14 @@ def turn(
 ) -> Float[Tensor, "... K"]:
     """Turn each pair of channels of `x` by the angles whose cosines and sines are given, in the type of `x`.
 
+    Raises:
+        TypeError: `x` is no tensor of floats.
+        ValueError: there is not one angle for each pair of channels.
+
     >>> turn(torch.tensor([1.0, 0.0]), torch.tensor([0.0]), torch.tensor([1.0])).tolist()       # by a right angle
     [0.0, 1.0]
     """
+    check_vectors("x", x, 2 * cos.shape[-1])
     even, odd = x[..., 0::2], x[..., 1::2]  # ... K -> ... K/2, twice
     turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
     return turned.flatten(-2).to(x.dtype)  # ... K/2 2 -> ... K

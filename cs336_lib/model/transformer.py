@@ -17,7 +17,7 @@ from cs336_lib.model.backend import kernels
 from cs336_lib.model.block import TransformerBlock
 from cs336_lib.model.cache import KVCache
 from cs336_lib.model.config import ModelConfig, check_config
-from cs336_lib.model.layers import as_ids, outside, truncated_normal_
+from cs336_lib.model.layers import as_ids, check_vectors, outside, truncated_normal_
 from cs336_lib.model.rope import RotaryEmbedding
 from cs336_lib.model.shapes import Float, Int
 
@@ -137,6 +137,7 @@ class TransformerLM(nn.Module):
 
     def logits(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
         """Apply the head to hidden states."""
+        check_vectors("hidden", hidden, self.config.d_model)
         return hidden @ self.head_weight.T if self.lm_head is None else self.lm_head(hidden)
 
     @property

@@ -23,7 +23,17 @@ from torch import Tensor
 
 from cs336_lib.optim.fused import adamw_fused, fits
 from cs336_lib.optim.sharding import local
-from cs336_lib.optim.state import DecayOrder, MomentOptimizer, Path, check_kind, follow, wide, with_gradients
+from cs336_lib.optim.state import (
+    DecayOrder,
+    MomentOptimizer,
+    Path,
+    check_kind,
+    check_rates,
+    follow,
+    wide,
+    with_gradients,
+)
+from cs336_lib.plain import check_number
 
 # Pieces of this size, with their gradient and moments, stay in a processor's last cache through all passes of a step.
 # On 17 million parameters it took 57 ms, on pieces of 65,536, which fit into a core's own cache, 67 (more calls, and
@@ -32,6 +42,7 @@ PIECE = 262_144
 
 
 ADAMW_KEEPS = {"step", "exp_avg", "exp_avg_sq"}
+_OF_TORCH = {"amsgrad", "maximize", "foreach", "capturable", "fused", "decoupled_weight_decay"}
 
 
 class AdamW(MomentOptimizer):
@@ -71,7 +82,8 @@ class AdamW(MomentOptimizer):
             updated as they would be without. The trainer takes it with the model's fast backend.
 
     Raises:
-        ValueError: a hyperparameter is out of range, or `fused` is asked for together with another path.
+        TypeError: a hyperparameter is no number.
+        ValueError: one is out of range, there are not two betas, or `fused` is asked for together with another path.
 
     Source: Loshchilov and Hutter, 2019; handout, algorithm 1 and problem (adamw).
 
@@ -82,6 +94,8 @@ class AdamW(MomentOptimizer):
     >>> round(weight.item(), 4)
     0.9
     """
+
+    others = frozenset(_OF_TORCH)
 
     def __init__(
         self,
@@ -125,10 +139,10 @@ class AdamW(MomentOptimizer):
                 `maximize`, from one of the other `decay_order`, or for parameters of other shapes. (torch.optim.Adam
                 without weight decay does what AdamW does without.)
         """
-        check_kind(self, state_dict, self.moments_of)
+        check_kind(self, state_dict, self.moments_of, self.others)
         for group in state_dict["param_groups"]:
-            if "decoupled_weight_decay" in group and "amsgrad" not in group:
-                raise ValueError("this state was saved by torch.optim.NAdam or RAdam, and this is AdamW")
+            if group.keys() & _OF_TORCH and "amsgrad" not in group:
+                raise ValueError("this state was saved by torch.optim.NAdam, RAdam or Adamax, and this is AdamW")
             if group["weight_decay"] and not group.get("decoupled_weight_decay", True):
                 raise ValueError("this state was saved by torch.optim.Adam, whose weight decay is another than AdamW's")
         for option in ("amsgrad", "maximize"):
@@ -138,12 +152,19 @@ class AdamW(MomentOptimizer):
 
 
 def check_adamw(lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> None:
-    """Raise ValueError if a hyperparameter of AdamW is out of range."""
-    for name, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
-        if not value >= 0:
-            raise ValueError(f"{name} is {value}; it must be 0 or more")
+    """Raise an error if a hyperparameter of AdamW is out of range.
+
+    Raises:
+        TypeError: one is no number, or betas are none.
+        ValueError: one is out of range, or there are not two betas.
+    """
+    check_rates(lr=lr, eps=eps, weight_decay=weight_decay)
+    if not isinstance(betas, tuple | list):
+        raise TypeError(f"betas must be two numbers, got {betas!r}; write (0.9, 0.999)")
+    if len(betas) != 2:
+        raise ValueError(f"betas are {betas!r}; they must be two, beta1 and beta2: write (0.9, 0.999)")
     for i, beta in enumerate(betas, start=1):
-        if not 0 <= beta < 1:
+        if not 0 <= check_number(f"beta{i}", beta) < 1:
             raise ValueError(f"beta{i} is {beta}; it must be at least 0 and less than 1")
 
 

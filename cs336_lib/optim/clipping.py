@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from cs336_lib.optim.sharding import local
+from cs336_lib.plain import check_number
 
 EPSILON = 1e-6
 
@@ -41,7 +42,8 @@ def clip_grad_norm(
         The norm before clipping, a tensor without dimensions.
 
     Raises:
-        ValueError: max_norm is not positive.
+        TypeError: max_norm is no number.
+        ValueError: it is not positive.
         FloatingPointError: the norm is not finite and `error_if_nonfinite` is set. Says which gradients are to blame.
 
     Source: Pascanu et al., 2013; handout, problem (gradient_clipping).
@@ -53,6 +55,7 @@ def clip_grad_norm(
     >>> [round(v, 4) for v in weight.grad.tolist()]
     [0.6, 0.8]
     """
+    max_norm = check_number("max_norm", max_norm)
     if not max_norm > 0:
         raise ValueError(f"max_norm is {max_norm}; it must be positive")
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters

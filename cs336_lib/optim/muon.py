@@ -19,6 +19,7 @@ from cs336_lib.naming import check_choice, check_whole
 from cs336_lib.optim.adamw import ADAMW_KEEPS, adamw_group, check_adamw
 from cs336_lib.optim.sharding import local, part_of, whole
 from cs336_lib.optim.state import DecayOrder, MomentOptimizer, follow, wide, with_gradients
+from cs336_lib.plain import check_number
 
 # x <- a x + b x^3 + c x^5 on each singular value. A steep slope at 0 lifts small values quickly: five rounds bring all
 # from 0.002 to 1 between 0.68 and 1.21. Exactly 1 is not needed, and would take more rounds.
@@ -156,7 +157,7 @@ class Muon(MomentOptimizer):
         """Raise ValueError if a hyperparameter of a group is out of range."""
         check_choice("algorithm", group["algorithm"], ("muon", "adamw"))
         check_adamw(group["lr"], group["betas"], group["eps"], group["weight_decay"])
-        if not 0 <= group["momentum"] < 1:
+        if not 0 <= check_number("momentum", group["momentum"]) < 1:
             raise ValueError(f"momentum is {group['momentum']}; it must be at least 0 and less than 1")
         group["ns_steps"] = check_whole("ns_steps", group["ns_steps"], least=1)
         check_choice("scale", group["scale"], get_args(Scale))

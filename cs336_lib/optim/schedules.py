@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from cs336_lib.naming import check_choice
-from cs336_lib.plain import number
+from cs336_lib.plain import check_number
+
+
+def _numbers(**given: Any) -> list[Any]:
+    """Return arguments as Python's numbers, or raise TypeError with the name of one that is none."""
+    return [check_number(name, value) for name, value in given.items()]
 
 
 def cosine_schedule(step: int, max_lr: float, min_lr: float, warmup_steps: int, cosine_steps: int) -> float:
@@ -31,6 +36,7 @@ def cosine_schedule(step: int, max_lr: float, min_lr: float, warmup_steps: int, 
         cosine_steps: T_c, the step at which the cosine ends, counted from 0 (not from the end of the warm-up).
 
     Raises:
+        TypeError: an argument is no number.
         ValueError: a step count is negative, or the cosine ends before the warm-up does.
 
     Source: Loshchilov and Hutter, 2017; handout, problem (learning_rate_schedule).
@@ -38,8 +44,8 @@ def cosine_schedule(step: int, max_lr: float, min_lr: float, warmup_steps: int, 
     >>> [round(cosine_schedule(t, 1.0, 0.1, warmup_steps=2, cosine_steps=6), 3) for t in range(9)]
     [0.0, 0.5, 1.0, 0.868, 0.55, 0.232, 0.1, 0.1, 0.1]
     """
-    step, warmup_steps, cosine_steps = (number(count) for count in (step, warmup_steps, cosine_steps))
-    max_lr, min_lr = float(max_lr), float(min_lr)
+    step, warmup_steps, cosine_steps = _numbers(step=step, warmup_steps=warmup_steps, cosine_steps=cosine_steps)
+    max_lr, min_lr = map(float, _numbers(max_lr=max_lr, min_lr=min_lr))
     if step < 0 or warmup_steps < 0:
         raise ValueError(f"step is {step} and warmup_steps {warmup_steps}; both must be 0 or more")
     if cosine_steps < warmup_steps:
@@ -80,6 +86,7 @@ def wsd_schedule(
         shape: "linear", or "sqrt" for 1 - sqrt(progress), which falls faster at first.
 
     Raises:
+        TypeError: an argument is no number.
         ValueError: a step count is negative, warm-up and decay do not fit, or the shape is unknown.
 
     Source: Hu et al., 2024 (MiniCPM); Haegele et al., 2024, for the shapes.
@@ -87,8 +94,9 @@ def wsd_schedule(
     >>> [round(wsd_schedule(t, 1.0, 0.0, warmup_steps=2, decay_steps=4, total_steps=8), 2) for t in range(10)]
     [0.0, 0.5, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
     """
-    step, warmup_steps, decay_steps, total_steps = map(number, (step, warmup_steps, decay_steps, total_steps))
-    max_lr, min_lr = float(max_lr), float(min_lr)
+    step, warmup_steps = _numbers(step=step, warmup_steps=warmup_steps)
+    decay_steps, total_steps = _numbers(decay_steps=decay_steps, total_steps=total_steps)
+    max_lr, min_lr = map(float, _numbers(max_lr=max_lr, min_lr=min_lr))
     if min(step, warmup_steps, decay_steps) < 0:
         raise ValueError(
             f"step is {step}, warmup_steps {warmup_steps} and decay_steps {decay_steps}; all must be 0 or more"

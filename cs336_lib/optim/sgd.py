@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from cs336_lib.optim.sharding import local
-from cs336_lib.optim.state import check_kind, make_plain
+from cs336_lib.optim.state import check_kind, check_rates, make_plain
 
 
 class SGD(Optimizer):
@@ -26,7 +26,8 @@ class SGD(Optimizer):
         lr: learning rate of the first step.
 
     Raises:
-        ValueError: the learning rate is negative.
+        TypeError: the learning rate is no number.
+        ValueError: it is negative.
 
     Source: handout, section 4.2 and problem (learning_rate_tuning).
 
@@ -47,8 +48,7 @@ class SGD(Optimizer):
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         make_plain(group)
-        if not group["lr"] >= 0:
-            raise ValueError(f"lr is {group['lr']}; it must be 0 or more")
+        check_rates(lr=group["lr"])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state dict of this class.

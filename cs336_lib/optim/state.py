@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from cs336_lib.naming import check_choice
-from cs336_lib.plain import number
+from cs336_lib.plain import check_number, number
 
 Path = Literal["loop", "foreach", "compile", "fused"]
 DecayOrder = Literal["first", "last"]
@@ -41,6 +41,8 @@ class MomentOptimizer(Optimizer, ABC):
     """
 
     path: Path | None
+    others: frozenset[str] = frozenset()
+    """Hyperparameters of another optimizer whose state is read as well."""
 
     def __init__(
         self, params: Iterable[Any], defaults: dict[str, Any], foreach: bool | None, compile: bool, fused: bool
@@ -104,7 +106,7 @@ class MomentOptimizer(Optimizer, ABC):
             ValueError: it was saved by an optimizer of another kind, for parameters of other shapes, or by one that
                 decays weights in the other order, see `saved_order`.
         """
-        check_kind(self, state_dict, lambda group: self.moments_of(group))
+        check_kind(self, state_dict, lambda group: self.moments_of(group), self.others)
         groups = [{**group, "decay_order": saved_order(group)} for group in state_dict["param_groups"]]
         for saved, own in zip(groups, self.param_groups, strict=False):
             decays = saved.get("weight_decay", 0) and saved.get("algorithm") != "muon"  # Muon's matrices have one order
@@ -144,15 +146,42 @@ def make_plain(group: dict[str, Any]) -> None:
         group[name] = tuple(number(one) for one in value) if row else number(value)
 
 
+def check_rates(**rates: Any) -> None:
+    """Raise an error unless hyperparameters are numbers from 0 on.
+
+    Raises:
+        TypeError: one is no number.
+        ValueError: one is negative or NaN.
+    """
+    for name, rate in rates.items():
+        if not check_number(name, rate) >= 0:
+            raise ValueError(f"{name} is {rate}; it must be 0 or more")
+
+
+_OF_ANY = {
+    *("alpha", "amsgrad", "beta2_decay", "betas", "centered", "dampening", "decoupled_weight_decay", "eps", "etas"),
+    *("history_size", "initial_accumulator_value", "lambd", "lr_decay", "maximize", "momentum", "momentum_decay"),
+    *("nesterov", "ns_coefficients", "ns_steps", "rho", "step_sizes", "t0", "weight_decay"),
+}
+"""What optimizers, torch's and these, call what decides their updates, beside `lr`. Whatever else a group has, such as
+a name or what a schedule keeps there, is its owner's."""
+
+
 def check_kind(
-    optimizer: Optimizer, state_dict: dict[str, Any], moments_of: Callable[[dict[str, Any]], set[str]]
+    optimizer: Optimizer,
+    state_dict: dict[str, Any],
+    moments_of: Callable[[dict[str, Any]], set[str]],
+    others: Collection[str] = (),
 ) -> None:
     """Raise ValueError unless a state dict can be of this kind of optimizer.
+
+    Groups alone must tell it where no step was taken, and nothing is kept yet for any parameter.
 
     Args:
         optimizer: that is to load it.
         state_dict: of whatever optimizer.
         moments_of: a saved group -> names of what is kept for each of its parameters.
+        others: hyperparameters that a group may have beside the optimizer's own.
     """
     own = type(optimizer).__name__
     if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= state_dict.keys():
@@ -170,6 +199,12 @@ def check_kind(
             )
         if "algorithm" in group and "algorithm" not in optimizer.defaults:
             raise ValueError(f"this state was saved by Muon, and this is {own}; load it into Muon")
+        mine = {*optimizer.defaults, *others}.union(*optimizer.param_groups)
+        if unknown := sorted(group.keys() & _OF_ANY - mine):
+            raise ValueError(
+                f"this state was saved by another optimizer than {own}: its groups have {', '.join(unknown)}, which "
+                f"{own} does not; load it into the kind that saved it"
+            )
         for index in group["params"]:
             kept = state_dict["state"].get(index, {})
             if kept and not moments_of(group) <= kept.keys():

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 
 from cs336_lib.jsonfile import read_json
 from cs336_lib.model.config import ModelConfig
-from cs336_lib.naming import LARGEST, did_you_mean, reject_unknown
+from cs336_lib.naming import LARGEST, did_you_mean, reject_unknown, unwrapped
 from cs336_lib.training.presets import PRESETS
 
 OptimizerName = Literal["adamw", "muon", "sgd"]
@@ -150,6 +150,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.model, ModelConfig):
             raise ValueError(f"model is {self.model!r}; it must be a ModelConfig")
+        for name in _FIELDS:
+            object.__setattr__(self, name, unwrapped(getattr(self, name)))
         for name, allowed in _CHOICES.items():
             if not isinstance(getattr(self, name), str) or getattr(self, name) not in allowed:
                 hint = did_you_mean(str(getattr(self, name)), allowed)
@@ -163,7 +165,7 @@ class TrainConfig:
         for name in _REAL:
             value = getattr(self, name)
             if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= sys.float_info.max:
-                raise ValueError(f"{name} is {value!r}; it must be a number, 0 or more")
+                raise ValueError(f"{name} is {value!r}; it must be a number, 0 or more, and finite as a float")
         for names, kind, what in _PLAIN:
             for name in names:
                 value = getattr(self, name)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from cs336_lib.model.layers import as_ids, outside
+from cs336_lib.model.layers import as_ids, check_floats, outside
 from cs336_lib.naming import check_whole
 from cs336_lib.plain import whole_ids
 
@@ -45,7 +45,7 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         The mean over all targets, a tensor without dimensions.
 
     Raises:
-        TypeError: the targets are no integers.
+        TypeError: the targets are no integers, or the logits no floats.
         ValueError: the shapes do not fit, or there is no target.
         IndexError: a target is outside the vocabulary (on a CPU, uncompiled).
 
@@ -64,6 +64,7 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 def _fitting(logits: Tensor, targets: Tensor) -> Tensor:
     """Return targets as int64, once they are known to fit the logits."""
+    check_floats("logits", logits)
     targets = as_ids("targets", targets)
     if logits.shape[:-1] != targets.shape or targets.numel() == 0:
         raise ValueError(
@@ -99,7 +100,7 @@ def fused_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         go through it.
 
     Raises:
-        TypeError: the targets are no integers.
+        TypeError: the targets are no integers, or the logits no floats.
         ValueError: the shapes do not fit, or there is no target.
         IndexError: a target is outside the vocabulary (on a CPU, uncompiled).
 
@@ -179,7 +180,8 @@ def chunked_cross_entropy(
         The mean over all targets in nats, a tensor without dimensions.
 
     Raises:
-        TypeError: the targets are no integers, or the chunk size or the entries no whole number.
+        TypeError: the targets are no integers, hidden states or head no floats, or the chunk size or the entries no
+            whole number.
         ValueError: the shapes do not fit, there is no target, or the chunk size or the entries are out of range.
         IndexError: a target is not among the entries (on a CPU, uncompiled).
 
@@ -190,6 +192,8 @@ def chunked_cross_entropy(
     >>> torch.allclose(chunked_cross_entropy(hidden, head, targets, 2), cross_entropy(hidden @ head.T, targets))
     True
     """
+    check_floats("hidden", hidden)
+    check_floats("head_weight", head_weight)
     targets = as_ids("targets", targets)
     if hidden.shape[:-1] != targets.shape or targets.numel() == 0 or hidden.shape[-1] != head_weight.shape[-1]:
         raise ValueError(
@@ -283,7 +287,7 @@ def bits_per_byte(loss: float | Tensor, ids: Iterable[int] | np.ndarray, tokeniz
         Bits per byte.
 
     Raises:
-        ValueError: there are no tokens.
+        ValueError: there are no tokens or no bytes, or an id is none of the tokenizer's.
         TypeError: `ids` holds something else than whole numbers.
 
     >>> from cs336_lib.bpe import Tokenizer
@@ -294,7 +298,9 @@ def bits_per_byte(loss: float | Tensor, ids: Iterable[int] | np.ndarray, tokeniz
     array = whole_ids(ids, "ids")
     if array.size == 0:
         raise ValueError("there are no tokens to average over")
-    return float(loss) * array.size / (math.log(2) * byte_count(array, tokenizer))
+    if (count := byte_count(array, tokenizer)) == 0:
+        raise ValueError("the tokens stand for no bytes, so there are none to average over")
+    return float(loss) * array.size / (math.log(2) * count)
 
 
 def byte_count(ids: Iterable[int] | np.ndarray, tokenizer: Any) -> int:
@@ -305,12 +311,12 @@ def byte_count(ids: Iterable[int] | np.ndarray, tokenizer: Any) -> int:
         tokenizer: its `vocab` says how many bytes each token is.
 
     Raises:
-        ValueError: an id is outside the vocabulary.
+        ValueError: an id is outside the vocabulary, or a gap in it.
         TypeError: `ids` holds something else than whole numbers.
     """
     flat = whole_ids(ids, "ids").reshape(-1)
     vocab = tokenizer.vocab
-    lengths = np.zeros(max(vocab, default=-1) + 1, dtype=np.int64)
+    lengths = np.full(max(vocab, default=-1) + 1, -1, dtype=np.int64)  # -1 where an id stands for nothing
     lengths[list(vocab)] = [len(token) for token in vocab.values()]
     total = 0
     for at in range(0, len(flat), _AT_A_TIME):
@@ -320,5 +326,11 @@ def byte_count(ids: Iterable[int] | np.ndarray, tokenizer: Any) -> int:
                 f"the ids go from {some.min()} to {some.max()}, and the tokenizer's from 0 to {len(lengths) - 1}: was "
                 "the text encoded by another one?"
             )
-        total += int(lengths[some].sum())
+        found = lengths[some]
+        if found.min() < 0:
+            raise ValueError(
+                f"the id {int(some[found.argmin()])} is a gap: the tokenizer has no token of that id; was the text "
+                "encoded by another one?"
+            )
+        total += int(found.sum())
     return total

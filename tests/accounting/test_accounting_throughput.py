@@ -109,7 +109,7 @@ def test_an_own_device_serves_everywhere():
     [
         (lambda: mfu(1, TINY, "v100"), "unknown device 'v100'; known: t4, l4"),
         (lambda: mfu(1, TINY, "t4"), "NVIDIA T4 has no peak for 'bfloat16'; it has: float32, float16"),
-        (lambda: mfu(1, TINY, 0), "the peak is 0.0"),
+        (lambda: mfu(1, TINY, 0), "the peak is 0; it must be a positive number"),
         (lambda: mfu(1, TINY, math.nan), "the peak is nan"),
         (lambda: mfu(-1, TINY, "l4"), "tokens_per_second is -1"),
         (lambda: mfu(math.nan, TINY, "l4"), "tokens_per_second is nan"),

@@ -9,12 +9,13 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise, product
 
+import numpy as np
 import pytest
 from bpe_corpora import broken_texts, multilingual_text, special_lists, texts_with_specials, word_counts
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from cs336_lib.bpe import BPEResult, arguments, train_bpe, training
+from cs336_lib.bpe import BPEResult, Tokenizer, arguments, train_bpe, training
 from cs336_lib.bpe.counting.word_table import WordCounts
 from cs336_lib.bpe.merging.merger import Merger
 from cs336_lib.bpe.plain import definition as reference
@@ -333,3 +334,14 @@ def test_a_small_text_is_trained_without_compiling(tmp_path):
         [sys.executable, "-c", script, str(path)], env=environment, capture_output=True, text=True, check=True
     )
     assert (done.stdout.strip(), done.stderr) == ("44", "")
+
+
+def test_no_special_tokens_and_counts_of_numpy_are_taken(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("low low lower <|endoftext|>" * 5)
+    expected = train_bpe(path, 260, workers=1, min_count=2)
+    found = train_bpe(path, np.int32(260), None, workers=np.int64(1), min_count=np.int8(2))
+    assert (found.vocab, found.merges) == (expected.vocab, expected.merges)
+    tokenizer = Tokenizer(found.vocab, found.merges, None)
+    assert tokenizer.encode_batch(["low"], workers=np.int64(2)) == tokenizer.encode_batch(["low"])
+    assert tokenizer.encode_to_array("low", workers=np.uint8(2)).tolist() == tokenizer.encode("low")

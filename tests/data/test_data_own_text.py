@@ -58,6 +58,17 @@ def test_an_empty_file_and_an_empty_bound_are_refused(text, tmp_path):
         own_text(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [("\ufeffcats".encode("utf-16-le"), "in UTF-16"), (b"\x1f\x8b\x08", "gzip"), (b"%PDF-1.7\n", "a PDF")],
+)
+def test_what_is_no_text_is_told_by_the_readers_own_name(text, tmp_path, content, what):
+    text.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"mine\.txt is {what}"):
+        own_text(tmp_path)
+    assert list(tmp_path.iterdir()) == [text]
+
+
 @pytest.mark.parametrize("way", ["the file itself", "a link to it", "a link to a link", "a hard link", "another way"])
 def test_the_readers_own_file_is_never_replaced(way, tmp_path, monkeypatch):
     named, own = tmp_path / "named.txt", tmp_path / "own.txt"

@@ -90,7 +90,7 @@ def test_config_is_frozen():
         ({"backend": "cuda"}, "backend is 'cuda'; allowed: 'reference', 'fast'"),
         ({"tied_lookup": "big"}, "tied_lookup is 'big'; allowed: 'scaled', 'plain'"),
         ({"tie_embeddings": 1}, "tie_embeddings is 1; it must be true or false"),
-        ({"rope_theta": float("inf")}, "rope_theta is inf; it must be a positive number"),
+        ({"rope_theta": float("inf")}, "rope_theta is inf; it must be a positive number, finite"),
         ({"norm_eps": "1e-5"}, "norm_eps is '1e-5'"),
     ],
 )

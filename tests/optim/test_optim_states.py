@@ -26,6 +26,8 @@ MADE = {
     "torch.RAdam": lambda: torch.optim.RAdam(matrices()),
     "torch.RAdam with decay": lambda: torch.optim.RAdam(matrices(), weight_decay=0.1, decoupled_weight_decay=True),
     "torch.RMSprop": lambda: torch.optim.RMSprop(matrices()),
+    "torch.Adamax": lambda: torch.optim.Adamax(matrices()),
+    "torch.SGD without momentum": lambda: torch.optim.SGD(matrices(), lr=0.1),
     "torch.Muon": lambda: torch.optim.Muon(matrices()),
 }
 FITS = {
@@ -45,11 +47,12 @@ def stepped(name):
     return optimizer
 
 
+@pytest.mark.parametrize("made", [stepped, lambda name: MADE[name]()], ids=["stepped", "new"])
 @pytest.mark.parametrize("saved", MADE)
 @pytest.mark.parametrize("loading", ["SGD", "AdamW", "Muon"])
-def test_every_pair_of_kinds_is_loaded_or_refused(loading, saved):
+def test_every_pair_of_kinds_is_loaded_or_refused(loading, saved, made):
     optimizer = MADE[loading]()
-    state = stepped(saved).state_dict()
+    state = made(saved).state_dict()
     if (loading, saved) not in FITS:
         with pytest.raises(ValueError, match=rf"{loading}|saved by"):
             optimizer.load_state_dict(state)
@@ -57,6 +60,38 @@ def test_every_pair_of_kinds_is_loaded_or_refused(loading, saved):
     optimizer.load_state_dict(state)
     set_grads(1, [p for group in optimizer.param_groups for p in group["params"]])
     optimizer.step()
+
+
+def torchs():
+    """Return a new optimizer of each kind that torch has and that takes these parameters."""
+    for name in dir(torch.optim):
+        kind = getattr(torch.optim, name)
+        if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer) and kind is not torch.optim.Optimizer:
+            yield name, kind(matrices()[:1], lr=0.1)
+
+
+def test_the_new_state_of_each_of_torchs_optimizers_is_told_by_its_groups():
+    found = dict(torchs())
+    assert {"SGD", "Adagrad", "Adafactor", "ASGD", "Rprop", "LBFGS", "Adamax", "RMSprop"} <= found.keys()
+    for loading in ("SGD", "AdamW", "Muon"):
+        for name in found.keys() - ({"Adam", "AdamW"} if loading == "AdamW" else set()):
+            with pytest.raises(ValueError, match=rf"{loading}|saved by"):
+                type(MADE[loading]())(matrices()[:1]).load_state_dict(found[name].state_dict())
+
+
+@pytest.mark.parametrize("loading", ["SGD", "AdamW", "Muon"])
+def test_what_others_keep_in_a_group_is_no_hyperparameter(loading):
+    """A schedule's numbers, a name, what torch adds by itself, and what the loading one's own groups have."""
+    optimizer, other = MADE[loading](), MADE[loading]()
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+    torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.0, total_steps=5, cycle_momentum=False)
+    optimizer.param_groups[0] |= {"name": "all", "mine": 3.0, "rho": 3.0}
+    other.param_groups[0]["rho"] = 2.0
+    for _ in range(2):
+        other.load_state_dict(optimizer.state_dict())
+    assert other.param_groups[0]["mine"] == 3.0 and other.param_groups[0]["name"] == "all"
+    with pytest.raises(ValueError, match=rf"another optimizer than {loading}: its groups have rho, which {loading} "):
+        MADE[loading]().load_state_dict(optimizer.state_dict())
 
 
 class Nano(nn.Module):

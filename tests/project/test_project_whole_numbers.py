@@ -109,8 +109,8 @@ def truncated(n):
 # (function, argument): call of a folder and a number, and a number to call it with
 TABLE = {
     ("train_bpe", "vocab_size"): (lambda f, n: len(train_bpe(text(f), n).vocab), 300),
-    ("train_bpe", "workers"): (lambda f, n: train_bpe(text(f), 300, workers=n), 2),
-    ("train_bpe", "min_count"): (lambda f, n: train_bpe(text(f), 300, min_count=n), 100),
+    ("train_bpe", "workers"): (lambda f, n: train_bpe(text(f), 300, workers=n).vocab, 2),
+    ("train_bpe", "min_count"): (lambda f, n: train_bpe(text(f), 300, min_count=n).vocab, 100),
     ("Tokenizer.encode_to_array", "workers"): (lambda f, n: PLAIN.encode_to_array("abc", workers=n).tolist(), 2),
     ("Tokenizer.encode_batch", "workers"): (lambda f, n: PLAIN.encode_batch(["abc"], workers=n), 2),
     ("Tokenizer.encode_blocks", "workers"): (lambda f, n: blocks(workers=n), 2),

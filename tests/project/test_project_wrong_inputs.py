@@ -4,6 +4,7 @@ A row is a call and the type and text of its error. A public name that is in no 
 nothing, fails the last test: whoever adds a function adds its rows.
 """
 
+import io
 import json
 import re
 from importlib import import_module
@@ -16,7 +17,7 @@ from cs336_lib import accounting
 from cs336_lib.bpe import TextRules, Tokenizer, train_bpe
 from cs336_lib.data import EpochSampler, TokenFile, corpora, encode_file, sample_batch, tales
 from cs336_lib.data.token_format import write_token_file
-from cs336_lib.generation import SamplingConfig, decode, generate
+from cs336_lib.generation import SamplingConfig, decode, distribution, generate, stream
 from cs336_lib.model import ModelConfig, TransformerLM
 from cs336_lib.optim import SGD, AdamW, Muon, clip_grad_norm, cosine_schedule, wsd_schedule
 from cs336_lib.training import (
@@ -33,6 +34,7 @@ from cs336_lib.training import (
 
 BYTES = {i: bytes([i]) for i in range(256)}
 PLAIN = Tokenizer(BYTES, [], ["<|endoftext|>"])
+GAPS = Tokenizer(BYTES | {300: b"ab"}, [(b"a", b"b")], rules=TextRules(gaps=True))
 SMALL = ModelConfig(vocab_size=257, context_length=8, d_model=16, num_layers=1, num_heads=2)
 TINY = ModelConfig(vocab_size=11, context_length=8, d_model=16, num_layers=1, num_heads=2)
 LM = TransformerLM(SMALL)
@@ -43,6 +45,10 @@ V, T, F, E = ValueError, TypeError, FileNotFoundError, FileExistsError
 
 def zero(x, y):
     return torch.tensor(0.0)
+
+
+def penalized(seen, rows=1):
+    return distribution(torch.zeros(rows, 5), SamplingConfig(repetition_penalty=2.0), seen)
 
 
 def sampler_at(**place):
@@ -92,6 +98,7 @@ TABLE = {
         (lambda h: train_bpe(h / "text.txt", 100), V, "vocab_size 100 is too small"),
         (lambda h: train_bpe(h / "text.txt", "300"), T, "vocab_size must be an integer, got '300'"),
         (lambda h: train_bpe(h / "text.txt", 300, "<s>"), T, r"write \['<s>'\]"),
+        (lambda h: train_bpe(h / "text.txt", 300, 5), T, r"must be a list of strings, got 5; write \[\] for none"),
         (lambda h: train_bpe(h / "text.txt", 300, {"<s>"}), T, "is a set, which has no order"),
         (lambda h: train_bpe(h / "text.txt", 300, {"<s>": 5}), T, "mapping"),
         (lambda h: train_bpe(h / "text.txt", 300, [b"<s>"]), T, r"special_tokens\[0\] must be a string"),
@@ -129,6 +136,9 @@ TABLE = {
         (lambda h: PLAIN.encode_to_array(np.array([1, 2])), T, "array of ids"),
         (lambda h: PLAIN.encode_to_array("a", workers=0), V, "workers"),
         (lambda h: list(PLAIN.encode_blocks(b"a", block_bytes=0)), V, "block_bytes"),
+        (lambda h: list(PLAIN.encode_blocks("hi")), T, "encode_blocks takes bytes, got str; .*use encode_to_array"),
+        (lambda h: list(PLAIN.encode_blocks(3)), T, "the text to encode must be bytes, got int"),
+        (lambda h: Tokenizer(BYTES, [], 5), T, "special_tokens must be a list of strings, got 5"),
         (lambda h: list(PLAIN.encode_iterable(b"ab")), T, r"write \[data\]"),
         (lambda h: list(PLAIN.encode_iterable([1])), T, "a chunk must be a string or bytes"),
         (lambda h: PLAIN.decode("ab"), T, "decode takes token ids"),
@@ -207,6 +217,10 @@ TABLE = {
         (lambda h: corpora.get(h / "packed.txt"), V, "gzip"),
         (lambda h: corpora.get(h / "text.txt", size_bytes=5), V, 'only "tales" comes in any size'),
         (lambda h: corpora.get(h / "folder"), F, r"has no \*train\*.txt"),
+        (lambda h: corpora.get(None), T, "a corpus is a name or the path of a text file, got None"),
+        (lambda h: corpora.peek(["a"]), T, "a corpus is a name or the path of a text file, got"),
+        (lambda h: corpora.valid_text(["a"]), corpora.CorpusError, "no corpus has the name"),
+        (lambda h: corpora.valid_text("foo"), corpora.CorpusError, "the name 'foo'; allowed: tales, tiny"),
         (lambda h: corpora.peek("tales", 0), V, "count=0 must be at least 1"),
         (lambda h: corpora.peek("tales", split="test"), V, "split='test' must be one of"),
     ],
@@ -239,25 +253,47 @@ TABLE = {
     ],
     "SGD": [
         (lambda h: SGD(weight(), lr=-1), V, "lr is -1; it must be 0 or more"),
+        (lambda h: SGD(weight(), lr="high"), T, "lr must be a number, got 'high'"),
+        (lambda h: SGD(weight()).load_state_dict(AdamW(weight()).state_dict()), V, "have betas, eps, weight_decay"),
         (lambda h: SGD(weight()).load_state_dict({}), V, "no optimizer's state dict"),
     ],
     "AdamW": [
         (lambda h: AdamW(weight(), lr=-1), V, "lr is -1; it must be 0 or more"),
         (lambda h: AdamW(weight(), betas=(1.0, 0.9)), V, "beta1 is 1.0"),
+        (lambda h: AdamW(weight(), betas=(0.9,)), V, r"betas are \(0.9,\); they must be two, .*write \(0.9, 0.999\)"),
+        (lambda h: AdamW(weight(), betas=(0.9, 0.9, 0.9)), V, "they must be two"),
+        (lambda h: AdamW([{"params": weight(), "betas": np.array([0.9])}]), V, "they must be two"),
+        (lambda h: AdamW(weight(), betas=0.9), T, "betas must be two numbers, got 0.9"),
+        (lambda h: AdamW(weight(), betas=(0.9, None)), T, "beta2 must be a number, got None"),
+        (lambda h: AdamW(weight(), lr=None), T, "lr must be a number, got None"),
+        (lambda h: AdamW(weight(), eps="1"), T, "eps must be a number, got '1'"),
         (lambda h: AdamW(weight(), decay_order="middle"), V, "decay_order is 'middle'; allowed"),
         (lambda h: AdamW(weight()).load_state_dict([]), V, "no optimizer's state dict"),
     ],
     "Muon": [
         (lambda h: Muon(weight(), momentum=1.0), V, "momentum is 1.0"),
+        (lambda h: Muon(weight(), momentum="x"), T, "momentum must be a number, got 'x'"),
+        (lambda h: Muon(weight(), betas=(0.9,)), V, "they must be two"),
         (lambda h: Muon([torch.nn.Parameter(torch.zeros(3))]), V, "is no matrix"),
         (lambda h: Muon(weight(), scale="x"), V, "scale is 'x'; allowed"),
     ],
-    "clip_grad_norm": [(lambda h: clip_grad_norm(weight(), -1.0), V, "max_norm|max_l2_norm")],
-    "cosine_schedule": [(lambda h: cosine_schedule(-1, 1.0, 0.1, 2, 4), V, "step|it")],
-    "wsd_schedule": [(lambda h: wsd_schedule(1, 1.0, 0.1, 3, 3, 4), V, "decay")],
+    "clip_grad_norm": [
+        (lambda h: clip_grad_norm(weight(), -1.0), V, "max_norm|max_l2_norm"),
+        (lambda h: clip_grad_norm(weight(), "1"), T, "max_norm must be a number, got '1'"),
+    ],
+    "cosine_schedule": [
+        (lambda h: cosine_schedule(-1, 1.0, 0.1, 2, 4), V, "step|it"),
+        (lambda h: cosine_schedule(1, "x", 0.1, 2, 4), T, "max_lr must be a number, got 'x'"),
+        (lambda h: cosine_schedule("1", 1.0, 0.1, 2, 4), T, "step must be a number, got '1'"),
+    ],
+    "wsd_schedule": [
+        (lambda h: wsd_schedule(1, 1.0, 0.1, 3, 3, 4), V, "decay"),
+        (lambda h: wsd_schedule(1, 1.0, 0.1, 3, None, 4), T, "decay_steps must be a number, got None"),
+    ],
     "bits_per_byte": [
         (lambda h: bits_per_byte(1.0, [], PLAIN), V, "no tokens"),
         (lambda h: bits_per_byte(1.0, [500], PLAIN), V, "the ids go from 500 to 500"),
+        (lambda h: bits_per_byte(1.0, [70, 299], GAPS), V, "the id 299 is a gap: the tokenizer has no token of that"),
         (lambda h: bits_per_byte(1.0, [1.5], PLAIN), T, "ids must be whole numbers, got float64"),
         (lambda h: bits_per_byte(1.0, IDS * 1.0, PLAIN), T, "ids must be whole numbers, got float64"),
         (lambda h: bits_per_byte(1.0, IDS == 1, PLAIN), T, "ids must be whole numbers, got bool"),
@@ -269,6 +305,7 @@ TABLE = {
         (lambda h: RUN.replace(seed=10**23), V, r"seed is 10+; it must be less than 2\*\*63"),
         (lambda h: RUN.replace(lr=10**400), V, "lr is 10+; it must be a number"),
         (lambda h: RUN.replace(lr=float("nan")), V, "lr is nan"),
+        (lambda h: RUN.replace(lr=float("inf")), V, "lr is inf; it must be a number, 0 or more, and finite as a float"),
         (lambda h: RUN.replace(beta1="high"), V, "beta1 is 'high'; it must be a number"),
         (lambda h: RUN.replace(compile="false"), V, "compile is 'false'; it must be true, false or null"),
         (lambda h: RUN.replace(tensorboard="no"), V, "tensorboard is 'no'; it must be true or false"),
@@ -315,7 +352,8 @@ TABLE = {
     "load_checkpoint": [
         (lambda h: load_checkpoint(h / "none", LM), F, "none"),
         (lambda h: load_checkpoint(h / "torn.pt", LM), V, "torn.pt is damaged or no checkpoint"),
-        (lambda h: load_checkpoint(h / "empty.txt", LM), V, "empty.txt is damaged or no checkpoint"),
+        (lambda h: load_checkpoint(h / "empty.txt", LM), V, "empty.txt is empty, and no checkpoint"),
+        (lambda h: load_checkpoint(io.BytesIO(), LM), V, "the file is damaged or no checkpoint: it ends where"),
         (lambda h: load_checkpoint(h / "pointer.txt", LM), V, "pointer.txt is .*pointer of Git LFS"),
         (lambda h: load_checkpoint(h / "text.txt", LM), V, "text.txt is .*no checkpoint"),
     ],
@@ -337,10 +375,36 @@ TABLE = {
         (lambda h: generate(LM, PLAIN, []), V, "there is no prompt"),
         (lambda h: generate(LM, PLAIN, [3]), T, "must be str"),
         (lambda h: generate(LM, PLAIN, 3), T, "prompts must be a string or several, got int"),
+        (lambda h: generate(LM, PLAIN, b"abc"), T, "prompts must be a string or several, got bytes"),
+        (lambda h: generate(LM, PLAIN, "a", {"top_k": 3}), T, "config must be a SamplingConfig, got {'top_k': 3} of"),
+        (lambda h: generate(LM, PLAIN, "a", {}), T, "config must be a SamplingConfig, got {} of type dict"),
         (lambda h: generate(TransformerLM(TINY), PLAIN, "a"), V, "not made for each other"),
         (lambda h: generate(LM, Tokenizer(BYTES, []), ""), V, "prompt is empty"),
     ],
+    "stream": [
+        (lambda h: list(stream(LM, PLAIN, b"abc")), T, "must be str, got bytes"),
+        (lambda h: list(stream(LM, PLAIN, "a", {})), T, "config must be a SamplingConfig, got {} of type dict"),
+    ],
+    "distribution": [
+        (lambda h: penalized([[-1]]), V, r"an id of seen\[0\] is -1; it must be 0 or more"),
+        (lambda h: penalized([[0, 1, 5]]), V, r"an id of seen\[0\] is 5; it must be 4 or less"),
+        (lambda h: penalized([[0.5]]), T, r"seen\[0\] must be whole numbers, got float64"),
+        (lambda h: penalized([3]), T, r"seen\[0\] must be a row of whole numbers, got 3"),
+        (lambda h: penalized(["ab"]), T, r"seen\[0\] must be a row of whole numbers, got 'ab'"),
+        (lambda h: penalized(3), T, "seen must be several rows of ids, got 3"),
+        (lambda h: penalized("a"), T, "seen must be several rows of ids, got 'a'"),
+        (lambda h: penalized([[1]], rows=2), V, r"seen has 1 rows and the logits 2; .*\[\] for none"),
+        (lambda h: penalized([[1], [1]]), V, "seen has 2 rows and the logits 1"),
+        (lambda h: distribution(torch.zeros(1, 5), SamplingConfig(), []), V, "seen has 0 rows and the logits 1"),
+        (lambda h: distribution(torch.zeros(5), SamplingConfig()), V, r"shape \(5,\); they must be \(B, V\)"),
+        (lambda h: distribution(torch.zeros(1, 2, 5), SamplingConfig()), V, r"they must be \(B, V\)"),
+        (lambda h: distribution(torch.zeros(1, 0), SamplingConfig()), V, r"they must be \(B, V\)"),
+        (lambda h: distribution(torch.zeros(1, 5).long(), SamplingConfig()), T, "tensor of floats, got torch.int64"),
+        (lambda h: distribution([[0.0]], SamplingConfig()), T, "logits must be a tensor of floats, got list"),
+        (lambda h: distribution(torch.zeros(1, 5), {}), T, "config must be a SamplingConfig"),
+    ],
     "decode": [
+        (lambda h: list(decode(LM, [[1]], {"seed": 1})), T, "config must be a SamplingConfig"),
         (lambda h: list(decode(LM, [], SamplingConfig())), V, "there must be one prompt"),
         (lambda h: list(decode(LM, [[]], SamplingConfig())), V, "one token at least"),
         (lambda h: list(decode(LM, [1, 2], SamplingConfig())), T, r"prompts\[0\] is 1, and must be a row of ids"),
@@ -355,6 +419,10 @@ TABLE = {
         (lambda h: SamplingConfig(temperature=-1), V, "temperature is -1"),
         (lambda h: SamplingConfig(temperature=10**400), V, "temperature is 10+; it must be 0"),
         (lambda h: SamplingConfig(repetition_penalty=10**400), V, "repetition_penalty is 10+; it must be positive"),
+        (lambda h: SamplingConfig(temperature=float("inf")), V, "temperature is inf; .* and finite as a float"),
+        (lambda h: SamplingConfig(repetition_penalty=float("inf")), V, "penalty is inf; .* and finite as a float"),
+        (lambda h: SamplingConfig(stop_at_end="no"), T, "stop_at_end must be True or False, got 'no'"),
+        (lambda h: SamplingConfig(stop_at_end=None), T, "stop_at_end must be True or False, got None"),
         (lambda h: SamplingConfig(temperature="hot"), T, "temperature must be a number"),
         (lambda h: SamplingConfig(top_p=0), V, "top_p is 0"),
         (lambda h: SamplingConfig(top_k=-1), V, "top_k is -1"),
@@ -401,7 +469,7 @@ WITHOUT = {
         *("cross_entropy", "chunked_cross_entropy", "perplexity"),  # of tensors: tests/training
         *("Interrupted", "PreparedCorpus", "Evaluation", "find_runs"),
     },
-    "generation": {"stream", "Generation", "distribution", "training_sample"},
+    "generation": {"Generation", "training_sample"},
 }
 
 

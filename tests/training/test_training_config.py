@@ -4,7 +4,9 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
 
 from cs336_lib.model import ModelConfig
 from cs336_lib.training import TrainConfig
@@ -78,3 +80,26 @@ def test_a_model_may_be_named():
 def test_reading_a_config_needs_no_torch():
     code = "import cs336_lib.training as t, sys; t.TrainConfig.preset('tales-1m'); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_numbers_of_numpy_and_torch_make_the_config_that_pythons_make():
+    """Each field that holds a number or a truth, in each type that has room for it."""
+    config = TrainConfig.preset("tales-1m").replace(compile=False, pad_head=True, resident=False, lr=0.5, min_lr=0.25)
+    kinds = {
+        int: (np.int64, np.int32, np.uint64, np.array, torch.tensor),
+        float: (np.float64, np.array, lambda x: torch.tensor(x, dtype=torch.float64)),
+        bool: (np.bool_, np.array, torch.tensor),
+    }
+    tried = set()
+    for name, value in vars(config).items():
+        for made in kinds.get(type(value), ()):
+            again = config.replace(**{name: made(value)})
+            assert again == config and type(getattr(again, name)) is type(value), (name, made)
+            assert again.to_json() == config.to_json()
+            tried.add(name)
+    assert {"steps", "lr", "beta1", "seed", "tf32", "compile", "peak_flops", "tensorboard"} <= tried
+    assert config.replace(lr=np.float32(0.5)) == config and config.replace(lr=np.int8(1)).lr == 1
+    assert config.model.replace(qk_norm=np.True_, tie_embeddings=np.False_) == config.model.replace(qk_norm=True)
+    for wrong in (np.float64(2), np.True_, np.array([2])):
+        with pytest.raises(ValueError, match=r"steps is .*; it must be a whole number, 1 or more"):
+            config.replace(steps=wrong)

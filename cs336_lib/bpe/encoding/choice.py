@@ -30,7 +30,7 @@ from cs336_lib.bpe.encoding.workspace import KERNELS
 from cs336_lib.bpe.plain.encoder import PlainEncoder
 from cs336_lib.bpe.rules import TextRules
 from cs336_lib.bpe.vocabulary import Vocabulary
-from cs336_lib.naming import check_whole
+from cs336_lib.naming import check_whole, whole_number
 
 ALWAYS_PLAIN = 40
 LONG = 100_000
@@ -79,7 +79,7 @@ class Encoding:
 
     def to_array(self, text: "str | bytes | memoryview", workers: int) -> np.ndarray:
         """The ids of a string or of bytes as int32."""
-        _check_workers(workers)
+        workers = _checked_workers(workers)
         data = text if isinstance(text, str) else _as_bytes(text)
         compiled = self._compiled_for(len(data))
         if compiled is None and (len(data) < LONG or not self._may_compile):
@@ -96,7 +96,7 @@ class Encoding:
 
     def to_lists(self, texts: Iterable[str], workers: int) -> list[list[int]]:
         """The ids of each of several strings."""
-        _check_workers(workers)
+        workers = _checked_workers(workers)
         if isinstance(texts, str):
             raise TypeError(f"encode_batch takes a list of strings, got the single string {texts[:20]!r}; use encode")
         if not isinstance(texts, Iterable):
@@ -130,8 +130,12 @@ class Encoding:
     def blocks(self, data: "bytes | memoryview", block_bytes: int, workers: int) -> Iterator[np.ndarray]:
         """The ids of a buffer, one array of int32 for each block."""
         block_bytes = check_whole("block_bytes", block_bytes, least=1)
-        _check_workers(workers)
-        data = _as_bytes(data)
+        workers = _checked_workers(workers)
+        if isinstance(data, str):
+            raise TypeError(
+                "encode_blocks takes bytes, got str; for a string use encode_to_array, or give its .encode()"
+            )
+        data = _as_bytes(data, "bytes")
         compiled = self._compiled_for(len(data))
         if compiled is not None:
             yield from compiled.blocks(data, block_bytes, workers)
@@ -207,20 +211,23 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _check_workers(workers: int) -> None:
-    if isinstance(workers, bool) or not isinstance(workers, int):
-        raise TypeError(f"workers must be an integer, got {workers!r}")
+def _checked_workers(workers: int) -> int:
+    try:
+        workers = whole_number("workers", workers)
+    except TypeError:
+        raise TypeError(f"workers must be an integer, got {workers!r}") from None
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
+    return workers
 
 
-def _as_bytes(data: "bytes | memoryview") -> "bytes | memoryview":
+def _as_bytes(data: "bytes | memoryview", wanted: str = "str or bytes") -> "bytes | memoryview":
     if isinstance(data, bytes):
         return data
     try:
         view = memoryview(data)
     except TypeError:
-        raise _not_text(data, "str or bytes") from None
+        raise _not_text(data, wanted) from None
     if view.itemsize != 1:
         raise TypeError(
             f"the bytes to encode have items of {view.itemsize} bytes (format {view.format!r}): is this an array of "

@@ -86,6 +86,8 @@ def load_checkpoint(
     if isinstance(src, str | os.PathLike) and Path(src).is_file():
         with Path(src).open("rb") as file:
             head = file.read(512)
+        if not head:
+            raise ValueError(f"{src} is empty, and no checkpoint")
         if not head.startswith(b"PK") and (what := foreign_kind(head)):
             raise ValueError(f"{src} is {what}")
         _check_sums(Path(src))
@@ -94,7 +96,8 @@ def load_checkpoint(
     except (RuntimeError, EOFError, ValueError, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise
-        raise ValueError(f"{_name(src)} is damaged or no checkpoint: {_first_line(error)}") from None
+        why = "it ends where more should come" if isinstance(error, EOFError) else _first_line(error)
+        raise ValueError(f"{_name(src)} is damaged or no checkpoint: {why}") from None
     except Exception:  # torch raises pickle.UnpicklingError for anything that would run code
         raise ValueError(
             f"{_name(src)} is no checkpoint that can be read safely: it holds something else than tensors and plain "
