@@ -27,7 +27,8 @@ def bar(over: Iterable[Any] | None = None, **about: Any) -> Any:
     >>> with bar(total=2, disable=True) as shown:
     ...     shown.update()
     """
-    if in_notebook() or sys.stderr.isatty():
+    watched_at = getattr(sys.stderr, "isatty", None)  # some have put something else there, or nothing
+    if about.get("disable") or in_notebook() or (watched_at is not None and watched_at()):
         from tqdm.auto import tqdm as watched
 
         return watched(over, **about)

@@ -22,7 +22,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     Raises:
         FileNotFoundError: it is not there, or a folder; the error says where it was looked for.
     """
-    if not Path(path).is_file():
+    if Path(path).is_dir() or not Path(path).exists():  # a pipe is neither, and is read
         what = "is a folder; name a file in it" if Path(path).is_dir() else "is not there"
         raise FileNotFoundError(f"{path} {what} (looked from {Path.cwd()})")
     return Path(path).read_bytes().removeprefix(_BOM)

@@ -165,6 +165,8 @@ class Tokenizer:
                 line or the token.
         """
         ranks = tiktoken_format.read_ranks(path)
+        if not isinstance(special_tokens, Mapping):
+            special_tokens = in_order(special_tokens or ())  # an iterator is asked once
         with _naming(path):
             tiktoken_format.check_whole_file(ranks, special_tokens, expected_ranks)
             vocab, specials = tiktoken_format.vocab_with_specials(ranks, special_tokens)

@@ -122,6 +122,8 @@ class Runs:
         self, remaining: list[str], strikes: Counter[str], answer: Event, tell: Callable[[str, Event], None]
     ) -> None:
         name, problem = answer["name"], answer["name"].split(".")[0]
+        if name not in remaining:
+            return  # told as not asked, while the process went on with it
         remaining.remove(name)
         tell("answer", answer)
         ended = answer["crash"] and answer["got"].startswith(("no end", "the process"))

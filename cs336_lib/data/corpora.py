@@ -13,6 +13,7 @@ their source has become.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -223,7 +224,7 @@ def peek(name: str | Path, count: int = 3, *, split: str = "valid", seed: int = 
 
 
 def _check_name(name: object) -> None:
-    if not isinstance(name, str | Path):
+    if not isinstance(name, str | os.PathLike):
         raise TypeError(f"a corpus is a name or the path of a text file, got {said(name)}")
 
 

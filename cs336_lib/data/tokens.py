@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,7 @@ class TokenFile:
         if wanted.kind not in "ui":
             raise TokenFileError(f"dtype={wanted} for {path}: ids are integers, as uint16, uint32, int32 or int64")
         if wanted.itemsize > 1 and _TEXT.fullmatch(start):
-            raise TokenFileError(f"{path} is text, not ids: encode it with `encode_file`")
+            warnings.warn(f"{path} looks like text, not ids: encode text with `encode_file`", stacklevel=3)
         return cls(path, _map_npy(path, wanted) if is_npy else _map_raw(path, wanted), vocab_size, None)
 
     def _check_tokenizer(self, tokenizer: Any) -> None:

@@ -127,7 +127,7 @@ class FastRMSNorm(RMSNorm):
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
         """Normalize the last dimension of `x`."""
-        check_vectors("x", x, len(self.weight))
+        check_vectors("x", x, self.weight.shape[0])
         if x.dtype != self.weight.dtype:
             return super().forward(x)  # F.rms_norm would warn and take the slow path
         eager = x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")

@@ -155,7 +155,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
         """Normalize the last dimension of `x`."""
-        check_vectors("x", x, len(self.weight))
+        check_vectors("x", x, self.weight.shape[0])
         a = x.to(at_least_float32(x.dtype))
         inverse_rms = torch.rsqrt(a.pow(2).mean(dim=-1, keepdim=True) + self.eps)
         return (a * inverse_rms * self.weight).to(x.dtype)
@@ -186,6 +186,8 @@ def check_floats(name: str, x: Tensor) -> None:
     Traceback (most recent call last):
     TypeError: x must be a tensor of floats, got torch.int64; convert it with .float()
     """
+    if isinstance(x, torch.fx.Proxy):  # what stands for a tensor while torch.fx records
+        return
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} must be a tensor of floats, got {type(x).__name__}; convert with torch.tensor")
     if not x.is_floating_point():
@@ -204,7 +206,7 @@ def check_vectors(name: str, x: Tensor, width: int) -> None:
     ValueError: x has shape (2, 1); its last dimension must be 4
     """
     check_floats(name, x)
-    if x.ndim == 0 or x.shape[-1] != width:
+    if isinstance(x, Tensor) and (x.ndim == 0 or x.shape[-1] != width):
         raise ValueError(f"{name} has shape {tuple(x.shape)}; its last dimension must be {width}")
 
 

@@ -141,7 +141,7 @@ class AdamW(MomentOptimizer):
         """
         check_kind(self, state_dict, self.moments_of, self.others)
         for group in state_dict["param_groups"]:
-            if group.keys() & _OF_TORCH and "amsgrad" not in group:
+            if group.keys() & _OF_TORCH and not group.keys() & {"amsgrad", "decay_order"}:
                 raise ValueError("this state was saved by torch.optim.NAdam, RAdam or Adamax, and this is AdamW")
             if group["weight_decay"] and not group.get("decoupled_weight_decay", True):
                 raise ValueError("this state was saved by torch.optim.Adam, whose weight decay is another than AdamW's")

@@ -200,7 +200,7 @@ def check_kind(
         if "algorithm" in group and "algorithm" not in optimizer.defaults:
             raise ValueError(f"this state was saved by Muon, and this is {own}; load it into Muon")
         mine = {*optimizer.defaults, *others}.union(*optimizer.param_groups)
-        if unknown := sorted(group.keys() & _OF_ANY - mine):
+        if not state_dict["state"] and (unknown := sorted(group.keys() & _OF_ANY - mine)):
             raise ValueError(
                 f"this state was saved by another optimizer than {own}: its groups have {', '.join(unknown)}, which "
                 f"{own} does not; load it into the kind that saved it"

@@ -129,3 +129,9 @@ def test_a_cache_keeps_no_number_for_many(shape):
     whole = torch.zeros(2, 2, 3, WIDTH)
     with pytest.raises(ValueError, match=r"v has shape .*; the cache holds \(B, H, S, K\) = \(2, 2, S, 8\)"):
         layer.append(whole, torch.zeros(shape), torch.arange(3))
+
+
+def test_modules_can_be_recorded_by_torch_fx():
+    for module in (Linear(4, 6), RMSNorm(4), SwiGLU(4, 8)):
+        x = torch.randn(2, 4)
+        assert torch.equal(torch.fx.symbolic_trace(module)(x), module(x))

@@ -232,3 +232,15 @@ def test_moments_follow_parameters_that_change_their_type(kind, options, first, 
     kept = [value for value in optimizer.state[layer.weight].values() if torch.is_tensor(value)]
     assert kept and {value.dtype for value in kept} == {layer.weight.dtype}
     assert layer.weight.isfinite().all()
+
+
+@pytest.mark.parametrize("key", ["fused", "foreach", "maximize", "momentum", "rho"])
+def test_groups_with_keys_of_other_optimizers_load_into_their_own_kind(key):
+    def made():
+        return AdamW([{"params": [torch.nn.Parameter(torch.ones(3))], key: 0}])
+
+    one, two = made(), made()
+    one.param_groups[0]["params"][0].grad = torch.ones(3)
+    one.step()
+    two.load_state_dict(one.state_dict())
+    assert two.param_groups[0][key] == 0

@@ -66,3 +66,23 @@ def test_every_bar_of_the_library_is_such_a_one():
         calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         made = [node for node in calls if isinstance(node.func, ast.Name) and node.func.id == "tqdm"]
         assert not made or path.relative_to(ROOT / "cs336_lib").as_posix() in own, path
+
+
+class Tee:
+    """What some put in place of stderr: no terminal, and nobody to ask."""
+
+    def write(self, text):
+        return len(text)
+
+    def flush(self):
+        pass
+
+
+@pytest.mark.parametrize("there", [Tee(), None])
+@pytest.mark.parametrize("disable", [True, False])
+def test_what_stands_in_place_of_stderr_need_not_say_whether_it_is_a_terminal(monkeypatch, there, disable):
+    if there is None and not disable:
+        return  # a bar needs something to write to
+    monkeypatch.setattr(sys, "stderr", there)
+    with bars.bar(total=2, disable=disable) as shown:
+        shown.update()

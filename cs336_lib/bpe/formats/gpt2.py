@@ -18,6 +18,9 @@ HEADER = "#version: 0.2"
 UNMADE = 100
 """Tokens that look like results of merges and may be made by none, or a tenth of the merges if that is more."""
 
+ADDED = 8
+"""Such tokens behind all others, which somebody may have added, or a hundredth of the merges if that is more."""
+
 _PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 _OTHERS = [byte for byte in range(256) if byte not in set(_PRINTABLE)]
 BYTE_TO_CHAR: dict[int, str] = {byte: chr(byte) for byte in _PRINTABLE} | {
@@ -94,17 +97,18 @@ def _check_made(ids: Mapping[bytes, int], made: Collection[bytes], source: str |
     """Raise ValueError if many tokens can only be results of merges that are not there: the merges were cut off then.
 
     Such a token is two others put together, each of which is a byte, made by a merge, or such a token itself. Special
-    tokens and whatever was added by hand are hardly ever so: where would "<|end|" be a token? A few may be. Two or more
+    tokens and whatever was added by hand are hardly ever so: where would "<|end|" be a token? Some may be. Many
     that have just the ids behind all that is made are what a file of merges leaves that lost its end.
     """
     known = {bytes([byte]) for byte in range(256)}.union(made)
+    last = max((ids[token] for token in known if token in ids), default=-1)
     unmade: list[bytes] = []
     for token in sorted((token for token in ids if token not in known), key=len):
         if any(token[:at] in known and token[at:] in known for at in range(1, len(token))):
             known.add(token)
             unmade.append(token)
-    last = max((ids[token] for token in made if token in ids), default=-1)
-    cut_off = len(unmade) > 1 and {ids[token] for token in unmade} == set(range(last + 1, last + 1 + len(unmade)))
+    behind = set(range(last + 1, last + 1 + len(unmade)))
+    cut_off = len(unmade) > max(ADDED, len(made) // 100) and {ids[token] for token in unmade} == behind
     if cut_off or len(unmade) > max(UNMADE, len(made) // 10):
         raise ValueError(
             f"{source}: {len(unmade):,} of its tokens, such as {unmade[0]!r}, are made by none of the {len(made):,} "

@@ -19,7 +19,7 @@ class Built:
 
     Attributes:
         kind: its class's name.
-        parameters: name -> copy, as they were then.
+        parameters: name -> copy, as they were then, of those that are trained and have numbers.
     """
 
     kind: str
@@ -53,7 +53,9 @@ def modules_built(call: Callable[[], Any]) -> list[Built]:
         if not isinstance(module, nn.Module) or "_parameters" not in module.__dict__:
             return
         try:
-            copies = {name: p.detach().clone() for name, p in module.named_parameters()}
+            # What is never trained is a table, and what is on the device meta has no numbers.
+            seen = {name: p for name, p in module.named_parameters() if p.requires_grad and not p.is_meta}
+            copies = {name: p.detach().clone() for name, p in seen.items()}
         except Exception:
             return
         found.pop(id(module), None)
@@ -119,7 +121,11 @@ def whole_that_runs(call: Callable[[], Any], given: torch.Tensor) -> Ran | None:
         given: the input of the module that is looked for.
     """
     ran: list[tuple[nn.Module, Any]] = []
-    handle = nn.modules.module.register_module_forward_hook(lambda module, args, _: ran.append((module, args)))
+
+    def note(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any], _: Any) -> None:
+        ran.append((module, (*args, *named.values())))
+
+    handle = nn.modules.module.register_module_forward_hook(note, with_kwargs=True)
     try:
         answer = call()
     finally:

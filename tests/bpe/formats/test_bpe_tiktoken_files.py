@@ -2,12 +2,15 @@
 
 import base64
 import codecs
+import os
+from threading import Thread
 
 import pytest
 from bpe_texts import SPECIALS, small_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cs336_lib.bpe.formats import tiktoken as tiktoken_format
 from cs336_lib.bpe.tokenizer import Tokenizer
 
 BYTES = {i: bytes([i]) for i in range(256)}
@@ -23,7 +26,8 @@ def path(tmp_path):
 
 
 @pytest.mark.parametrize("lost", [1, 17, 40])
-def test_ranks_that_were_cut_off_between_two_lines_are_missed(path, lost):
+def test_ranks_that_were_cut_off_between_two_lines_are_missed(path, lost, monkeypatch):
+    monkeypatch.setattr(tiktoken_format, "HOLE", 16)
     whole = Tokenizer.from_tiktoken_ranks(path, {"<s>": len(RANKS) + 1})
     assert whole.encode("<s>") == [len(RANKS) + 1]
     path.write_bytes(b"".join(LINES[:-lost]))
@@ -52,6 +56,28 @@ def test_a_rank_that_is_left_out_is_no_fault_without_special_tokens_as_in_tiktok
         assert ours.encode(text) == theirs.encode(text)
     with pytest.raises(ValueError, match=r"leave out 4 ids, such as 596; .* with their ids, \{'<s>': ID\}"):
         Tokenizer.from_tiktoken_ranks(path, ["<s>"])
+
+
+@pytest.mark.parametrize(
+    "given", [["<e>", "<p>"], ("<e>", "<p>"), iter(["<e>", "<p>"]), {"<e>": None, "<p>": None}.keys()]
+)
+def test_special_tokens_may_come_from_any_iterable(path, given):
+    read = Tokenizer.from_tiktoken_ranks(path, given)
+    assert read.encode("<e><p>") == [len(RANKS), len(RANKS) + 1]
+
+
+def test_one_of_several_special_tokens_may_be_named_alone(path):
+    assert Tokenizer.from_tiktoken_ranks(path, {"<|endofprompt|>": len(RANKS) + 20}).encode("<|endofprompt|>")
+
+
+def test_ranks_are_read_from_a_pipe(path):
+    pipe = path.with_name("pipe")
+    os.mkfifo(pipe)
+    thread = Thread(target=pipe.write_bytes, args=(path.read_bytes(),))
+    thread.start()
+    read = Tokenizer.from_tiktoken_ranks(pipe)
+    thread.join()
+    assert read.fingerprint == Tokenizer.from_tiktoken_ranks(path).fingerprint
 
 
 def test_a_mark_is_read_over_and_what_is_no_file_or_empty_is_named(path):

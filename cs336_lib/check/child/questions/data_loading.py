@@ -140,7 +140,7 @@ def _(case: Case) -> None:
     section="6.6",
     known="n - m starts",
     official=True,
-    after=("shift",),
+    after=("shift", "replacement"),
 )
 def _(case: Case) -> None:
     case.seed()
@@ -157,7 +157,7 @@ def _(case: Case) -> None:
     cause="a random walk over blocks, a shuffle of a part, or the ends drawn twice as often",
     section="6.6",
     known="10,000 draws over ten starts; a count further than six deviations from 1,000 happens once in a billion",
-    after=("shift",),
+    after=("shift", "replacement"),
 )
 def _(case: Case) -> None:
     case.seed()
@@ -242,7 +242,7 @@ def _(case: Case) -> None:
     cause=LAST,
     section="6.6",
     known=SHIFT,
-    after=("shift",),
+    after=("shift", "replacement"),
 )
 def _(case: Case) -> None:
     x, y = batch(case, np.arange(6), 3, 5, "6 ids, context_length 5, batch_size 3")
@@ -270,7 +270,7 @@ def _(case: Case) -> None:
 @check(
     "data_loading.seed",
     "the same seeds give the same batch",
-    cause="a generator made anew from the system's entropy: a run cannot be repeated",
+    cause="a generator of its own, beyond the seeds: made from the system's entropy, no run is repeated",
     section="6.6",
     known="two calls after seeding random, numpy and torch",
     kind="expect",

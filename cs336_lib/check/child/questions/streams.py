@@ -279,6 +279,7 @@ HELD = "what is held back is encoded when it has grown to some size, wherever th
     known=DEFINITION,
     kind="expect",
     after=(*ENCODES, "stream", "stream_word", "long_word"),
+    seconds=30,
     errors=False,
 )
 def _(case: Case) -> None:
