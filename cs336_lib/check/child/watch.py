@@ -121,11 +121,7 @@ def whole_that_runs(call: Callable[[], Any], given: torch.Tensor) -> Ran | None:
         given: the input of the module that is looked for.
     """
     ran: list[tuple[nn.Module, Any]] = []
-
-    def note(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any], _: Any) -> None:
-        ran.append((module, (*args, *named.values())))
-
-    handle = nn.modules.module.register_module_forward_hook(note, with_kwargs=True)
+    handle = nn.modules.module.register_module_forward_hook(lambda module, args, _: ran.append((module, args)))
     try:
         answer = call()
     finally:
