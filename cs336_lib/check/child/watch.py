@@ -114,7 +114,7 @@ class Ran:
 
 
 def whole_that_runs(call: Callable[[], Any], given: torch.Tensor) -> Ran | None:
-    """Call something; None where no module ran, or the last that ended did not take the input, as in plain functions.
+    """Call something; None where no module ran, or the last that ended is not the whole, as in plain functions.
 
     Args:
         call: the call.
@@ -129,9 +129,10 @@ def whole_that_runs(call: Callable[[], Any], given: torch.Tensor) -> Ran | None:
     if not ran:
         return None
     whole, args = ran[-1]
+    others = list(dict.fromkeys(module for module, _ in ran if module is not whole))
     tensors = [arg for arg in args if isinstance(arg, torch.Tensor)]
-    if tensors and not any(
-        t.shape == given.shape and t.is_floating_point() == given.is_floating_point() for t in tensors
-    ):
-        return None
-    return Ran(answer, whole, list(dict.fromkeys(module for module, _ in ran if module is not whole)))
+    if tensors:
+        is_whole = any(t.shape == given.shape and t.is_floating_point() == given.is_floating_point() for t in tensors)
+    else:  # called by keyword, which this hook does not see: the whole is what all others are parts of
+        is_whole = {*others} <= {*whole.modules()}
+    return Ran(answer, whole, others) if is_whole else None
