@@ -1,8 +1,8 @@
 """`encode_file`: a text file to a token file, in parallel, in bounded memory, resumable (chapter 3).
 
 The text is cut into parts of about 8 MiB at places that are sure not to change the ids (`pieces`); each part is encoded
-by one worker and put down as a file of its own (`parts`), and beside that one after the other goes into the token file
-(`joining`, `token_format`). Nobody ever holds more than a part, unless a text gives no place to cut.
+by one worker (`parts`), and beside that one after the other goes into the token file in the making (`joining`), which
+says how far it has come (`progress_log`). Nobody ever holds more than a few parts, unless a text gives no place to cut.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,17 @@ from cs336_lib.bars import bar as progress_bar
 from cs336_lib.data.joining import Joining
 from cs336_lib.data.parts import (
     TOKENIZER,
-    WHOLE,
     Job,
     Part,
     Plan,
     UnknownSpecialError,
     encode_part,
+    encode_part_here,
     finished_part,
     kept_part,
     put_down,
 )
+from cs336_lib.data.progress_log import JOINED, LOG, milestones
 from cs336_lib.data.token_format import check_own_tokens
 from cs336_lib.data.tokens import Header, TokenFile, TokenFileError
 from cs336_lib.naming import LARGEST, check_whole
@@ -104,7 +105,7 @@ def encode_file(
             behind special tokens.
         text_path: the text; it must not change meanwhile.
         out_path: the token file; an earlier one is replaced. A folder `OUT.parts` beside it holds the work until it is
-            done, and needs as much room again.
+            done; a run that goes on where a killed one was, or whose workers are elsewhere, needs as much room again.
         workers: threads that encode; None for one per core. The ids do not depend on it. Not used with an executor.
         executor: where to encode: threads of this process if None, or any Executor, `client.get_executor()` of a Dask
             cluster included, whose workers have this package and see the same files. A part that a lost worker had in
@@ -152,17 +153,19 @@ def encode_file(
             with _parts_folder(folder, plan, resume=False):
                 pass
         return Encoded(out_path, done.count, done.source_bytes, time.perf_counter() - began, 0)
-    with (
-        _disk_full_says_what_to_do(folder),
-        _parts_folder(folder, plan, resume, wait),
-        _hashing(text_path) as source_hash,
-    ):
+    with _disk_full_says_what_to_do(folder), _parts_folder(folder, plan, resume, wait):
         if wait and resume and (done := _already_done(text_path, out_path, plan, progress)):  # by whom was waited for
             return Encoded(out_path, done.count, done.source_bytes, time.perf_counter() - began, 0)
         job = Job(tokenizer if executor is None else put_down(tokenizer, folder), text_path, folder, plan)
-        with Joining(job) as joining:
+        with Joining(job, workers) as joining:
             encoded = _encode_parts(job, tokenizer, workers, executor, joining, progress)
-            header = joining.finish(out_path, source_hash.result(), progress)
+            try:
+                header = joining.finish(out_path, progress)
+            except FileNotFoundError:
+                # Where nothing can be locked, another process that has made the same file has tidied up.
+                if (done := _already_done(text_path, out_path, plan, progress)) is None:
+                    raise
+                header = done
     return Encoded(out_path, header.count, plan.source_bytes, time.perf_counter() - began, encoded)
 
 
@@ -172,8 +175,8 @@ def _parts_folder(
     return workshop(
         folder,
         asdict(plan),
-        finished=".ids",
-        other=(TOKENIZER, WHOLE),
+        finished=(".ids", JOINED, LOG),
+        other=(TOKENIZER,),
         resume=resume,
         hopeless=(UnknownSpecialError,),
         wait=wait,
@@ -184,11 +187,13 @@ def _encode_parts(
     job: Job, tokenizer: Any, workers: int, executor: Executor | None, joining: Joining, progress: bool
 ) -> int:
     """Encode the parts that are not there yet; returns how many bytes of text that was."""
-    there = {i: part for i in range(job.parts) if (part := kept_part(job, tokenizer, i)) is not None}
-    for index in there:
-        joining.add(index)
-    todo = ((job, i) for i in range(job.parts) if i not in there)
-    already, encoded = sum(part.stop - part.start for part in there.values()), 0
+    joined, already = joining.take_up(progress)
+    there = {i: part for i in range(joined, job.parts) if (part := kept_part(job, tokenizer, i)) is not None}
+    for part in there.values():
+        joining.add(part)
+    already += sum(part.stop - part.start for part in there.values())
+    todo = ((job, i) for i in range(joined, job.parts) if i not in there)
+    encoded = 0
     with (
         nullcontext(executor) if executor is not None else ThreadPoolExecutor(workers) as pool,
         progress_bar(
@@ -203,11 +208,15 @@ def _encode_parts(
 
         def done(part: Part) -> None:
             nonlocal encoded
-            joining.add(part.index)
+            joining.add(part)
             encoded += part.stop - part.start
             bar.update(part.stop - part.start)
 
-        carry_out(pool, encode_part, todo, finished_part, done, 2 * workers if executor is None else IN_FLIGHT)
+        if executor is None:
+            here = partial(encode_part_here, near=joining.near)
+            carry_out(pool, here, todo, finished_part, done, 2 * workers)
+        else:
+            carry_out(pool, encode_part, todo, finished_part, done, IN_FLIGHT)
     return encoded
 
 
@@ -221,21 +230,10 @@ def _already_done(text_path: Path, out_path: Path, plan: Plan, progress: bool) -
         tokens.verify()
     except (FileNotFoundError, TokenFileError):
         return None
-    return header if header.source_sha256 == _sha256(text_path, threading.Event(), progress) else None
+    return header if header.source_sha256 == _sha256(text_path, progress) else None
 
 
-@contextmanager
-def _hashing(path: Path) -> Iterator[Future[str]]:
-    """Hash a file beside other work, and no longer than that work lasts."""
-    stop = threading.Event()
-    with ThreadPoolExecutor(1) as background:
-        try:
-            yield background.submit(_sha256, path, stop)
-        finally:
-            stop.set()
-
-
-def _sha256(path: Path, stop: threading.Event, progress: bool = False) -> str:
+def _sha256(path: Path, progress: bool) -> str:
     digest = hashlib.sha256()
     with (
         path.open("rb", buffering=0) as file,
@@ -243,7 +241,7 @@ def _sha256(path: Path, stop: threading.Event, progress: bool = False) -> str:
             total=path.stat().st_size, unit="B", unit_scale=True, desc="compare", disable=not progress, leave=False
         ) as bar,
     ):
-        while not stop.is_set() and (block := file.read(_BLOCK)):
+        while block := file.read(_BLOCK):
             digest.update(block)
             bar.update(len(block))
     return digest.hexdigest()
@@ -256,7 +254,8 @@ def _disk_full_says_what_to_do(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
             raise
-        kept = len(list(folder.glob("*.ids")))
+        joined = max((len(list(milestones(log))) for log in folder.glob(f"*{LOG}")), default=0)
+        kept = joined + sum(int(path.stem) >= joined for path in folder.glob("*.ids"))
         why = f"no space left in {folder.parent}; {kept} finished parts are kept: free some and run encode_file again"
         raise OSError(error.errno, why) from error
 

@@ -4,28 +4,30 @@
                part 1        part 4          ...
     joining             0  1  2  3  4        ...  header, name
 
-A thread of its own reads each finished part in its turn, checks its sum, adds its ids to the file, and lets the disk
-begin to keep them. So little is left to do when the last part is there, and what the file needs beyond a worker's time
-(a hash of the ids, and the disk) is had while workers work.
+A thread of its own takes each finished part in its turn, from memory or from the part's file, hashes its text and its
+ids, adds the ids to the token file, and notes how far that has come (`progress_log`). So little is left to do when the
+last part is there, what the file needs beyond a worker's time is had while workers work, and a run that is killed finds
+its work again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future, wait
-from contextlib import suppress
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from cs336_lib.bars import bar as progress_bar
-from cs336_lib.data.parts import WHOLE, Job, read_part
-from cs336_lib.data.token_format import Header, TokenFileError, smallest_dtype, write_header, write_ids
+from cs336_lib.data.parts import Job, Part, read_part, text_between
+from cs336_lib.data.progress_log import JOINED, LOG, Milestone, milestones
+from cs336_lib.data.token_format import HEADER_BYTES, Header, TokenFileError, smallest_dtype, write_header
 
 FLUSHED = 1 << 26
 """Bytes after which the disk is given what is there, so that it need not be waited for at the end."""
@@ -37,139 +39,201 @@ _LOOK = 0.1
 
 
 class Joining:
-    """The token file in the making. A context: what is not finished when it ends is removed, the parts are not.
+    """The token file in the making. A context: when it ends, nobody writes to the file any more.
 
     Args:
         job: what the parts belong to.
+        ahead: parts in memory that may wait for their turn.
     """
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, job: Job, ahead: int) -> None:
+        self._job, self._ahead = job, ahead
         # A name of its own: where nothing can be locked, two processes may work here at once.
-        self._path = job.folder / f".{WHOLE}.{secrets.token_hex(6)}.part"
-        self._there: set[int] = set()
-        self._joined, self._stopped = 0, False
+        self._path = job.folder / f"{secrets.token_hex(6)}{JOINED}"
+        self._text, self._ids = hashlib.sha256(), hashlib.sha256()
+        self._at = Milestone(0, 0, 0, self._text.hexdigest(), self._ids.hexdigest())
+        self._there: dict[int, Part] = {}
+        self._stopped = False
         self._news = threading.Condition()
-        self._written: Future[tuple[int, str]] = Future()
+        self._done: Future[None] = Future()
         # It must not keep a process from ending that was interrupted before it could be told.
         self._thread = threading.Thread(target=self._join, name="join parts", daemon=True)
 
     def __enter__(self) -> Joining:
-        try:
-            self._thread.start()
-        except BaseException:
-            self.__exit__()
-            raise
         return self
 
     def __exit__(self, *error: object) -> None:
         self._stopped = True
-        try:
-            with self._news:
-                self._news.notify()
-            if self._thread.ident is not None:
-                self._thread.join()
-        finally:
-            with suppress(OSError):  # of a system that removes no open file
-                self._path.unlink(missing_ok=True)
-
-    def add(self, index: int) -> None:
-        """Say that a part is there; raises what joining the ones before has failed with."""
-        if self._written.done():
-            self._written.result()
         with self._news:
-            self._there.add(index)
+            self._news.notify()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def take_up(self, progress: bool) -> tuple[int, int]:
+        """Take over what an earlier run has joined, as far as it is of this text and whole; then begin.
+
+        Returns:
+            How many parts that were, and how many bytes of the text.
+        """
+        left = sorted(self._job.folder.glob(f"*{JOINED}"), key=lambda path: path.stat().st_size, reverse=True)
+        with progress_bar(
+            total=self._job.plan.source_bytes,
+            unit="B",
+            unit_scale=True,
+            desc="compare",
+            disable=not (progress and left),
+            leave=False,
+        ) as bar:
+            for path in left:
+                if not self._at.parts:
+                    self._copy(path, bar.update)
+        for path in left:
+            path.unlink(missing_ok=True)
+            path.with_suffix(LOG).unlink(missing_ok=True)
+        parts, text_bytes = self._at.parts, self._at.text_bytes
+        self._thread.start()
+        return parts, text_bytes
+
+    def near(self, index: int) -> bool:
+        """Whether a part's turn comes soon, so that it may wait for it in memory."""
+        return index <= self._at.parts + self._ahead
+
+    def add(self, part: Part) -> None:
+        """Say that a part is there; raises what joining the ones before has failed with."""
+        if self._done.done():
+            self._done.result()
+        with self._news:
+            self._there[part.index] = part
             self._news.notify()
 
-    def finish(self, out_path: Path, source_sha256: str, progress: bool) -> Header:
+    def finish(self, out_path: Path, progress: bool) -> Header:
         """Wait until all parts are joined, and let the token file appear.
 
         Raises:
             FileChangedError: the text changed meanwhile.
+            FileNotFoundError: somebody has removed the file in the making.
             TokenFileError: a part was damaged; it is removed and the others are kept.
         """
         with progress_bar(
             total=self._job.parts, desc="join parts", unit="part", disable=not progress, leave=False
         ) as bar:
-            while wait([self._written], timeout=_LOOK).not_done:
-                bar.update(self._joined - bar.n)
-        written = self._written.result()
+            while wait([self._done], timeout=_LOOK).not_done:
+                bar.update(self._at.parts - bar.n)
+        self._done.result()
+        plan, at = self._job.plan, self._at
+        about = plan.tokenizer, at.text_sha256, plan.source_bytes, at.ids_sha256
+        header = Header(smallest_dtype(plan.vocab_size).name, at.ids, plan.vocab_size, *about)
         try:
-            return self._give_a_name(out_path, source_sha256, *written)
+            with self._path.open("r+b") as file:
+                write_header(file, header)
+                file.flush()
+                os.fsync(file.fileno())
+            self._job.check_unchanged(self._job.text_path.stat())
+            self._path.replace(out_path)
         except FileNotFoundError as error:
             if str(error.filename) != str(self._path):
                 raise
-            # Where nothing can be locked, another process that has begun the same has tidied up; the parts are there.
-            with self._path.open("wb") as file:
-                written = write_ids(file, self._in_order(), self._job.plan.vocab_size)
-            return self._give_a_name(out_path, source_sha256, *written)
-
-    def _give_a_name(self, out_path: Path, source_sha256: str, count: int, payload_sha256: str) -> Header:
-        plan = self._job.plan
-        about = plan.tokenizer, source_sha256, plan.source_bytes, payload_sha256
-        header = Header(smallest_dtype(plan.vocab_size).name, count, plan.vocab_size, *about)
-        with self._path.open("r+b") as file:
-            write_header(file, header)
-            file.flush()
-            os.fsync(file.fileno())
-        self._job.check_unchanged(self._job.text_path.stat())
-        self._path.replace(out_path)
+            why = "somebody else has removed the token file in the making; run encode_file again"
+            raise FileNotFoundError(error.errno, why, str(self._path)) from error
         return header
 
     def _join(self) -> None:
-        """What the thread does: write the ids of all parts, and say how many there are and what their hash is."""
+        """What the thread does: add all parts that are not there yet."""
         try:
-            self._wait_for(0)  # workers that are forked shall not inherit the open file
+            self._wait_for(self._at.parts)  # workers that are forked shall not inherit the open file
+            if not self._stopped:
+                with self._path.open("ab") as file, self._log.open("ab") as log, ThreadPoolExecutor(1) as beside:
+                    self._join_to(file, log, beside)
+            self._done.set_result(None)  # not before the last bytes have left the buffer
+        except BaseException as error:
+            self._done.set_exception(error)
+
+    @property
+    def _log(self) -> Path:
+        return self._path.with_suffix(LOG)
+
+    def _join_to(self, file: BinaryIO, log: BinaryIO, beside: ThreadPoolExecutor) -> None:
+        if not file.tell():
+            file.write(bytes(HEADER_BYTES))
+        flushed = file.tell()
+        while self._at.parts < self._job.parts:
+            self._wait_for(self._at.parts)
             if self._stopped:
                 return
-            with self._path.open("wb") as file:
-                written = write_ids(file, self._in_order(file), self._job.plan.vocab_size)
-            self._written.set_result(written)  # not before the last bytes have left the buffer
-        except BaseException as error:
-            self._written.set_exception(error)
+            part = self._there.pop(self._at.parts)
+            hashed = beside.submit(self._hash_text, part)
+            self._write(file, log, self._ids_of(part), hashed, max(self._at.text_bytes, part.stop))
+            if file.tell() - flushed >= FLUSHED:
+                flushed = file.tell()
+                _let_the_disk_begin(file.fileno())
+        if self._at.text_bytes != self._job.plan.source_bytes:
+            raise self._gap()
+
+    def _write(self, file: BinaryIO, log: BinaryIO, ids: np.ndarray, hashed: Future[None], text_bytes: int) -> None:
+        """Add the ids of the next part, and say so."""
+        file.write(ids.data)
+        self._ids.update(ids.data)
+        file.flush()
+        hashed.result()
+        reached = self._at.parts + 1, text_bytes, self._at.ids + len(ids)
+        self._at = Milestone(*reached, self._text.hexdigest(), self._ids.hexdigest())
+        log.write(self._at.line())
+        log.flush()
+
+    def _hash_text(self, part: Part) -> None:
+        if part.stop > part.start != self._at.text_bytes:
+            raise self._gap()
+        self._text.update(part.text if part.text is not None else text_between(self._job, part.start, part.stop))
+
+    def _copy(self, path: Path, tell: Callable[[int], object]) -> None:
+        """Take over what stands in another file, milestone by milestone."""
+        width = smallest_dtype(self._job.plan.vocab_size).itemsize
+        with (
+            path.open("rb") as source,
+            self._path.open("wb") as file,
+            self._log.open("wb") as log,
+        ):
+            file.write(source.read(HEADER_BYTES).ljust(HEADER_BYTES, b"\0"))
+            for reached in milestones(path.with_suffix(LOG)):
+                text, ids = self._text.copy(), self._ids.copy()
+                text.update(text_between(self._job, self._at.text_bytes, reached.text_bytes))
+                more = source.read(width * (reached.ids - self._at.ids))
+                ids.update(more)
+                if (text.hexdigest(), ids.hexdigest()) != (reached.text_sha256, reached.ids_sha256):
+                    return
+                tell(reached.text_bytes - self._at.text_bytes)
+                self._text, self._ids, self._at = text, ids, reached
+                file.write(more)
+                file.flush()
+                log.write(reached.line())
+                log.flush()
 
     def _wait_for(self, index: int) -> None:
         with self._news:
             while index not in self._there and index < self._job.parts and not self._stopped:
                 self._news.wait(10 * _LOOK)  # not for ever: whoever was interrupted may not have told
 
-    def _in_order(self, file: BinaryIO | None = None) -> Iterator[np.ndarray]:
-        """The ids of each part as soon as it is there; the disk is given what a file has now and then."""
-        at = flushed = 0
-        for index in range(self._job.parts):
-            self._wait_for(index)
-            if self._stopped:
-                return
-            start, stop, ids = self._read(index)
-            if stop > start != at:
-                raise self._gap(at)
-            at = max(at, stop)
-            yield ids
-            self._joined = index + 1
-            if file is not None and file.tell() - flushed >= FLUSHED:
-                flushed = file.tell()
-                file.flush()
-                _let_the_disk_begin(file.fileno())
-        if at != self._job.plan.source_bytes:
-            raise self._gap(at)
-
-    def _read(self, index: int) -> tuple[int, int, np.ndarray]:
+    def _ids_of(self, part: Part) -> np.ndarray:
+        """From memory, or from the part's file."""
+        if part.ids is not None:
+            return part.ids
         elsewhere = isinstance(self._job.tokenizer, str)
         until = time.monotonic() + (PATIENCE if elsewhere else 0)
         while True:
             try:
-                return read_part(self._job, index)
+                return read_part(self._job, part.index)
             except FileNotFoundError as error:
                 if self._stopped or time.monotonic() > until:
                     why = "a worker has written it" if elsewhere else "somebody else has removed it"
                     hint = "; put it on storage that workers and this process share" if elsewhere else ""
-                    path = str(self._job.path(index))
+                    path = str(self._job.path(part.index))
                     raise FileNotFoundError(error.errno, f"{why}, and it can't be seen here{hint}", path) from error
                 time.sleep(_LOOK)
 
-    def _gap(self, at: int) -> TokenFileError:
+    def _gap(self) -> TokenFileError:
         return TokenFileError(
-            f"the parts in {self._job.folder} end at byte {at:,} of {self._job.plan.source_bytes:,}; delete them"
+            f"the parts in {self._job.folder} end at byte {self._at.text_bytes:,} of "
+            f"{self._job.plan.source_bytes:,}; delete them"
         )
 
 

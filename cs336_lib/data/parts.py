@@ -1,14 +1,15 @@
-"""Parts: what `encode` cuts its work into, each a file of its own until all are there.
+"""Parts: what `encode` cuts its work into, and the files of those that can't go into the token file at once.
 
     corpus.tokens.parts/plan.json     which text and which tokenizer the parts belong to
-    corpus.tokens.parts/00000.ids     start, stop, count, check sums of text and ids, ids
-    corpus.tokens.parts/00001.ids     and so on, one file per part
+    corpus.tokens.parts/3f2a.joined   the token file in the making, to which `joining` adds each part in its turn
+    corpus.tokens.parts/3f2a.log      how far it has come (`progress_log`)
+    corpus.tokens.parts/00007.ids     a part of its own: start, stop, count, check sums of text and ids, ids
     corpus.tokens.parts/tokenizer     for workers outside of this process
-    corpus.tokens.parts/.whole.*.part  the token file, to which `joining` adds each part in its turn
 
-Each part says of which text it is by a check sum of it, since dates lie: a copy may keep that of an older file. Where
-parts lie follows from the text alone. A part takes its name only when it is complete, so whoever is killed at any
-moment loses at most the parts that were being worked on, and nothing that is half done passes for whole.
+A thread hands its part over in memory, unless a slower one before it keeps it waiting; workers elsewhere put all of
+theirs down. Each part's file says of which text it is by a check sum of it, since dates lie: a copy may keep that of an
+older file. Where parts lie follows from the text alone. A file takes its name only when it is complete, so whoever is
+killed at any moment loses at most the parts that were in hand, and nothing that is half done passes for whole.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import hashlib
 import os
 import pickle
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,7 @@ from cs336_lib.data.token_format import TokenFileError, check_ids, flat_ids, sma
 from cs336_lib.workshop import on_shared_storage
 
 END_OF_TEXT = "<|endoftext|>"
-TOKENIZER, WHOLE = "tokenizer", "whole"
+TOKENIZER = "tokenizer"
 _MAGIC = b"CS336PT3"
 _HEADER_BYTES = 64
 _SUM_BYTES = 4
@@ -57,13 +59,25 @@ class Plan:
 
 @dataclass(frozen=True)
 class Part:
-    """A finished part: which it is, its range of the text and its number of ids."""
+    """A finished part.
+
+    Attributes:
+        index: which it is.
+        start: where it begins in the text.
+        stop: where it ends there.
+        count: its number of ids.
+        text_sum: check sum of its text, if it has a file.
+        text: its text, if it has none.
+        ids: its ids as they are stored, if it has none.
+    """
 
     index: int
     start: int
     stop: int
     count: int
     text_sum: bytes = b""
+    text: bytes | None = field(default=None, repr=False)
+    ids: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -121,7 +135,7 @@ def _taken_up(path: Path, sha256: str) -> Any:
 
 
 def encode_part(job: Job, index: int) -> Part:
-    """Encode one part and put it down, unless somebody has: what a worker does.
+    """Encode one part and put it down, unless somebody has: what a worker elsewhere does.
 
     Args:
         job: what to encode.
@@ -137,10 +151,32 @@ def encode_part(job: Job, index: int) -> Part:
     elsewhere = isinstance(job.tokenizer, str)
     tokenizer = _taken_up(job.folder / TOKENIZER, job.tokenizer) if elsewhere else job.tokenizer
     start, stop, text = _piece(job, tokenizer, index)
-    text_sum = _text_sum(text)
     part = finished_part(job, index)
-    if part is not None and (part.start, part.stop, part.text_sum) == (start, stop, text_sum):
+    if part is not None and (part.start, part.stop, part.text_sum) == (start, stop, _text_sum(text)):
         return part
+    return _put_down(job, index, start, stop, text, _ids(job, tokenizer, start, text))
+
+
+def encode_part_here(job: Job, index: int, near: Callable[[int], bool]) -> Part:
+    """Encode one part and hand it over, or put it down if its turn is not near: what a thread does.
+
+    Args:
+        job: what to encode.
+        index: which part.
+        near: says of a part whether it may wait for its turn in memory.
+
+    Raises:
+        what `encode_part` raises.
+    """
+    start, stop, text = _piece(job, job.tokenizer, index)
+    ids = _ids(job, job.tokenizer, start, text)
+    if near(index):
+        return Part(index, start, stop, len(ids), text=text, ids=ids)
+    return _put_down(job, index, start, stop, text, ids)
+
+
+def _ids(job: Job, tokenizer: Any, start: int, text: bytes) -> np.ndarray:
+    """The ids of a part's text, as they are stored."""
     if END_OF_TEXT not in tokenizer.special_tokens and END_OF_TEXT.encode() in text:
         raise UnknownSpecialError(
             f"{job.text_path} holds {END_OF_TEXT!r} (at byte {start + text.index(END_OF_TEXT.encode()):,}), but the "
@@ -150,14 +186,18 @@ def encode_part(job: Job, index: int) -> Part:
     what = f"the encoding of {job.text_path}"
     ids = flat_ids(tokenizer.encode_to_array(text), what) if text else np.empty(0, np.int32)
     check_ids(ids, job.plan.vocab_size, what)
-    stored = np.ascontiguousarray(ids, dtype=smallest_dtype(job.plan.vocab_size))
-    numbers = np.array([start, stop, len(stored), zlib.crc32(stored.data)], dtype="<u8")
+    return np.ascontiguousarray(ids, dtype=smallest_dtype(job.plan.vocab_size))
+
+
+def _put_down(job: Job, index: int, start: int, stop: int, text: bytes, ids: np.ndarray) -> Part:
+    text_sum = _text_sum(text)
+    numbers = np.array([start, stop, len(ids), zlib.crc32(ids.data)], dtype="<u8")
     head = _MAGIC + numbers.tobytes() + text_sum
     # Waiting for the disk with each part took a quarter of the time; its sums tell a part that a cut of power damaged.
     with on_shared_storage(job.path(index), "write"), replacing(job.path(index), survives_power=False) as out:
         out.write((head + zlib.crc32(head).to_bytes(4, "little")).ljust(_HEADER_BYTES, b"\0"))
-        out.write(stored.data)
-    return Part(index, start, stop, len(stored), text_sum)
+        out.write(ids.data)
+    return Part(index, start, stop, len(ids), text_sum)
 
 
 def _text_sum(text: bytes) -> bytes:
@@ -178,6 +218,13 @@ def _piece(job: Job, tokenizer: Any, index: int) -> tuple[int, int, bytes]:
         text = read_fully(file, stop - start)
         job.check_unchanged(os.fstat(file.fileno()))
     return start, stop, text
+
+
+def text_between(job: Job, start: int, stop: int) -> bytes:
+    """The bytes of the text from `start` to `stop`; fewer where it ends before."""
+    with job.text_path.open("rb", buffering=0) as file:
+        file.seek(start)
+        return read_fully(file, stop - start)
 
 
 def kept_part(job: Job, tokenizer: Any, index: int) -> Part | None:
@@ -221,8 +268,8 @@ def _is_sound(head: bytes) -> bool:
     )
 
 
-def read_part(job: Job, index: int) -> tuple[int, int, np.ndarray]:
-    """Where a finished part begins and ends in the text, and its ids.
+def read_part(job: Job, index: int) -> np.ndarray:
+    """The ids of a finished part.
 
     Raises:
         TokenFileError: the part was damaged; it is removed.
@@ -230,10 +277,10 @@ def read_part(job: Job, index: int) -> tuple[int, int, np.ndarray]:
     dtype = smallest_dtype(job.plan.vocab_size)
     raw = job.path(index).read_bytes()
     if _is_sound(raw[:_HEADER_BYTES]):
-        start, stop, count, crc = _numbers(raw)
+        _, _, count, crc = _numbers(raw)
         ids = np.frombuffer(raw, dtype, (len(raw) - _HEADER_BYTES) // dtype.itemsize, _HEADER_BYTES)
         if len(ids) == count and zlib.crc32(ids.data) == crc:
-            return start, stop, ids
+            return ids
     job.path(index).unlink(missing_ok=True)
     raise TokenFileError(
         f"{job.path(index)} was damaged and is removed; run encode_file again, the other parts are kept"

@@ -186,15 +186,15 @@ def test_parts_that_come_backwards_are_joined_in_order(tmp_path, text, reference
 
 
 def test_parts_are_joined_while_later_ones_are_made_and_the_disk_gets_them(tmp_path, text, reference, monkeypatch):
-    encode_part, flushed = parts.encode_part, []
+    encode_part, flushed = parts.encode_part_here, []
 
-    def last_one_waits(job, index):
+    def last_one_waits(job, index, near):
         until = time.monotonic() + 20
         while index == job.parts - 1 and len(flushed) < index and time.monotonic() < until:
             time.sleep(0.01)
-        return encode_part(job, index)
+        return encode_part(job, index, near)
 
-    monkeypatch.setattr("cs336_lib.data.encode.encode_part", last_one_waits)
+    monkeypatch.setattr("cs336_lib.data.encode.encode_part_here", last_one_waits)
     monkeypatch.setattr(joining, "FLUSHED", 1)
     monkeypatch.setattr(joining, "_let_the_disk_begin", lambda file: flushed.append(os.fstat(file).st_size))
     encode_file(tokenizer(), text, tmp_path / "x", workers=2, part_bytes=50_000)
@@ -202,40 +202,51 @@ def test_parts_are_joined_while_later_ones_are_made_and_the_disk_gets_them(tmp_p
     assert flushed[-1] == (tmp_path / "x").stat().st_size and sha(tmp_path / "x") == reference
 
 
-def test_a_disk_that_fails_while_parts_are_joined_ends_the_run_at_once(tmp_path, text, monkeypatch):
-    encode_part, failed = parts.encode_part, threading.Event()
+def test_a_disk_that_fails_while_parts_are_joined_ends_the_run_at_once(tmp_path, text, reference, monkeypatch):
+    encode_part, failed, begun = parts.encode_part_here, threading.Event(), []
 
     def breaks(file):
         failed.set()
         raise OSError(errno.EIO, "Input/output error")
 
-    def waits(job, index):
+    def waits(job, index, near):
+        begun.append(index)
         assert index < 2 or failed.wait(20)
         time.sleep(0.05)
-        return encode_part(job, index)
+        return encode_part(job, index, near)
 
-    monkeypatch.setattr("cs336_lib.data.encode.encode_part", waits)
-    monkeypatch.setattr(joining, "FLUSHED", 1)
-    monkeypatch.setattr(joining, "_let_the_disk_begin", breaks)
-    with pytest.raises(OSError, match="Input/output error"):
-        encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=10_000)
-    left = [path.name for path in (tmp_path / "x.parts").iterdir()]
-    assert 2 <= sum(name.endswith(".ids") for name in left) < 10  # of 30
-    assert not any("whole" in name for name in left) and not (tmp_path / "x").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr("cs336_lib.data.encode.encode_part_here", waits)
+        patch.setattr(joining, "FLUSHED", 1)
+        patch.setattr(joining, "_let_the_disk_begin", breaks)
+        with pytest.raises(OSError, match="Input/output error"):
+            encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=10_000)
+    assert len(begun) < 10 and not (tmp_path / "x").exists()  # of 30
+    done = encode_file(tokenizer(), text, tmp_path / "x", part_bytes=10_000)
+    assert 0 < done.encoded_bytes < done.source_bytes and sha(tmp_path / "x") == reference
 
 
-def test_a_token_file_that_somebody_tidied_up_is_joined_again(tmp_path, text, reference, monkeypatch):
-    encode_part, removed = parts.encode_part, []
+@pytest.mark.parametrize("made", [True, False])
+def test_a_token_file_that_somebody_tidied_up(tmp_path, text, reference, monkeypatch, made):
+    """Where nothing can be locked: by a process that has made the same file, or by one that has not."""
+    encode_file(tokenizer(), text, tmp_path / "other")
+    finish = Joining.finish
 
-    def tidies(job, index):
-        for path in job.folder.glob(".whole.*"):
-            removed.append(path.unlink())
-        return encode_part(job, index)
+    def tidies(self, *arguments):
+        for path in (tmp_path / "x.parts").iterdir():
+            path.unlink()
+        if made:
+            (tmp_path / "other").rename(tmp_path / "x")
+        return finish(self, *arguments)
 
-    monkeypatch.setattr("cs336_lib.data.encode.encode_part", tidies)
-    encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=50_000)
-    assert removed and sha(tmp_path / "x") == reference
-    assert not (tmp_path / "x.parts").exists()
+    monkeypatch.setattr(Joining, "finish", tidies)
+    if made:
+        assert encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=50_000).tokens
+        assert sha(tmp_path / "x") == reference and not (tmp_path / "x.parts").exists()
+    else:
+        with pytest.raises(FileNotFoundError, match=r"somebody else has removed .* in the making; run encode_file"):
+            encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=50_000)
+        assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize("seconds", [0.3, 60])
@@ -273,8 +284,8 @@ def test_a_disk_that_is_full_at_the_last_byte_is_noticed(tmp_path, text, referen
                 raise OSError(errno.ENOSPC, "No space left on device")
 
     def opened(path, mode="r", *arguments, **options):
-        if mode == "wb" and ".whole." in path.name:
-            return Full(io.FileIO(path, "wb"))
+        if mode == "ab" and path.suffix == ".joined":
+            return Full(io.FileIO(path, "ab"))
         return usual(path, mode, *arguments, **options)
 
     usual = Path.open
@@ -282,7 +293,7 @@ def test_a_disk_that_is_full_at_the_last_byte_is_noticed(tmp_path, text, referen
         patch.setattr(Path, "open", opened)
         with pytest.raises(OSError, match="finished parts are kept: free some and run encode_file again"):
             encode_file(tokenizer(), text, tmp_path / "x", part_bytes=part_bytes)
-    assert not (tmp_path / "x").exists() and not list((tmp_path / "x.parts").glob(".whole*"))
+    assert not (tmp_path / "x").exists()
     assert encode_file(tokenizer(), text, tmp_path / "x", part_bytes=part_bytes).encoded_bytes == 0
     assert sha(tmp_path / "x") == reference
 
@@ -297,16 +308,13 @@ def test_a_part_or_a_text_that_somebody_removed_is_named(tmp_path, text, monkeyp
         return done
 
     with monkeypatch.context() as patch:
-        patch.setattr("cs336_lib.data.encode.encode_part", removes)
+        patch.setattr("cs336_lib.data.encode.encode_part_here", lambda job, index, near: removes(job, index))
         with pytest.raises(FileNotFoundError, match=r"somebody else has removed it.*00001\.ids"):
             encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=50_000)
-    written = []
-    write_ids = joining.write_ids
-    monkeypatch.setattr(joining, "write_ids", lambda *arguments: written.append(1) or write_ids(*arguments))
     monkeypatch.setattr(Joining, "finish", lambda *arguments: text.unlink() or finish(*arguments))
     with pytest.raises(FileNotFoundError, match=r"corpus\.txt"):
         encode_file(tokenizer(), text, tmp_path / "x", part_bytes=50_000)
-    assert len(written) == 1 and not (tmp_path / "x").exists()
+    assert not (tmp_path / "x").exists()
 
 
 def test_whoever_is_interrupted_leaves_no_thread_behind(tmp_path, text, monkeypatch):
@@ -321,7 +329,6 @@ def test_whoever_is_interrupted_leaves_no_thread_behind(tmp_path, text, monkeypa
     with pytest.raises(KeyboardInterrupt):
         encode_file(tokenizer(), text, tmp_path / "x", part_bytes=50_000)
     assert not [thread for thread in threading.enumerate() if thread.name == "join parts"]
-    assert not list((tmp_path / "x.parts").glob(".whole*"))
 
 
 def test_a_thread_that_nobody_could_tell_keeps_no_process_alive(tmp_path):
@@ -330,7 +337,7 @@ def test_a_thread_that_nobody_could_tell_keeps_no_process_alive(tmp_path):
         "joining.Joining.__exit__ = lambda *arguments: None\n"
         "class Stop(Exception): pass\n"
         "def stops(*arguments): raise Stop\n"
-        "import cs336_lib.data.encode as encode; encode.encode_part = stops\n"
+        "import cs336_lib.data.encode as encode; encode.encode_part_here = lambda *a, near: stops()\n"
         "try: encode_file(tokenizer(), sys.argv[1], sys.argv[2])\n"
         "except Stop: print('stopped')\n"
     )
@@ -387,42 +394,52 @@ def test_a_killed_run_resumes_to_the_same_file(tmp_path, text, reference, how):
 
 def test_finished_parts_are_not_done_again(tmp_path, text, reference, monkeypatch):
     seen = []
-    encode_part = parts.encode_part
+    encode_part = parts.encode_part_here
 
-    def fails_at_the_third(job, index):
+    def fails_at_the_third(job, index, near):
         if index == 3:
+            until = time.monotonic() + 20  # the last before it is being joined
+            while not near(index + 2) and time.monotonic() < until:
+                time.sleep(0.01)
             raise KeyboardInterrupt
-        return encode_part(job, index)
+        return encode_part(job, index, near)
 
-    def notes(job, index):
+    def notes(job, index, near):
         seen.append(index)
-        return encode_part(job, index)
+        return encode_part(job, index, near)
 
-    monkeypatch.setattr("cs336_lib.data.encode.encode_part", fails_at_the_third)
+    monkeypatch.setattr("cs336_lib.data.encode.encode_part_here", fails_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=50_000)
     assert not (tmp_path / "x").exists()
-    left = {int(p.stem) for p in (tmp_path / "x.parts").glob("*.ids")}
-    assert {0, 1, 2} <= left
-    monkeypatch.setattr("cs336_lib.data.encode.encode_part", notes)
+    monkeypatch.setattr("cs336_lib.data.encode.encode_part_here", notes)
     done = encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=50_000)
-    assert 3 in seen and not left & set(seen)
+    assert 3 in seen and not {0, 1, 2} & set(seen)
     assert 0 < done.encoded_bytes < done.source_bytes
     assert sha(tmp_path / "x") == reference
     assert not (tmp_path / "x.parts").exists()
 
 
-def interrupted(monkeypatch, ours, text, out):
-    """Leave all parts behind, but no token file."""
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Joining, "finish", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
-        encode_file(ours, text, out, part_bytes=50_000)
+def interrupted(monkeypatch, ours, text, out, files=False):
+    """Leave all parts behind, each in a file of its own or joined, but no token file."""
+
+    def finish(self, *arguments):
+        self._done.result()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), ThreadPoolExecutor(2) as pool:
+        patch.setattr(Joining, "finish", finish)
+        encode_file(ours, text, out, part_bytes=50_000, executor=pool if files else None)
     assert not out.exists()
-    return out.with_name(out.name + ".parts")
+    folder = out.with_name(out.name + ".parts")
+    if files:
+        for path in (*folder.glob("*.joined"), *folder.glob("*.log")):
+            path.unlink()
+    return folder
 
 
 def test_damaged_parts_are_found_and_only_they_are_done_again(tmp_path, text, reference, monkeypatch):
-    folder = interrupted(monkeypatch, tokenizer(), text, tmp_path / "x")
+    folder = interrupted(monkeypatch, tokenizer(), text, tmp_path / "x", files=True)
     for name, damaged in (("00002", lambda raw: raw[:-1] + bytes([raw[-1] ^ 1])), ("00004", lambda raw: b"half")):
         part = folder / f"{name}.ids"
         part.write_bytes(damaged(part.read_bytes()))
@@ -442,7 +459,7 @@ def test_a_part_that_is_damaged_while_later_ones_are_made_costs_that_part_alone(
         return done
 
     with monkeypatch.context() as patch:
-        patch.setattr("cs336_lib.data.encode.encode_part", damages)
+        patch.setattr("cs336_lib.data.encode.encode_part_here", lambda job, index, near: damages(job, index))
         with pytest.raises(ValueError, match=r"00002.ids was damaged and is removed; run encode_file again"):
             encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=50_000)
     assert not (tmp_path / "x").exists()
@@ -450,10 +467,11 @@ def test_a_part_that_is_damaged_while_later_ones_are_made_costs_that_part_alone(
     assert sha(tmp_path / "x") == reference
 
 
+@pytest.mark.parametrize("files", [True, False])
 @pytest.mark.parametrize("change", ["tokenizer", "text", "part size", "resume=False"])
-def test_parts_of_other_work_are_never_used(tmp_path, text, monkeypatch, change):
+def test_parts_of_other_work_are_never_used(tmp_path, text, monkeypatch, change, files):
     old = tokenizer([END, "the"]) if change == "tokenizer" else tokenizer()
-    interrupted(monkeypatch, old, text, tmp_path / "x")
+    interrupted(monkeypatch, old, text, tmp_path / "x", files)
     if change == "text":
         text.write_bytes(text.read_bytes().replace(b"cat", b"dog"))
     done = encode_file(
@@ -517,14 +535,14 @@ def test_a_text_without_special_tokens_needs_none(tmp_path):
 
 
 def test_a_text_that_changes_meanwhile_is_noticed(tmp_path, text, monkeypatch):
-    encode_part = parts.encode_part
+    encode_part = parts.encode_part_here
 
-    def writes(job, index):
+    def writes(job, index, near):
         with job.text_path.open("ab") as file:
             file.write(b"more")
-        return encode_part(job, index)
+        return encode_part(job, index, near)
 
-    monkeypatch.setattr("cs336_lib.data.encode.encode_part", writes)
+    monkeypatch.setattr("cs336_lib.data.encode.encode_part_here", writes)
     with pytest.raises(FileChangedError, match="changed while it was encoded"):
         encode_file(tokenizer(), text, tmp_path / "x")
     assert not (tmp_path / "x").exists()
@@ -580,18 +598,21 @@ def test_any_row_of_whole_numbers_will_do(tmp_path, text, ids):
 @pytest.mark.parametrize("where", ["a part", "the whole"])
 def test_a_full_disk_says_what_to_do_and_keeps_finished_parts(tmp_path, text, reference, monkeypatch, where):
     written = []
-    replacing, write_ids = parts.replacing, joining.write_ids
+    replacing, hash_text = parts.replacing, Joining._hash_text
 
     def full(*args, **kwargs):
         written.append(args)
-        if len(written) > (4 if where == "a part" else 0):
+        if len(written) > 3:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return (replacing if where == "a part" else write_ids)(*args, **kwargs)
+        return (replacing if where == "a part" else hash_text)(*args, **kwargs)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(*((parts, "replacing") if where == "a part" else (joining, "write_ids")), full)
-        with pytest.raises(OSError, match=r"finished parts are kept: free some and run encode_file again") as caught:
-            encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=50_000)
+    with monkeypatch.context() as patch, ThreadPoolExecutor(1) as pool:
+        patch.setattr(*((parts, "replacing") if where == "a part" else (Joining, "_hash_text")), full)
+        with pytest.raises(OSError, match=r"[2345] finished parts are kept: free some and run encode") as caught:
+            encode_file(
+                tokenizer(), text, tmp_path / "x", part_bytes=50_000, workers=1,
+                executor=pool if where == "a part" else None,
+            )  # fmt: skip
     assert caught.value.errno == errno.ENOSPC
     assert not (tmp_path / "x").exists()
     done = encode_file(tokenizer(), text, tmp_path / "x", part_bytes=50_000)
@@ -617,14 +638,14 @@ def test_a_disk_that_is_really_full(tmp_path, text, reference):
 
 def test_two_processes_never_work_in_one_folder(tmp_path, text, monkeypatch):
     entered, leave = threading.Event(), threading.Event()
-    encode_part = parts.encode_part
+    encode_part = parts.encode_part_here
 
-    def waits(job, index):
+    def waits(job, index, near):
         entered.set()
         leave.wait(30)
-        return encode_part(job, index)
+        return encode_part(job, index, near)
 
-    monkeypatch.setattr("cs336_lib.data.encode.encode_part", waits)
+    monkeypatch.setattr("cs336_lib.data.encode.encode_part_here", waits)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(encode_file, tokenizer(), text, tmp_path / "x")
         entered.wait(30)

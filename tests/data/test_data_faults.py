@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from data_texts import tokenizer
 
 from cs336_lib import locks
-from cs336_lib.data import TokenFile, encode_file, tokens
+from cs336_lib.data import TokenFile, encode_file, parts, tokens
 from cs336_lib.data.downloads import content_hash
 from cs336_lib.data.token_format import HEADER_BYTES, MAGIC, Header, write_token_file
 from cs336_lib.data.tokens import TokenFileError
@@ -30,12 +31,15 @@ def text(tmp_path):
 
 
 def cut_off(text, out):
-    """Encode a text and stop before the parts are joined: they are all there."""
-    with pytest.MonkeyPatch.context() as patch:
+    """Encode a text and stop before the parts are joined: they are all there, each in a file of its own."""
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
         patch.setattr("cs336_lib.data.joining.Joining.finish", lambda *arguments: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            encode_file(tokenizer(), text, out, part_bytes=2_000, workers=1)
-    return out.with_name(out.name + ".parts")
+            encode_file(tokenizer(), text, out, part_bytes=2_000, executor=pool)
+    folder = out.with_name(out.name + ".parts")
+    for path in (*folder.glob("*.joined"), *folder.glob("*.log")):
+        path.unlink()
+    return folder
 
 
 def test_every_flip_in_a_token_file_is_refused(tmp_path):
@@ -86,14 +90,125 @@ def test_files_of_before_have_no_hash_of_the_header_and_open(tmp_path):
     assert TokenFile.open(path).header == header
 
 
+def joined(text, out):
+    """Encode a text and stop when all parts are joined, before the file takes its name: its path and its log's."""
+
+    def finish(self, *arguments):
+        self._done.result()
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("cs336_lib.data.joining.Joining.finish", finish)
+        encode_file(tokenizer(), text, out, part_bytes=2_000, workers=2)
+    folder = out.with_name(out.name + ".parts")
+    for path in folder.glob("*.ids"):  # of parts that had to wait
+        path.unlink()
+    (ids,), (log,) = folder.glob("*.joined"), folder.glob("*.log")
+    return ids, log
+
+
+def flipped(raw, place, bit):
+    return raw[:place] + bytes([raw[place] ^ 1 << bit]) + raw[place + 1 :]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_joined_is_used_as_far_as_it_is_true_whatever_became_of_it(text, tmp_path, seed):
+    expected, chance = encode_file(tokenizer(), text, tmp_path / "good").path.read_bytes(), random.Random(seed)
+    kept = []
+    for _ in range(12):
+        out = tmp_path / "out"
+        for path in joined(text, out):
+            raw = path.read_bytes()
+            place = chance.randrange(len(raw))
+            how = chance.choice(["cut", "flipped", "zeros", "longer", "as it was", "gone"])
+            if how == "cut":
+                path.write_bytes(raw[:place])
+            elif how == "flipped":
+                path.write_bytes(flipped(raw, place, chance.randrange(8)))
+            elif how == "zeros":
+                path.write_bytes(raw[:place] + bytes(len(raw) - place))
+            elif how == "longer":
+                path.write_bytes(raw + raw[place:])
+            elif how == "gone":
+                path.unlink()
+        done = encode_file(tokenizer(), text, out, part_bytes=2_000)
+        assert done.path.read_bytes() == expected and not out.with_name("out.parts").exists()
+        kept.append(done.source_bytes - done.encoded_bytes)
+        out.unlink()
+    assert max(kept) > 0
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_a_damaged_id_costs_the_parts_from_there_on(text, tmp_path, place):
+    expected = encode_file(tokenizer(), text, tmp_path / "good").path.read_bytes()
+    ids, log = joined(text, tmp_path / "out")
+    reached = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [one["parts"] for one in reached] == list(range(1, 8))
+    ids.write_bytes(flipped(ids.read_bytes(), HEADER_BYTES + 2 * reached[place]["ids"], 3))
+    done = encode_file(tokenizer(), text, tmp_path / "out", part_bytes=2_000)
+    assert done.path.read_bytes() == expected
+    assert done.source_bytes - done.encoded_bytes == reached[place]["text_bytes"]
+
+
+def test_the_longest_of_several_that_were_joined_is_taken_and_the_others_go(text, tmp_path):
+    expected = encode_file(tokenizer(), text, tmp_path / "good").path.read_bytes()
+    ids, log = joined(text, tmp_path / "out")
+    for name, lines in (("aa", 2), ("zz", 4)):  # as runs that were killed while they took it over leave them
+        ids.with_name(f"{name}.log").write_bytes(b"".join(log.read_bytes().splitlines(True)[:lines]))
+        ids.with_name(f"{name}.joined").write_bytes(ids.read_bytes()[: HEADER_BYTES + 20 * lines])
+    done = encode_file(tokenizer(), text, tmp_path / "out", part_bytes=2_000)
+    assert done.encoded_bytes == 0 and done.path.read_bytes() == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["good", "out", "text"]
+
+
+def test_what_was_joined_of_an_older_text_with_the_same_date_is_not_used(text, tmp_path):
+    status = text.stat()
+    joined(text, tmp_path / "out")
+    text.write_bytes(TEXT.replace(b"line 207 of", b"LINE 207 OF"))
+    os.utime(text, ns=(status.st_atime_ns, status.st_mtime_ns))
+    done = encode_file(tokenizer(), text, tmp_path / "out", part_bytes=2_000)
+    assert tokenizer().decode_bytes(TokenFile.open(done.path).ids) == text.read_bytes()
+    assert 6_000 < done.encoded_bytes < 9_000  # the parts before it are kept
+
+
+@pytest.mark.parametrize("first", ["threads", "elsewhere"])
+def test_threads_and_workers_elsewhere_go_on_with_what_the_others_did(text, tmp_path, first):
+    expected, out = encode_file(tokenizer(), text, tmp_path / "good").path.read_bytes(), tmp_path / "out"
+    (joined if first == "threads" else cut_off)(text, out)
+    with ThreadPoolExecutor(1) as pool:
+        executor = pool if first == "threads" else None
+        done = encode_file(tokenizer(), text, out, part_bytes=2_000, executor=executor)
+    assert done.encoded_bytes == 0 and out.read_bytes() == expected
+
+
+def test_a_part_that_a_slow_one_keeps_waiting_does_not_wait_in_memory(text, tmp_path, monkeypatch):
+    expected = encode_file(tokenizer(), text, tmp_path / "good").path.read_bytes()
+    encode_part, others, there = parts.encode_part_here, threading.Event(), []
+
+    def first_is_slow(job, index, near):
+        if index == 0:
+            others.wait(30)
+        done = encode_part(job, index, near)
+        there.append((index, done.ids is not None, job.path(index).exists()))
+        if len(there) == job.parts - 1:
+            others.set()
+        return done
+
+    monkeypatch.setattr("cs336_lib.data.encode.encode_part_here", first_is_slow)
+    done = encode_file(tokenizer(), text, tmp_path / "out", part_bytes=2_000, workers=2)
+    assert done.path.read_bytes() == expected
+    in_memory = {index for index, memory, file in there if memory and not file}
+    assert in_memory == {0, 1, 2} and len(there) == 7
+
+
 @pytest.mark.parametrize("place", [8, 16, 24, 32, 41, 55])
 @pytest.mark.parametrize("which", [0, 3, -1])
 def test_a_damaged_header_of_a_part_costs_that_part_alone(text, tmp_path, place, which):
     expected = encode_file(tokenizer(), text, tmp_path / "good").path.read_bytes()
-    parts = sorted(cut_off(text, tmp_path / "out").glob("*.ids"))
-    raw = bytearray(parts[which].read_bytes())
+    path = sorted(cut_off(text, tmp_path / "out").glob("*.ids"))[which]
+    raw = bytearray(path.read_bytes())
     raw[place] ^= 1
-    parts[which].write_bytes(raw)
+    path.write_bytes(raw)
     done = encode_file(tokenizer(), text, tmp_path / "out", part_bytes=2_000)
     assert done.path.read_bytes() == expected
     assert 0 < done.encoded_bytes < 5_000  # of 13,000
