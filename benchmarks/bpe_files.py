@@ -183,7 +183,7 @@ def main() -> None:
             )
             record["documents"][str(threads)] = medians(found, ("first", "repeated"))
         print(table("documents of 200 characters, MB/s (times that ours is ahead)", record["documents"]), flush=True)
-        large, out = Path(folder) / "large.txt", Path(folder) / "large.tokens"
+        large = Path(folder) / "large.txt"
         large_file(Path(source), options.bytes, large)
         record["file_bytes"] = large.stat().st_size
         for threads in THREADS:
@@ -191,7 +191,9 @@ def main() -> None:
                 turns(
                     [name for name in names if name in READ_FILES],
                     options.rounds,
-                    lambda name, t=threads: run(options, files, name, "file", t, str(large), "--out", str(out)),
+                    lambda name, t=threads: run(
+                        options, files, name, "file", t, str(large), "--out", f"{folder}/{name}"
+                    ),
                 ),
                 (),
             )

@@ -1,6 +1,6 @@
 """`encode_file`: a text file to a token file, in parallel, in bounded memory, resumable (chapter 3).
 
-The text is cut into parts of about 8 MiB at places that are sure not to change the ids (`pieces`); each part is encoded
+The text is cut into parts of about 4 MiB at places that are sure not to change the ids (`pieces`); each part is encoded
 by one worker (`parts`), and beside that one after the other goes into the token file in the making (`joining`), which
 says how far it has come (`progress_log`). Nobody ever holds more than a few parts, unless a text gives no place to cut.
 """
@@ -41,7 +41,7 @@ from cs336_lib.naming import LARGEST, check_whole
 from cs336_lib.textfile import check_is_text
 from cs336_lib.workshop import IN_FLIGHT, carry_out, workshop
 
-PART_BYTES = 8 << 20
+PART_BYTES = 4 << 20
 _BLOCK = 1 << 20
 
 
