@@ -105,7 +105,7 @@ def encode_file(
             behind special tokens.
         text_path: the text; it must not change meanwhile.
         out_path: the token file; an earlier one is replaced. A folder `OUT.parts` beside it holds the work until it is
-            done; a run that goes on where a killed one was, or whose workers are elsewhere, needs as much room again.
+            done; a run whose workers are elsewhere needs as much room again.
         workers: threads that encode; None for one per core. The ids do not depend on it. Not used with an executor.
         executor: where to encode: threads of this process if None, or any Executor, `client.get_executor()` of a Dask
             cluster included, whose workers have this package and see the same files. A part that a lost worker had in

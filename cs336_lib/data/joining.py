@@ -28,12 +28,15 @@ from cs336_lib.bars import bar as progress_bar
 from cs336_lib.data.parts import Job, Part, read_part, text_between
 from cs336_lib.data.progress_log import JOINED, LOG, Milestone, milestones
 from cs336_lib.data.token_format import HEADER_BYTES, Header, TokenFileError, smallest_dtype, write_header
+from cs336_lib.locks import is_held
+from cs336_lib.workshop import LOCK
 
 FLUSHED = 1 << 26
 """Bytes after which the disk is given what is there, so that it need not be waited for at the end."""
 PATIENCE = 60.0
 """Seconds for which a part that a worker has reported may be out of sight: a network file system remembers that long
 that a name was not there."""
+_BLOCK = 1 << 20
 _LOOK = 0.1
 """Seconds between two looks at what another thread does."""
 
@@ -86,7 +89,7 @@ class Joining:
         ) as bar:
             for path in left:
                 if not self._at.parts:
-                    self._copy(path, bar.update)
+                    self._take_over(path, bar.update)
         for path in left:
             path.unlink(missing_ok=True)
             path.with_suffix(LOG).unlink(missing_ok=True)
@@ -185,28 +188,32 @@ class Joining:
             raise self._gap()
         self._text.update(part.text if part.text is not None else text_between(self._job, part.start, part.stop))
 
-    def _copy(self, path: Path, tell: Callable[[int], object]) -> None:
-        """Take over what stands in another file, milestone by milestone."""
+    def _take_over(self, path: Path, tell: Callable[[int], object]) -> None:
+        """Take over what stands in another file, as far as its milestones are true."""
         width = smallest_dtype(self._job.plan.vocab_size).itemsize
-        with (
-            path.open("rb") as source,
-            self._path.open("wb") as file,
-            self._log.open("wb") as log,
-        ):
-            file.write(source.read(HEADER_BYTES).ljust(HEADER_BYTES, b"\0"))
+        log = b""
+        with path.open("rb") as source:
+            source.seek(HEADER_BYTES)
             for reached in milestones(path.with_suffix(LOG)):
                 text, ids = self._text.copy(), self._ids.copy()
                 text.update(text_between(self._job, self._at.text_bytes, reached.text_bytes))
-                more = source.read(width * (reached.ids - self._at.ids))
-                ids.update(more)
+                ids.update(source.read(width * (reached.ids - self._at.ids)))
                 if (text.hexdigest(), ids.hexdigest()) != (reached.text_sha256, reached.ids_sha256):
-                    return
+                    break
                 tell(reached.text_bytes - self._at.text_bytes)
                 self._text, self._ids, self._at = text, ids, reached
-                file.write(more)
-                file.flush()
-                log.write(reached.line())
-                log.flush()
+                log += reached.line()
+        if not log:
+            return
+        self._log.write_bytes(log)  # first: ids without a log are lost, a log without ids is nothing
+        true = HEADER_BYTES + width * self._at.ids
+        if is_held(self._job.folder / LOCK):  # by this process, so nobody else writes to the file
+            os.truncate(path, true)
+            path.replace(self._path)
+        else:
+            with path.open("rb") as source, self._path.open("wb") as file:
+                for at in range(0, true, _BLOCK):
+                    file.write(source.read(min(_BLOCK, true - at)))
 
     def _wait_for(self, index: int) -> None:
         with self._news:

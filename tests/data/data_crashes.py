@@ -1,6 +1,6 @@
 """Kill encode_file again and again, then let it finish and print the hash of what it made.
 
-python data_crashes.py "at random moments" | "at every step" | "on a small disk"  TEXT OUT
+python data_crashes.py "at random moments" | "at every step" | "at every step of going on" | "on a small disk"  TEXT OUT
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from cs336_lib.data import TokenFile, encode_file, joining
 
 OURS = tokenizer()
 joining.FLUSHED = 40_000
-STEPS = {os: ("fsync", "fdatasync"), Path: ("replace", "unlink", "rmdir", "mkdir")}
+STEPS = {os: ("fsync", "fdatasync", "truncate"), Path: ("replace", "unlink", "rmdir", "mkdir", "write_bytes")}
 
 
 def forked(work):
@@ -75,22 +75,34 @@ def dies_at(step):
             setattr(owner, name, deadly(getattr(owner, name)))
 
 
-def at_every_step(text, out):
+def at_every_step(text, out, before=()):
+    """Die at each step of a run, of one that goes on where others died at the steps `before`."""
+
     def crash(step):
         dies_at(step)
         encode_file(OURS, text, out, workers=1, part_bytes=100_000)
 
-    step, died = 0, True
-    while died:
+    def dies(step):
         child = forked(partial(crash, step))
         died = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
         check(out)
+        return died
+
+    step, died = 0, True
+    while died:
+        assert all([dies(one) for one in before])
+        died = dies(step)
         encode_file(OURS, text, out, workers=1, part_bytes=100_000)
         check(out)
         assert [path.name for path in out.parent.glob(f"{out.name}*")] == [out.name], step
         out.unlink()
         step += 1
-    assert step > 12, step
+    assert step > 12 - 2 * len(before), step
+
+
+def at_every_step_of_going_on(text, out):
+    at_every_step(text, out, before=(5,))
+    at_every_step(text, out, before=(5, 3))
 
 
 def on_a_small_disk(text, out):

@@ -377,7 +377,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes
 
 
 @needs_fork
-@pytest.mark.parametrize("how", ["at random moments", "at every step"])
+@pytest.mark.parametrize("how", ["at random moments", "at every step", "at every step of going on"])
 def test_a_killed_run_resumes_to_the_same_file(tmp_path, text, reference, how):
     done = subprocess.run(
         [sys.executable, CRASHES, how, text, tmp_path / "out"],

@@ -111,8 +111,11 @@ def flipped(raw, place, bit):
     return raw[:place] + bytes([raw[place] ^ 1 << bit]) + raw[place + 1 :]
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_what_is_joined_is_used_as_far_as_it_is_true_whatever_became_of_it(text, tmp_path, seed):
+@pytest.mark.parametrize("locks_work", [True, False])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_joined_is_used_as_far_as_it_is_true(text, tmp_path, monkeypatch, seed, locks_work):
+    if not locks_work:
+        monkeypatch.setattr("cs336_lib.data.joining.is_held", lambda path: False)
     expected, chance = encode_file(tokenizer(), text, tmp_path / "good").path.read_bytes(), random.Random(seed)
     kept = []
     for _ in range(12):
