@@ -115,6 +115,10 @@ def main() -> None:
         "--output", type=Path, default=None, help="where the record goes; results/benchmarks if not given"
     )
     args = parser.parse_args()
+    if args.steps <= WARM_UP:
+        parser.error(
+            f"--steps {args.steps} leaves none to time: the first {WARM_UP} are not; give {WARM_UP + 1} or more"
+        )
     if args.device == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32, for what autocast leaves in float32
     config = TrainConfig.preset(args.preset)

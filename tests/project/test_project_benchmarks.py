@@ -16,6 +16,9 @@ import psutil
 import pytest
 from imports import ROOT
 
+from cs336_lib.bpe import Tokenizer, train_bpe
+from cs336_lib.data import tales
+
 SCRIPTS = sorted(path for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text(encoding="utf-8"))
 FILES = [*sorted((ROOT / "benchmarks").glob("*.py")), *sorted((ROOT / "tools").glob("*.py"))]
 
@@ -106,6 +109,37 @@ def test_each_record_is_made_by_one_command_with_its_settings_and_contenders(eve
                 measured = entry["medians"] if "medians" in entry else entry["megabytes_per_second"]["1"]
                 alone = {"minbpe-like"} & entry.keys()  # beside ours, on a smaller text
                 assert set(settings["only"].split(",")) == set(measured) | alone, name
+
+
+SMALL = {
+    "bpe_train": "{text} --bytes 200000 --vocab-size 300 --rounds 1",
+    "bpe_encode": "{text} {gpt2} --bytes 200000 --rounds 1 --only gigatoken,tokenizers",
+    "bpe_stages": "{text} {gpt2} --rounds 1",
+    "bpe_files": "{text} {gpt2} --bytes 2000000 --rounds 2 --only gigatoken,tokenizers",
+    "bpe_scale": "{text} --only start,executors",
+    "data": "--size 500000 --rounds 1",
+    "scaling": "--text {text} --rounds 1",
+    "model": "--preset tales-1m --device cpu --batch-size 1 --rounds 1",
+    "generation": "--device cpu --presets tales-1m --rows 1 --tokens 4 --rounds 1",
+    "training": "--device cpu --batch-size 1 --steps 12 --rounds 1",
+}
+"""Options with which a benchmark measures nothing of worth, but does all that it does."""
+ELSEWHERE = {"everything", "gpu_run", "bpe_corpora", "bpe_fuzz"}
+"""Runs the others; needs a GPU; the course's two texts; GPT-2's own vocabulary, whose order of bytes tiktoken wants."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_each_runs_to_its_end_and_writes_a_record(tmp_path, name):
+    assert {path.stem for path in SCRIPTS} == SMALL.keys() | ELSEWHERE
+    tales.write(tmp_path / "text.txt", 400_000, seed=3)
+    merges = train_bpe(tmp_path / "text.txt", 400, ["<|endoftext|>"])
+    Tokenizer(merges.vocab, merges.merges, ["<|endoftext|>"]).save(tmp_path / "gpt2")
+    options = SMALL[name].format(text=tmp_path / "text.txt", gpt2=f"--gpt2 {tmp_path / 'gpt2'}")
+    command = [sys.executable, ROOT / f"benchmarks/{name}.py", *options.split(), "--output", tmp_path / "out.json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads((tmp_path / "out.json").read_text())
 
 
 SCRIPT = """import os, pathlib, sys
