@@ -39,7 +39,7 @@ class RankMemory:
         parameters: weights held between steps; with FSDP2 this rank's shards.
         gradients: one number for each of those.
         optimizer: the two moments.
-        buffers: what communication needs on top: buckets of DDP, gathered weights and gradients of FSDP2.
+        buffers: what communication needs on top: buckets of DDP; weights and gradients of FSDP2 while they are whole.
         activations: what the forward pass keeps for this rank's part of the batch.
     """
 
@@ -125,6 +125,7 @@ def rank_memory(
     batch_size: int = 1,
     context_length: int | None = None,
     *,
+    accumulation: int = 1,
     reshard_after_forward: bool = True,
     gradient_as_bucket_view: bool = False,
     activations: ActivationList = "handout",
@@ -136,14 +137,17 @@ def rank_memory(
     - DDP: a copy of the gradients in its buckets, unless gradients are views of these.
     - FSDP2: the root's parameters, whole from the forward to the backward pass; of the layers the one at work and the
       next, which is fetched meanwhile; and the whole gradients of one group before they are reduced. With
-      `reshard_after_forward=False` all layers stay whole. Copies into and out of a collective come on top.
+      `reshard_after_forward=False` all layers stay whole. With a batch in several parts the gradients of all groups
+      are whole, and wait for the last part (`set_requires_gradient_sync(False)`, as in `step_traffic`). Copies into
+      and out of a collective come on top.
 
     Args:
         cfg: the model.
         strategy: "single", "ddp" or "fsdp".
         ranks: N; 1 for "single".
-        batch_size: sequences on this rank, B / N of the global batch.
+        batch_size: sequences on this rank, B / N of the global batch; with accumulation, of one part.
         context_length: S; the model's context length when None.
+        accumulation: parts that a step's batch is computed in.
         reshard_after_forward: FSDP2 only: whether layers are given up after the forward pass.
         gradient_as_bucket_view: DDP only: whether gradients are views of the buckets.
         activations: which list, as in `training_memory`.
@@ -160,8 +164,10 @@ def rank_memory(
     >>> xl = ModelConfig.preset("gpt2-xl")
     >>> rank_memory(xl, "ddp", 8).fixed, rank_memory(xl, "fsdp", 8).fixed
     (34032921600, 4254160000)
+    >>> rank_memory(xl, "fsdp", 8).buffers, rank_memory(xl, "fsdp", 8, accumulation=4).buffers
+    (1614476800, 9479321600)
     """
-    ranks = check_strategy(strategy, ranks)
+    ranks, accumulation = check_strategy(strategy, ranks), check_count("accumulation", accumulation)
     whole = training_memory(cfg, batch_size, context_length, activations=activations)
     kept = whole.activations.total
     if strategy != "fsdp":
@@ -171,7 +177,8 @@ def rank_memory(
     shard = FLOAT32 * (L * shard_size(layer, ranks) + shard_size(root, ranks))
     one_layer, rest = (FLOAT32 * ranks * shard_size(shapes, ranks) for shapes in (layer, root))
     gathered = rest + one_layer * (min(2, L) if reshard_after_forward else L)
-    return RankMemory(shard, shard, 2 * shard, gathered + max(one_layer, rest), kept)
+    waiting = whole.gradients if accumulation > 1 else 0
+    return RankMemory(shard, shard, 2 * shard, gathered + max(one_layer, rest, waiting), kept)
 
 
 def step_traffic(

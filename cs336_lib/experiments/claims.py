@@ -92,7 +92,7 @@ CLAIMS: tuple[Claim, ...] = (
         "8.2",
         "lr-sweep",
         "Without norms and without clipping every run at a rate of 0.1 diverges",
-        "a seed whose run comes back below twice the loss of guessing",
+        "a seed whose run never passes a hundred times the loss of guessing and comes back below twice that loss",
         _at("no norm, no clipping", 0.1),
         _fails("no norm, no clipping", 0.1),
     ),

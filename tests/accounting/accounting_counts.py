@@ -1,12 +1,15 @@
 """Independent counts on the real model: what torch computes, saves and keeps alive."""
 
+import weakref
 from collections import Counter
+from functools import partial
 from itertools import product
 
 import torch
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.checkpoint import checkpoint
 from torch.utils.weak import WeakIdKeyDictionary
 
 from cs336_lib.model import ModelConfig, TransformerLM
@@ -60,6 +63,48 @@ def saved_bytes(cfg, batch_size, seq_len, *, with_loss=True):
         end = loss(model, x, y) if with_loss else model(x)
     assert end.requires_grad
     return sum(storage.nbytes() for storage in kept.values())
+
+
+class Ledger:
+    """Storages that autograd keeps, each once and without the model's own: how many bytes now, and at most."""
+
+    def __init__(self, model):
+        self.own = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
+        self.uses, self.now, self.peak = Counter(), 0, 0
+
+    def pack(self, tensor):
+        storage = tensor.untyped_storage()
+        kept = Kept(tensor)
+        if (address := storage.data_ptr()) not in self.own:
+            self.now += 0 if self.uses[address] else storage.nbytes()
+            self.uses[address] += 1
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(kept, self.drop, address, storage.nbytes())
+        return kept
+
+    def drop(self, address, size):
+        self.uses[address] -= 1
+        self.now -= 0 if self.uses[address] else size
+
+
+class Kept:
+    """A tensor that autograd keeps; gone when autograd lets go of it."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+
+def saved_peak(cfg, *, checkpointed):
+    """Return the most bytes that autograd keeps at once in a forward and backward pass of one sequence."""
+    model = TransformerLM(cfg)
+    if checkpointed:
+        for layer in model.layers:
+            layer.forward = partial(checkpoint, layer.forward, use_reentrant=True)
+    ledger = Ledger(model)
+    x, y = (t.clone() for t in batch(cfg, 1, cfg.context_length))
+    with torch.autograd.graph.saved_tensors_hooks(ledger.pack, lambda kept: kept.tensor):
+        loss(model, x, y).backward()
+    return ledger.peak
 
 
 class Products(TorchDispatchMode):

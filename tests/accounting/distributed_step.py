@@ -70,6 +70,17 @@ def held(tensors):
     return sum(t.numel() * t.element_size() for t in local)
 
 
+def whole_gradients(strategy, model):
+    """Return the bytes of whole gradients that this rank holds between two parts of a batch."""
+    groups = [] if strategy == "ddp" else [model, *model.layers]
+    for group in groups:
+        group.unshard()  # the parameters are whole now, and so are gradients that were not reduced
+    size = held(p.grad for p in model.parameters() if p.grad is not None)
+    for group in groups:
+        group.reshard()
+    return size
+
+
 def step(strategy, cfg, accumulation):
     torch.manual_seed(0)
     model = wrapped(strategy, cfg)
@@ -83,15 +94,17 @@ def step(strategy, cfg, accumulation):
 
     if strategy == "ddp":
         model.register_comm_hook(None, hook)
-    with Payloads() as payloads:
-        for context in parts(strategy, model, accumulation):
-            with context:
-                loss(model, x, y).backward()
+    payloads, waiting = Payloads(), 0
+    for context in parts(strategy, model, accumulation):
+        waiting = whole_gradients(strategy, model)
+        with payloads, context:
+            loss(model, x, y).backward()
     optimizer.step()
     moments = [leaf for leaf in tree_leaves(optimizer.state_dict()["state"]) if getattr(leaf, "ndim", 0)]
     return {
         "payload": payloads.bytes,
         "buckets": reduced,
+        "waiting": waiting,
         "parameters": held(model.parameters()),
         "gradients": held(p.grad for p in model.parameters()),
         "optimizer": held(moments),

@@ -15,6 +15,8 @@ from cs336_lib.accounting.distributed import layer_shapes, root_shapes, shard_si
 from cs336_lib.model import ModelConfig, TransformerLM
 
 SEVEN = ModelConfig(vocab_size=7, context_length=3, d_model=4, num_layers=2, num_heads=2, d_ff=6)
+DEEP = SEVEN.replace(num_layers=3)
+WIDE = DEEP.replace(vocab_size=70)
 
 models = st.builds(
     lambda heads, half, d_ff, layers, vocab, tied: ModelConfig(
@@ -47,6 +49,26 @@ def test_a_small_model_by_hand():
     assert traffic.sent == traffic.payload.total / 2
     assert dict(step_traffic(SEVEN, "ddp", 2).payload) == {"all_reduce": 4 * 348}
     assert step_traffic(SEVEN, "ddp", 2).sent == 4 * 348
+
+
+@pytest.mark.parametrize(
+    ("cfg", "reshard", "layers", "group"),
+    [(SEVEN, True, 2, 144), (DEEP, True, 2, 144), (DEEP, False, 3, 144), (WIDE, True, 2, 564), (WIDE, False, 3, 564)],
+)
+def test_buffers_by_hand_where_a_layer_is_the_largest_group_and_where_the_root_is(cfg, reshard, layers, group):
+    # A layer is 144 numbers; the root of SEVEN and DEEP is 68 with its padding, that of WIDE 2 x 280 + 4 = 564.
+    root = 564 if cfg is WIDE else 68
+    options = {"reshard_after_forward": reshard}
+    assert rank_memory(cfg, "fsdp", 2, **options).buffers == 4 * (root + layers * 144 + group)
+    in_parts = rank_memory(cfg, "fsdp", 2, accumulation=2, **options)
+    whole = parameter_count(cfg).total
+    assert in_parts.buffers == 4 * (root + layers * 144 + whole)
+    assert in_parts == rank_memory(cfg, "fsdp", 2, accumulation=7, **options)
+
+
+def test_parts_of_a_batch_cost_memory_with_fsdp_only():
+    for arguments in (("single", 1), ("ddp", 2)):
+        assert rank_memory(TINY, *arguments, accumulation=3) == rank_memory(TINY, *arguments)
 
 
 def test_one_process_holds_what_chapter_5_counts_and_says_nothing():
@@ -84,10 +106,13 @@ def test_what_traffic_costs_against_ddp(cfg, ranks, accumulation):
 
 
 @settings(deadline=None)
-@given(models, st.integers(1, 30))
-def test_giving_layers_up_never_takes_more_memory(cfg, ranks):
-    kept, given_up = (rank_memory(cfg, "fsdp", ranks, reshard_after_forward=reshard) for reshard in (False, True))
-    assert given_up.total <= kept.total
+@given(models, st.integers(1, 30), st.integers(1, 3))
+def test_giving_layers_up_never_takes_more_memory(cfg, ranks, accumulation):
+    kept, given_up = (
+        rank_memory(cfg, "fsdp", ranks, reshard_after_forward=reshard, accumulation=accumulation)
+        for reshard in (False, True)
+    )
+    assert rank_memory(cfg, "fsdp", ranks).total <= given_up.total <= kept.total
     assert given_up.parts().total == given_up.total
 
 
@@ -108,8 +133,9 @@ def test_bad_arguments_name_what_is_allowed(arguments, message):
     for count in (rank_memory, step_traffic):
         with pytest.raises(ValueError, match=message):
             count(TINY, *arguments)
-    with pytest.raises(ValueError, match="accumulation is 0"):
-        step_traffic(TINY, "ddp", 2, accumulation=0)
+    for count in (rank_memory, step_traffic):
+        with pytest.raises(ValueError, match="accumulation is 0"):
+            count(TINY, "ddp", 2, accumulation=0)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +158,9 @@ def test_formulas_equal_a_count_of_real_collectives_and_tensors(counted, engine,
     traffic = step_traffic(cfg, strategy, 2, accumulation=accumulation, reshard_after_forward=engine != "fsdp-kept")
     assert step["payload"] == dict(traffic.payload)
     assert sum(step["buckets"]) == traffic.payload.get("all_reduce", 0)
-    memory = rank_memory(cfg, strategy, 2)
+    whole = parameter_count(cfg).total
+    assert step["waiting"] == (4 * whole if accumulation > 1 else 0), "gradients of a rank before the last part"
+    memory = rank_memory(cfg, strategy, 2, accumulation=accumulation)
     assert {kind: step[kind] for kind in ("parameters", "gradients", "optimizer")} == {
         kind: getattr(memory, kind) for kind in ("parameters", "gradients", "optimizer")
     }

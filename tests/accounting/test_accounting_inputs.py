@@ -31,7 +31,11 @@ CALLS = {
         (0.375, 2.0**49),
     ),
     "mfu": (lambda s, rate, peak: throughput.mfu(rate, XL, peak, context_length=s), (1024,), (4096.0, 2.0**49)),
-    "rank_memory": (lambda n, b, s: distributed.rank_memory(XL, "fsdp", n, b, s), (8, 16, 1024), ()),
+    "rank_memory": (
+        lambda n, b, s, k: distributed.rank_memory(XL, "fsdp", n, b, s, accumulation=k),
+        (8, 16, 1024, 4),
+        (),
+    ),
     "step_traffic": (lambda n, k: distributed.step_traffic(XL, "fsdp", n, accumulation=k), (8, 4), ()),
     "training_scaling": (
         lambda n, b, s, rate, band, overlap: scaling.training_scaling(

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from accounting_counts import GRID, SIZES, TINY, Peak, batch, loss, name, saved_bytes, transient_bytes
+from accounting_counts import GRID, SIZES, TINY, Peak, batch, loss, name, saved_bytes, saved_peak, transient_bytes
 
 from cs336_lib.accounting import (
     GB,
@@ -48,6 +48,19 @@ def test_the_model_alone_keeps_all_but_the_losss_part():
 def test_layers_add_the_same_each():
     one, two, three = (saved_bytes(TINY.replace(num_layers=layers), 2, 7) for layers in (1, 2, 3))
     assert three - two == two - one
+
+
+@pytest.mark.parametrize("vocab_size", [50, 400, 8_000])
+def test_checkpointing_keeps_the_layers_inputs_and_the_larger_of_a_layers_set_and_what_comes_after(vocab_size):
+    """What exercise 4 of chapter 5 says: what comes after the layers is let go before a layer is computed again."""
+    cfg = ModelConfig(vocab_size, 64, 32, num_layers=6, num_heads=4, d_ff=128)
+    whole, less = (autograd_activations(cfg.replace(num_layers=layers)).total for layers in (6, 5))
+    layer = whole - less
+    after, an_input, ids = whole - 6 * layer, 4 * 64 * 32, 8 * 64  # `after` counts the ids, which the embedding keeps
+    assert saved_peak(cfg, checkpointed=False) == whole
+    assert (layer > after) is (vocab_size < 8_000)
+    at_work = 5 * an_input + layer + ids  # the layer's set begins with its input
+    assert saved_peak(cfg, checkpointed=True) == max(6 * an_input + after, at_work) < whole
 
 
 def live_step(cfg, batch_size, seq_len, foreach=False):

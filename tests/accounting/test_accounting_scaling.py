@@ -32,6 +32,15 @@ def test_a_step_by_hand():
     assert (point.speedup, point.efficiency) == (pytest.approx(1), pytest.approx(0.5))
 
 
+@pytest.mark.parametrize("reshard", [True, False])
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_the_bytes_on_the_wire_are_those_of_the_step_whether_layers_are_given_up_or_not(strategy, reshard):
+    point = training_scaling(TINY, 4, 24, 8, 1e6, strategy=strategy, reshard_after_forward=reshard)
+    sent = step_traffic(TINY, strategy, 4, reshard_after_forward=reshard).sent
+    assert point.communication_seconds == sent / 1e6
+    assert (sent == step_traffic(TINY, strategy, 4).sent) is (reshard or strategy == "ddp")
+
+
 @settings(deadline=None)
 @given(
     st.sampled_from(["ddp", "fsdp"]),

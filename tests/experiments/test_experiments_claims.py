@@ -6,7 +6,7 @@ import pytest
 
 from cs336_lib import results
 from cs336_lib.experiments import SUITES, Side, load_suite, sides
-from cs336_lib.experiments.claims import CLAIMS
+from cs336_lib.experiments.claims import CLAIMS, _below, _near
 
 each = pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: f"{claim.section}-{claim.says[:40]}")
 
@@ -39,6 +39,34 @@ def test_a_claim_is_refuted_by_other_losses(claim):
     ]
     swapped = dict(zip(found, reversed(found.values()), strict=True))
     assert not all(claim.holds(losses) for losses in (*others, swapped)), "a claim that no run can refute"
+
+
+def two(lower, higher, spread):
+    """Return two tuned sides that end at these losses, on average over three seeds that far apart."""
+    return {
+        name: Side(name, {0.1: {0: 9.0}, 0.2: dict(enumerate((loss - spread, loss, loss + spread))), 0.3: {0: 9.0}})
+        for name, loss in (("lower", lower), ("higher", higher))
+    }
+
+
+@pytest.mark.parametrize(
+    ("gap", "spread", "holds"),
+    [
+        (0.6, 0.01, True),
+        (0.51, 0.01, True),
+        (0.51, 0.5, False),  # far enough apart, and no more than another seed moves them
+        (0.49, 0.01, False),  # shown, and not far enough apart
+        (-0.6, 0.01, False),
+        (0.51, 0.0, True),
+    ],
+)
+def test_below_asks_for_the_distance_and_for_more_than_the_seeds_allow(gap, spread, holds):
+    assert _below("lower", "higher", 0.5)(two(2.0, 2.0 + gap, spread)) is holds
+
+
+@pytest.mark.parametrize(("gap", "holds"), [(0.09, True), (-0.09, True), (0.11, False), (-0.11, False)])
+def test_near_asks_for_it_on_either_side(gap, holds):
+    assert _near("lower", "higher", 0.1)(two(2.0, 2.0 + gap, 0.01)) is holds
 
 
 @each

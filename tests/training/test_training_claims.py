@@ -45,3 +45,16 @@ def test_gradient_descent_on_a_parabola_fails_at_two_over_its_curvature(part, gr
         places.append(x.item())
     assert (abs(places[-1]) > 1) == grows
     assert all(before * after < 0 for before, after in pairwise(places))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("mean", "noise"), [(1.0, 0.0), (1.0, 1.0), (-0.5, 1.0), (0.0, 1.0)])
+def test_a_step_of_adamw_is_on_average_the_mean_over_the_root_of_the_mean_square(mean, noise, seed):
+    weights = torch.nn.Parameter(torch.zeros(1_000, dtype=torch.float64))
+    optimizer = AdamW([weights], lr=0.1, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
+    draws = torch.randn(200, 1_000, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    for gradient in 0.01 * (mean + noise * draws):
+        weights.grad = gradient
+        optimizer.step()
+    moved = weights.mean().item() / 0.1 / 200
+    assert moved == pytest.approx(-mean / math.hypot(mean, noise), abs=0.015)

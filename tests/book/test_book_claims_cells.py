@@ -1,0 +1,89 @@
+"""Functions that the chapters' cells define do what the pages say of them, for more cases than the pages have."""
+
+import ast
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cs336_lib.accounting import parameter_count, step_traffic
+from cs336_lib.model import ModelConfig
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+CELL = re.compile(r"^```\{code-cell\}\n(?::[^\n]*\n)*(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def defined(chapter, *names):
+    """Return functions of a chapter's cells, which know torch and numpy and each other."""
+    page = (NOTEBOOKS / f"{chapter}.md").read_text(encoding="utf-8")
+    nodes = [node for cell in CELL.findall(page) if "def " in cell for node in ast.parse(cell).body]
+    wanted = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name in names]
+    there = {"torch": torch, "np": np}
+    exec(compile(ast.Module(wanted, []), chapter, "exec"), there)
+    return [there[name] for name in names]
+
+
+sharpness, _ = defined("08_learning_rate", "sharpness", "flat")
+(ring_all_reduce,) = defined("11_scaling", "ring_all_reduce")
+
+
+def quadratic(curvatures, seed):
+    """Return a loss with these curvatures along directions at random, its weights, and its Hessian."""
+    generator = torch.Generator().manual_seed(seed)
+    n = len(curvatures)
+    turn = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64)).Q
+    hessian = turn @ torch.diag(torch.tensor(curvatures, dtype=torch.float64)) @ turn.T
+    hessian = (hessian + hessian.T) / 2
+    weights = [torch.randn(k, generator=generator, dtype=torch.float64, requires_grad=True) for k in (1, n - 1)]
+    return lambda: torch.cat(weights) @ hessian @ torch.cat(weights) / 2, weights, hessian
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-100, 100).filter(lambda c: abs(c) > 1e-2), min_size=2, max_size=30), st.integers(0, 3))
+def test_the_largest_curvature_is_that_of_the_whole_hessian(curvatures, seed):
+    loss_of, weights, hessian = quadratic(curvatures, seed)
+    measured, direction = sharpness(loss_of, weights, close=1e-6)
+    largest = torch.linalg.eigvalsh(hessian)[-1].item()
+    assert measured <= largest + 1e-9 * max(map(abs, curvatures))
+    assert measured == pytest.approx(largest, rel=2e-2)
+    along = torch.cat([part.flatten() for part in direction])
+    assert along.norm().item() == pytest.approx(1)
+    assert (hessian @ along - measured * along).norm() <= 1.01e-6 * abs(measured)
+    assert [part.shape for part in direction] == [weight.shape for weight in weights]
+
+
+@pytest.mark.parametrize(
+    "curvatures",
+    [(-6.0, 1.0), (1.0, -1.0), (5.0, 5.0, 4.999), (-3.0, -2.0, -1.0), (9.0, 8.9, *range(-40, 8)), (2.0,) * 5],
+    ids=str,
+)
+def test_neither_a_larger_curvature_downward_nor_a_close_second_misleads_it(curvatures):
+    measured, _ = sharpness(*quadratic([float(c) for c in curvatures], 0)[:2])
+    assert measured == pytest.approx(max(curvatures), rel=2e-3)
+
+
+def test_what_is_not_found_in_the_rounds_allowed_is_an_error():
+    loss_of, weights, _ = quadratic([float(c) for c in range(1, 40)], 0)
+    with pytest.raises(ArithmeticError, match="in 3 rounds"):
+        sharpness(loss_of, weights, most=3)
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4, 5, 8])
+@pytest.mark.parametrize("vocab", [7, 8, 61])
+def test_a_ring_sends_what_the_formula_of_traffic_counts(ranks, vocab):
+    cfg = ModelConfig(vocab_size=vocab, context_length=3, d_model=4, num_layers=2, num_heads=2, d_ff=6)
+    numbers = parameter_count(cfg).total
+    chunk = math.ceil(numbers / ranks)  # the ring's chunks are equal: less than one number of padding in each
+    values = np.random.default_rng(ranks).integers(-9, 9, (ranks, ranks, chunk))
+    phases, sent = ring_all_reduce(values)
+    assert all((rank == values.sum(axis=0)).all() for rank in phases["all-gather"][-1])
+    assert sent * ranks == 2 * (ranks - 1) * ranks * chunk
+    counted = step_traffic(cfg, "ddp", ranks).sent
+    assert counted <= 4 * sent < counted + 4 * 2 * ranks
+    if numbers % ranks == 0:
+        assert counted == 4 * sent
