@@ -7,6 +7,7 @@ Local version labels ("2.13.0+cpu") are dropped, so that one file serves every p
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 from importlib.metadata import distributions
@@ -19,6 +20,7 @@ HEADER = "# The tested tree, written by `make lock`. Used by make, CI and `pip i
 
 def main() -> int:
     """Write the file."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     pins = {}
     for distribution in distributions():
         name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
