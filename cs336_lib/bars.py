@@ -22,11 +22,13 @@ def bar(over: Iterable[Any] | None = None, **about: Any) -> Any:
 
     Args:
         over: what it goes through; None if `update` is called.
-        about: `total`, `desc`, `unit`, `disable`, ...
+        about: `total`, `desc`, `unit`, `disable`, ... Where nothing can be written to, no bar is shown.
 
     >>> with bar(total=2, disable=True) as shown:
     ...     shown.update()
     """
+    if sys.stderr is None and about.get("file") is None:
+        about["disable"] = True
     watched_at = getattr(sys.stderr, "isatty", None)  # some have put something else there, or nothing
     if about.get("disable") or in_notebook() or (watched_at is not None and watched_at()):
         from tqdm.auto import tqdm as watched

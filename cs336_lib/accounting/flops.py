@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from cs336_lib.accounting.breakdown import Breakdown, check_count, check_sizes
+from cs336_lib.accounting.breakdown import Breakdown, check_config, check_count, check_sizes
 from cs336_lib.accounting.parameters import FFN_MATRICES
 from cs336_lib.model.config import ModelConfig
 from cs336_lib.naming import check_choice
@@ -197,12 +197,14 @@ def crossing_context(cfg: ModelConfig, *, attention: Attention = "full") -> int:
         S in tokens.
 
     Raises:
+        TypeError: `cfg` is no model config.
         ValueError: `attention` is unknown.
 
     >>> xl = ModelConfig.preset("gpt2-xl")
     >>> crossing_context(xl), crossing_context(xl, attention="causal")
     (9600, 19199)
     """
+    check_config(cfg)
     check_attention(attention)
     width = FFN_MATRICES[cfg.ffn] * cfg.d_ff  # the FFN costs 2 S D width, scores 4 S^2 D or 2 S (S + 1) D
     return -(-width // 2) if attention == "full" else max(1, width - 1)

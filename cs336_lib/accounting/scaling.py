@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from cs336_lib.accounting.breakdown import check_amount, check_count
+from cs336_lib.accounting.breakdown import check_amount, check_config, check_count
 from cs336_lib.accounting.distributed import Strategy, check_strategy, step_traffic
 from cs336_lib.accounting.throughput import DAY, HOUR
 from cs336_lib.model.config import ModelConfig
@@ -126,10 +126,13 @@ def step_seconds(compute: float, communication: float, overlap: float = 0.0) -> 
         overlap: the part of the computing during which communication can go on, 0 to 1. The backward pass is two thirds
             of a step.
 
+    Raises:
+        TypeError, ValueError: a number is none, or out of range.
+
     >>> step_seconds(3.0, 2.5, overlap=2 / 3), step_seconds(3.0, 1.5, overlap=2 / 3)
     (3.5, 3.0)
     """
-    compute, communication = real_number("compute", compute), real_number("communication", communication)
+    compute, communication = check_amount("compute", compute), check_amount("communication", communication)
     overlap = real_number("overlap", overlap)
     if not 0 <= overlap <= 1:
         raise ValueError(f"overlap is {overlap}; it must be from 0 to 1")
@@ -175,7 +178,9 @@ def training_scaling(
     >>> round(point.communication_seconds, 3), round(point.compute_seconds, 3), round(point.efficiency, 2)
     (0.127, 0.082, 0.53)
     """
-    batch_size, workers = check_count("batch_size", batch_size), check_strategy(strategy, workers)
+    check_config(cfg)
+    batch_size, workers = check_count("batch_size", batch_size), check_count("workers", workers)
+    check_strategy(strategy, workers)
     tokens_per_second = check_rate("tokens_per_second", tokens_per_second)
     bandwidth = check_rate("bandwidth", bandwidth, infinite=True)
     check_choice("scaling", scaling, get_args(Scaling))

@@ -1,21 +1,35 @@
 """The command line as its users see it: what it prints, what it leaves behind, its exit codes."""
 
+import inspect
 import io
 import json
 import os
 import shutil
 import subprocess
+from contextlib import nullcontext
+from dataclasses import fields, is_dataclass
+from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
+from pkgutil import resolve_name
+from types import SimpleNamespace
+from typing import get_type_hints
 
 import pytest
+import tyro
 from cli_setup import PYTHON, ROOT, SMALL, cs336
 from safetensors.torch import load_file
 
 import cs336_lib
 from cs336_lib.cli import COMMANDS, generate_command, outcome
+from cs336_lib.cli.arguments import options_of
 from cs336_lib.cli.train_command import parse
+from cs336_lib.experiments import SUITES
+from cs336_lib.generation import SamplingConfig, training_sample
+from cs336_lib.model import ModelConfig
 from cs336_lib.training import RunRecord, TrainConfig
 from cs336_lib.training.presets import PRESETS
+from cs336_lib.training.ranks import Ranks
 
 TEXT = "The cat sat on the mat. The dog ran to the cat, and the cat ran home.\n<|endoftext|>\n" * 300
 
@@ -341,6 +355,131 @@ def test_configs_on_disk_are_checked(tmp_path, capsys):
 
 def test_the_entry_point_is_named():
     assert 'cs336 = "cs336_lib.cli:main"' in Path(ROOT / "pyproject.toml").read_text()
+
+
+class ArrivedError(BaseException):
+    """A call that was caught: what it was given."""
+
+    def __init__(self, given):
+        self.given = given
+
+
+CONFIG = TrainConfig.preset("tales-1m").replace(name="n", lr=0.5, device="cpu")
+STAND_INS = {
+    "cs336_lib.cli.cluster.executor_at": lambda address: nullcontext(address and f"workers at {address}"),
+    "cs336_lib.training.ranks.started": lambda *about: nullcontext(Ranks()),
+    "cs336_lib.check.project.find": lambda *about: "a project",
+}
+LOAD, CORPUS = "cs336_lib.training.loading.load_run", "cs336_lib.data.corpora.get"
+# (command line, what it calls, what that is given); HOME stands for the folder.
+ARRIVES = [
+    ("generate HOME/cats --checkpoint 8 --device cpu:0", LOAD,
+     {"folder": "HOME/cats", "which": "8", "device": "cpu:0"}),
+    ("generate HOME/cats --device cpu --prompt One --max-tokens 3 --temperature 0.7 --top-k 5 --top-p 0.6 "
+     "--repetition-penalty 1.2 --seed 9", "cs336_lib.generation.stream",
+     {"prompt": "One", "config": SamplingConfig(3, 0.7, 5, 0.6, 1.2, seed=9)}),
+    ("eval HOME/cats --checkpoint 8 --device cpu:0", LOAD, {"folder": "HOME/cats", "which": "8", "device": "cpu:0"}),
+    ("eval HOME/cats --device cpu --windows 2 --batch-size 3", "cs336_lib.training.evaluate",
+     {"windows": 2, "batch_size": 3}),
+    ("eval HOME/cats --device cpu --text HOME/cats.txt", "cs336_lib.training.corpus.text_ids",
+     {"text": "HOME/cats.txt"}),
+    ("export HOME/cats HOME/new --checkpoint 8", LOAD, {"folder": "HOME/cats", "which": "8"}),
+    ("export HOME/cats HOME/new", "cs336_lib.model.llama.to_hf_llama", {"folder": "HOME/new"}),
+    ("account gpt2-xl --context-length 9 --batch-size 3 --device a100-80gb --dtype float16 --mfu 0.3 --steps 7 "
+     "--edition 2026", "cs336_lib.accounting.report.text",
+     {"cfg": ModelConfig.preset("gpt2-xl-2026"), "context_length": 9, "batch_size": 3, "device": "a100-80gb",
+      "dtype": "float16", "mfu": 0.3, "steps": 7, "edition": "2026"}),
+    ("train-tokenizer HOME/cats.txt --out HOME/new", CORPUS, {"name": "HOME/cats.txt"}),
+    ("train-tokenizer HOME/cats.txt --out HOME/new --vocab-size 260 --special-tokens <a> <b> --workers 1 "
+     "--dask tcp://here", "cs336_lib.bpe.train_bpe",
+     {"input_path": "HOME/cats.txt", "vocab_size": 260, "special_tokens": ("<a>", "<b>"), "workers": 1,
+      "executor": "workers at tcp://here"}),
+    ("train-tokenizer HOME/cats.txt --out HOME/new --vocab-size 260 --special-tokens <a> <b>",
+     "cs336_lib.bpe.Tokenizer.save", {"folder": "HOME/new", "self.special_tokens": ["<a>", "<b>"]}),
+    ("encode HOME/cats/tokenizer HOME/cats.txt HOME/new", "cs336_lib.bpe.Tokenizer.from_folder",
+     {"folder": "HOME/cats/tokenizer"}),
+    ("encode HOME/cats/tokenizer HOME/cats.txt HOME/new", CORPUS, {"name": "HOME/cats.txt"}),
+    ("encode HOME/cats/tokenizer HOME/cats.txt HOME/new --workers 2 --dask tcp://here", "cs336_lib.data.encode_file",
+     {"text_path": "HOME/cats.txt", "out_path": "HOME/new", "workers": 2, "executor": "workers at tcp://here"}),
+    ("train tales-1m --name n --lr 0.5 --device cpu --runs HOME/r --parallel ddp --quiet",
+     "cs336_lib.training.trainer.Trainer",
+     {"config": CONFIG, "folder": "HOME/r/n", "parallel": "ddp", "progress": False, "write_sample": training_sample}),
+    ("train tales-1m --device cpu --runs HOME/r", "cs336_lib.training.trainer.Trainer", {"progress": True}),
+    ("train tales-1m --device cpu --runs HOME/r --parallel fsdp --timeout 5", "cs336_lib.training.ranks.started",
+     {"parallel": "fsdp", "device": "cpu", "timeout": 5.0}),
+    ("resume HOME/cats --device cpu:0 --data HOME/cats.txt --valid-data HOME/cats.txt --steps 20 --anew --quiet "
+     "--parallel ddp", "cs336_lib.training.trainer.Trainer.resume",
+     {"folder": "HOME/cats", "anew": True, "progress": False, "parallel": "ddp", "write_sample": training_sample,
+      "changes": {"device": "cpu:0", "data": "HOME/cats.txt", "valid_data": "HOME/cats.txt", "steps": 20}}),
+    ("resume HOME/cats", "cs336_lib.training.trainer.Trainer.resume",
+     {"anew": False, "progress": True, "parallel": None, "changes": {}}),
+    ("resume HOME/cats --device cpu:0 --parallel fsdp --timeout 5", "cs336_lib.training.ranks.started",
+     {"parallel": "fsdp", "device": "cpu:0", "timeout": 5.0}),
+    ("experiment lr-sweep --scale cpu --data HOME/cats.txt --folder HOME/r", "cs336_lib.experiments.run_suite",
+     {"suite": SUITES["lr-sweep"], "scale": "cpu", "data": "HOME/cats.txt", "folder": "HOME/r"}),
+    ("data get tales --size-bytes 5000", CORPUS, {"name": "tales", "size_bytes": 5000}),
+    ("data peek tales --count 5 --split train", "cs336_lib.data.corpora.peek",
+     {"name": "tales", "count": 5, "split": "train"}),
+    ("records add HOME/cats --home HOME", "cs336_lib.experiments.filing.add", {"source": "HOME/cats", "home": "HOME"}),
+    ("check HOME --adapters HOME/a.py --python py", "cs336_lib.check.project.find",
+     {"folder": "HOME", "adapters": "HOME/a.py", "python": "py"}),
+    ("check HOME --only softmax --slow", "cs336_lib.check.folder.chosen", {"only": "softmax", "slow": True}),
+    ("check HOME --only softmax.large --edition 2025 --train --speed --memory 3", "cs336_lib.check.folder.check_folder",
+     {"project": "a project", "names": ["softmax.large"], "edition": "2025", "train": True, "speed": True,
+      "memory_gib": 3.0}),
+]  # fmt: skip
+SEEN = {"runs": {"--plot"}, "experiment": {"--plot"}, "check": {"--html", "--json", "--list"}}
+"""Options whose effect other tests look at: files and what is printed."""
+
+
+@pytest.mark.parametrize(
+    ("line", "called", "given"), ARRIVES, ids=[f"{row[0].split()[0]}-{row[1].split('.')[-1]}" for row in ARRIVES]
+)
+def test_options_arrive(line, called, given, home, monkeypatch):
+    plain = resolve_name(called)
+    signature = inspect.signature(plain)
+
+    def caught(*arguments, **options):
+        raise ArrivedError(signature.bind(*arguments, **options))
+
+    for name, stand_in in STAND_INS.items():
+        monkeypatch.setattr(name, stand_in)
+    monkeypatch.setattr(called, staticmethod(caught) if inspect.ismethod(plain) else caught)
+    with pytest.raises(ArrivedError) as arrived:
+        cs336(*line.replace("HOME", str(home)).split())
+    bound = arrived.value.given
+    bound.apply_defaults()
+
+    def shown(value):
+        """As text where it is a place, since some take a path and some its name."""
+        if isinstance(value, dict):
+            return {key: shown(inner) for key, inner in value.items()}
+        return str(value).replace(str(home), "HOME") if isinstance(value, str | Path) else value
+
+    found = {name: attrgetter(name)(SimpleNamespace(**bound.arguments)) for name in given}
+    assert {name: shown(value) for name, value in found.items()} == given
+    assert not (home / "new").exists() and not (home / "r").exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_seen_to_arrive(command):
+    """Those of a run's config are compared with it as a whole, above."""
+    module = import_module(f"cs336_lib.cli.{command.replace('-', '_')}_command")
+    asked = [one for one in vars(module).values() if is_dataclass(one) and one.__module__ == module.__name__]
+    words = " ".join(line for line, *_ in ARRIVES if line.split()[0] == command).split()
+    tried = set(words) | SEEN.get(command, set())
+    options = {option for one in asked for option in options_of(one)} - {"--config"}
+    places = {f"--{field.name}" for one in asked for field in fields(one) if is_place(one, field.name)}
+    assert asked and options - places <= tried, "add a row"
+
+
+def is_place(asked, name):
+    """Whether an argument has no option before it."""
+    kind = get_type_hints(asked, include_extras=True)[name]
+    return any(str(more) == str(PLACE) for more in getattr(kind, "__metadata__", ()))
+
+
+(PLACE,) = tyro.conf.Positional[int].__metadata__
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,12 @@ def test_an_epoch_holds_every_window_once(n, S, B, seed):
     assert (sampler.epoch, sampler.position) == divmod(len(rows), sampler.windows)
 
 
+@pytest.mark.parametrize("left_over", [0, 1, 2])
+def test_the_ids_that_are_left_over_are_others_in_each_epoch(left_over):
+    sampler = EpochSampler(np.arange(2 * 3 + 1 + left_over), 2, 3)
+    assert {int(sampler.next("cpu")[0].min()) for _ in range(200)} == set(range(left_over + 1))
+
+
 def test_order_follows_the_seed_and_the_epoch():
     def first_column(seed):
         sampler = EpochSampler(np.arange(3201), 50, 32, seed=seed)
@@ -121,10 +127,12 @@ def test_a_sampler_goes_on_where_its_state_was_saved_even_with_other_ranks(steps
     again = EpochSampler(ids, 6, 9, seed=77)
     again.load_state_dict(state)
     ranks = [EpochSampler(ids, 3, 9, rank=r, world_size=2) for r in (0, 1)]
-    for rank in ranks:
-        rank.load_state_dict(state)
+    used = EpochSampler(ids, 6, 9, seed=77)
+    used.next("cpu")  # which makes an order, of the same epoch where few steps were done
+    for sampler in (*ranks, used):
+        sampler.load_state_dict(state)
     for batch in following:
-        assert torch.equal(again.next("cpu")[0], batch)
+        assert torch.equal(again.next("cpu")[0], batch) and torch.equal(used.next("cpu")[0], batch)
         assert torch.equal(torch.cat([rank.next("cpu")[0] for rank in ranks]), batch)
 
 

@@ -548,6 +548,24 @@ def test_a_text_that_changes_meanwhile_is_noticed(tmp_path, text, monkeypatch):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+def test_a_text_that_changes_while_a_part_is_read_leaves_no_part_of_it(tmp_path, text, monkeypatch, where):
+    read, status = parts.read_fully, text.stat()
+
+    def while_it_is_written(file, count):
+        with text.open("r+b") as other:
+            other.write(b"changed")
+        os.utime(text, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+        return read(file, count)
+
+    monkeypatch.setattr(parts, "read_fully", while_it_is_written)
+    plan = parts.Plan(status.st_size, status.st_mtime_ns, tokenizer().fingerprint, 264, status.st_size)
+    job = parts.Job(tokenizer(), text, tmp_path, plan)
+    with pytest.raises(FileChangedError, match="changed while it was encoded"):
+        parts.encode_part_here(job, 0, lambda index: False) if where == "here" else parts.encode_part(job, 0)
+    assert not list(tmp_path.glob("*.ids"))
+
+
 def test_ids_outside_the_vocabulary_are_an_error(tmp_path, text):
     class Wrong:
         vocab_size, special_tokens, fingerprint = 100, (END,), "ab"

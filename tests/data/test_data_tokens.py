@@ -335,14 +335,17 @@ def test_ids_of_any_type_are_judged_as_numbers(kind, order):
         100,
         128,
         129,
+        255,
         256,
         300,
         32_768,
         50_257,
+        65_535,
         65_536,
         100_000,
         1 << 31,
         (1 << 31) + 1,
+        (1 << 32) - 1,
         1 << 62,
     ):
         for number in numbers:

@@ -14,9 +14,9 @@ MODEL = ModelConfig(vocab_size=300, context_length=16, d_model=16, num_layers=1,
 CONFIG = TrainConfig(MODEL, data_bytes=1, steps=100, warmup_steps=10)
 
 
-def record_of(folder, losses, status="finished", **facts):
+def record_of(folder, losses, status="finished", config=CONFIG, **facts):
     """A run with a line at each of its steps, step -> loss."""
-    record = RunRecord.create(folder / "run", CONFIG, {})
+    record = RunRecord.create(folder / "run", config, {})
     for step, loss in losses.items():
         record.append({"step": step, "tokens": 1, "seconds": 1.0, "train_loss": loss})
     if status == "finished":
@@ -49,6 +49,12 @@ def test_the_outcome_follows_from_losses_and_status(tmp_path, losses, status, fa
     record = record_of(tmp_path, losses, status, **facts)
     assert outcome(record) == expected
     assert math.isnan(final_loss(record)) == (expected != "finished")
+
+
+def test_an_end_within_the_warm_up_is_not_the_end_that_counts(tmp_path):
+    """The last quarter begins at step 76, the warm-up ends at step 90: what was low before tells of no return."""
+    record = record_of(tmp_path, {80: 5.0, 95: 12.0, 100: 12.0}, config=CONFIG.replace(warmup_steps=90))
+    assert outcome(record) == "diverged"
 
 
 def test_the_trainer_says_which_rule_stopped_a_run_and_does_not_judge_its_warm_up(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from cs336_lib.cli import experiment_command, main
 from cs336_lib.experiments import SUITES, Scale, Suite, Variation, load_suite, loss_after, rows, run_suite, table
+from cs336_lib.experiments.runner import _is_same
 from cs336_lib.figures.experiments import curves_of
 from cs336_lib.model import ModelConfig
 from cs336_lib.training import RunRecord, TrainConfig
@@ -56,6 +57,34 @@ def test_a_run_that_another_suite_has_made_is_copied_under_its_own_name(made, mo
     assert [record.config.name for _, record in copies] == ["plain-seed0", "wild-seed0"]
     assert [record.status["status"] for _, record in copies] == ["finished", "diverged"]
     assert copies[0][1].metrics() == runs[0][1].metrics()
+
+
+def test_a_copy_that_was_cut_off_is_no_run_and_is_made_again(made, monkeypatch):
+    folder, runs = made
+    monkeypatch.setattr("cs336_lib.experiments.runner.Trainer", None)
+    other = Suite("cut-off", "problem", "question?", (Variation("plain"),), {"quick": Scale(BASE)})
+    with monkeypatch.context() as patch:
+        patch.setattr("cs336_lib.experiments.runner.write_whole", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run_suite(other, "quick", folder, progress=False)
+    copy = folder / "cut-off-quick" / "plain-seed0"
+    assert (copy / "metrics.jsonl").exists() and not (copy / "config.json").exists()
+    [(_, record)] = run_suite(other, "quick", folder, progress=False)
+    assert record.config.name == "plain-seed0" and record.metrics() == runs[0][1].metrics()
+
+
+@pytest.mark.parametrize(
+    ("had", "has", "same"),
+    [(9.0, 9.0, True), (9.0, 7.0, True), (9.0, 6.0, True), (9.0, 5.9, False), (7.0, 0.0, True), (5.9, 9.0, False)],
+)
+def test_a_run_with_another_limit_is_the_same_if_neither_limit_would_have_stopped_it(tmp_path, had, has, same):
+    """Its highest loss is 6; 0 stands for a limit of 17."""
+    record = RunRecord.create(tmp_path / "run", BASE.replace(diverged_above=had), {})
+    for step, loss in ((1, 6.0), (6, 4.0)):
+        record.append({"step": step, "train_loss": loss})
+    record.set_status("finished", 6)
+    assert _is_same(record, BASE.replace(diverged_above=has, name="other")) == same
+    assert not _is_same(record, BASE.replace(diverged_above=has, seed=5))
 
 
 def test_a_folder_with_another_run_is_refused_and_the_difference_named(made):

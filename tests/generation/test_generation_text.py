@@ -99,6 +99,12 @@ def test_the_same_seed_gives_the_same_text_and_the_global_generator_is_left_alon
     assert len(free) == 3
 
 
+def test_rows_of_neighboring_seeds_are_drawn_apart(model):
+    """Nine rows of three seeds: the second row of a seed is not the first one of the next."""
+    rows = [row for seed in (3, 4, 5) for row in generate(model, BYTES, ["a"] * 3, SamplingConfig(12, seed=seed))]
+    assert len({tuple(row.ids) for row in rows}) == 9
+
+
 def always(model, ids):
     """Make the model say `ids` in turn, whatever it reads."""
     answers = iter(ids)

@@ -72,6 +72,21 @@ def test_half_precision_cache_under_autocast(tiny, ids, backend):
     torch.testing.assert_close(torch.cat(steps, dim=1).float(), full.float(), rtol=0.05, atol=0.05)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("in_step", [True, False])
+def test_a_cache_of_another_type_than_the_model_keeps_what_its_type_can(tiny, ids, backend, dtype, in_step):
+    model = TransformerLM(tiny.replace(backend=backend))
+    cache = KVCache(tiny, batch_size=2, dtype=dtype)
+    steps = []
+    for i in range(ids.shape[1]):
+        places = None if in_step else torch.full((2, 1), i)
+        steps.append(model(ids[:, i : i + 1], cache=cache, token_positions=places))
+    assert cache.keys.dtype == dtype and steps[0].dtype == torch.float32
+    near = {} if dtype == torch.float64 else {"rtol": 0.05, "atol": 0.05}
+    torch.testing.assert_close(torch.cat(steps, dim=1), model(ids), **near)
+
+
 def test_one_token_beyond_the_limit_is_refused_and_nothing_is_lost(tiny, ids):
     model, cache = TransformerLM(tiny), KVCache(tiny, batch_size=2)
     model(ids, cache=cache)

@@ -34,6 +34,13 @@ def test_gradients_within_the_limit_are_left_alone_to_the_bit():
         assert all(torch.equal(a, b) for a, b in zip(grads(params), before, strict=True))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_gradient_that_is_as_long_as_the_limit_is_left_alone_to_the_bit(dtype):
+    p = torch.nn.Parameter(torch.zeros(2, dtype=dtype))
+    p.grad = torch.tensor([3.0, 4.0], dtype=dtype)
+    assert clip_grad_norm(p, 5.0).item() == 5.0 and p.grad.tolist() == [3.0, 4.0]
+
+
 def test_a_longer_gradient_is_scaled_by_the_handouts_factor():
     p = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
     p.grad = torch.tensor([3e-6, 4e-6], dtype=torch.float64)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from training_setup import BYTES, MODEL, corpus
 
+from cs336_lib.bpe import Tokenizer
 from cs336_lib.model import TransformerLM
 from cs336_lib.training import cross_entropy, evaluate
 
@@ -58,6 +59,19 @@ def test_bits_per_byte_of_a_byte_tokenizer_is_the_loss_in_bits():
     result = evaluate(lambda x, y: torch.tensor(2.0).log(), ids, 4)
     assert result.bits_per_byte(ids, BYTES) == pytest.approx(1.0)
     assert result.perplexity == pytest.approx(2.0)
+
+
+def test_bits_per_byte_count_the_targets_and_not_what_is_read():
+    """The first token is a target of nothing, and the last one that was measured is."""
+    tokenizer = Tokenizer(
+        {**{i: bytes([i]) for i in range(256)}, 256: b"th", 257: b"the"}, [(b"t", b"h"), (b"th", b"e")]
+    )
+    ids = np.array([257, 256, 97, 98, 257], dtype=np.uint16)
+    for windows, count in ((0, 2 + 1 + 1 + 3), (1, 2 + 1)):
+        result = evaluate(lambda x, y: torch.tensor(2.0).log(), ids, 2, windows=windows)
+        assert result.bits_per_byte(ids, tokenizer) == pytest.approx(result.tokens / count)
+        line = result.as_line(ids, tokenizer)
+        assert line["valid_bits_per_byte"] == pytest.approx(result.tokens / count)
 
 
 def test_a_set_of_one_token_is_refused():

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,9 +86,11 @@ def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew(stopped, gone):
     assert again.step == 0 and lines(stopped) == []
 
 
-def test_a_run_that_had_no_checkpoint_yet_begins_anew_by_itself(tmp_path):
+@pytest.mark.parametrize("steps", [3, 4])
+def test_a_run_that_had_no_checkpoint_yet_begins_anew_by_itself(tmp_path, steps):
+    """Also one that was killed in step 4, between the line that is due and the first checkpoint."""
     running = trainer(tmp_path / "run")
-    for _ in range(3):
+    for _ in range(steps):
         running._train_step()
         running._lines.write(running.step, {"train_loss": 1.0})
     assert Trainer.resume(tmp_path / "run", corpus(), progress=False).step == 0
@@ -138,6 +141,28 @@ def test_weights_that_are_no_numbers_are_never_the_last_good_ones(tmp_path, wher
     assert record.status["status"] == "diverged" and "no number" in record.status["message"]
     last = running.checkpoints.load("last")
     assert last.step == 4 and all(torch.isfinite(value).all() for value in last.weights.values())
+
+
+def test_weights_that_are_no_numbers_are_never_the_best_ones(tmp_path):
+    """A row of the embedding that no text of the validation set reads: its loss is fine, and smaller than before."""
+    running = trainer(tmp_path / "run")
+    step, evaluate = running._train_step, running.evaluate
+    assert 0 not in running.corpus.valid
+
+    def poisoned():
+        lr = step()
+        if running.step == 8:
+            with torch.no_grad():
+                next(running.model.parameters())[0, 0] = math.nan
+        return lr
+
+    running._train_step = poisoned
+    running.evaluate = lambda: replace(evaluate(), loss=4.0 - running.step / 10)
+    running._save = lambda: None
+    record = running.fit()
+    assert record.status["status"] == "diverged" and "no number" in record.status["message"]
+    assert record.series("valid_loss") == ([4, 8], [3.6, 3.2])
+    assert running.checkpoints.steps("best") == [4]
 
 
 def test_an_error_in_a_sample_costs_no_work(tmp_path):

@@ -215,6 +215,19 @@ def test_the_lean_loss_works_under_autocast():
         torch.testing.assert_close(a, b, atol=0.02, rtol=0.1)
 
 
+def test_the_lean_gradient_of_a_head_in_half_precision_is_summed_in_float32():
+    """A sum in bfloat16 stands still when it is 256 times what is added."""
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randint(1, 4, (2_000, 4), generator=generator).bfloat16()
+    weight = torch.zeros(4, 4, dtype=torch.bfloat16, requires_grad=True)  # each term can be said exactly
+    targets = torch.randint(4, (2_000,), generator=generator)
+    (ours,) = torch.autograd.grad(chunked_cross_entropy(hidden, weight, targets, 1), weight)
+    exact = weight.detach().double().requires_grad_()
+    (expected,) = torch.autograd.grad(cross_entropy(hidden.double() @ exact.T, targets), exact)
+    assert ours.dtype == torch.bfloat16
+    torch.testing.assert_close(ours.double(), expected, rtol=2**-8, atol=1e-5)
+
+
 def test_perplexity_of_a_uniform_guess_is_the_number_of_tokens():
     assert perplexity(torch.tensor(math.log(50.0), dtype=torch.float64)) == pytest.approx(50)
     assert perplexity(1e4) == math.inf

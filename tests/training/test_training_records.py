@@ -120,6 +120,16 @@ def test_a_run_whose_process_is_gone_was_interrupted(record):
     assert record.status == {"status": "diverged", "step": 5, "message": "nan"}
 
 
+def test_a_checkpoint_is_missed_only_where_it_must_have_been_written(tmp_path):
+    """The line of a step is written before its checkpoint: at step 10 there need not be one yet."""
+    record = RunRecord.create(tmp_path / "r", CONFIG.replace(checkpoint_every=10), {})
+    for step, saved in ((9, None), (10, None), (11, 10), (20, 10), (21, 20)):
+        record.append({"step": step, "tokens": 8})
+        assert record.saved == saved, step
+    record.set_status("interrupted", 25, saved=25)
+    assert record.saved == 25
+
+
 def test_two_processes_do_not_share_a_run(record):
     code = f"""
 from cs336_lib.training import RunRecord

@@ -16,6 +16,7 @@ from training_worker import work
 
 from cs336_lib.training import Interrupted, RunRecord, Trainer
 from cs336_lib.training.checkpoints.run import RunCheckpoints
+from cs336_lib.training.evaluation import Evaluation
 from cs336_lib.training.records import TIMINGS
 
 
@@ -106,6 +107,19 @@ def test_killed_and_resumed_is_the_same_run_to_the_bit(whole, killed, tmp_path, 
     assert record.status["status"] == "finished"
     assert [resumed["step"] for resumed in record.environment["resumed"]] == [killed_after // 7 * 7]
     assert_same_run(record, whole)
+
+
+def test_a_resumed_run_knows_its_best_checkpoint_and_its_time(killed, tmp_path):
+    """Later ones are worse here, and the time of a session is not that of the run."""
+    checkpoints = RunCheckpoints(killed(26, tmp_path / "run") / "checkpoints")
+    trainer = Trainer.resume(tmp_path / "run", corpus(), progress=False)
+    best, (_, before) = checkpoints.load("best"), trainer.record.series("seconds")
+    worse = best.extra["valid_loss"] + 0.01
+    trainer.evaluate = lambda: Evaluation(worse, tokens=16, windows=1, whole=False)
+    record = trainer.fit()
+    assert record.series("valid_loss")[1][-1] == worse and checkpoints.steps("best") == [best.step]
+    seconds = record.series("seconds")[1]
+    assert seconds == sorted(seconds) and seconds[: len(before)] == before and seconds[-1] > before[-1]
 
 
 def test_a_damaged_checkpoint_costs_only_its_steps(whole, killed, tmp_path):

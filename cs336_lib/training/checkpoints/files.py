@@ -116,6 +116,13 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def flushed_hash(path: Path) -> str:
+    """Wait until the disk has a file that another library wrote, and return its SHA-256."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> str:
     """Write a safetensors file and return its hash."""
     for name, value in tensors.items():
@@ -126,6 +133,4 @@ def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> str:
             save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
     except SafetensorError as error:  # its way to say that the disk is full
         raise OSError(errno.ENOSPC, f"{path} could not be written: {error}") from None
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return flushed_hash(path)

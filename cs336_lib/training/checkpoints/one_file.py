@@ -83,6 +83,8 @@ def load_checkpoint(
 
     Source: handout, problem (checkpointing).
     """
+    if isinstance(src, str | os.PathLike) and not Path(src).exists():
+        raise FileNotFoundError(f"there is no file {str(src)!r} (looked from {Path.cwd()})")
     if isinstance(src, str | os.PathLike) and Path(src).is_file():
         with Path(src).open("rb") as file:
             head = file.read(512)

@@ -22,7 +22,7 @@ from torch.distributed.checkpoint import FileSystemWriter
 from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 from torch.optim import Optimizer
 
-from cs336_lib.training.checkpoints.files import check_hashes, file_hash, read_files, read_state, write_state
+from cs336_lib.training.checkpoints.files import check_hashes, flushed_hash, read_files, read_state, write_state
 from cs336_lib.training.checkpoints.run import RunCheckpoints
 from cs336_lib.training.checkpoints.shards import SHARDS, SafeReader, apart
 from cs336_lib.training.checkpoints.snapshot import BadCheckpointError, Snapshot, flatten_optimizer, snapshot_of
@@ -114,13 +114,13 @@ class ShardedCheckpoints(RunCheckpoints):
             dcp.save(tensors, storage_writer=FileSystemWriter(temporary / SHARDS, single_file_per_rank=True))
             with self.ranks.together():
                 own = sorted((temporary / SHARDS).glob(f"__{self.ranks.rank}_*"))
-                hashes = {f"{SHARDS}/{file.name}": file_hash(file) for file in own}
+                hashes = {f"{SHARDS}/{file.name}": flushed_hash(file) for file in own}
             everyone = self.ranks.gather(hashes)
             with self.ranks.together():
                 if self.ranks.rank == 0:
                     metadata = f"{SHARDS}/.metadata"
                     together = {name: value for one in everyone for name, value in one.items()}
-                    together[metadata] = file_hash(temporary / metadata)
+                    together[metadata] = flushed_hash(temporary / metadata)  # torch flushes it before it is written
                     state = {
                         "step": snapshot.step,
                         "optimizer": optimizer,
