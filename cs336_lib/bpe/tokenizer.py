@@ -372,6 +372,15 @@ class Tokenizer:
         return len(self._vocabulary.tokens)
 
     @property
+    def gaps(self) -> list[int]:
+        """Ids below `vocab_size` that have no token, which only rules with `gaps` allow; no text has one of them.
+
+        >>> Tokenizer({i: bytes([i]) for i in range(256)} | {258: b"th"}, [], rules=TextRules(gaps=True)).gaps
+        [256, 257]
+        """
+        return [i for i, token in enumerate(self._vocabulary.tokens) if token is None] if self._rules.gaps else []
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256, in hexadecimal, of all that decides the ids; it names the tokenizer in token files."""
         if self._fingerprint is None:
