@@ -319,6 +319,10 @@ NEXT = [
     ("train-tokenizer plain.txt --vocab-size 270 --out o --special-tokens", ["train", "encode"]),
     ("train-tokenizer short.txt --vocab-size 270 --out=-o", ["encode"]),
     ("train-tokenizer middling.txt --vocab-size 270 --out=-o", ["train", "encode"]),
+    ("train-tokenizer None --vocab-size 270 --out None.tok", ["train", "encode"]),
+    ("train-tokenizer None.txt --vocab-size 270 --out None.d/None", ["train", "encode"]),
+    ("train-tokenizer cats.txt --vocab-size 270 --out o --special-tokens None <|endoftext|>", ["train", "encode"]),
+    ("encode ./-tok None x.tokens", ["train"]),
     ("encode ./-tok ./-cats.txt x.tokens", ["train"]),
     ("encode ./-tok empty.txt x.tokens", []),
     ("encode ./-tok middling.txt x.tokens", ["train"]),
@@ -333,7 +337,7 @@ NEXT = [
 @pytest.mark.parametrize(("asked", "named"), NEXT, ids=[words for words, _ in NEXT])
 def test_what_is_named_to_be_typed_next_can_be_carried_out(asked, named, home, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for name in ("cats.txt", "-cats.txt", "tales"):
+    for name in ("cats.txt", "-cats.txt", "tales", "None", "None.txt"):
         Path(name).write_text(TEXT)
     Path("plain.txt").write_text(TEXT.replace("<|endoftext|>", ""))
     Path("short.txt").write_text("hello there")
