@@ -80,7 +80,7 @@ def parameter_ids(state_dict: dict[str, Any]) -> list[Any]:
 def count(value: Any) -> int | None:
     """Return a number of steps as Python's own, from whatever number it was saved as; None if it is none.
 
-    >>> count(3), count(Tensor([4.0])), count(2.5), count("x"), count(-1)
+    >>> count(3), count(4.0), count(2.5), count("x"), count(-1)
     (3, 4, None, None, None)
     """
     found = value.item() if isinstance(value, Tensor) and value.numel() == 1 else number(value)
