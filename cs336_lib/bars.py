@@ -18,7 +18,7 @@ SHARE = 0.1
 
 
 def bar(over: Iterable[Any] | None = None, **about: Any) -> Any:
-    """Return a progress bar, with the arguments and methods of tqdm's.
+    """Return a progress bar, with the arguments and methods of tqdm's; it shows nothing where nothing can be shown.
 
     Args:
         over: what it goes through; None if `update` is called.
@@ -27,10 +27,13 @@ def bar(over: Iterable[Any] | None = None, **about: Any) -> Any:
     >>> with bar(total=2, disable=True) as shown:
     ...     shown.update()
     """
-    if sys.stderr is None and about.get("file") is None:
+    gone = sys.stderr is None or getattr(sys.stderr, "closed", False) is True  # a program without a console has none
+    if gone and about.get("file") is None:
         about["disable"] = True
     watched_at = getattr(sys.stderr, "isatty", None)  # some have put something else there, or nothing
-    if about.get("disable") or in_notebook() or (watched_at is not None and watched_at()):
+    if about.get("disable"):
+        return tqdm(over, **about)
+    if in_notebook() or (watched_at is not None and watched_at()):
         from tqdm.auto import tqdm as watched
 
         return watched(over, **about)

@@ -36,6 +36,21 @@ def check_number(name: str, value: Any) -> Any:
     return float(found) if isinstance(found, float) else int(found)
 
 
+def check_flag(name: str, value: Any) -> bool:
+    """Return True or False, numpy's included, as Python's own.
+
+    Raises:
+        TypeError: it is neither; a word such as "False" would count as True.
+
+    >>> check_flag("nesterov", np.bool_(False))
+    False
+    """
+    found = number(value)
+    if not isinstance(found, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return found
+
+
 def said(value: object) -> str:
     """Return a value and its type for an error: one short line, whatever it is.
 

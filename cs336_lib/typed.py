@@ -10,7 +10,7 @@ def command(*words: str | Path) -> str:
     """Return a line of `cs336`, quoted where a shell needs it.
 
     Args:
-        words: behind the name of the program; those that are a `Path` never look like options.
+        words: behind the name of the program; those that are a `Path` never look like anything else.
 
     >>> command("encode", Path("-tok"), Path("my stories.txt"), "--workers", "2")
     "cs336 encode ./-tok 'my stories.txt' --workers 2"
@@ -19,12 +19,12 @@ def command(*words: str | Path) -> str:
 
 
 def place(path: str | Path) -> str:
-    """Return a path as a command line takes it for one: a first dash would make it an option.
+    """Return a path as a command line takes it for one: a first dash would make it an option, and None is no value.
 
-    >>> place("-my.txt"), place("runs/-a")
-    ('./-my.txt', 'runs/-a')
+    >>> place("-my.txt"), place("runs/-a"), place("None")
+    ('./-my.txt', 'runs/-a', './None')
     """
-    return f"./{path}" if str(path).startswith("-") else str(path)
+    return f"./{path}" if str(path).startswith("-") or str(path) == "None" else str(path)
 
 
 def option(name: str, value: str) -> list[str]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from cs336_lib.model.config import ModelConfig
-from cs336_lib.naming import real_number, whole_number
+from cs336_lib.naming import LARGEST, real_number, whole_number
 
 
 class Breakdown(Mapping[str, int]):
@@ -66,7 +66,8 @@ def check_count(name: str, value: int, least: int = 1) -> int:
     """Return a whole number, numpy's included, as Python's own, which has room for any count.
 
     Raises:
-        ValueError: it is none, or below `least`; the error names the argument.
+        ValueError: it is none, below `least`, or so large that floats may not hold what is counted with it; the error
+            names the argument.
     """
     try:
         whole = whole_number(name, value)
@@ -74,6 +75,8 @@ def check_count(name: str, value: int, least: int = 1) -> int:
         whole = least - 1
     if whole < least:
         raise ValueError(f"{name} is {value!r}; it must be a whole number, {least} or more")
+    if whole > LARGEST:
+        raise ValueError(f"{name} is about 2^{whole.bit_length() - 1}; it must be {LARGEST:,} or less")
     return whole
 
 

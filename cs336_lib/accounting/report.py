@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from numbers import Real
 from typing import get_args
 
@@ -28,7 +29,10 @@ from cs336_lib.model.config import ModelConfig
 from cs336_lib.naming import unwrapped
 
 _LISTS = get_args(ActivationList)
-_UNITS = ((86_400 * 365.25, "years"), (86_400, "days"), (3_600, "hours"), (60, "minutes"), (1, "s"), (1e-3, "ms"))
+_UNITS = (
+    *((86_400 * 365.25, "years"), (86_400, "days"), (3_600, "hours"), (60, "minutes"), (1, "s"), (1e-3, "ms")),
+    (1e-6, "us"),
+)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -84,20 +88,20 @@ def breakdown_table(title: str, counts: Breakdown, unit: str, tokens: int = 0) -
 
 
 def duration(seconds: float) -> str:
-    """Write a time in the largest unit of which there is at least one.
+    """Write a time in the largest unit of which there is at least one, as it would be written.
 
     Raises:
         ValueError: it is below 0, or no number.
 
-    >>> duration(4.41952e8), duration(37.02), duration(0.00216), duration(0)
-    ('14.00 years', '37.02 s', '2.16 ms', '0.00 us')
+    >>> duration(4.41952e8), duration(37.02), duration(0.00216), duration(3599.9999), duration(0)
+    ('14.00 years', '37.02 s', '2.16 ms', '1.00 hours', '0.00 us')
     """
     if not seconds >= 0:
         raise ValueError(f"seconds is {seconds}; it must be 0 or more")
-    for size, unit in _UNITS:
-        if seconds >= size:
+    for (size, unit), (smaller, _) in pairwise(_UNITS):
+        if round(seconds / smaller, 2) >= round(size / smaller, 2):
             return f"{seconds / size:.2f} {unit}"
-    return f"{seconds * 1e6:.2f} us"
+    return f"{seconds / 1e-6:.2f} us"
 
 
 def size(count: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from cs336_lib.accounting.breakdown import check_amount, check_count, check_sizes
 from cs336_lib.accounting.devices import Device, peak_flops
 from cs336_lib.accounting.flops import Attention, training_flops
@@ -44,7 +46,7 @@ def training_time(
 
     Raises:
         ValueError: a size is not a positive whole number, or device, dtype, MFU or `attention` is unknown or out of
-            range.
+            range; or the time is more than a float holds.
 
     Source: handout, problem (adamw_accounting) (d), in 2025 (adamwAccounting).
 
@@ -58,7 +60,17 @@ def training_time(
     if not 0 < mfu <= 1:
         raise ValueError(f"mfu is {mfu}; it must be above 0 and at most 1 (0.5 is 50 %)")
     flops = training_flops(cfg, context_length, batch_size, attention=attention).total
-    return steps * (flops + (adamw_flops(cfg) if optimizer else 0)) / (peak_flops(device, dtype) * mfu)
+    work, peak = steps * (flops + (adamw_flops(cfg) if optimizer else 0)), peak_flops(device, dtype)
+    try:
+        seconds = work / (peak * mfu)
+    except (OverflowError, ZeroDivisionError):  # too much work for a float, or a rate that is rounded to none
+        seconds = math.inf
+    if seconds == math.inf:
+        raise ValueError(
+            f"the time of that many steps at {peak:g} FLOP/s and an mfu of {mfu:g} is beyond what a float holds; give "
+            "fewer or smaller steps, or a higher peak"
+        )
+    return seconds
 
 
 def mfu(

@@ -6,10 +6,12 @@ so with `<|x|>` and `<|x|><|x|>` in the list, two in a row are one token and thr
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, KeysView, Sequence
+from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from itertools import accumulate, groupby
+
+from cs336_lib.naming import whole_number
 
 _DEEPEST = 40
 """Forks of a pattern inside each other; Python compiles patterns by recursion."""
@@ -150,6 +152,22 @@ def in_order(tokens: Iterable[str]) -> list[str]:
             f"special_tokens is a {type(tokens).__name__}, which has no order, and ids follow the order; pass a list"
         )
     return list(tokens)
+
+
+def named_specials(tokens: Iterable[str] | Mapping[str, int] | None) -> list[str] | dict[str, int]:
+    """Return special tokens as a list, or with the ids that a mapping gives them, walked once and each looked at.
+
+    Raises:
+        TypeError: they are no strings in an order, or an id is no whole number.
+        ValueError: one is empty, or holds a lone surrogate.
+
+    >>> named_specials(("<b>", "<a>")), named_specials({"<a>": 300}), named_specials(None)
+    (['<b>', '<a>'], {'<a>': 300}, [])
+    """
+    if not isinstance(tokens, Mapping):
+        return list(map(checked_special, in_order(() if tokens is None else tokens)))
+    names = {checked_special(token): i for token, i in tokens.items()}
+    return {token: whole_number(f"the id special_tokens[{token!r}]", i) for token, i in names.items()}
 
 
 def checked_special(token: object) -> str:

@@ -20,8 +20,9 @@ from cs336_lib.bpe.encoding.choice import Encoding
 from cs336_lib.bpe.formats import folders, gpt2, hf_reading, huggingface
 from cs336_lib.bpe.formats import tiktoken as tiktoken_format
 from cs336_lib.bpe.rules import TextRules
-from cs336_lib.bpe.specials import in_order
+from cs336_lib.bpe.specials import named_specials
 from cs336_lib.bpe.vocabulary import Vocabulary
+from cs336_lib.naming import check_whole
 
 if TYPE_CHECKING:
     import tiktoken
@@ -81,18 +82,24 @@ class Tokenizer:
         cls,
         vocab_path: str | os.PathLike[str],
         merges_path: str | os.PathLike[str],
-        special_tokens: Iterable[str] | None = None,
+        special_tokens: Iterable[str] | Mapping[str, int] | None = None,
     ) -> "Tokenizer":
         """Read GPT-2's `vocab.json` and `merges.txt`, also where a special token stands in `vocab.json` as it is.
 
+        Args:
+            vocab_path: of the file of tokens and ids.
+            merges_path: of the file of merges.
+            special_tokens: as for `Tokenizer`.
+
         Raises:
+            TypeError: a special token is no string, or its id no whole number.
             FileNotFoundError: a file is missing.
-            ValueError: a file is malformed, or the two don't fit together.
+            ValueError: a file is malformed, the two don't fit together, or a special token can't have its id.
         """
+        specials = named_specials(special_tokens)
         for path in (vocab_path, merges_path):
             if not Path(path).is_file():
                 raise FileNotFoundError(f"there is no file {str(path)!r} (looked from {Path.cwd()})")
-        specials = in_order(special_tokens or ())
         merges = gpt2.read_merges(merges_path)
         with _naming(f"{vocab_path} and {Path(merges_path).name}"):
             return cls(gpt2.read_vocab(vocab_path, merges, specials), merges, specials)
@@ -160,20 +167,22 @@ class Tokenizer:
         Warns of special tokens that begin alike, of which tiktoken may find the shorter one.
 
         Raises:
+            TypeError: a special token is no string, or its id or `expected_ranks` no whole number.
             FileNotFoundError: there is no such file.
             ValueError: the file is malformed, or no byte-pair encoding, or ranks are missing; the message names the
                 line or the token.
         """
+        named = named_specials(special_tokens)
+        if expected_ranks is not None:
+            expected_ranks = check_whole("expected_ranks", expected_ranks, least=1)
         ranks = tiktoken_format.read_ranks(path)
-        if not isinstance(special_tokens, Mapping):
-            special_tokens = in_order(special_tokens or ())  # an iterator is asked once
         with _naming(path):
-            tiktoken_format.check_whole_file(ranks, special_tokens, expected_ranks)
-            vocab, specials = tiktoken_format.vocab_with_specials(ranks, special_tokens)
+            tiktoken_format.check_whole_file(ranks, named, expected_ranks)
+            vocab, specials = tiktoken_format.vocab_with_specials(ranks, named)
             # Ranks are ids, and so are those that a mapping names: cl100k_base leaves some out between the two, and
             # p50k_base one among its ranks. Strings would take ids behind them: not that one.
             holes = len(vocab) < max(vocab, default=0) + 1
-            rules = TextRules(gaps=holes and (isinstance(special_tokens, Mapping) or not specials))
+            rules = TextRules(gaps=holes and (isinstance(named, dict) or not specials))
             return cls(vocab, tiktoken_format.merges_from_ranks(ranks), specials, pattern=pattern, rules=rules)
 
     def encode(self, text: str) -> list[int]:
@@ -370,6 +379,15 @@ class Tokenizer:
     def vocab_size(self) -> int:
         """Number of tokens, special ones and gaps included; ids are below it."""
         return len(self._vocabulary.tokens)
+
+    @property
+    def gaps(self) -> list[int]:
+        """Ids below `vocab_size` that have no token, which only rules with `gaps` allow; no text has one of them.
+
+        >>> Tokenizer({i: bytes([i]) for i in range(256)} | {258: b"th"}, [], rules=TextRules(gaps=True)).gaps
+        [256, 257]
+        """
+        return [i for i, token in enumerate(self._vocabulary.tokens) if token is None] if self._rules.gaps else []
 
     @property
     def fingerprint(self) -> str:

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cs336_lib.bpe.specials import SpecialTokens, checked_special
-from cs336_lib.naming import whole_number
+from cs336_lib.bpe.specials import SpecialTokens, named_specials
 
 _LARGEST = 1 << 24
 _ID = (int, np.integer)
@@ -23,16 +22,13 @@ def with_ids(vocab: Mapping[int, bytes], special_tokens: Mapping[str, int]) -> d
     """Return a vocabulary that has each special token at the id that a mapping names.
 
     Raises:
-        TypeError: an id is no integer, or a special token no string.
-        ValueError: it is that of another token, or the token has another id.
+        ValueError: an id is that of another token, or the token has another id.
 
     >>> with_ids({0: b"a"}, {"<s>": 1})
     {0: b'a', 1: b'<s>'}
     """
     together, ids = dict(vocab), {token: i for i, token in vocab.items()}
     for special, i in special_tokens.items():
-        special = checked_special(special)
-        i = whole_number(f"the id special_tokens[{special!r}]", i)
         encoded = special.encode()
         if together.setdefault(i, encoded) != encoded:
             raise ValueError(f"the special token {special!r} can't have the id {i}: it is that of {together[i]!r}")
@@ -63,9 +59,10 @@ class Vocabulary:
         gaps: bool = False,
     ) -> None:
         vocab = _plain_tokens(vocab)
-        if isinstance(special_tokens, Mapping):
-            vocab = with_ids(vocab, special_tokens)
-        self.specials = SpecialTokens(special_tokens or ())
+        named = named_specials(special_tokens)
+        if isinstance(named, dict):
+            vocab = with_ids(vocab, named)
+        self.specials = SpecialTokens(named)
         self.tokens: list[bytes | None]
         self.tokens, self.ids = _checked_tokens(vocab, gaps)
         self.merges = _checked_merges(merges, self.ids)

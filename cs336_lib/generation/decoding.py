@@ -62,6 +62,7 @@ def decode(
     *,
     end: int | None = None,
     vocab_size: int | None = None,
+    without: Sequence[int] = (),
     use_cache: bool = True,
     compiled: bool = True,
 ) -> Iterator[Step]:
@@ -74,6 +75,7 @@ def decode(
         config: how to draw, and how many tokens.
         end: id that ends a row; it is not yielded.
         vocab_size: ids from here on are never drawn; all of the model's are allowed when None.
+        without: further ids that are never drawn, such as `Tokenizer.gaps`.
         use_cache: keep keys and values instead of computing them anew for each token. The tokens are the same, unless
             rounding decides between two, which in half precision it often does.
         compiled: with a cache, let compiled kernels compute where they pay and are there. A machine compiles them when
@@ -86,17 +88,18 @@ def decode(
     Raises:
         TypeError: a prompt is text, or holds something else than ids; or `config` is no `SamplingConfig`.
         ValueError: there is no prompt, one is empty, an id is outside the model's vocabulary, `vocab_size` is below 1,
-            or the model's logits are not numbers.
+            `without` leaves nothing to draw, or the model's logits are not numbers.
     """
     check_sampling(config)
     rows = _rows(prompts, model.config.vocab_size)
     allowed = model.config.vocab_size if vocab_size is None else check_whole("vocab_size", vocab_size, least=1)
+    barred = _barred(without, model.config.vocab_size, allowed)
     end = None if end is None else check_whole("end", end)
     generators = [_generator(config.seed, row) for row in range(len(rows))]
     active = list(range(len(rows)))
     score = _Cached(model, len(rows), config.max_tokens, compiled) if use_cache else _whole_windows(model)
     by_kernel = isinstance(score, _Cached) and score.kind is CompiledStep
-    sample = _sampler(config, allowed, by_kernel)
+    sample = _sampler(config, allowed, barred, by_kernel)
     for _ in range(config.max_tokens):
         seen = [rows[row] for row in active]
         logits = score(seen, active).float().cpu()  # B V
@@ -118,9 +121,28 @@ Sampler = Callable[[Tensor, Tensor, Sequence[Sequence[int]]], tuple[Tensor, Tens
 """From logits, (B, V), uniform numbers and the ids so far to tokens and their log-probabilities."""
 
 
-def _sampler(config: SamplingConfig, vocab_size: int, compiled: bool) -> Sampler:
-    """Return what draws tokens: the definition, or one kernel beside steps that are compiled, where it is there."""
-    if compiled and CompiledSampler.usable(config):
+def _barred(without: Sequence[int], vocab_size: int, allowed: int) -> list[int]:
+    """Return the ids below `allowed` that are not to be drawn, each once.
+
+    Raises:
+        TypeError: they are no whole numbers.
+        ValueError: one is outside the model's vocabulary, or they leave nothing to draw.
+    """
+    if len(without) == 0:
+        return []
+    ids = {check_whole(f"without[{place}]", i, 0, vocab_size - 1) for place, i in enumerate(without)}
+    barred = sorted(i for i in ids if i < allowed)
+    if len(barred) == min(allowed, vocab_size):
+        raise ValueError(f"without has all {len(barred)} ids that may be drawn; leave one out at least")
+    return barred
+
+
+def _sampler(config: SamplingConfig, vocab_size: int, barred: list[int], compiled: bool) -> Sampler:
+    """Return what draws tokens: the definition, or one kernel beside steps that are compiled, where it is there.
+
+    The kernel draws of the first ids of a vocabulary; where some among them are barred, the definition does.
+    """
+    if compiled and not barred and CompiledSampler.usable(config):
         if DRAW.is_ready():
             kernel = CompiledSampler(config)
             return lambda logits, uniform, seen: kernel(logits, vocab_size, uniform)
@@ -128,9 +150,10 @@ def _sampler(config: SamplingConfig, vocab_size: int, compiled: bool) -> Sampler
 
     def sample(logits: Tensor, uniform: Tensor, seen: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         allowed = logits
-        if vocab_size < logits.shape[-1]:
+        if barred or vocab_size < logits.shape[-1]:
             allowed = logits.clone()
             allowed[:, vocab_size:] = -torch.inf
+            allowed[:, barred] = -torch.inf
         tokens = draw(distribution(allowed, config, seen), uniform)
         return tokens, log_probability(logits, tokens)
 

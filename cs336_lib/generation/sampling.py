@@ -20,7 +20,7 @@ from torch import Tensor
 
 from cs336_lib.model.layers import at_least_float32, check_floats
 from cs336_lib.naming import LARGEST, check_whole
-from cs336_lib.plain import check_number, number, said, whole_ids
+from cs336_lib.plain import check_flag, check_number, said, whole_ids
 
 Array = np.ndarray
 _REAL = ("temperature", "top_p", "repetition_penalty")
@@ -73,7 +73,7 @@ class SamplingConfig:
             "seed": None if self.seed is None else check_whole("seed", self.seed),
         }
         plain |= {name: check_number(name, getattr(self, name)) for name in _REAL}
-        plain["stop_at_end"] = number(self.stop_at_end)
+        plain["stop_at_end"] = check_flag("stop_at_end", self.stop_at_end)
         for name, value in plain.items():  # numpy's numbers overflow where Python's go on
             object.__setattr__(self, name, value)
         if not 0 <= self.temperature <= sys.float_info.max:
@@ -90,8 +90,6 @@ class SamplingConfig:
                 f"repetition_penalty is {self.repetition_penalty}; it must be positive (1 is off), and finite as a "
                 "float"
             )
-        if not isinstance(self.stop_at_end, bool):
-            raise TypeError(f"stop_at_end must be True or False, got {self.stop_at_end!r}")
 
 
 def check_sampling(config: object) -> None:

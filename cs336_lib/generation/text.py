@@ -102,7 +102,8 @@ def generate(
     log_probs: list[list[float]] = [[] for _ in listed]
     stop = end if config.stop_at_end else None
     ways = {"use_cache": use_cache, "compiled": compiled}
-    for step in decode(model, start, config, end=stop, vocab_size=tokenizer.vocab_size, **ways):
+    size, gaps = tokenizer.vocab_size, tokenizer.gaps
+    for step in decode(model, start, config, end=stop, vocab_size=size, without=gaps, **ways):
         ids[step.row].append(step.token)
         log_probs[step.row].append(step.log_prob)
     results = [
@@ -134,7 +135,7 @@ def stream(
     start = encode_prompts(model, tokenizer, [prompt])
     stop = end_of_text(tokenizer) if config.stop_at_end else None
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    for step in decode(model, start, config, end=stop, vocab_size=tokenizer.vocab_size):
+    for step in decode(model, start, config, end=stop, vocab_size=tokenizer.vocab_size, without=tokenizer.gaps):
         if piece := decoder.decode(tokenizer.decode_bytes([step.token])):
             yield piece
     if piece := decoder.decode(b"", final=True):

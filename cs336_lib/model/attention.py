@@ -19,7 +19,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from cs336_lib.model.cache import LayerCache
+from cs336_lib.model.cache import LayerCache, check_layer_cache
 from cs336_lib.model.layers import Linear, RMSNorm, as_positions, at_least_float32, check_floats, check_vectors
 from cs336_lib.model.rope import RotaryEmbedding
 from cs336_lib.model.shapes import Bool, Float, Int
@@ -30,7 +30,8 @@ def softmax(x: Float[Tensor, "..."], dim: int) -> Float[Tensor, "..."]:
     """Return exp(x) / sum(exp(x)) along one dimension, computed in float32 at least.
 
     The maximum is subtracted first, which changes nothing in the result and keeps exp from overflowing. Where every
-    entry is -inf there is nothing to share out, and the result is zeros (not NaN), with zero gradient.
+    entry is -inf there is nothing to share out, and the result is zeros (not NaN), with zero gradient; of no entries
+    it is none.
 
     Args:
         x: any tensor of floats.
@@ -50,6 +51,8 @@ def softmax(x: Float[Tensor, "..."], dim: int) -> Float[Tensor, "..."]:
     [0.0, 0.0]
     """
     check_floats("x", x)
+    if isinstance(x, Tensor) and 0 in x.shape:
+        return x.clone()  # where there is nothing, there is no maximum
     a = x.to(at_least_float32(x.dtype))
     # The result does not depend on the shift, so it needs no gradient; it must be finite, or -inf would give NaN.
     shift = a.detach().amax(dim, keepdim=True).clamp(min=torch.finfo(a.dtype).min)
@@ -89,7 +92,7 @@ def scaled_dot_product_attention(
         One mixture of values for each query, (..., S, d_v).
 
     Raises:
-        TypeError: queries, keys or values are no floats.
+        TypeError: queries, keys or values are no floats, or the mask is no tensor.
         ValueError: queries and keys differ in width, or keys, values and mask in number; or the mask is not boolean.
             An additive mask of zeros and -inf would mean the opposite.
 
@@ -112,6 +115,10 @@ def scaled_dot_product_attention(
     # Dividing the queries is dividing the scores, of which there are more: S d_k numbers instead of S T.
     scores = (Q / math.sqrt(Q.shape[-1])) @ K.transpose(-2, -1)
     if mask is not None:
+        if not isinstance(mask, Tensor):
+            raise TypeError(
+                f"the mask must be a tensor of torch.bool, got {type(mask).__name__}; convert it with torch.tensor"
+            )
         if mask.dtype != torch.bool:
             raise ValueError(f"the mask is {mask.dtype}; it must be torch.bool, True where a query may attend")
         if mask.ndim == 0 or mask.shape[-1] != K.shape[-2]:
@@ -204,7 +211,7 @@ class MultiHeadSelfAttention(nn.Module):
         if cache is None:
             mask = causal_mask(x.shape[-2], x.device)
         else:
-            k, v, mask = cache.append(k, v, token_positions)
+            k, v, mask = check_layer_cache(cache).append(k, v, token_positions)
         mixed = scaled_dot_product_attention(q, k, v, mask)
         return self.output_proj(mixed.transpose(-3, -2).flatten(-2))  # ... H S K -> ... S H K -> ... S D
 

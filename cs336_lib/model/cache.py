@@ -77,6 +77,19 @@ class LayerCache:
         return keys.to(k.dtype), values.to(v.dtype), mask
 
 
+def check_layer_cache(cache: object) -> LayerCache:
+    """Return what one layer's attention reads, or say what was given in its place.
+
+    Raises:
+        TypeError: it is something else, such as the cache of the whole model.
+    """
+    if not isinstance(cache, LayerCache):
+        raise TypeError(
+            f"the cache of one layer must be a LayerCache, got {type(cache).__name__}; KVCache.layer(index) gives one"
+        )
+    return cache
+
+
 class KVCache:
     """Room for the keys and values of every layer, allocated once.
 
@@ -131,6 +144,15 @@ class KVCache:
         """Return the part that belongs to one layer."""
         return LayerCache(self.keys[index], self.values[index], self._length)
 
+    def check_config(self, config: ModelConfig) -> None:
+        """Raise ValueError if the cache was made for a model of other layers or heads."""
+        there, wanted = self.keys.shape, (config.num_layers, config.num_heads, config.head_dim)
+        if (there[0], there[2], there[4]) != wanted:
+            raise ValueError(
+                f"the cache was made for {_sizes(there[0], there[2], there[4])}, the model has {_sizes(*wanted)}; make "
+                "it with KVCache(model.config, batch_size)"
+            )
+
     def check_room(self, batch_size: int, new_tokens: int) -> None:
         """Raise ValueError if so many tokens of so many sequences do not fit."""
         if batch_size != self.keys.shape[1]:
@@ -181,3 +203,7 @@ class KVCache:
     def nbytes(self) -> int:
         """Bytes allocated for keys and values."""
         return self.keys.nbytes + self.values.nbytes
+
+
+def _sizes(layers: int, heads: int, width: int) -> str:
+    return f"{layers} layer{'s' * (layers != 1)} of {heads} head{'s' * (heads != 1)}, {width} wide"

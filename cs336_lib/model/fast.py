@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cs336_lib.model.attention import MultiHeadSelfAttention
-from cs336_lib.model.cache import LayerCache
+from cs336_lib.model.cache import LayerCache, check_layer_cache
 from cs336_lib.model.ffn import SiLUFeedForward, SwiGLU
 from cs336_lib.model.layers import Embedding, Linear, RMSNorm, as_positions, at_least_float32, check_vectors
 from cs336_lib.model.rope import RotaryEmbedding, turn
@@ -196,7 +196,7 @@ class FastSelfAttention(MultiHeadSelfAttention):
         if cache is None:
             mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:
-            k, v, mask = cache.append(k, v, token_positions)
+            k, v, mask = check_layer_cache(cache).append(k, v, token_positions)
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return F.linear(mixed.transpose(-3, -2).flatten(-2), self.output_proj.weight)  # ... H S K -> ... S D
 

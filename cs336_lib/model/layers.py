@@ -107,8 +107,9 @@ class Embedding(nn.Module):
                 the end without a word.
         """
         ids = as_ids("token_ids", token_ids)
-        if (bad := outside(ids, len(self.weight))) is not None:
-            raise IndexError(f"token id {bad} is outside the table, whose rows are 0 to {len(self.weight) - 1}")
+        rows = self.weight.shape[0]
+        if (bad := outside(ids, rows)) is not None:
+            raise IndexError(f"token id {bad} is outside the table, whose rows are 0 to {rows - 1}")
         return ids
 
     def extra_repr(self) -> str:
@@ -186,7 +187,7 @@ def check_floats(name: str, x: Tensor) -> None:
     Traceback (most recent call last):
     TypeError: x must be a tensor of floats, got torch.int64; convert it with .float()
     """
-    if isinstance(x, torch.fx.Proxy):  # what stands for a tensor while torch.fx records
+    if isinstance(x, torch.fx.Proxy):  # what stands for a tensor while torch.fx records; nothing is known of it
         return
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} must be a tensor of floats, got {type(x).__name__}; convert with torch.tensor")
@@ -221,6 +222,8 @@ def as_ids(name: str, ids: Tensor) -> Tensor:
     >>> as_ids("ids", torch.tensor([3, 250], dtype=torch.uint8))
     tensor([  3, 250])
     """
+    if isinstance(ids, torch.fx.Proxy):
+        return ids.long()
     if not isinstance(ids, Tensor):
         raise TypeError(f"{name} must be a tensor of integers, got {type(ids).__name__}; convert with torch.tensor")
     if ids.dtype not in _INTEGERS:
@@ -261,12 +264,12 @@ def outside(ids: Tensor, count: int) -> int | None:
     """Return an id that is not from 0 to `count` - 1, None if all are, or if looking is not free.
 
     On a GPU it would wait for all that was asked before, a compiler has no values to look at, and neither have fake
-    tensors and those of `torch.func.vmap`.
+    tensors, those of `torch.func.vmap` and what `torch.fx` records with.
 
     >>> outside(torch.tensor([0, 4]), 4), outside(torch.tensor([-1, 2]), 4), outside(torch.tensor([0, 3]), 4)
     (4, -1, None)
     """
-    if torch.compiler.is_compiling() or ids.device.type != "cpu" or ids.numel() == 0:
+    if isinstance(ids, torch.fx.Proxy) or torch.compiler.is_compiling() or ids.device.type != "cpu" or ids.numel() == 0:
         return None
     try:
         low, high = (int(bound) for bound in ids.aminmax())

@@ -74,7 +74,7 @@ class RotaryEmbedding(nn.Module):
         source = "meta" if device.type == "meta" else "cpu"
         k = torch.arange(self.d_k // 2, device=source, dtype=torch.float64)
         positions = torch.arange(self.max_seq_len, device=source, dtype=torch.float64)
-        angles = positions[:, None] * self.theta ** (-2 * k / self.d_k)
+        angles = positions[:, None] * float(self.theta) ** (-2 * k / self.d_k)
         self.cos, self.sin = angles.cos().to(device, dtype), angles.sin().to(device, dtype)
         self.turns = torch.stack((self.cos, self.sin), dim=-1)  # positions K/2 2
 

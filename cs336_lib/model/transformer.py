@@ -101,10 +101,10 @@ class TransformerLM(nn.Module):
             Unnormalized log-probabilities, (B, S, V).
 
         Raises:
-            TypeError: ids or positions are no integers.
-            ValueError: more tokens than the context length (or the cache) has room for, none at all, ids that are not
-                (B, S), positions of another shape, or (on the CPU, where looking is free) an id outside the vocabulary
-                or positions that leave a gap in the cache.
+            TypeError: ids or positions are no integers, or `cache` is no `KVCache`.
+            ValueError: more tokens than the context length (or the cache) has room for, none at all, a cache of another
+                model, ids that are not (B, S), positions of another shape, or (on the CPU, where looking is free) an id
+                outside the vocabulary or positions that leave a gap in the cache.
         """
         return self.logits(self.hidden_states(ids, cache, token_positions))
 
@@ -150,6 +150,12 @@ class TransformerLM(nn.Module):
             raise ValueError(
                 f"ids have shape {tuple(ids.shape)}; they must be (batch, sequence) with one token at least"
             )
+        if cache is not None:
+            if not isinstance(cache, KVCache):
+                raise TypeError(
+                    f"cache must be a KVCache, got {type(cache).__name__}; give positions by name, token_positions="
+                )
+            cache.check_config(self.config)
         seen = 0 if cache is None else len(cache)
         if seen + ids.shape[1] > self.config.context_length:
             after = f" after {seen} in the cache" if seen else ""

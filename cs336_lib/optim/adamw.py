@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 from cs336_lib.optim.fused import adamw_fused, fits
+from cs336_lib.optim.saved import check_kind
 from cs336_lib.optim.sharding import local
 from cs336_lib.optim.state import (
     DecayOrder,
     MomentOptimizer,
     Path,
-    check_kind,
     check_rates,
     follow,
     wide,
@@ -82,7 +82,7 @@ class AdamW(MomentOptimizer):
             updated as they would be without. The trainer takes it with the model's fast backend.
 
     Raises:
-        TypeError: a hyperparameter is no number.
+        TypeError: a hyperparameter is no number, or a choice of path neither True nor False.
         ValueError: one is out of range, there are not two betas, or `fused` is asked for together with another path.
 
     Source: Loshchilov and Hutter, 2019; handout, algorithm 1 and problem (adamw).
@@ -121,6 +121,7 @@ class AdamW(MomentOptimizer):
 
     def check_group(self, group: dict[str, Any]) -> None:
         """Raise ValueError if a hyperparameter of a group is out of range."""
+        super().check_group(group)
         check_adamw(group["lr"], group["betas"], group["eps"], group["weight_decay"])
 
     def moments_of(self, group: dict[str, Any]) -> set[str]:
@@ -139,7 +140,7 @@ class AdamW(MomentOptimizer):
                 `maximize`, from one of the other `decay_order`, or for parameters of other shapes. (torch.optim.Adam
                 without weight decay does what AdamW does without.)
         """
-        check_kind(self, state_dict, self.moments_of, self.others)
+        check_kind(self, state_dict, self.others)
         for group in state_dict["param_groups"]:
             if group.keys() & _OF_TORCH and not group.keys() & {"amsgrad", "decay_order"}:
                 raise ValueError("this state was saved by torch.optim.NAdam, RAdam or Adamax, and this is AdamW")

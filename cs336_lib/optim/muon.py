@@ -19,7 +19,7 @@ from cs336_lib.naming import check_choice, check_whole
 from cs336_lib.optim.adamw import ADAMW_KEEPS, adamw_group, check_adamw
 from cs336_lib.optim.sharding import local, part_of, whole
 from cs336_lib.optim.state import DecayOrder, MomentOptimizer, follow, wide, with_gradients
-from cs336_lib.plain import check_number
+from cs336_lib.plain import check_flag, check_number, said
 
 # x <- a x + b x^3 + c x^5 on each singular value. A steep slope at 0 lifts small values quickly: five rounds bring all
 # from 0.002 to 1 between 0.68 and 1.21. Exactly 1 is not needed, and would take more rounds.
@@ -63,6 +63,7 @@ class Muon(MomentOptimizer):
         fused: path of the AdamW groups, see `AdamW`.
 
     Raises:
+        TypeError: a hyperparameter is of the wrong type.
         ValueError: a hyperparameter is out of range, a parameter in a Muon group is no matrix, or `fused` is asked for
             together with another path.
 
@@ -104,6 +105,8 @@ class Muon(MomentOptimizer):
             "eps": eps,
             "decay_order": decay_order,
         }
+        if ns_dtype is not None and not (isinstance(ns_dtype, torch.dtype) and ns_dtype.is_floating_point):
+            raise TypeError(f"ns_dtype must be a torch.dtype of floats, such as torch.bfloat16, got {said(ns_dtype)}")
         self.ns_dtype = ns_dtype
         super().__init__(params, defaults, foreach, compile, fused)
 
@@ -142,25 +145,22 @@ class Muon(MomentOptimizer):
         ]
         return cls([group for group in groups if group["params"]], lr=lr, **options)
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group, after a look at its hyperparameters and shapes."""
-        super().add_param_group(param_group)
-        group = self.param_groups[-1]
+    def check_group(self, group: dict[str, Any]) -> None:
+        """Raise an error if a hyperparameter of a group is out of range, or a parameter of Muon's is no matrix."""
+        super().check_group(group)
+        check_choice("algorithm", group["algorithm"], ("muon", "adamw"))
+        check_adamw(group["lr"], group["betas"], group["eps"], group["weight_decay"])
+        if not 0 <= check_number("momentum", group["momentum"]) < 1:
+            raise ValueError(f"momentum is {group['momentum']}; it must be at least 0 and less than 1")
+        group["nesterov"] = check_flag("nesterov", group["nesterov"])
+        group["ns_steps"] = check_whole("ns_steps", group["ns_steps"], least=1)
+        check_choice("scale", group["scale"], get_args(Scale))
         for p in group["params"]:
             if group["algorithm"] == "muon" and p.ndim != 2:
                 raise ValueError(
                     f"a parameter of shape {tuple(p.shape)} is no matrix; put it in a group with algorithm='adamw', "
                     "or let Muon.for_model(model) make the groups"
                 )
-
-    def check_group(self, group: dict[str, Any]) -> None:
-        """Raise ValueError if a hyperparameter of a group is out of range."""
-        check_choice("algorithm", group["algorithm"], ("muon", "adamw"))
-        check_adamw(group["lr"], group["betas"], group["eps"], group["weight_decay"])
-        if not 0 <= check_number("momentum", group["momentum"]) < 1:
-            raise ValueError(f"momentum is {group['momentum']}; it must be at least 0 and less than 1")
-        group["ns_steps"] = check_whole("ns_steps", group["ns_steps"], least=1)
-        check_choice("scale", group["scale"], get_args(Scale))
 
     def moments_of(self, group: dict[str, Any]) -> set[str]:
         """Names of what is kept for each parameter of a group."""

@@ -12,13 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from cs336_lib.optim.sharding import local
-from cs336_lib.optim.state import check_kind, check_rates, make_plain
+from cs336_lib.optim.state import CheckedOptimizer, check_rates
 
 
-class SGD(Optimizer):
+class SGD(CheckedOptimizer):
     """theta_{t+1} = theta_t - lr / sqrt(t + 1) * gradient, for t = 0, 1, 2, ...
 
     Args:
@@ -43,23 +42,13 @@ class SGD(Optimizer):
     def __init__(self, params: Iterable[Any], lr: float = 1e-3) -> None:
         super().__init__(params, {"lr": lr})
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group, after a look at its learning rate."""
-        super().add_param_group(param_group)
-        group = self.param_groups[-1]
-        make_plain(group)
+    def check_group(self, group: dict[str, Any]) -> None:
+        """Raise an error if the learning rate of a group is none."""
         check_rates(lr=group["lr"])
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load a state dict of this class.
-
-        Raises:
-            ValueError: it was saved by an optimizer of another kind.
-        """
-        check_kind(self, state_dict, lambda group: {"t"})
-        super().load_state_dict(state_dict)
-        for group in self.param_groups:
-            make_plain(group)
+    def moments_of(self, group: dict[str, Any]) -> set[str]:
+        """Names of what is kept for each parameter of a group."""
+        return {"t"}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]

@@ -1,9 +1,9 @@
-"""What AdamW and Muon share: paths, state in float32 at least, and loading it without rounding (chapter 6)."""
+"""What the optimizers share: groups and states looked at before anything changes, moments in float32 (chapter 6)."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -12,10 +12,14 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from cs336_lib.naming import check_choice
-from cs336_lib.plain import check_number, number
+from cs336_lib.optim.saved import COUNTS, check_kept, check_kind, count, parameter_ids, saved_order
+from cs336_lib.plain import check_flag, check_number, number
 
 Path = Literal["loop", "foreach", "compile", "fused"]
 DecayOrder = Literal["first", "last"]
+
+_ROUNDED = -1e-12
+"""A learning rate that a schedule brings to zero may end up by so much below it."""
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
@@ -26,7 +30,64 @@ def wide(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-class MomentOptimizer(Optimizer, ABC):
+class CheckedOptimizer(Optimizer, ABC):
+    """Base of all optimizers here: a group or a state that is refused leaves everything as it was."""
+
+    others: frozenset[str] = frozenset()
+    """Hyperparameters of another optimizer whose state is read as well."""
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, after a look at its hyperparameters and parameters."""
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        try:
+            make_plain(group)
+            self.check_group(group)
+        except Exception:
+            self.param_groups.pop()
+            raise
+
+    @abstractmethod
+    def check_group(self, group: dict[str, Any]) -> None:
+        """Raise an error if a hyperparameter of a group is none or out of range, or not for parameters like its own."""
+
+    @abstractmethod
+    def moments_of(self, group: dict[str, Any]) -> set[str]:
+        """Names of what is kept for each parameter of a group."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a state dict that this kind of optimizer saved.
+
+        Raises:
+            TypeError: a hyperparameter in it is none.
+            ValueError: it was saved by an optimizer of another kind, for parameters of other shapes, with a
+                hyperparameter that is out of range, or what it keeps is damaged.
+        """
+        check_kind(self, state_dict, self.others)
+        for place, (saved, own) in enumerate(zip(state_dict["param_groups"], self.param_groups, strict=False)):
+            group = plain({**saved, "params": own["params"]})
+            if isinstance(group["lr"], float) and _ROUNDED < group["lr"] < 0:
+                group["lr"] = 0.0
+            try:
+                self.check_group(group)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"group {place} of this state can't be loaded: {error}") from None
+        check_kept(self, state_dict, self.moments_of)
+        super().load_state_dict(state_dict)
+        for group in self.param_groups:
+            make_plain(group)
+        for p, kept in self.kept_of(state_dict):
+            for key in COUNTS & kept.keys():  # torch's own optimizers count with tensors
+                self.state[p][key] = count(kept[key])
+
+    def kept_of(self, state_dict: dict[str, Any]) -> list[tuple[Tensor, dict[str, Any]]]:
+        """Return each parameter, and what a state that was loaded keeps for it."""
+        params = [p for group in self.param_groups for p in group["params"]]
+        ids = parameter_ids(state_dict)
+        return [(p, state_dict["state"].get(index, {})) for p, index in zip(params, ids, strict=True)]
+
+
+class MomentOptimizer(CheckedOptimizer):
     """Base of AdamW and Muon.
 
     Args:
@@ -37,16 +98,17 @@ class MomentOptimizer(Optimizer, ABC):
         fused: take torch's own kernel for AdamW on a CPU.
 
     Raises:
+        TypeError: a choice of path is neither True nor False.
         ValueError: `fused` is asked for together with another way.
     """
 
     path: Path | None
-    others: frozenset[str] = frozenset()
-    """Hyperparameters of another optimizer whose state is read as well."""
 
     def __init__(
         self, params: Iterable[Any], defaults: dict[str, Any], foreach: bool | None, compile: bool, fused: bool
     ) -> None:
+        foreach = None if foreach is None else check_flag("foreach", foreach)
+        compile, fused = check_flag("compile", compile), check_flag("fused", fused)
         if fused and (compile or foreach is not None):
             other = "compile=True" if compile else f"foreach={foreach}"
             raise ValueError(f"fused=True and {other} are two ways to do one update; give one of them")
@@ -56,13 +118,9 @@ class MomentOptimizer(Optimizer, ABC):
             self.path = None if foreach is None else "foreach" if foreach else "loop"
         super().__init__(params, defaults)
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group, after a look at its hyperparameters."""
-        super().add_param_group(param_group)
-        group = self.param_groups[-1]
-        make_plain(group)
+    def check_group(self, group: dict[str, Any]) -> None:
+        """Raise ValueError if there is no such order of the decay; the heirs look at the rest."""
         check_choice("decay_order", group["decay_order"], get_args(DecayOrder))
-        self.check_group(group)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "path": self.path}
@@ -82,16 +140,8 @@ class MomentOptimizer(Optimizer, ABC):
                 loss = closure()
         with torch.no_grad():
             for group in self.param_groups:
-                self.update_group(group)
+                self.update_group(plain(group))  # a schedule may have put a tensor there
         return loss
-
-    @abstractmethod
-    def check_group(self, group: dict[str, Any]) -> None:
-        """Raise ValueError if a hyperparameter of a group is out of range."""
-
-    @abstractmethod
-    def moments_of(self, group: dict[str, Any]) -> set[str]:
-        """Names of what is kept for each parameter of a group."""
 
     @abstractmethod
     def update_group(self, group: dict[str, Any]) -> None:
@@ -103,12 +153,15 @@ class MomentOptimizer(Optimizer, ABC):
         torch's own loading rounds each moment to its parameter's type; here they are kept as they were saved.
 
         Raises:
-            ValueError: it was saved by an optimizer of another kind, for parameters of other shapes, or by one that
-                decays weights in the other order, see `saved_order`.
+            TypeError: a hyperparameter in it is none.
+            ValueError: it was saved by an optimizer of another kind, for parameters of other shapes, with a
+                hyperparameter that is out of range, or by one that decays weights in the other order, see
+                `saved_order`; or what it keeps is damaged.
         """
-        check_kind(self, state_dict, lambda group: self.moments_of(group), self.others)
+        check_kind(self, state_dict, self.others)
         groups = [{**group, "decay_order": saved_order(group)} for group in state_dict["param_groups"]]
         for saved, own in zip(groups, self.param_groups, strict=False):
+            check_choice("decay_order of this state", saved["decay_order"], get_args(DecayOrder))
             decays = saved.get("weight_decay", 0) and saved.get("algorithm") != "muon"  # Muon's matrices have one order
             if decays and saved["decay_order"] != own["decay_order"]:
                 raise ValueError(
@@ -116,34 +169,33 @@ class MomentOptimizer(Optimizer, ABC):
                     f"{own['decay_order']!r}: make it with decay_order={saved['decay_order']!r} to go on as before"
                 )
             saved["decay_order"] = own["decay_order"]
-        check_shapes(self, state_dict)
         state_dict = {**state_dict, "param_groups": groups}
         super().load_state_dict(state_dict)
-        for group in self.param_groups:
-            make_plain(group)
-        saved_ids = [i for group in state_dict["param_groups"] for i in group["params"]]
-        params = [p for group in self.param_groups for p in group["params"]]
-        for saved_id, p in zip(saved_ids, params, strict=True):
-            for key, value in state_dict["state"].get(saved_id, {}).items():
-                if key == "step":
-                    self.state[p][key] = int(value)  # torch's own optimizers count with tensors
-                elif isinstance(value, Tensor):
+        for p, kept in self.kept_of(state_dict):
+            for key, value in kept.items():
+                if isinstance(value, Tensor) and key not in COUNTS:
                     self.state[p][key] = value.detach().to(p.device, wide(p.dtype), copy=True)
 
 
-def make_plain(group: dict[str, Any]) -> None:
-    """Make numpy's numbers in a group, and tensors without dimensions, Python's: its state dict is of plain values.
+def plain(group: dict[str, Any]) -> dict[str, Any]:
+    """Return a group with Python's numbers for numpy's, and for tensors without dimensions, its lists and tuples too.
 
-    >>> group = {"params": [], "lr": np.float64(0.5), "betas": np.array([0.5, 0.75])}
-    >>> make_plain(group)
-    >>> group
-    {'params': [], 'lr': 0.5, 'betas': (0.5, 0.75)}
+    >>> plain({"params": [], "lr": np.float64(0.5), "betas": np.array([0.5, 0.75]), "etas": [np.float32(0.5), 2]})
+    {'params': [], 'lr': 0.5, 'betas': (0.5, 0.75), 'etas': [0.5, 2]}
     """
-    for name, value in group.items():
-        if name == "params":
-            continue
-        row = isinstance(value, tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
-        group[name] = tuple(number(one) for one in value) if row else number(value)
+    return {name: value if name == "params" else _plain(value) for name, value in group.items()}
+
+
+def make_plain(group: dict[str, Any]) -> None:
+    """Make the numbers of a group Python's: its state dict is of plain values."""
+    group.update(plain(group))
+
+
+def _plain(value: Any) -> Any:
+    if type(value) is list:
+        return [number(one) for one in value]
+    row = isinstance(value, tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
+    return tuple(number(one) for one in value) if row else number(value)
 
 
 def check_rates(**rates: Any) -> None:
@@ -156,78 +208,6 @@ def check_rates(**rates: Any) -> None:
     for name, rate in rates.items():
         if not check_number(name, rate) >= 0:
             raise ValueError(f"{name} is {rate}; it must be 0 or more")
-
-
-_OF_ANY = {
-    *("alpha", "amsgrad", "beta2_decay", "betas", "centered", "dampening", "decoupled_weight_decay", "eps", "etas"),
-    *("history_size", "initial_accumulator_value", "lambd", "lr_decay", "maximize", "momentum", "momentum_decay"),
-    *("nesterov", "ns_coefficients", "ns_steps", "rho", "step_sizes", "t0", "weight_decay"),
-}
-"""What optimizers, torch's and these, call what decides their updates, beside `lr`. Whatever else a group has, such as
-a name or what a schedule keeps there, is its owner's."""
-
-
-def check_kind(
-    optimizer: Optimizer,
-    state_dict: dict[str, Any],
-    moments_of: Callable[[dict[str, Any]], set[str]],
-    others: Collection[str] = (),
-) -> None:
-    """Raise ValueError unless a state dict can be of this kind of optimizer.
-
-    Groups alone must tell it where no step was taken, and nothing is kept yet for any parameter.
-
-    Args:
-        optimizer: that is to load it.
-        state_dict: of whatever optimizer.
-        moments_of: a saved group -> names of what is kept for each of its parameters.
-        others: hyperparameters that a group may have beside the optimizer's own.
-    """
-    own = type(optimizer).__name__
-    if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= state_dict.keys():
-        raise ValueError(
-            f"this is no optimizer's state dict: it must hold 'state' and 'param_groups'; {own} reads its own"
-        )
-    for group in state_dict["param_groups"]:
-        # torch itself adds "differentiable" to the defaults of an optimizer that has loaded a state before.
-        lacks = sorted(optimizer.defaults.keys() - group.keys() - {"decay_order", "differentiable"})
-        if lacks:
-            known = ", ".join(sorted(group.keys() - {"params"}))
-            raise ValueError(
-                f"this state was saved by another optimizer than {own}: its groups lack {', '.join(lacks)}, and have "
-                f"{known}"
-            )
-        if "algorithm" in group and "algorithm" not in optimizer.defaults:
-            raise ValueError(f"this state was saved by Muon, and this is {own}; load it into Muon")
-        mine = {*optimizer.defaults, *others}.union(*optimizer.param_groups)
-        if not state_dict["state"] and (unknown := sorted(group.keys() & _OF_ANY - mine)):
-            raise ValueError(
-                f"this state was saved by another optimizer than {own}: its groups have {', '.join(unknown)}, which "
-                f"{own} does not; load it into the kind that saved it"
-            )
-        for index in group["params"]:
-            kept = state_dict["state"].get(index, {})
-            if kept and not moments_of(group) <= kept.keys():
-                raise ValueError(
-                    f"this state was saved by another optimizer than {own}, which keeps "
-                    f"{', '.join(sorted(moments_of(group)))}; it has {', '.join(sorted(map(str, kept)))}"
-                )
-
-
-def check_shapes(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
-    """Raise ValueError if what a state dict keeps for a parameter has another shape than the parameter.
-
-    A state for another number of parameters is left to torch, which says so.
-    """
-    params = [p for group in optimizer.param_groups for p in group["params"]]
-    saved = [index for group in state_dict["param_groups"] for index in group["params"]]
-    for place, (index, p) in enumerate(zip(saved, params, strict=False)):
-        for key, value in state_dict["state"].get(index, {}).items():
-            if isinstance(value, Tensor) and key != "step" and value.shape != p.shape:
-                raise ValueError(
-                    f"this state was saved for other parameters: {key} of parameter {place} has shape "
-                    f"{tuple(value.shape)}, and the parameter {tuple(p.shape)}"
-                )
 
 
 def follow(state: dict[str, Any], p: Tensor, keys: Iterable[str]) -> None:
@@ -250,15 +230,3 @@ def with_gradients(params: Iterable[Tensor]) -> list[Tensor]:
                 f"the gradient of a parameter of shape {tuple(p.shape)} is sparse; only dense ones work here"
             )
     return present
-
-
-def saved_order(group: dict[str, Any]) -> str:
-    """Return the order in which a saved group of parameters was decayed.
-
-    A group without the key is of torch's optimizer, which decays first and is told by its other keys, or was saved
-    before there was a choice, when the decay came last.
-
-    >>> saved_order({"lr": 0.1}), saved_order({"lr": 0.1, "amsgrad": False}), saved_order({"decay_order": "first"})
-    ('last', 'first', 'first')
-    """
-    return str(group.get("decay_order", "first" if "amsgrad" in group else "last"))

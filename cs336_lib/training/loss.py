@@ -195,6 +195,9 @@ def chunked_cross_entropy(
     check_floats("hidden", hidden)
     check_floats("head_weight", head_weight)
     targets = as_ids("targets", targets)
+    if head_weight.ndim != 2 or hidden.ndim == 0:
+        what, x = ("hidden", hidden) if hidden.ndim == 0 else ("head_weight", head_weight)
+        raise ValueError(f"{what} has shape {tuple(x.shape)}; it must be {'(..., D)' if x is hidden else '(V, D)'}")
     if hidden.shape[:-1] != targets.shape or targets.numel() == 0 or hidden.shape[-1] != head_weight.shape[-1]:
         raise ValueError(
             f"hidden has shape {tuple(hidden.shape)}, head_weight {tuple(head_weight.shape)} and targets "

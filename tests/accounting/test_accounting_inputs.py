@@ -139,3 +139,13 @@ def test_a_peak_is_positive_and_finite(peak):
     for call in OR_PEAK.values():
         with pytest.raises(ValueError, match=r"the peak is .*; it must be a positive number of FLOP/s, finite"):
             call(peak)
+
+
+@pytest.mark.parametrize("name", [name for name, (_, counts, _) in CALLS.items() if counts])
+@pytest.mark.parametrize("vast", [10**310, 10**5000, 2**63], ids=["1e310", "1e5000", "2^63"])
+def test_a_count_that_floats_may_not_hold_is_named(name, vast):
+    call, counts, reals = CALLS[name]
+    for place in range(len(counts)):
+        given = [*counts[:place], vast, *counts[place + 1 :]]
+        with pytest.raises(ValueError, match=r"^\w+ is (about 2\^\d+; it must be .* or less|\d+;.*)"):
+            call(*given, *reals)

@@ -1,5 +1,6 @@
 """The command line as its users see it: what it prints, what it leaves behind, its exit codes."""
 
+import importlib
 import inspect
 import io
 import json
@@ -21,7 +22,7 @@ from cli_setup import PYTHON, ROOT, SMALL, cs336
 from safetensors.torch import load_file
 
 import cs336_lib
-from cs336_lib.cli import COMMANDS, generate_command, outcome
+from cs336_lib.cli import COMMANDS, generate_command, outcome, parsing
 from cs336_lib.cli.arguments import options_of
 from cs336_lib.cli.train_command import parse
 from cs336_lib.experiments import SUITES
@@ -30,6 +31,7 @@ from cs336_lib.model import ModelConfig
 from cs336_lib.training import RunRecord, TrainConfig
 from cs336_lib.training.presets import PRESETS
 from cs336_lib.training.ranks import Ranks
+from cs336_lib.typed import place as typed_place
 
 TEXT = "The cat sat on the mat. The dog ran to the cat, and the cat ran home.\n<|endoftext|>\n" * 300
 
@@ -59,6 +61,49 @@ def test_help_lists_commands_and_a_first_walk(arguments, capsys):
     shown = capsys.readouterr().out
     assert all(f"  {name} " in shown for name in COMMANDS)
     assert "cs336 train tales-1m" in shown
+
+
+WORDS = [
+    *("None", "none", "null", "True", "False", "true", "nan", "inf", "1", "1e3", "-1", "-x", "--x", "-", "...", "{}"),
+    *("[]", "()", "''", "~", "a=b", "@file", "a b", "*", "$HOME", "None/None", "None.txt", "./None", "tales", "\u00e9"),
+]
+PLACES = [
+    ("train", "config.data", ["tales-1m", "--data"]),
+    ("train", "config.valid_data", ["tales-1m", "--data", "c.txt", "--valid-data"]),
+    ("train", "config.tokenizer", ["tales-1m", "--tokenizer"]),
+    ("train", "runs", ["tales-1m", "--runs"]),
+    ("resume", "run", []),
+    ("resume", "data", ["r", "--data"]),
+    ("resume", "valid_data", ["r", "--valid-data"]),
+    ("eval", "text", ["r", "--text"]),
+    ("encode", "tokenizer", ["0", "c.txt", "o.tokens"]),
+    ("encode", "text", ["tok", "0", "o.tokens"]),
+    ("encode", "out", ["tok", "c.txt", "0"]),
+    ("export", "out", ["r"]),
+    ("generate", "run", []),
+    ("check", "folder", []),
+    ("check", "adapters", ["f", "--adapters"]),
+    ("check", "html", ["f", "--html"]),
+    ("runs", "plot", ["r", "--plot"]),
+    ("experiment", "plot", ["lr", "--plot"]),
+    ("experiment", "folder", ["lr", "--folder"]),
+    ("train-tokenizer", "text", ["0", "--out", "o"]),
+    ("train-tokenizer", "out", ["c.txt", "--out"]),
+]
+
+
+@pytest.mark.parametrize(("name", "field", "before"), PLACES, ids=[f"{name}-{field}" for name, field, _ in PLACES])
+def test_a_place_is_typed_so_that_the_parser_reads_that_place(name, field, before):
+    """Whatever a file is called, a line that names it can be pasted."""
+    module = importlib.import_module(f"cs336_lib.cli.{name.replace('-', '_')}_command")
+    for word in WORDS:
+        line = [typed_place(word) if given == "0" else given for given in before]
+        line += [] if "0" in before else [typed_place(word)]
+        command = module.__dict__["".join(part.title() for part in name.split("-"))]
+        asked = parse(line) if name == "train" else parsing.parse(command, name, line)
+        for part in field.split("."):
+            asked = getattr(asked, part)
+        assert asked is not None and Path(asked) == Path(word), (word, line)
 
 
 def test_help_needs_no_torch():

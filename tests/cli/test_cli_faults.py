@@ -44,6 +44,7 @@ def home(tmp_path_factory):
 
 
 # (arguments, what the line says); HOME stands for the folder.
+COUNTS = "steps", "batch-size", "context-length"
 WRONG = [
     ("train HOME/torn.json", "torn.json is not JSON"),
     ("train HOME/none.json", "there is no file"),
@@ -84,6 +85,13 @@ WRONG = [
     ("experiment lr-sweep --plot x.gif", "must end with .png"),
     ("account gpt2-xl --device abacus", "abacus"),
     ("account gpt2-xl --edition 2024", "2024"),
+    *(
+        (f"account gpt2-small --{name} 1{'0' * 310}", f"{name.replace('-', '_')} is about 2^1029; it must be")
+        for name in COUNTS
+    ),
+    ("account gpt2-small --device 5e-324", "4.94066e-324 FLOP/s and an mfu of 0.5 is beyond what a float holds"),
+    ("account gpt2-small --mfu 5e-324", "beyond what a float holds"),
+    ("account gpt2-small --device 1e-300 --mfu 1e-300 --edition 2026", "beyond what a float holds"),
     ("data get tales --size-bytes -5", "size_bytes"),
     ("data peek HOME/none.txt", "no corpus"),
     ("data peek tales --count 0", "count=0"),
@@ -319,6 +327,10 @@ NEXT = [
     ("train-tokenizer plain.txt --vocab-size 270 --out o --special-tokens", ["train", "encode"]),
     ("train-tokenizer short.txt --vocab-size 270 --out=-o", ["encode"]),
     ("train-tokenizer middling.txt --vocab-size 270 --out=-o", ["train", "encode"]),
+    ("train-tokenizer None --vocab-size 270 --out None.tok", ["train", "encode"]),
+    ("train-tokenizer None.txt --vocab-size 270 --out None.d/None", ["train", "encode"]),
+    ("train-tokenizer cats.txt --vocab-size 270 --out o --special-tokens None <|endoftext|>", ["train", "encode"]),
+    ("encode ./-tok None x.tokens", ["train"]),
     ("encode ./-tok ./-cats.txt x.tokens", ["train"]),
     ("encode ./-tok empty.txt x.tokens", []),
     ("encode ./-tok middling.txt x.tokens", ["train"]),
@@ -333,7 +345,7 @@ NEXT = [
 @pytest.mark.parametrize(("asked", "named"), NEXT, ids=[words for words, _ in NEXT])
 def test_what_is_named_to_be_typed_next_can_be_carried_out(asked, named, home, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for name in ("cats.txt", "-cats.txt", "tales"):
+    for name in ("cats.txt", "-cats.txt", "tales", "None", "None.txt"):
         Path(name).write_text(TEXT)
     Path("plain.txt").write_text(TEXT.replace("<|endoftext|>", ""))
     Path("short.txt").write_text("hello there")

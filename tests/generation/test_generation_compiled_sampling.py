@@ -114,8 +114,8 @@ def test_what_the_kernel_does_not_know_is_left_to_the_definition():
         CompiledSampler(known)(torch.zeros(1, 3, dtype=torch.float64), 3, torch.tensor([0.5]))
 
 
-@pytest.mark.parametrize("vocab_size", [None, 30])
-def test_decode_draws_by_the_kernel_where_steps_are_compiled(monkeypatch, vocab_size):
+@pytest.mark.parametrize(("vocab_size", "without"), [(None, []), (30, []), (30, range(0, 30, 2)), (None, [36])])
+def test_decode_draws_by_the_kernel_where_steps_are_compiled(monkeypatch, vocab_size, without):
     STEP.load()
     DRAW.load()
     config = ModelConfig(37, 24, d_model=32, num_layers=2, num_heads=2, d_ff=41, backend="fast")
@@ -126,14 +126,15 @@ def test_decode_draws_by_the_kernel_where_steps_are_compiled(monkeypatch, vocab_
     monkeypatch.setattr(CompiledSampler, "__call__", lambda self, *given: (calls.append(1), first(self, *given))[1])
     for worth in (0, compiled_step.WORTH_LOADING):
         monkeypatch.setattr(compiled_step, "WORTH_LOADING", worth)
-        steps[worth] = list(decoding.decode(model, [[1, 2, 3], [4]], how, vocab_size=vocab_size))
-        assert len(calls) == 60, "only beside compiled steps"
+        steps[worth] = list(decoding.decode(model, [[1, 2, 3], [4]], how, vocab_size=vocab_size, without=without))
+        assert len(calls) == (0 if without else 60), "only beside compiled steps, and where no id is barred"
     compiled, plain = steps.values()
     assert [(step.row, step.token) for step in compiled] == [(step.row, step.token) for step in plain]
     for one, other in zip(compiled, plain, strict=True):
         assert abs(one.log_prob - other.log_prob) < 1e-4
     if vocab_size:
         assert max(step.token for step in compiled) < vocab_size
+    assert not {step.token for step in compiled} & {*without}
 
 
 def test_what_a_seed_draws_depends_on_no_default_of_torch():

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from cs336_lib.bpe import Tokenizer
+from cs336_lib.bpe.rules import TextRules
 from cs336_lib.generation import SamplingConfig, decode, decoding, generate, stream, training_sample
 from cs336_lib.generation.decoding import window_start
-from cs336_lib.model import ModelConfig, TransformerLM
+from cs336_lib.model import ModelConfig, TransformerLM, compiled_step
 from cs336_lib.model.cache import KVCache
 
 BYTES = Tokenizer({i: bytes([i]) for i in range(256)}, [], ["<|endoftext|>"])
@@ -157,6 +158,62 @@ def test_ids_that_the_tokenizer_lacks_are_never_drawn(model):
     for use_cache in (True, False):
         result = generate(model, NO_END, ["a"] * 4, SamplingConfig(50, temperature=5.0), use_cache=use_cache)
         assert all(token < 256 for row in result for token in row.ids)
+
+
+def with_gaps(ids, specials):
+    return Tokenizer({i: bytes([i]) for i in ids}, [], specials, rules=TextRules(gaps=True))
+
+
+GAPS = {
+    "a special token far behind": with_gaps(range(256), {"<|endoftext|>": 299}),
+    "two of them": with_gaps(range(256), {"<|endoftext|>": 257, "<|fim|>": 290}),
+    "bytes that are missing": with_gaps([*b"abcdefghij", 250], ["<|endoftext|>"]),
+    "the first id": with_gaps(range(1, 200), []),
+}
+
+
+@pytest.mark.parametrize("name", GAPS)
+@pytest.mark.parametrize("more", [{}, {"top_p": 0.9}, {"top_k": 4, "repetition_penalty": 0.5}], ids=str)
+def test_ids_in_gaps_are_never_drawn(model, name, more, monkeypatch):
+    tokenizer, how = GAPS[name], SamplingConfig(40, temperature=5.0, stop_at_end=False, seed=1, **more)
+    known = tokenizer.vocab.keys()
+    assert sorted({*known, *tokenizer.gaps}) == list(range(tokenizer.vocab_size)) and not known & {*tokenizer.gaps}
+    for worth in (0, compiled_step.WORTH_LOADING):  # decoding asks it whether kernels compute
+        monkeypatch.setattr(compiled_step, "WORTH_LOADING", worth)
+        for use_cache in (True, False):
+            results = generate(model, tokenizer, ["a", "bad"], how, use_cache=use_cache)
+            assert all({*row.ids} <= known and len(row.ids) == 40 for row in results)
+    assert "".join(stream(model, tokenizer, "a", how)) == results[0].text
+    assert training_sample(model, tokenizer, GapAsks).startswith("bad")
+
+
+class GapAsks:
+    sample_prompt, sample_tokens, seed = "bad", 20, 0
+
+
+def test_what_is_not_to_be_drawn_changes_no_probability_of_the_model_and_no_draw_without_it(model):
+    how, logits = SamplingConfig(1, temperature=0), model(torch.tensor([[1, 2]]))[0, -1].detach()
+    best, second = logits.topk(2).indices.tolist()
+    (step,) = decode(model, [[1, 2]], how, without=[best, best])
+    assert (step.token, step.log_prob) == (second, pytest.approx(logits.log_softmax(-1)[second].item(), abs=1e-5))
+    free = SamplingConfig(20, seed=4)
+    assert list(decode(model, [[1, 2]], free, without=[299], vocab_size=299)) == list(
+        decode(model, [[1, 2]], free, vocab_size=299)
+    )
+
+
+@pytest.mark.parametrize(
+    ("without", "kind", "says"),
+    [
+        ([-1], ValueError, r"without\[0\] is -1; it must be 0 or more"),
+        ([3, 300], ValueError, r"without\[1\] is 300; it must be 299 or less"),
+        ([True], TypeError, r"without\[0\] must be a whole number, got True"),
+        (range(300), ValueError, "without has all 300 ids that may be drawn; leave one out"),
+    ],
+)
+def test_what_can_not_be_barred_is_named(model, without, kind, says):
+    with pytest.raises(kind, match=says):
+        next(decode(model, [[1, 2]], SamplingConfig(max_tokens=1), without=without))
 
 
 def test_an_empty_prompt_begins_a_document_where_that_is_possible(model):

@@ -339,7 +339,13 @@ def accounting_vectors(count=400):
             raise AssertionError(change)
         except ValueError as error:
             impossible.append({"config": values, "says": str(error)})
-    return {"counts": vectors, "impossible": impossible}
+    units = 1e-6, 1e-3, 1, 60, 3600, 86_400, 86_400 * 365.25
+    times = [
+        0.0,
+        *(unit * f for unit in units for f in (1, 1 - 1e-9, 0.99999, 0.99995, 0.9999, 0.994, 1.005, 2.675, 999)),
+    ]
+    durations = [[seconds, report.duration(seconds)] for seconds in times]
+    return {"counts": vectors, "impossible": impossible, "durations": durations}
 
 
 def cluster_vectors(count=300):

@@ -1,9 +1,12 @@
 """Vectors of another width and numbers of another kind: all of the model refuses them by name, and broadcasts none."""
 
 import inspect
+import re
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from cs336_lib import model as room
 from cs336_lib.model import (
@@ -20,6 +23,7 @@ from cs336_lib.model import (
     silu,
     softmax,
 )
+from cs336_lib.model.backend import kernels
 from cs336_lib.model.layers import Linear
 from cs336_lib.model.rope import turn
 from cs336_lib.training import chunked_cross_entropy, cross_entropy
@@ -123,6 +127,98 @@ def test_a_mask_has_a_column_for_each_key_and_there_is_a_value_for_each(columns)
         scaled_dot_product_attention(x, x, torch.rand(2, columns, 5))
 
 
+MASKS = {
+    "a list": [[True] * 3] * 3,
+    "an array": np.ones((3, 3), bool),
+    "a number": True,
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_a_mask_that_is_no_tensor_is_named(name):
+    x = torch.rand(2, 3, WIDTH)
+    with pytest.raises(
+        TypeError, match=r"the mask must be a tensor of torch\.bool, got .*; convert it with torch\.tensor"
+    ):
+        scaled_dot_product_attention(x, x, x, MASKS[name])
+
+
+@pytest.mark.parametrize("shape", [(2, 0), (0,), (0, 3), (3, 0, 2), (0, 0)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+def test_softmax_of_nothing_is_nothing_as_torchs(shape, dtype):
+    for dim in range(-len(shape), len(shape)):
+        x = torch.zeros(shape, dtype=dtype, requires_grad=True)
+        ours, theirs = softmax(x, dim), torch.softmax(x, dim)
+        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+        ours.sum().backward()
+        assert x.grad.shape == x.shape
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(3, 0), (0, 3), (0, 0)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_without_keys_or_queries_is_torchs(queries, keys, masked):
+    Q, K, V = (torch.rand(2, n, WIDTH) for n in (queries, keys, keys))
+    mask = torch.ones(queries, keys, dtype=torch.bool) if masked else None
+    theirs = torch.nn.functional.scaled_dot_product_attention(Q, K, V, mask)
+    torch.testing.assert_close(scaled_dot_product_attention(Q, K, V, mask), theirs)
+
+
+SIZES = dict(vocab_size=11, context_length=6, d_model=16, num_layers=2, num_heads=2, d_ff=12)
+
+
+@pytest.mark.parametrize("backend", ["reference", "fast"])
+@pytest.mark.parametrize("cache", [torch.arange(4), 3, [], "yes", {}, SIZES], ids=lambda x: type(x).__name__)
+def test_what_is_no_cache_is_named(backend, cache):
+    model, ids = TransformerLM(room.ModelConfig(**SIZES, backend=backend)), torch.tensor([[1, 2, 3, 4]])
+    with pytest.raises(TypeError, match=r"cache must be a KVCache, got .*; give positions by name"):
+        model(ids, cache)
+    x = torch.rand(1, 4, 16)
+    for part in (model.layers[0], model.layers[0].attn):
+        for given in (cache, KVCache(model.config, 1)):
+            with pytest.raises(
+                TypeError, match=r"cache of one layer must be a LayerCache, got .*KVCache\.layer\(index\)"
+            ):
+                part(x, torch.arange(4), given)
+
+
+@pytest.mark.parametrize("backend", ["reference", "fast"])
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"num_layers": 1}, "1 layer of 2 heads, 8 wide, the model has 2 layers of 2 heads, 8 wide"),
+        ({"num_layers": 3}, "3 layers of 2 heads, 8 wide, the model has 2 layers"),
+        ({"num_heads": 1}, "2 layers of 1 head, 16 wide, the model"),
+        ({"num_heads": 4}, "2 layers of 4 heads, 4 wide, the model"),
+        ({"d_model": 32}, "2 layers of 2 heads, 16 wide, the model"),
+        ({"num_heads": 4, "d_model": 32}, "2 layers of 4 heads, 8 wide, the model"),
+    ],
+)
+def test_a_cache_of_another_model_is_refused_before_anything_is_kept(backend, changes, says):
+    config = room.ModelConfig(**SIZES, backend=backend)
+    model, ids, cache = TransformerLM(config), torch.tensor([[1, 2]]), KVCache(config.replace(**changes), 1)
+    with torch.no_grad(), pytest.raises(ValueError, match=rf"the cache was made for {says}.*KVCache\(model\.config"):
+        model(ids, cache)
+    assert len(cache) == 0 and not cache.keys.any()
+    with torch.no_grad():
+        longer = KVCache(config.replace(context_length=60, vocab_size=5, d_ff=3), 1)
+        torch.testing.assert_close(model(ids, longer), model(ids))
+
+
+@pytest.mark.parametrize("theta", [10**20, 10**300, 2**64, 10_000], ids=lambda theta: f"{theta:.0e}")
+def test_a_large_whole_number_is_a_base_of_rotations(theta):
+    whole, as_float = (RotaryEmbedding(base, 4, 8) for base in (theta, float(theta)))
+    assert torch.equal(whole.cos, as_float.cos) and torch.equal(whole.sin, as_float.sin)
+    ids = torch.tensor([[1, 2, 3]])
+    for backend in ("reference", "fast"):
+        assert TransformerLM(room.ModelConfig(**SIZES, rope_theta=theta, backend=backend))(ids).isfinite().all()
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (2, 8, 4), (1, 2, 8, 4)], ids=str)
+def test_a_head_that_is_no_matrix_is_named_and_not_the_targets(shape):
+    with pytest.raises(ValueError, match=rf"head_weight has shape {re.escape(str(shape))}; it must be \(V, D\)"):
+        chunked_cross_entropy(torch.rand(2, 3, 4), torch.rand(shape), torch.full((2, 3), 5))
+
+
 @pytest.mark.parametrize("shape", [(1, 2, 3, WIDTH), (2, 1, 3, WIDTH), (2, 2, 3, 1), (2, 2, 1, WIDTH)])
 def test_a_cache_keeps_no_number_for_many(shape):
     layer = KVCache(room.ModelConfig(11, 6, 2 * WIDTH, 1, 2, 12), 2).layer(0)
@@ -131,7 +227,19 @@ def test_a_cache_keeps_no_number_for_many(shape):
         layer.append(whole, torch.zeros(shape), torch.arange(3))
 
 
-def test_modules_can_be_recorded_by_torch_fx():
-    for module in (Linear(4, 6), RMSNorm(4), SwiGLU(4, 8)):
+@pytest.mark.parametrize("backend", ["reference", "fast"])
+def test_modules_can_be_recorded_by_torch_fx(backend):
+    """Those whose counterparts in torch can: attention asks for shapes as it goes, which torch.fx does not know."""
+    use = kernels(backend)
+    ids, layers = torch.tensor([[1, 2, 0], [3, 3, 1]]), [use.linear(4, 6), use.silu_feed_forward(4, 8)]
+    tables = [use.embedding(4, 4), nn.Sequential(use.embedding(4, 4), *layers[:1])]
+    if backend == "reference":
+        layers += [RMSNorm(4), SwiGLU(4, 8), nn.Sequential(Linear(4, 4), RMSNorm(4))]
+        tables += [nn.Sequential(use.embedding(4, 4), RMSNorm(4), SwiGLU(4, 8))]
+    for module in layers:
         x = torch.randn(2, 4)
         assert torch.equal(torch.fx.symbolic_trace(module)(x), module(x))
+    for module in tables:
+        recorded = torch.fx.symbolic_trace(module)
+        for dtype in (torch.int64, torch.int32, torch.uint8):
+            assert torch.equal(recorded(ids.to(dtype)), module(ids))

@@ -1,5 +1,7 @@
 """A state is loaded by the kind of optimizer that saved it, and refused by all others with a word on why."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -70,9 +72,17 @@ def torchs():
             yield name, kind(matrices()[:1], lr=0.1)
 
 
-def test_the_new_state_of_each_of_torchs_optimizers_is_told_by_its_groups():
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_each_of_torchs_optimizers_is_told_by_its_groups(steps):
     found = dict(torchs())
     assert {"SGD", "Adagrad", "Adafactor", "ASGD", "Rprop", "LBFGS", "Adamax", "RMSprop"} <= found.keys()
+    for name, optimizer in found.items():
+        params = optimizer.param_groups[0]["params"]
+        for step in range(steps):
+            set_grads(step, params)
+            if name == "SparseAdam":
+                params[0].grad = params[0].grad.to_sparse()
+            optimizer.step(lambda params=params: params[0].sum())
     for loading in ("SGD", "AdamW", "Muon"):
         for name in found.keys() - ({"Adam", "AdamW"} if loading == "AdamW" else set()):
             with pytest.raises(ValueError, match=rf"{loading}|saved by"):
@@ -166,6 +176,172 @@ def test_a_group_of_its_own_is_looked_at_as_all_are(kind, name, value):
         kind([{"params": matrices(), name: value}])
     with pytest.raises(ValueError, match=name.removesuffix("s")):
         kind(matrices()[:1]).add_param_group({"params": matrices()[1:], name: value})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"), [(kind, name, value) for kind, pairs in GROUPS.items() for name, value in pairs]
+)
+def test_a_group_that_is_refused_is_not_in_the_optimizer(kind, name, value):
+    params = matrices()
+    optimizer = kind(params[:1])
+    before = optimizer.state_dict()
+    group = {"params": params[1:], name: value}
+    with pytest.raises((ValueError, TypeError)):
+        optimizer.add_param_group(group)
+    assert optimizer.state_dict() == before
+    optimizer.add_param_group({**group, name: optimizer.defaults[name]})
+    assert len(optimizer.param_groups) == 2
+
+
+def test_a_vector_that_muon_refuses_goes_to_adamw():
+    optimizer, vector = Muon(matrices()), nn.Parameter(torch.ones(3))
+    with pytest.raises(ValueError, match="no matrix; put it in a group with algorithm='adamw'"):
+        optimizer.add_param_group({"params": [vector]})
+    optimizer.add_param_group({"params": [vector], "algorithm": "adamw"})
+    assert len(optimizer.param_groups) == 2
+
+
+BETAS = {"tuple": tuple, "list": list, "array": np.array}
+
+
+@pytest.mark.parametrize("kind", [AdamW, Muon])
+@pytest.mark.parametrize("row", BETAS)
+@pytest.mark.parametrize(
+    "make", [float, np.float32, np.float64, torch.tensor], ids=["python", "single", "double", "torch"]
+)
+def test_betas_in_any_row_of_any_numbers_are_saved_plainly(kind, row, make, tmp_path):
+    optimizer = kind([{"params": matrices(), "algorithm": "adamw"}], betas=BETAS[row]([make(0.5), make(0.75)]))
+    set_grads(0, optimizer.param_groups[0]["params"])
+    optimizer.step()
+    torch.save(optimizer.state_dict(), tmp_path / "state.pt")
+    (group,) = torch.load(tmp_path / "state.pt", weights_only=True)["param_groups"]
+    assert tuple(group["betas"]) == (0.5, 0.75) and {type(beta) for beta in group["betas"]} == {float}
+
+
+PATHS = [{}, {"foreach": True}, {"foreach": False}, {"fused": True}]
+
+
+@pytest.mark.parametrize("make", [torch.tensor, np.array], ids=["torch", "numpy"])
+@pytest.mark.parametrize(
+    ("kind", "name", "options"),
+    [
+        *(
+            (kind, name, path)
+            for kind in (AdamW, Muon)
+            for name in ("lr", "eps", "weight_decay", "betas")
+            for path in PATHS
+        ),
+        *((Muon, name, {}) for name in ("momentum", "ns_steps")),
+        (SGD, "lr", {}),
+    ],
+)
+def test_a_number_that_is_set_later_as_a_tensor_does_what_it_does_as_a_number(kind, name, options, make):
+    after = []
+    for as_given in (lambda x: x, make):
+        optimizer = kind(matrices(), **options)
+        if kind is Muon:
+            optimizer.add_param_group({"params": [nn.Parameter(torch.ones(3))], "algorithm": "adamw"})
+        params = [p for group in optimizer.param_groups for p in group["params"]]
+        for group in optimizer.param_groups:
+            value = {"betas": (0.5, 0.75), "ns_steps": 3}.get(name, 0.25)
+            group[name] = tuple(map(as_given, value)) if name == "betas" else as_given(value)
+        for step in range(2):
+            set_grads(step, params)
+            optimizer.step()
+        after.append([p.detach() for p in params])
+    torch.testing.assert_close(*after)
+
+
+@pytest.mark.parametrize("value", ["no", "False", 0, 1, 0.0, torch.ones(2)], ids=str)
+@pytest.mark.parametrize(
+    ("kind", "flag"),
+    [*((kind, flag) for kind in (AdamW, Muon) for flag in ("fused", "compile", "foreach")), (Muon, "nesterov")],
+)
+def test_a_flag_is_true_or_false(kind, flag, value):
+    with pytest.raises(TypeError, match=f"{flag} must be True or False, got"):
+        kind(matrices(), **{flag: value})
+    kind(matrices(), **{flag: np.bool_(False)})
+
+
+@pytest.mark.parametrize("value", ["bfloat16", torch.int32, np.float32, True])
+def test_the_type_of_muons_iteration_is_a_type_of_floats(value):
+    with pytest.raises(TypeError, match=r"ns_dtype must be a torch\.dtype of floats"):
+        Muon(matrices(), ns_dtype=value)
+
+
+def snapshot(optimizer):
+    state = optimizer.state_dict()
+    kept = {index: {key: str(value) for key, value in one.items()} for index, one in state["state"].items()}
+    return kept, state["param_groups"], [p.detach().clone().tolist() for p in optimizer.param_groups[0]["params"]]
+
+
+DAMAGED = {
+    **{
+        f"{kind.__name__}: {name}={value}": (kind, "group", name, value)
+        for kind, pairs in GROUPS.items()
+        for name, value in [*pairs, ("lr", "x"), ("lr", None)]
+    },
+    **{
+        f"{kind.__name__}: {name}={value}": (kind, "group", name, value)
+        for kind in (AdamW, Muon)
+        for name, value in [
+            *(("betas", 0.9), ("betas", (2, 3)), ("betas", "ab"), ("betas", (0.9,)), ("eps", float("nan"))),
+            *(("weight_decay", "x"), ("decay_order", "middle"), ("decay_order", None)),
+        ]
+    },
+    "Muon: nesterov=False": (Muon, "group", "nesterov", "False"),
+    **{
+        f"{kind.__name__}: {key}={value!r}": (kind, "state", key, value)
+        for kind, keys in ((SGD, "t"), (AdamW, "step"))
+        for key in [keys]
+        for value in ("x", None, True, 2.5, -1, float("nan"), float("inf"), torch.ones(2), [3])
+    },
+    **{
+        f"{kind.__name__}: {key}={value!r}": (kind, "state", key, value)
+        for kind, key in ((AdamW, "exp_avg"), (AdamW, "exp_avg_sq"), (Muon, "momentum_buffer"))
+        for value in ("x", None, 0.5, np.ones(3), torch.ones(7), [1.0])
+    },
+    **{
+        f"{kind.__name__}: {part}={value!r}": (kind, "whole", part, value)
+        for kind in (SGD, AdamW, Muon)
+        for part, value in [
+            *(
+                ("state", None),
+                ("state", {0: 5}),
+                ("param_groups", None),
+                ("param_groups", [5]),
+                ("param_groups", [{}]),
+            ),
+            *(("param_groups", [{"params": 5}]), ("param_groups", [])),
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_state_that_can_not_be_used_is_refused_and_leaves_all_as_it_was(name):
+    kind, where, key, value = DAMAGED[name]
+    optimizer, other = kind(matrices()), kind(matrices(), lr=0.125)
+    for one in (optimizer, other):
+        set_grads(0, one.param_groups[0]["params"])
+        one.step()
+    state = copy.deepcopy(optimizer.state_dict())
+    place = {"group": state["param_groups"][0], "state": state["state"].get(0), "whole": state}[where]
+    assert key in place
+    place[key] = value
+    before = snapshot(other)
+    with pytest.raises((TypeError, ValueError)) as caught:
+        other.load_state_dict(state)
+    assert snapshot(other) == before
+    told = str(caught.value)
+    assert "state" in told and "\n" not in told
+    assert where == "whole" or key.removesuffix("s") in told
+
+
+def test_a_rate_that_a_schedule_brought_a_rounding_below_zero_is_loaded():
+    optimizer = AdamW(matrices())
+    optimizer.param_groups[0]["lr"] = -3e-20
+    AdamW(matrices()).load_state_dict(optimizer.state_dict())
 
 
 def test_every_hyperparameter_has_a_value_that_is_refused():

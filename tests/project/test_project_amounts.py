@@ -19,10 +19,36 @@ def test_a_size_is_told_to_a_twentieth_and_in_a_unit_that_fits(count):
     assert abs(told - count) <= 0.05 * count and 1 <= float(number) < (1000 if unit != "GB" else MOST)
 
 
-@pytest.mark.parametrize("seconds", [f * 10.0**e for e in range(-4, 5) for f in (1, 2.49, 9.4, 9.6)])
+@pytest.mark.parametrize(
+    "count", [0, 1, 950, 951, 999, 1000, 950_000, 999_949, 999_951, 10**9 - 50_001, 10**9 - 1, 10**9]
+)
+def test_a_larger_unit_has_one_of_it_as_it_is_written(count):
+    """Units are those of SI, and where the smaller one would be written with a thousand the larger one stands."""
+    number, unit = size(count).split()
+    smaller = {"kB": (1, 0), "MB": (1e3, 1), "GB": (1e6, 1)}.get(unit)
+    assert smaller is None or float(f"{count / smaller[0]:.{smaller[1]}f}") >= 1000
+    assert float(number.replace(",", "")) < 1000
+
+
+@pytest.mark.parametrize("seconds", [f * 10.0**e for e in range(-9, 5) for f in (1, 2.49, 9.4, 9.6)])
 def test_a_time_is_told_to_a_third(seconds):
     number, unit = elapsed(seconds).replace(",", "").split()
-    assert float(number) * {"s": 1, "ms": 1e-3}[unit] == pytest.approx(seconds, rel=1 / 3)
+    assert float(number) * {"s": 1, "ms": 1e-3, "us": 1e-6}[unit] == pytest.approx(seconds, rel=1 / 3)
+
+
+UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "minutes": 60, "hours": 3600, "days": 86_400, "years": 86_400 * 365.25}
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_duration_is_never_told_as_a_whole_larger_unit_in_the_smaller(unit):
+    sizes = [*UNITS.values(), float("inf")]
+    most = sizes[sizes.index(UNITS[unit]) + 1] / UNITS[unit]
+    for seconds in (UNITS[unit] * f for f in (1, 1 - 1e-9, 1 - 1e-6, 0.9999, 1.0001, 0.994, 0.5, 7)):
+        number, written = report.duration(seconds).split()
+        assert float(number) * UNITS[written] == pytest.approx(seconds, rel=0.006)
+        above = sizes[sizes.index(UNITS[written]) + 1] / UNITS[written]
+        assert float(number) < round(above, 2) and (float(number) >= 1 or written == "us")
+    assert float(report.duration(UNITS[unit]).split()[0]) == 1 and most > 1
 
 
 def test_what_small_work_reports_has_no_zeros_for_what_is_there():

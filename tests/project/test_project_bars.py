@@ -9,6 +9,7 @@ from imports import ROOT, dotted_names
 from tqdm import tqdm
 
 from cs336_lib import bars
+from cs336_lib.bpe import train_bpe
 
 
 @pytest.fixture
@@ -119,3 +120,23 @@ def test_with_nobody_to_tell_a_file_is_written_to(monkeypatch):
     with bars.bar(total=2, desc="work", file=file) as shown:
         shown.update()
     assert file.getvalue().startswith("work:  50%")
+
+
+@pytest.mark.parametrize("stream", [None, "closed"])
+@pytest.mark.parametrize("options", [{}, {"leave": False}, {"desc": "work"}, {"disable": False}], ids=str)
+def test_without_a_place_to_write_there_is_no_bar(monkeypatch, stream, options):
+    """A program that runs without a console has None there."""
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed if stream else None)
+    with bars.bar(total=2, **options) as shown:
+        for _ in range(2):
+            shown.update()
+            shown.set_postfix(loss=1)
+    assert list(bars.bar([1, 2, 3], **options)) == [1, 2, 3]
+
+
+def test_a_tokenizer_is_trained_without_a_place_to_write(monkeypatch, tmp_path):
+    (tmp_path / "text.txt").write_text("a bb a bb " * 300)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert len(train_bpe(tmp_path / "text.txt", 258, [], progress=True).vocab) == 258

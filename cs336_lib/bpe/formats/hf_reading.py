@@ -310,9 +310,12 @@ def _enter(
         theirs = spelled.get(text, following)
         following += text not in spelled
         if i != theirs:
+            cure = "number added tokens on from the vocabulary"
+            if text in spelled:
+                cure = f"the vocabulary has it as {theirs}: give the entry that id, or leave it out"
             raise ValueError(
                 f"{path}: the added token {text!r} can't have the id {i}: tokenizers gives it {theirs}, whatever the "
-                "entry says, and other readers take the entry's; number added tokens on from the vocabulary"
+                f"entry says, and other readers take the entry's; {cure}"
             )
         encoded = text.encode()
         held = vocab.get(i)

@@ -257,7 +257,9 @@ REFUSED = [
     ({"added_tokens": added(("<s>", 260), ("<s>", 260))}, "repeats the added token"),
     ({"added_tokens": added(("<s>", 260), lstrip=True)}, "lstrip=true"),
     ({"added_tokens": added(("<s>", 260), single_word=True)}, "single_word=true"),
-    ({"added_tokens": added(("<s>", 300))}, "'<s>' can't have the id 300: tokenizers gives it 260"),
+    ({"added_tokens": added(("<s>", 300))}, "'<s>' can't have the id 300: tokenizers gives it 260.*; number added"),
+    ({"added_tokens": added(("<s>", 260), ("abc", 261))}, "'abc' .*vocabulary has it as 257: give"),
+    ({"added_tokens": added(("abc", 260))}, "'abc' .*vocabulary has it as 257: give the entry that id"),
     ({"vocab": BYTES | {"<s>": 300}, "added_tokens": added(("<s>", 300), ("<pad>", 301))}, "tokenizers gives it 257"),
     ({"added_tokens": added(("<s>", 97))}, "can't have the id 97"),
     ({"added_tokens": added(("é", 233))}, "'é' can't have the id 233: it is b'.xe9'"),
@@ -287,6 +289,15 @@ def test_what_this_library_can_not_do_is_refused_by_its_name(changes, message, t
     with pytest.raises(ValueError, match=message) as told:
         Tokenizer.from_hf_json(path)
     assert str(path) in str(told.value)
+
+
+def test_an_added_token_of_the_vocabulary_with_its_id_there_is_read_as_tokenizers_reads_it(tmp_path):
+    """That is what the error advises."""
+    for tokens in ([("abc", 257)], [("<s>", 260), ("abc", 257)], [("<s>", 260)]):
+        path = written(tmp_path, a_file(added_tokens=added(*tokens)))
+        theirs = tokenizers.Tokenizer.from_file(str(path))
+        for text in ("abc ab", "xabcab<s>abc", " abc"):
+            assert Tokenizer.from_hf_json(path).encode(text) == theirs.encode(text).ids
 
 
 @pytest.mark.parametrize("raw", [b"", b"[1]", b"{", b'{"model": 3}', b"<html></html>", b"\xff{}", b"[" * 100_000])

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cs336_lib.bpe.formats import tiktoken as tiktoken_format
+from cs336_lib.bpe.rules import TextRules
 from cs336_lib.bpe.tokenizer import Tokenizer
 
 BYTES = {i: bytes([i]) for i in range(256)}
@@ -64,6 +65,77 @@ def test_a_rank_that_is_left_out_is_no_fault_without_special_tokens_as_in_tiktok
 def test_special_tokens_may_come_from_any_iterable(path, given):
     read = Tokenizer.from_tiktoken_ranks(path, given)
     assert read.encode("<e><p>") == [len(RANKS), len(RANKS) + 1]
+
+
+WRONG = [
+    ({"<a>": "300"}, TypeError, r"the id special_tokens\['<a>'\] must be a whole number, got '300'"),
+    ({"<a>": 300.0}, TypeError, r"the id special_tokens\['<a>'\] must be a whole number, got 300\.0"),
+    ({"<a>": True}, TypeError, r"the id special_tokens\['<a>'\] must be a whole number, got True"),
+    ({"<a>": None}, TypeError, r"the id special_tokens\['<a>'\] must be a whole number, got None"),
+    ({"<a>": -5}, ValueError, "the id -5"),
+    ({b"<a>": 300}, TypeError, "a special token must be a string, got b'<a>'"),
+    ({"": 300}, ValueError, "empty string"),
+    ([5], TypeError, "a special token must be a string, got 5"),
+    (["<a>", 5], TypeError, "a special token must be a string, got 5"),
+    (["<a>", None], TypeError, "a special token must be a string, got None"),
+    ([""], ValueError, "empty string"),
+    (["\ud800"], ValueError, "lone surrogate"),
+    ("<a>", TypeError, r"got the single value '<a>'; write \['<a>'\]"),
+    ({"<a>"}, TypeError, "a set, which has no order"),
+    (5, TypeError, "special_tokens must be a list of strings, got 5"),
+    (0, TypeError, "special_tokens must be a list of strings, got 0"),
+    ("", TypeError, "got the single value ''"),
+]
+
+
+@pytest.fixture
+def doors(path, tmp_path):
+    """All ways to a tokenizer that take special tokens."""
+    plain = Tokenizer.from_tiktoken_ranks(path)
+    plain.save(tmp_path / "saved")
+    files = tmp_path / "saved" / "vocab.json", tmp_path / "saved" / "merges.txt"
+    return [
+        lambda specials: Tokenizer(plain.vocab, plain.merges, specials),
+        lambda specials: Tokenizer(plain.vocab, plain.merges, specials, rules=TextRules(gaps=True)),
+        lambda specials: Tokenizer.from_files(*files, specials),
+        lambda specials: Tokenizer.from_tiktoken_ranks(path, specials),
+        lambda specials: Tokenizer.from_tiktoken_ranks(path, specials, expected_ranks=len(RANKS)),
+    ]
+
+
+@pytest.mark.parametrize(("specials", "kind", "says"), WRONG, ids=[repr(specials) for specials, _, _ in WRONG])
+def test_special_tokens_that_are_none_are_told_alike_at_every_door(doors, specials, kind, says):
+    for door in doors:
+        with pytest.raises(kind, match=says) as caught:
+            door(specials)
+        assert "\n" not in str(caught.value)
+
+
+def test_every_door_gives_special_tokens_the_ids_of_a_mapping_or_refuses_them(doors):
+    last = len(RANKS)
+    for ids in ({"<a>": last}, {"<b>": last, "<a>": last + 1}, {"<b>": last + 1, "<a>": last}, {"a": RANKS[b"a"]}):
+        for door in doors:
+            read = door(ids)
+            assert {token: read.encode(token) for token in read.special_tokens} == {t: [i] for t, i in ids.items()}
+    for ids in ({"<a>": 97}, {"a": last}, {"<a>": last, "<b>": last}):
+        for door in doors:
+            with pytest.raises(ValueError, match=r"the special token '.*' (can't have the id|is to have the id)"):
+                door(ids)
+    new, with_gaps, files, *ranked = doors
+    for door in (with_gaps, *ranked):
+        assert door({"<a>": last + 40}).encode("<a>") == [last + 40]
+    for door in (new, files):
+        with pytest.raises(ValueError, match="vocab has a hole"):
+            door({"<a>": last + 40})
+
+
+@pytest.mark.parametrize(
+    ("expected", "kind"), [("260", TypeError), (2.5, TypeError), (True, TypeError), (0, ValueError)]
+)
+def test_a_number_of_ranks_that_is_none_is_named_before_the_file_is_read(path, expected, kind):
+    for place in (path, path.with_name("none")):
+        with pytest.raises(kind, match=r"^expected_ranks "):
+            Tokenizer.from_tiktoken_ranks(place, expected_ranks=expected)
 
 
 def test_one_of_several_special_tokens_may_be_named_alone(path):

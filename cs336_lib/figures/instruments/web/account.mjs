@@ -196,11 +196,14 @@ export function fixed(value, digits) {
   return value.toFixed(digits);
 }
 
-const UNITS = [[86400 * 365.25, "years"], [86400, "days"], [3600, "hours"], [60, "minutes"], [1, "s"], [1e-3, "ms"]];
+const UNITS = [[86400 * 365.25, "years"], [86400, "days"], [3600, "hours"], [60, "minutes"], [1, "s"], [1e-3, "ms"], [1e-6, "us"]];
 
 export function duration(seconds) {
-  for (const [size, unit] of UNITS) if (seconds >= size) return `${fixed(seconds / size, 2)} ${unit}`;
-  return `${fixed(seconds * 1e6, 2)} us`;
+  for (const [at, [size, unit]] of UNITS.slice(0, -1).entries()) {
+    const smaller = UNITS[at + 1][0];
+    if (Number(fixed(seconds / smaller, 2)) >= Number(fixed(size / smaller, 2))) return `${fixed(seconds / size, 2)} ${unit}`;
+  }
+  return `${fixed(seconds / 1e-6, 2)} us`;
 }
 
 export const size = (count) => {
