@@ -102,7 +102,7 @@ def generate(
     log_probs: list[list[float]] = [[] for _ in listed]
     stop = end if config.stop_at_end else None
     ways = {"use_cache": use_cache, "compiled": compiled}
-    size, gaps = tokenizer.vocab_size, tokenizer.gaps
+    size, gaps = tokenizer.vocab_size, _gaps(tokenizer)
     for step in decode(model, start, config, end=stop, vocab_size=size, without=gaps, **ways):
         ids[step.row].append(step.token)
         log_probs[step.row].append(step.log_prob)
@@ -135,7 +135,7 @@ def stream(
     start = encode_prompts(model, tokenizer, [prompt])
     stop = end_of_text(tokenizer) if config.stop_at_end else None
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    for step in decode(model, start, config, end=stop, vocab_size=tokenizer.vocab_size, without=tokenizer.gaps):
+    for step in decode(model, start, config, end=stop, vocab_size=tokenizer.vocab_size, without=_gaps(tokenizer)):
         if piece := decoder.decode(tokenizer.decode_bytes([step.token])):
             yield piece
     if piece := decoder.decode(b"", final=True):
@@ -164,6 +164,11 @@ def encode_prompts(model: TransformerLM, tokenizer: Tokenizer, prompts: Sequence
     if end is None and "" in prompts:
         raise ValueError(f"the prompt is empty, and the tokenizer has no {END_OF_TEXT!r} to begin with; give a word")
     return [tokenizer.encode(prompt) or [end] for prompt in prompts]  # type: ignore[list-item]
+
+
+def _gaps(tokenizer: Tokenizer) -> Sequence[int]:
+    """Ids without a token; a tokenizer of somebody else's that does not tell has none."""
+    return getattr(tokenizer, "gaps", ())
 
 
 class AsksForSamples(Protocol):

@@ -1,5 +1,7 @@
 """Generation: cached or not, alone or in a batch, whole or streamed, the text is the same."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -214,6 +216,14 @@ def test_what_is_not_to_be_drawn_changes_no_probability_of_the_model_and_no_draw
 def test_what_can_not_be_barred_is_named(model, without, kind, says):
     with pytest.raises(kind, match=says):
         next(decode(model, [[1, 2]], SamplingConfig(max_tokens=1), without=without))
+
+
+def test_a_tokenizer_of_ones_own_needs_no_more_than_is_asked_of_it(model):
+    names = ("vocab_size", "special_tokens", "encode", "decode", "decode_bytes")
+    own = SimpleNamespace(**{name: getattr(BYTES, name) for name in names})
+    config = SamplingConfig(max_tokens=5, seed=1)
+    assert generate(model, own, "Once", config) == generate(model, BYTES, "Once", config)
+    assert list(stream(model, own, "Once", config)) == list(stream(model, BYTES, "Once", config))
 
 
 def test_an_empty_prompt_begins_a_document_where_that_is_possible(model):
