@@ -11,7 +11,7 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -255,7 +255,7 @@ def _disk_full_says_what_to_do(folder: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
             raise
         joined = max((len(list(milestones(log))) for log in folder.glob(f"*{LOG}")), default=0)
-        kept = joined + sum(int(path.stem) >= joined for path in folder.glob("*.ids"))
+        kept = joined + sum(int(path.name.partition("-")[0]) >= joined for path in folder.glob("*.ids"))
         why = f"no space left in {folder.parent}; {kept} finished parts are kept: free some and run encode_file again"
         raise OSError(error.errno, why) from error
 
@@ -273,6 +273,10 @@ def _check_paths(tokenizer: Any, text_path: Path, out_path: Path) -> None:
     if missing:
         kind = type(tokenizer).__name__
         raise TypeError(f"tokenizer is a {kind} without {missing[0]}; encode_file takes a cs336_lib.bpe.Tokenizer")
+    specials = tokenizer.special_tokens
+    strings = isinstance(specials, Collection) and all(type(token) is str for token in specials)
+    if isinstance(specials, str) or not strings:
+        raise TypeError(f"the tokenizer's special_tokens must be a list or tuple of strings, got {specials!r:.60}")
     if not text_path.is_file():
         raise FileNotFoundError(f"no text file {str(text_path)!r}; `corpora.get` fetches or makes one")
     check_is_text(text_path)

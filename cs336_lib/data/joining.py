@@ -25,7 +25,7 @@ from typing import BinaryIO
 import numpy as np
 
 from cs336_lib.bars import bar as progress_bar
-from cs336_lib.data.parts import Job, Part, read_part, text_between
+from cs336_lib.data.parts import Job, Part, blocks, read_part, text_between, there
 from cs336_lib.data.progress_log import JOINED, LOG, Milestone, milestones
 from cs336_lib.data.token_format import HEADER_BYTES, Header, TokenFileError, smallest_dtype, write_header
 from cs336_lib.locks import is_held
@@ -36,7 +36,7 @@ FLUSHED = 1 << 26
 PATIENCE = 60.0
 """Seconds for which a part that a worker has reported may be out of sight: a network file system remembers that long
 that a name was not there."""
-_BLOCK = 1 << 20
+_GONE = "somebody else has removed the token file in the making; run encode_file again"
 _LOOK = 0.1
 """Seconds between two looks at what another thread does."""
 
@@ -126,18 +126,13 @@ class Joining:
         plan, at = self._job.plan, self._at
         about = plan.tokenizer, at.text_sha256, plan.source_bytes, at.ids_sha256
         header = Header(smallest_dtype(plan.vocab_size).name, at.ids, plan.vocab_size, *about)
-        try:
+        with there(self._path, _GONE):
             with self._path.open("r+b") as file:
                 write_header(file, header)
                 file.flush()
                 os.fsync(file.fileno())
             self._job.check_unchanged(self._job.text_path.stat())
             self._path.replace(out_path)
-        except FileNotFoundError as error:
-            if str(error.filename) != str(self._path):
-                raise
-            why = "somebody else has removed the token file in the making; run encode_file again"
-            raise FileNotFoundError(error.errno, why, str(self._path)) from error
         return header
 
     def _join(self) -> None:
@@ -145,7 +140,12 @@ class Joining:
         try:
             self._wait_for(self._at.parts)  # workers that are forked shall not inherit the open file
             if not self._stopped:
-                with self._path.open("ab") as file, self._log.open("ab") as log, ThreadPoolExecutor(1) as beside:
+                with (
+                    there(self._path, _GONE),
+                    self._path.open("ab") as file,
+                    self._log.open("ab") as log,
+                    ThreadPoolExecutor(1) as beside,
+                ):
                     self._join_to(file, log, beside)
             self._done.set_result(None)  # not before the last bytes have left the buffer
         except BaseException as error:
@@ -186,7 +186,8 @@ class Joining:
     def _hash_text(self, part: Part) -> None:
         if part.stop > part.start != self._at.text_bytes:
             raise self._gap()
-        self._text.update(part.text if part.text is not None else text_between(self._job, part.start, part.stop))
+        for block in text_between(self._job, part.start, part.stop) if part.text is None else (part.text,):
+            self._text.update(block)
 
     def _take_over(self, path: Path, tell: Callable[[int], object]) -> None:
         """Take over what stands in another file, as far as its milestones are true."""
@@ -196,8 +197,10 @@ class Joining:
             source.seek(HEADER_BYTES)
             for reached in milestones(path.with_suffix(LOG)):
                 text, ids = self._text.copy(), self._ids.copy()
-                text.update(text_between(self._job, self._at.text_bytes, reached.text_bytes))
-                ids.update(source.read(width * (reached.ids - self._at.ids)))
+                for block in text_between(self._job, self._at.text_bytes, reached.text_bytes):
+                    text.update(block)
+                for block in blocks(source, width * (reached.ids - self._at.ids)):
+                    ids.update(block)
                 if (text.hexdigest(), ids.hexdigest()) != (reached.text_sha256, reached.ids_sha256):
                     break
                 tell(reached.text_bytes - self._at.text_bytes)
@@ -212,8 +215,7 @@ class Joining:
             path.replace(self._path)
         else:
             with path.open("rb") as source, self._path.open("wb") as file:
-                for at in range(0, true, _BLOCK):
-                    file.write(source.read(min(_BLOCK, true - at)))
+                file.writelines(blocks(source, true))
 
     def _wait_for(self, index: int) -> None:
         with self._news:
@@ -224,7 +226,7 @@ class Joining:
         """From memory, or from the part's file."""
         if part.ids is not None:
             return part.ids
-        elsewhere = isinstance(self._job.tokenizer, str)
+        elsewhere = self._job.elsewhere
         until = time.monotonic() + (PATIENCE if elsewhere else 0)
         while True:
             try:

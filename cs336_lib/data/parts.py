@@ -3,27 +3,30 @@
     corpus.tokens.parts/plan.json     which text and which tokenizer the parts belong to
     corpus.tokens.parts/3f2a.joined   the token file in the making, to which `joining` adds each part in its turn
     corpus.tokens.parts/3f2a.log      how far it has come (`progress_log`)
-    corpus.tokens.parts/00007.ids     a part of its own: start, stop, count, check sums of text and ids, ids
+    corpus.tokens.parts/00007-9c1e.ids  a part of its own: start, stop, count, check sums of text and ids, ids
     corpus.tokens.parts/tokenizer     for workers outside of this process
 
 A thread hands its part over in memory, unless a slower one before it keeps it waiting; workers elsewhere put all of
 theirs down. Each part's file says of which text it is by a check sum of it, since dates lie: a copy may keep that of an
 older file. Where parts lie follows from the text alone. A file takes its name only when it is complete, so whoever is
-killed at any moment loses at most the parts that were in hand, and nothing that is half done passes for whole.
+killed at any moment loses at most the parts that were in hand, and nothing that is half done passes for whole. A hash
+of the plan is in each part's name: workers of a run that was killed may go on for a while, and write parts of an
+earlier tokenizer beside those of the next run.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pickle
 import zlib
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -39,6 +42,8 @@ TOKENIZER = "tokenizer"
 _MAGIC = b"CS336PT3"
 _HEADER_BYTES = 64
 _SUM_BYTES = 4
+_BLOCK = 1 << 20
+_NO_TEXT = "the text was removed while it was encoded"
 
 
 class UnknownSpecialError(ValueError):
@@ -54,7 +59,12 @@ class Plan:
     tokenizer: str
     vocab_size: int
     part_bytes: int
-    version: int = 3
+    version: int = 4
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of all that it says."""
+        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -103,7 +113,12 @@ class Job:
 
     def path(self, index: int) -> Path:
         """Where a part lies when it is finished."""
-        return self.folder / f"{index:05}.ids"
+        return self.folder / f"{index:05}-{self.plan.key}.ids"
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether workers are in other processes, or on other machines."""
+        return isinstance(self.tokenizer, str)
 
     def check_unchanged(self, status: os.stat_result) -> None:
         """Refuse a text that is no longer the one that was planned for."""
@@ -148,8 +163,7 @@ def encode_part(job: Job, index: int) -> Part:
         TokenFileError: the tokenizer gave an id outside its vocabulary.
         TypeError: it gave something else than a row of whole numbers.
     """
-    elsewhere = isinstance(job.tokenizer, str)
-    tokenizer = _taken_up(job.folder / TOKENIZER, job.tokenizer) if elsewhere else job.tokenizer
+    tokenizer = _taken_up(job.folder / TOKENIZER, job.tokenizer) if job.elsewhere else job.tokenizer
     start, stop, text = _piece(job, tokenizer, index)
     part = finished_part(job, index)
     if part is not None and (part.start, part.stop, part.text_sum) == (start, stop, _text_sum(text)):
@@ -183,7 +197,7 @@ def _ids(job: Job, tokenizer: Any, start: int, text: bytes) -> np.ndarray:
             f"tokenizer does not have it as a special token; build it with special_tokens=[{END_OF_TEXT!r}], "
             f"at the command line: cs336 train-tokenizer --special-tokens {END_OF_TEXT!r}"
         )
-    what = f"the encoding of {job.text_path}"
+    what = f"the encoding of {job.text_path}" + (f" from byte {start:,} on" if start else "")
     ids = flat_ids(tokenizer.encode_to_array(text), what) if text else np.empty(0, np.int32)
     check_ids(ids, job.plan.vocab_size, what)
     return np.ascontiguousarray(ids, dtype=smallest_dtype(job.plan.vocab_size))
@@ -208,7 +222,8 @@ def _text_sum(text: bytes) -> bytes:
 def _piece(job: Job, tokenizer: Any, index: int) -> tuple[int, int, bytes]:
     """Where a part of the text begins and ends, and what it holds."""
     size, step = job.plan.source_bytes, job.plan.part_bytes
-    with on_shared_storage(job.text_path), job.text_path.open("rb", buffering=0) as file:
+    text_is_there = on_shared_storage(job.text_path) if job.elsewhere else there(job.text_path, _NO_TEXT)
+    with text_is_there, job.text_path.open("rb", buffering=0) as file:
         job.check_unchanged(os.fstat(file.fileno()))
         # END_OF_TEXT in any case, so that no cut hides one that the tokenizer does not know.
         at_words = getattr(tokenizer, "cuts_at_words", getattr(tokenizer, "pattern", None) == PAT)
@@ -220,11 +235,29 @@ def _piece(job: Job, tokenizer: Any, index: int) -> tuple[int, int, bytes]:
     return start, stop, text
 
 
-def text_between(job: Job, start: int, stop: int) -> bytes:
-    """The bytes of the text from `start` to `stop`; fewer where it ends before."""
-    with job.text_path.open("rb", buffering=0) as file:
+@contextmanager
+def there(path: Path, gone: str) -> Iterator[None]:
+    """Say what it means that a file which was there is not."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if str(error.filename) != str(path):
+            raise
+        raise FileNotFoundError(error.errno, gone, str(path)) from error
+
+
+def text_between(job: Job, start: int, stop: int) -> Iterator[bytes]:
+    """The bytes of the text from `start` to `stop` in blocks; fewer where it ends before."""
+    with there(job.text_path, _NO_TEXT), job.text_path.open("rb", buffering=0) as file:
         file.seek(start)
-        return read_fully(file, stop - start)
+        yield from blocks(file, stop - start)
+
+
+def blocks(file: BinaryIO, count: int) -> Iterator[bytes]:
+    """The next bytes of a file in blocks of bounded size; fewer where it ends before."""
+    while count > 0 and (block := file.read(min(count, _BLOCK))):
+        yield block
+        count -= len(block)
 
 
 def kept_part(job: Job, tokenizer: Any, index: int) -> Part | None:

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from cs336_lib.naming import LARGEST
+
 JOINED, LOG = ".joined", ".log"
 
 
@@ -56,10 +58,11 @@ def milestones(log: Path) -> Iterator[Milestone]:
     for line in lines:
         try:
             found = Milestone(**json.loads(line))
+            whole = all(type(one) is int and one < LARGEST for one in (found.parts, found.text_bytes, found.ids))
             follows = found.parts == last.parts + 1 and found.text_bytes >= last.text_bytes and found.ids >= last.ids
         except (ValueError, TypeError, RecursionError):
             return
-        if not follows or found.line() != line:
+        if not whole or not follows or found.line() != line:
             return
         yield found
         last = found

@@ -65,6 +65,21 @@ class Here(Executor):
         return future
 
 
+class Late:
+    """Another tokenizer: as many ids as bytes, each the next one."""
+
+    vocab_size, special_tokens, fingerprint = 300, (END,), "cd"
+
+    def encode_to_array(self, data):
+        return np.frombuffer(data, np.uint8) + np.int64(1)
+
+
+def plan_of(tokenizer, text, part_bytes):
+    status = text.stat()
+    about = tokenizer.fingerprint, tokenizer.vocab_size, part_bytes
+    return parts.Plan(status.st_size, status.st_mtime_ns, *about)
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.sampled_from(NASTY), max_size=30).map("".join),
@@ -309,7 +324,7 @@ def test_a_part_or_a_text_that_somebody_removed_is_named(tmp_path, text, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr("cs336_lib.data.encode.encode_part_here", lambda job, index, near: removes(job, index))
-        with pytest.raises(FileNotFoundError, match=r"somebody else has removed it.*00001\.ids"):
+        with pytest.raises(FileNotFoundError, match=r"somebody else has removed it.*00001-\w+\.ids"):
             encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=50_000)
     monkeypatch.setattr(Joining, "finish", lambda *arguments: text.unlink() or finish(*arguments))
     with pytest.raises(FileNotFoundError, match=r"corpus\.txt"):
@@ -441,7 +456,7 @@ def interrupted(monkeypatch, ours, text, out, files=False):
 def test_damaged_parts_are_found_and_only_they_are_done_again(tmp_path, text, reference, monkeypatch):
     folder = interrupted(monkeypatch, tokenizer(), text, tmp_path / "x", files=True)
     for name, damaged in (("00002", lambda raw: raw[:-1] + bytes([raw[-1] ^ 1])), ("00004", lambda raw: b"half")):
-        part = folder / f"{name}.ids"
+        (part,) = folder.glob(f"{name}-*.ids")
         part.write_bytes(damaged(part.read_bytes()))
     done = encode_file(tokenizer(), text, tmp_path / "x", part_bytes=50_000)
     assert 90_000 < done.encoded_bytes < 110_000
@@ -460,7 +475,7 @@ def test_a_part_that_is_damaged_while_later_ones_are_made_costs_that_part_alone(
 
     with monkeypatch.context() as patch:
         patch.setattr("cs336_lib.data.encode.encode_part_here", lambda job, index, near: damages(job, index))
-        with pytest.raises(ValueError, match=r"00002.ids was damaged and is removed; run encode_file again"):
+        with pytest.raises(ValueError, match=r"00002-\w+.ids was damaged and is removed; run encode_file again"):
             encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=50_000)
     assert not (tmp_path / "x").exists()
     encode_file(tokenizer(), text, tmp_path / "x", part_bytes=50_000)
@@ -576,6 +591,56 @@ def test_ids_outside_the_vocabulary_are_an_error(tmp_path, text):
     with pytest.raises(ValueError, match="id 100 at place 1, outside a vocabulary of 100"):
         encode_file(Wrong(), text, tmp_path / "x")
     assert not (tmp_path / "x").exists()
+
+
+def test_a_bad_id_in_a_later_part_is_looked_for_there(tmp_path, text):
+    class Late:
+        vocab_size, special_tokens, fingerprint = 400, (END,), "ab"
+
+        def encode_to_array(self, data):
+            return np.array([5, 400 if b"cat" in data else 6])
+
+        cuts_at_words = True
+
+    text.write_bytes(b"dog " * 1_000 + b"a cat " * 10)
+    with pytest.raises(ValueError, match=r"corpus.txt from byte 3,9\d\d on has id 400 at place 1, outside"):
+        encode_file(Late(), text, tmp_path / "x", part_bytes=990, workers=1)
+
+
+@pytest.mark.parametrize("what", ["the text", "the folder"])
+def test_what_somebody_removed_while_threads_encoded_is_named(tmp_path, text, monkeypatch, what):
+    encode_part = parts.encode_part_here
+
+    def removes(job, index, near):
+        if index == 2:
+            text.unlink() if what == "the text" else shutil.rmtree(job.folder)
+        return encode_part(job, index, near)
+
+    monkeypatch.setattr("cs336_lib.data.encode.encode_part_here", removes)
+    named = (
+        "the text was removed while it was encoded.*corpus.txt" if what == "the text" else "else has removed the tok"
+    )
+    with pytest.raises(FileNotFoundError, match=named):
+        encode_file(tokenizer(), text, tmp_path / "x", workers=1, part_bytes=50_000)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_worker_that_outlives_its_run_changes_nothing_of_the_next_one(tmp_path, text, reference, monkeypatch, when):
+    """It has a part of another tokenizer in hand, and puts it down before or after the same one of the next run."""
+    encode_part, late = parts.encode_part, Late()
+    job = parts.Job(late, text, tmp_path / "x.parts", plan_of(late, text, 50_000))
+
+    def beside(now, index):
+        if when == "before":
+            encode_part(job, index)
+        done = encode_part(now, index)
+        if when == "after":
+            encode_part(job, index)
+        return done
+
+    monkeypatch.setattr("cs336_lib.data.encode.encode_part", beside)
+    encode_file(tokenizer(), text, tmp_path / "x", executor=Here(), part_bytes=50_000)
+    assert sha(tmp_path / "x") == reference and not (tmp_path / "x.parts").exists()
 
 
 @pytest.mark.parametrize(
@@ -694,6 +759,14 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path, text):
         ({"tokenizer": "gpt2"}, TypeError, "tokenizer is a str without encode_to_array"),
         ({"tokenizer": about(vocab_size=100.0)}, TypeError, "vocab_size must be a whole number, got 100.0"),
         ({"tokenizer": about(vocab_size=2**33)}, ValueError, "vocab_size is 8589934592; it must be 4294967296 or less"),
+        (
+            {"tokenizer": about(special_tokens=None)},
+            TypeError,
+            "special_tokens must be a list .*, got None",
+        ),
+        ({"tokenizer": about(special_tokens=[b"<s>"])}, TypeError, r"special_tokens must be .* got \[b'<s>'\]"),
+        ({"tokenizer": about(special_tokens=iter([END]))}, TypeError, "special_tokens must be a list or tuple"),
+        ({"tokenizer": about(special_tokens=END)}, TypeError, "special_tokens must be a list .*, got '<|endoftext|>'"),
         ({"tokenizer": about(fingerprint=None)}, TypeError, "tokenizer_sha256 must be text, got None"),
         ({"tokenizer": about(fingerprint="a" * 5_000)}, ValueError, "tokenizer_sha256 is text of 5,000 characters"),
     ],

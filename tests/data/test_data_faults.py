@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import random
+import re
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -151,6 +152,34 @@ def test_a_damaged_id_costs_the_parts_from_there_on(text, tmp_path, place):
     done = encode_file(tokenizer(), text, tmp_path / "out", part_bytes=2_000)
     assert done.path.read_bytes() == expected
     assert done.source_bytes - done.encoded_bytes == reached[place]["text_bytes"]
+
+
+NUMBERS = (
+    "100.5",
+    "100.0",
+    "Infinity",
+    "NaN",
+    "-1",
+    "true",
+    '"7"',
+    "null",
+    "1" + "0" * 13,
+    "1" + "0" * 30,
+    "[" * 99_999,
+)
+
+
+@pytest.mark.parametrize("name", ["parts", "text_bytes", "ids"])
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number[:16])
+def test_a_log_with_a_wrong_number_costs_work_and_nothing_else(text, tmp_path, name, number):
+    expected = encode_file(tokenizer(), text, tmp_path / "good").path.read_bytes()
+    _, log = joined(text, tmp_path / "out")
+    lines = log.read_text().splitlines(keepends=True)
+    lines[2] = re.sub(f'("{name}": )\\d+', lambda found: found[1] + number, lines[2])
+    log.write_text("".join(lines))
+    done = encode_file(tokenizer(), text, tmp_path / "out", part_bytes=2_000)
+    assert done.path.read_bytes() == expected
+    assert done.source_bytes - done.encoded_bytes == json.loads(lines[1])["text_bytes"]
 
 
 def test_the_longest_of_several_that_were_joined_is_taken_and_the_others_go(text, tmp_path):
