@@ -414,7 +414,7 @@ def test_finished_parts_are_not_done_again(tmp_path, text, reference, monkeypatc
     def fails_at_the_third(job, index, near):
         if index == 3:
             until = time.monotonic() + 20  # the last before it is being joined
-            while not near(index + 2) and time.monotonic() < until:
+            while not near(index + 1) and time.monotonic() < until:
                 time.sleep(0.01)
             raise KeyboardInterrupt
         return encode_part(job, index, near)
@@ -691,7 +691,7 @@ def test_a_full_disk_says_what_to_do_and_keeps_finished_parts(tmp_path, text, re
 
     with monkeypatch.context() as patch, ThreadPoolExecutor(1) as pool:
         patch.setattr(*((parts, "replacing") if where == "a part" else (Joining, "_hash_text")), full)
-        with pytest.raises(OSError, match=r"[2345] finished parts are kept: free some and run encode") as caught:
+        with pytest.raises(OSError, match=r"[1-9] finished parts are kept: free some and run encode") as caught:
             encode_file(
                 tokenizer(), text, tmp_path / "x", part_bytes=50_000, workers=1,
                 executor=pool if where == "a part" else None,
