@@ -73,9 +73,29 @@ def held(path: Path, busy: str, *, wait: Callable[[str], object] | None = None) 
             file.close()
 
 
+def make_folder(folder: Path, *, parents: bool = False) -> None:
+    """Make a folder, if it is not there, although another process may make or remove it at this moment.
+
+    Raises:
+        FileExistsError: a file has the name, or a link that leads nowhere.
+        FileNotFoundError: there is no folder to make it in, and `parents` is not given.
+    """
+    while not folder.is_dir():
+        try:
+            folder.mkdir(parents=parents)
+        except FileExistsError:
+            if folder.is_symlink() and not folder.exists():
+                why = f"a link to {os.readlink(folder)}, which is not there"
+            elif folder.exists() and not folder.is_dir():
+                why = "a file"
+            else:
+                continue  # made by another process, and maybe removed again
+            raise FileExistsError(f"{folder} is {why}, and a folder belongs there; move it away") from None
+
+
 def is_held(path: Path) -> bool:
     """Return whether a process holds the lock; False where there are no locks."""
-    if fcntl is None or not path.exists():
+    if fcntl is None or not path.is_file():
         return False
     with path.open() as file:
         try:
@@ -91,7 +111,7 @@ def work_in(folder: Path) -> bool:
     """Return whether files in a folder can be locked at all: only then is a lock that nobody holds a sign."""
     if fcntl is None:
         return False
-    if not (folder / ".lock").exists():
+    if not (folder / ".lock").is_file():
         return True
     with (folder / ".lock").open() as file:
         try:
@@ -112,11 +132,17 @@ def who_holds(path: Path) -> str:
 def _take(path: Path, busy: str, wait: Callable[[str], object] | None) -> IO[str]:
     waiting, tries = False, 0
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent, parents=True)
         try:
             file = path.open("a+", encoding="utf-8")
-        except FileNotFoundError:  # its last holder has just removed the folder
-            continue
+        except FileNotFoundError:
+            if path.is_symlink() and not path.exists():
+                raise FileNotFoundError(
+                    f"{path} is a link to {os.readlink(path)}, which is not there; remove the link"
+                ) from None
+            continue  # its last holder has just removed the folder
+        except IsADirectoryError:
+            raise FileExistsError(f"{path} is a folder, and a file belongs there; move it away") from None
         try:
             if fcntl is None:
                 return file
