@@ -26,6 +26,8 @@ _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _POLL = 0.2
 _TRIES = 20
 """Tries, some milliseconds apart, before a lock counts as held: who only looks (`is_held`) has it for a moment."""
+_MISSES = 1_000
+"""Times that the folder may be gone when the file is to be made: other processes remove it a few times in a row."""
 _held: set[IO[str]] = set()
 _said: set[str] = set()
 
@@ -81,11 +83,16 @@ def make_folder(folder: Path, *, parents: bool = False) -> None:
         FileNotFoundError: there is no folder to make it in, and `parents` is not given.
     """
     while not folder.is_dir():
+        if parents:
+            make_folder(folder.parent, parents=True)
         try:
-            folder.mkdir(parents=parents)
+            folder.mkdir()
+        except FileNotFoundError:  # the one above was removed by another process
+            if not parents:
+                raise
         except FileExistsError:
             if folder.is_symlink() and not folder.exists():
-                why = f"a link to {os.readlink(folder)}, which is not there"
+                why = f"a link to {folder.readlink()}, which is not there"
             elif folder.exists() and not folder.is_dir():
                 why = "a file"
             else:
@@ -130,7 +137,7 @@ def who_holds(path: Path) -> str:
 
 
 def _take(path: Path, busy: str, wait: Callable[[str], object] | None) -> IO[str]:
-    waiting, tries = False, 0
+    waiting, tries, missed = False, 0, 0
     while True:
         make_folder(path.parent, parents=True)
         try:
@@ -138,8 +145,11 @@ def _take(path: Path, busy: str, wait: Callable[[str], object] | None) -> IO[str
         except FileNotFoundError:
             if path.is_symlink() and not path.exists():
                 raise FileNotFoundError(
-                    f"{path} is a link to {os.readlink(path)}, which is not there; remove the link"
+                    f"{path} is a link to {path.readlink()}, which is not there; remove the link"
                 ) from None
+            missed += 1
+            if missed > _MISSES:
+                raise
             continue  # its last holder has just removed the folder
         except IsADirectoryError:
             raise FileExistsError(f"{path} is a folder, and a file belongs there; move it away") from None

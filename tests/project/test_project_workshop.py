@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -208,10 +209,25 @@ def test_what_lies_in_the_place_of_a_file_is_cleared_away_or_named(tmp_path, nam
 
 
 @pytest.mark.parametrize("kind", ["link", "file"])
-def test_what_has_the_name_of_the_folder_is_named(tmp_path, kind):
+def test_what_has_the_name_of_a_folder_is_named(tmp_path, kind):
     entry(tmp_path / "parts", kind)
-    with pytest.raises(FileExistsError, match=r"parts is a .*, and a folder belongs there; move it away"):
+    wrong = r"parts is a .*, and a folder belongs there; move it away"
+    with pytest.raises(FileExistsError, match=wrong):
         shop(tmp_path / "parts").__enter__()
+    with pytest.raises(FileExistsError, match=wrong):
+        held(tmp_path / "parts" / "inner" / "lock", "busy").__enter__()
+
+
+def test_a_lock_in_a_folder_that_was_removed_with_this_process_in_it_is_not_tried_for_ever(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    try:
+        (tmp_path / "here").rmdir()
+    except OSError:
+        pytest.skip("no folder is removed under a process here")
+    with pytest.raises(FileNotFoundError):
+        held(Path("lock"), "busy").__enter__()
 
 
 def others(folder):
