@@ -1,5 +1,6 @@
 """The command line with wrong input, odd places and odd terminals: one clear line, and no work is lost."""
 
+import errno
 import io
 import os
 import re
@@ -371,6 +372,29 @@ def test_what_is_named_to_be_typed_next_can_be_carried_out(asked, named, home, t
 def test_outputs_are_tried_before_a_tokenizer_is_trained(home, monkeypatch):
     monkeypatch.setattr("cs336_lib.bpe.train_bpe", lambda *rest, **options: pytest.fail("it was trained"))
     assert cs336("train-tokenizer", home / "cats.txt", "--out", home / "cats.txt") == 2
+
+
+def test_ids_that_are_there_need_no_folder_that_can_be_written_to(home, tmp_path, monkeypatch, capsys):
+    text, out = tmp_path / "cats.txt", tmp_path / "ids" / "cats.tokens"
+    text.write_text(TEXT)
+    out.parent.mkdir()
+    encode = ("encode", home / "runs/cats/tokenizer", text, out)
+    assert cs336(*encode) == 0
+
+    def mkdir(path, *mode, plain=os.mkdir, **where):
+        if out.parent in Path(path).parents:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        plain(path, *mode, **where)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    assert cs336(*encode) == 0
+    assert "there already" in capsys.readouterr().out
+    text.write_text(TEXT + "More.")
+    assert cs336(*encode) == 1
+    assert f"error: {out}.parts: Read-only file system\n" in capsys.readouterr().err
+    out.unlink()
+    assert cs336(*encode) == 1
+    assert "can't be written to (Read-only file system)" in capsys.readouterr().err
 
 
 def test_trying_a_folder_leaves_nothing(tmp_path, monkeypatch):
