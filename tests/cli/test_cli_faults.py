@@ -655,7 +655,7 @@ def twice_wrapped():
         raise ImportError("no module") from error
 
 
-def failed_afterwards():
+def failed_while_tidying_up():
     try:
         raise KeyboardInterrupt
     finally:
@@ -664,7 +664,11 @@ def failed_afterwards():
 
 @pytest.mark.parametrize(
     ("fails", "code", "says"),
-    [(wrapped, 130, "stopped"), (twice_wrapped, 130, "stopped"), (failed_afterwards, 1, "No space left on device")],
+    [
+        (wrapped, 130, "stopped"),
+        (twice_wrapped, 130, "stopped"),
+        (failed_while_tidying_up, 1, "No space left on device"),
+    ],
 )
 def test_ctrl_c_is_told_as_such_whatever_python_makes_of_it(fails, code, says, monkeypatch, capsys):
     monkeypatch.setattr("cs336_lib.cli.runs_command.run", lambda arguments: fails())
@@ -674,7 +678,7 @@ def test_ctrl_c_is_told_as_such_whatever_python_makes_of_it(fails, code, says, m
 
 @pytest.fixture
 def pressed():
-    """A function that does what Ctrl-C does; afterwards it means what it did before."""
+    """A function that does what Ctrl-C does; at the end it means what it did before."""
     before = signal.getsignal(signal.SIGINT)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     yield lambda: signal.raise_signal(signal.SIGINT)
