@@ -655,7 +655,7 @@ def twice_wrapped():
         raise ImportError("no module") from error
 
 
-def failed_while_tidying_up():
+def fails_tidying_up():
     try:
         raise KeyboardInterrupt
     finally:
@@ -667,7 +667,7 @@ def failed_while_tidying_up():
     [
         (wrapped, 130, "stopped"),
         (twice_wrapped, 130, "stopped"),
-        (failed_while_tidying_up, 1, "No space left on device"),
+        (fails_tidying_up, 1, "No space left on device"),
     ],
 )
 def test_ctrl_c_is_told_as_such_whatever_python_makes_of_it(fails, code, says, monkeypatch, capsys):
