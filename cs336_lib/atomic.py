@@ -1,4 +1,8 @@
-"""Files that appear whole or not at all: written under a temporary name beside, flushed to disk, then renamed."""
+"""Files that appear whole or not at all: written under a temporary name beside, flushed to disk, then renamed.
+
+Where the name is a link, the file that it leads to is replaced, there or not, and the link stays: as for whoever opens
+a file to write to it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+
+def followed(path: Path) -> Path:
+    """The file that a name stands for: where it is a link, what that leads to, which need not be there.
+
+    Raises:
+        FileExistsError: the link leads in a circle.
+        FileNotFoundError: it leads into a folder that is not there.
+    """
+    if not path.is_symlink():
+        return path
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise FileExistsError(f"{path} is a link that leads in a circle; remove it, or name another file")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"{path} is a link to {target}, and that folder is not there; create it, or remove the link"
+        )
+    return target
 
 
 def check_replaceable(path: Path) -> None:
@@ -59,7 +82,7 @@ def replacing(path: str | os.PathLike[str], *, survives_power: bool = True) -> I
     """Open a file for writing that takes the place of `path` only when the block ends without an error.
 
     Args:
-        path: the final name; its folder must exist.
+        path: the final name, or a link to it; its folder must exist.
         survives_power: wait until the disk has it, so that a cut of power leaves the old file or the new. Without, a
             kill of the process still does; for files that whoever reads them can tell to be damaged and make again.
 
@@ -79,7 +102,7 @@ def replacing(path: str | os.PathLike[str], *, survives_power: bool = True) -> I
     ...     path.read_bytes(), [p.name for p in path.parent.iterdir()]
     (b'whole', ['notes'])
     """
-    path = Path(path)
+    path = followed(Path(path))
     if not path.parent.is_dir():
         raise FileNotFoundError(f"no folder {str(path.parent)!r} to write {path.name!r} into; create it first")
     check_replaceable(path)

@@ -41,6 +41,19 @@ def read_text(path: str | os.PathLike[str]) -> str:
         raise ValueError(f"{path} is not UTF-8: {error}") from None
 
 
+def parsed(text: str | bytes) -> Any:
+    """What a text of JSON says; one that is nested too deeply for Python to read is a ValueError as any other damage.
+
+    >>> parsed("[" * 100_000)
+    Traceback (most recent call last):
+    ValueError: it is nested too deeply to be read
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply to be read") from None
+
+
 class _RepeatedKeyError(Exception):
     """A key that stands twice in one object, of which `json` would keep the last."""
 

@@ -26,6 +26,8 @@ _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _POLL = 0.2
 _TRIES = 20
 """Tries, some milliseconds apart, before a lock counts as held: who only looks (`is_held`) has it for a moment."""
+_MISSES = 1_000
+"""Times that the folder may be gone when the file is to be made: other processes remove it a few times in a row."""
 _held: set[IO[str]] = set()
 _said: set[str] = set()
 
@@ -73,9 +75,34 @@ def held(path: Path, busy: str, *, wait: Callable[[str], object] | None = None) 
             file.close()
 
 
+def make_folder(folder: Path, *, parents: bool = False) -> None:
+    """Make a folder, if it is not there, although another process may make or remove it at this moment.
+
+    Raises:
+        FileExistsError: a file has the name, or a link that leads nowhere.
+        FileNotFoundError: there is no folder to make it in, and `parents` is not given.
+    """
+    while not folder.is_dir():
+        if parents:
+            make_folder(folder.parent, parents=True)
+        try:
+            folder.mkdir()
+        except FileNotFoundError:  # the one above was removed by another process
+            if not parents:
+                raise
+        except FileExistsError:
+            if folder.is_symlink() and not folder.exists():
+                why = f"a link to {folder.readlink()}, which is not there"
+            elif folder.exists() and not folder.is_dir():
+                why = "a file"
+            else:
+                continue  # made by another process, and maybe removed again
+            raise FileExistsError(f"{folder} is {why}, and a folder belongs there; move it away") from None
+
+
 def is_held(path: Path) -> bool:
     """Return whether a process holds the lock; False where there are no locks."""
-    if fcntl is None or not path.exists():
+    if fcntl is None or not path.is_file():
         return False
     with path.open() as file:
         try:
@@ -91,7 +118,7 @@ def work_in(folder: Path) -> bool:
     """Return whether files in a folder can be locked at all: only then is a lock that nobody holds a sign."""
     if fcntl is None:
         return False
-    if not (folder / ".lock").exists():
+    if not (folder / ".lock").is_file():
         return True
     with (folder / ".lock").open() as file:
         try:
@@ -110,13 +137,22 @@ def who_holds(path: Path) -> str:
 
 
 def _take(path: Path, busy: str, wait: Callable[[str], object] | None) -> IO[str]:
-    waiting, tries = False, 0
+    waiting, tries, missed = False, 0, 0
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent, parents=True)
         try:
             file = path.open("a+", encoding="utf-8")
-        except FileNotFoundError:  # its last holder has just removed the folder
-            continue
+        except FileNotFoundError:
+            if path.is_symlink() and not path.exists():
+                raise FileNotFoundError(
+                    f"{path} is a link to {path.readlink()}, which is not there; remove the link"
+                ) from None
+            missed += 1
+            if missed > _MISSES:
+                raise
+            continue  # its last holder has just removed the folder
+        except IsADirectoryError:
+            raise FileExistsError(f"{path} is a folder, and a file belongs there; move it away") from None
         try:
             if fcntl is None:
                 return file

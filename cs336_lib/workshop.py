@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager, suppress
@@ -23,11 +24,15 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from cs336_lib.atomic import replacing
-from cs336_lib.locks import held
+from cs336_lib.jsonfile import parsed
+from cs336_lib.locks import held, is_held, make_folder
 
 PLAN, LOCK = "plan.json", "lock"
 IN_FLIGHT = 1_024
 """Tasks that a pool of unknown size gets at a time: enough for hundreds of workers, and a short list to keep."""
+_LOOKS, _BETWEEN = 10, 0.02
+"""How often, and how many seconds apart, a folder that seems to be somebody else's is looked at: one that another
+process tidies up at this moment seems so, too."""
 PATIENCE = 5.0
 """Seconds without a word from any worker after which the folder is looked at instead."""
 T = TypeVar("T")
@@ -58,14 +63,17 @@ def workshop(
     Raises:
         RuntimeError: another process works in the folder.
         ValueError: the folder holds something else.
+        FileExistsError: a file has the folder's name.
         OSError: the folder can't be made or written to.
     """
     finished = (finished,) if isinstance(finished, str) else finished
-    folder.mkdir(exist_ok=True)
-    _check_ours(folder, (PLAN, LOCK, *other), (*finished, ".part"))
+    names, endings = (PLAN, LOCK, *other), (*finished, ".part")
+    make_folder(folder)
+    _check_before_locking(folder, names, endings)
     busy = f"another process is working in {folder}; wait for it, or choose another name"
     done = False
     with held(folder / LOCK, busy, wait=wait):
+        _check_ours(folder, names, endings)
         same = resume and _read_plan(folder) == json.loads(json.dumps(plan))
         _clear(folder, lambda path: same and (path.name == PLAN or path.suffix in finished))
         if not same:
@@ -194,14 +202,36 @@ def _clear(folder: Path, keep: Callable[[Path], bool]) -> None:
 
 def _read_plan(folder: Path) -> Any:
     try:
-        return json.loads((folder / PLAN).read_text())
+        return parsed((folder / PLAN).read_bytes())
     except (FileNotFoundError, ValueError):
         return None
 
 
+def _check_before_locking(folder: Path, names: tuple[str, ...], endings: tuple[str, ...]) -> None:
+    """Raise ValueError if the folder is somebody else's, before anything is made in it.
+
+    What another process makes or removes meanwhile is no sign of that; who has the lock looks again.
+    """
+    for look in range(_LOOKS):
+        try:
+            return _check_ours(folder, names, endings)
+        except FileNotFoundError:  # another process has removed it
+            return None
+        except ValueError:
+            if is_held(folder / LOCK):
+                return None
+            if look == _LOOKS - 1:
+                raise
+            time.sleep(_BETWEEN)
+
+
 def _check_ours(folder: Path, names: tuple[str, ...], endings: tuple[str, ...]) -> None:
     """Raise ValueError if the folder holds files of somebody else, which must not be removed with it."""
-    there = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name != "Thumbs.db"]
+    everything = list(folder.iterdir())
+    for path in everything:
+        if path.is_dir() and not path.is_symlink():
+            raise ValueError(f"{folder} holds a folder {path.name!r}, which is no part of this work; move it away")
+    there = [path for path in everything if not path.name.startswith(".") and path.name != "Thumbs.db"]
     for path in there:
         if path.name not in names and path.suffix not in endings:
             raise ValueError(f"{folder} holds {path.name!r}, which is no part of this work; move it away")

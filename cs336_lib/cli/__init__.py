@@ -14,6 +14,8 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
+from cs336_lib.cli.interrupts import Interrupts, is_interrupt
+
 OK, FAILED, BAD_INPUT, DIVERGED, STOPPED = 0, 1, 2, 3, 130
 
 COMMANDS = {
@@ -104,8 +106,10 @@ def _answered(given: list[str]) -> int:
         return _fail(f"unknown command {given[0]!r}; {hint}commands: {', '.join(COMMANDS)}", BAD_INPUT)
     shown, warnings.formatwarning = warnings.formatwarning, _warning
     try:
-        module = import_module(f"cs336_lib.cli.{given[0].replace('-', '_')}_command")
-        return int(module.run(given[1:]))
+        with Interrupts(STOPPED) as interrupts:
+            with interrupts.held_back():
+                module = import_module(f"cs336_lib.cli.{given[0].replace('-', '_')}_command")
+            return int(module.run(given[1:]))
     except SystemExit as done:  # tyro has explained what was wrong
         return done.code if isinstance(done.code, int) else BAD_INPUT
     except KeyboardInterrupt as error:
@@ -113,6 +117,8 @@ def _answered(given: list[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:
+        if is_interrupt(error):
+            return _fail("stopped", STOPPED)
         if os.environ.get("CS336_DEBUG"):
             raise
         if getattr(error, "__notes__", None) == ["rank 0 tells this error"]:

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from cs336_lib.atomic import check_own, replacing
+from cs336_lib.atomic import check_own, followed, replacing
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -54,7 +54,7 @@ def check_file(path: Path, option: str, endings: tuple[str, ...] = ()) -> None:
         raise IsADirectoryError(f"{option} {path} is a folder; name a file")
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(f"{option} {path}: there is no folder {str(path.parent)!r}; create it first")
-    check_folder(path.absolute().parent, option)
+    check_folder(followed(path.absolute()).parent, option)
 
 
 def check_picture(path: Path, option: str) -> None:

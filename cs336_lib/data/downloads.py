@@ -20,6 +20,7 @@ from urllib.request import getproxies
 
 from cs336_lib.atomic import replacing
 from cs336_lib.bars import bar as progress_bar
+from cs336_lib.jsonfile import parsed
 from cs336_lib.native.cache import cache_subfolder
 
 _BLOCK = 1 << 20
@@ -125,7 +126,7 @@ def hash_file(path: Path, progress: bool = False) -> str:
 def known_hash(path: Path) -> str | None:
     """The hash that was remembered for a file, if the file has kept its size and date since."""
     try:
-        known = json.loads(_note(path).read_text())
+        known = parsed(_note(path).read_bytes())
         return known["sha256"] if {**_identity(path), "sha256": known["sha256"]} == known else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cs336_lib.amounts import elapsed, size
+from cs336_lib.atomic import followed
 from cs336_lib.bars import bar as progress_bar
 from cs336_lib.data.joining import Joining
 from cs336_lib.data.parts import (
@@ -104,8 +105,8 @@ def encode_file(
             `special_tokens` and `fingerprint`. With another `pattern` than GPT-2's, or none, the text is cut only
             behind special tokens.
         text_path: the text; it must not change meanwhile.
-        out_path: the token file; an earlier one is replaced. A folder `OUT.parts` beside it holds the work until it is
-            done; a run whose workers are elsewhere needs as much room again.
+        out_path: the token file, or a link to it; an earlier one is replaced. A folder `OUT.parts` beside it holds the
+            work until it is done; a run whose workers are elsewhere needs as much room again.
         workers: threads that encode; None for one per core. The ids do not depend on it. Not used with an executor.
         executor: where to encode: threads of this process if None, or any Executor, `client.get_executor()` of a Dask
             cluster included, whose workers have this package and see the same files. A part that a lost worker had in
@@ -140,7 +141,7 @@ def encode_file(
     >>> done.tokens, tokens.dtype, tokens.ids[4:7].tolist()
     (12, dtype('uint16'), [10, 256, 10])
     """
-    text_path, out_path = Path(text_path).absolute(), Path(out_path).absolute()
+    text_path, out_path = Path(text_path).absolute(), followed(Path(out_path).absolute())
     _check_paths(tokenizer, text_path, out_path)
     workers, part_bytes = _checked_numbers(workers, part_bytes)
     began = time.perf_counter()

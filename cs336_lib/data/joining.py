@@ -78,7 +78,8 @@ class Joining:
         Returns:
             How many parts that were, and how many bytes of the text.
         """
-        left = sorted(self._job.folder.glob(f"*{JOINED}"), key=lambda path: path.stat().st_size, reverse=True)
+        there = filter(Path.is_file, self._job.folder.glob(f"*{JOINED}"))  # a link may lead nowhere
+        left = sorted(there, key=lambda path: path.stat().st_size, reverse=True)
         with progress_bar(
             total=self._job.plan.source_bytes,
             unit="B",

@@ -11,7 +11,6 @@ page from it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 from cs336_lib import results
 from cs336_lib.experiments.outcome import outcome
 from cs336_lib.experiments.suites import SUITES
+from cs336_lib.jsonfile import read_json
 from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.records import CONFIG, RunRecord
 
@@ -319,7 +319,7 @@ def _last(lines: Sequence[Mapping[str, Any]], name: str) -> float | None:
 
 
 def _tokenizer(path: Path, home: Path) -> TrainedTokenizer:
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = read_json(path)
     return TrainedTokenizer(
         path=path.parent.relative_to(home).as_posix(),
         label=_trained_on(record.get("label", ""), record["text_bytes"]),
@@ -332,7 +332,7 @@ def _tokenizer(path: Path, home: Path) -> TrainedTokenizer:
 
 
 def _measurements(path: Path, home: Path) -> Iterator[Measurement]:
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = read_json(path)
     inner = {name: value for name, value in record.items() if isinstance(value, dict) and name != "environment"}
     several = not Provenance.of(record).device and any("environment" in value for value in inner.values())
     for entry, content in inner.items() if several else [("", record)]:

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cs336_lib.atomic import check_own, replacing
-from cs336_lib.jsonfile import read_json
+from cs336_lib.jsonfile import parsed, read_json
 from cs336_lib.training.records import RunRecord
 from cs336_lib.typed import command
 
@@ -150,9 +150,9 @@ def _wanted(parts: tuple[str, ...]) -> str | None:
 def _figures(file: Path, home: Path) -> Path:
     """File a summary, beside what an earlier one of the same device has measured, or a benchmark."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = parsed(file.read_text(encoding="utf-8"))
         sections = {name: part for name, part in found.items() if isinstance(part, dict) and name != "sections"}
-    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
+    except (ValueError, AttributeError) as error:
         raise ValueError(f"{file} is no summary of a GPU run: {error}") from None
     if "ratios" in found:
         target = home / "benchmarks" / f"training_{slug(str(found.get('device', '')))}.json"

@@ -30,7 +30,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from cs336_lib.atomic import with_usual_permissions
+from cs336_lib.atomic import followed, with_usual_permissions
 from cs336_lib.jsonfile import read_json
 from cs336_lib.model.config import Backend, ModelConfig
 from cs336_lib.model.llama_files import our_config, read_shapes, read_weights, widest_type
@@ -131,7 +131,8 @@ def to_hf_llama(model: TransformerLM, folder: str | Path, tokenizer: WritesToken
     folder.mkdir(parents=True, exist_ok=True)
     alongside = [TOKENIZER, TOKENIZER_CONFIG]
     files = [WEIGHTS, *(alongside if tokenizer is not None else []), CONFIG]
-    partial = {name: folder / f".{name}.{secrets.token_hex(4)}.partial" for name in files}
+    target = {name: followed(folder / name) for name in files}
+    partial = {name: path.with_name(f".{name}.{secrets.token_hex(4)}.partial") for name, path in target.items()}
     try:
         end_of_text = None
         if tokenizer is not None:
@@ -144,7 +145,7 @@ def to_hf_llama(model: TransformerLM, folder: str | Path, tokenizer: WritesToken
         for name in alongside if tokenizer is None else []:  # an earlier export's, which would be read with this model
             (folder / name).unlink(missing_ok=True)
         for name in files:
-            partial[name].replace(folder / name)
+            partial[name].replace(target[name])
     finally:
         for path in partial.values():
             path.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from cs336_lib.jsonfile import parsed
 from cs336_lib.naming import check_whole
 from cs336_lib.plain import json_ready
 
@@ -56,12 +57,12 @@ def whole_lines(raw: bytes) -> Iterator[tuple[dict[str, Any], int]]:
     for line in raw.splitlines(keepends=True):
         end += len(line)
         try:
-            content = json.loads(line)
-        except ValueError:
+            content = _from_json(parsed(line))
+        except (ValueError, RecursionError):
             return
         if not line.endswith(b"\n") or not isinstance(content, dict) or type(content.get("step")) is not int:
             return
-        yield {name: _from_json(value) for name, value in content.items()}, end
+        yield content, end
 
 
 def check_undamaged(path: Path, raw: bytes) -> None:
@@ -119,7 +120,7 @@ def read_object(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parsed(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from None
     if not isinstance(content, dict):

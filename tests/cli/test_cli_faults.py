@@ -1,5 +1,6 @@
 """The command line with wrong input, odd places and odd terminals: one clear line, and no work is lost."""
 
+import errno
 import io
 import os
 import re
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -373,6 +375,29 @@ def test_outputs_are_tried_before_a_tokenizer_is_trained(home, monkeypatch):
     assert cs336("train-tokenizer", home / "cats.txt", "--out", home / "cats.txt") == 2
 
 
+def test_ids_that_are_there_need_no_folder_that_can_be_written_to(home, tmp_path, monkeypatch, capsys):
+    text, out = tmp_path / "cats.txt", tmp_path / "ids" / "cats.tokens"
+    text.write_text(TEXT)
+    out.parent.mkdir()
+    encode = ("encode", home / "runs/cats/tokenizer", text, out)
+    assert cs336(*encode) == 0
+
+    def mkdir(path, *mode, plain=os.mkdir, **where):
+        if out.parent in Path(path).parents:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        plain(path, *mode, **where)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    assert cs336(*encode) == 0
+    assert "there already" in capsys.readouterr().out
+    text.write_text(TEXT + "More.")
+    assert cs336(*encode) == 1
+    assert f"error: {out}.parts: Read-only file system\n" in capsys.readouterr().err
+    out.unlink()
+    assert cs336(*encode) == 1
+    assert "can't be written to (Read-only file system)" in capsys.readouterr().err
+
+
 def test_trying_a_folder_leaves_nothing(tmp_path, monkeypatch):
     check_folder(tmp_path / "a" / "b", "--out")
     check_folder(tmp_path / "a" / ".." / "b", "--out")
@@ -613,3 +638,115 @@ def test_names_that_are_no_utf8_train(tmp_path, capsys):
     small = [word if word != "12" else "3" for word in SMALL]
     assert cs336("train", "tales-1m", *small, "--data", odd, "--runs", tmp_path, "--quiet") == 0
     assert cs336("resume", tmp_path / "tales-1m", "--quiet") == 0
+
+
+def wrapped():
+    class Name:
+        def __set_name__(self, owner, name):
+            raise KeyboardInterrupt
+
+    type("Made", (), {"name": Name()})
+
+
+def twice_wrapped():
+    try:
+        wrapped()
+    except BaseException as error:
+        raise ImportError("no module") from error
+
+
+def fails_tidying_up():
+    try:
+        raise KeyboardInterrupt
+    finally:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("fails", "code", "says"),
+    [
+        (wrapped, 130, "stopped"),
+        (twice_wrapped, 130, "stopped"),
+        (fails_tidying_up, 1, "No space left on device"),
+    ],
+)
+def test_ctrl_c_is_told_as_such_whatever_python_makes_of_it(fails, code, says, monkeypatch, capsys):
+    monkeypatch.setattr("cs336_lib.cli.runs_command.run", lambda arguments: fails())
+    assert cs336("runs") == code
+    assert capsys.readouterr().err == f"error: {says}\n"
+
+
+@pytest.fixture
+def pressed():
+    """A function that does what Ctrl-C does; at the end it means what it did before."""
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_waits_until_a_module_is_imported(pressed, monkeypatch, capsys):
+    begun = []
+
+    def importing(name):
+        pressed()
+        begun.append("imported")
+        return SimpleNamespace(run=begun.append)
+
+    monkeypatch.setattr("cs336_lib.cli.import_module", importing)
+    assert cs336("runs") == 130 and begun == ["imported"]
+    assert capsys.readouterr().err == "error: stopped\n"
+
+
+def test_an_end_that_takes_long_is_told(pressed, monkeypatch, capsys):
+    def run(arguments):
+        try:
+            pressed()
+        finally:
+            time.sleep(float(arguments[0]))
+
+    monkeypatch.setattr("cs336_lib.cli.interrupts.PATIENCE", 0.1)
+    monkeypatch.setattr("cs336_lib.cli.runs_command.run", run)
+    assert cs336("runs", 0) == 130
+    time.sleep(0.2)
+    assert capsys.readouterr().err == "error: stopped\n"
+    assert cs336("runs", 0.5) == 130
+    told = "\nstopping: what is in hand is finished first; Ctrl-C again ends at once\nerror: stopped\n"
+    assert capsys.readouterr().err == told
+
+
+STUCK = """
+import sys, time
+from concurrent.futures import ThreadPoolExecutor
+from cs336_lib import cli
+from cs336_lib.cli import runs_command
+from cs336_lib.workshop import carry_out
+
+def work(seconds):
+    print("begun", flush=True)
+    time.sleep(seconds)
+
+def run(arguments):
+    with ThreadPoolExecutor(1) as pool:
+        carry_out(pool, work, [(60,)], lambda seconds: None, print, 2)
+
+runs_command.run = run
+sys.exit(cli.main(["runs"]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signals there")
+def test_a_second_ctrl_c_ends_a_command_at_once():
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([PYTHON, "-c", STUCK], cwd=ROOT, **pipes) as process:
+        try:
+            assert process.stdout.readline() == "begun\n"
+            process.send_signal(signal.SIGINT)
+            assert process.stderr.readline() == "\n"
+            assert process.stderr.readline().startswith("stopping: what is in hand is finished first")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) == 130
+            assert process.stderr.read() == "\nerror: stopped at once\n"
+        finally:
+            process.kill()

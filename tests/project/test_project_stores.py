@@ -202,6 +202,52 @@ def test_a_disk_that_fails_leaves_the_old_and_says_so(store, code, disk, places)
         assert read(folder) == 2
 
 
+def linked(folder, elsewhere):
+    """Put the files of a folder elsewhere, and links in their place; returns these."""
+    elsewhere.mkdir()
+    links = []
+    for path in [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]:
+        path.rename(elsewhere / f"{len(links)}-{path.name}")
+        path.symlink_to(elsewhere / f"{len(links)}-{path.name}")
+        links.append(path)
+    return links
+
+
+@pytest.mark.parametrize("store", [store for store in STORES if store not in ("run checkpoint", "best checkpoint")])
+def test_a_link_stays_and_what_it_leads_to_is_replaced(store, places, tmp_path):
+    """A checkpoint is a folder of its own, of which there is a new one each time."""
+    write, read = STORES[store]
+    folder = places(write)
+    links = linked(folder, tmp_path / "elsewhere")
+    before = names(folder), names(tmp_path / "elsewhere")
+    write(folder, 2)
+    assert links and all(path.is_symlink() for path in links) and read(folder) == 2
+    assert (names(folder), names(tmp_path / "elsewhere")) == before
+
+
+SINGLE = ("text", "token file", "encoded text", "tokenizer.json", "one-file checkpoint", "counts", "tales")
+
+
+@pytest.mark.parametrize("store", SINGLE)
+def test_what_a_link_leads_to_is_made_where_it_is_not_there(store, places, tmp_path):
+    write, read = STORES[store]
+    folder = places(write)
+    (link,) = linked(folder, tmp_path / "elsewhere")
+    target = link.resolve()
+    target.unlink()
+    write(folder, 2)
+    assert link.is_symlink() and read(folder) == 2 and names(target.parent) == [Path(target.name)]
+
+    target.unlink()
+    target.parent.rmdir()
+    with pytest.raises(FileNotFoundError, match=r"is a link to .*, and that folder is not there"):
+        write(folder, 2)
+    link.unlink()
+    link.symlink_to(link)
+    with pytest.raises(FileExistsError, match="leads in a circle"):
+        write(folder, 2)
+
+
 @pytest.fixture
 def log(monkeypatch):
     """A function that does a piece of work and lists, in order, what was flushed to the disk, named and removed."""

@@ -1,13 +1,17 @@
 """Work in many parts ends as it should, whatever the executor loses, and a folder belongs to one process at a time."""
 
 import errno
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from cs336_lib import workshop as module
+from cs336_lib.locks import BusyError, held
 from cs336_lib.workshop import carry_out, on_shared_storage, workshop
 
 TASKS = [(number,) for number in range(20)]
@@ -172,3 +176,145 @@ def test_what_a_worker_cannot_reach_is_told_with_the_way_out(tmp_path, kind):
         on_shared_storage(tmp_path / "x"),
     ):
         raise kind(2, "gone")
+
+
+def entry(path, kind):
+    """Put something where a file of the work would lie."""
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        path.symlink_to(path.parent / "gone" / "x")
+    else:
+        path.write_text("[" * 100_000)
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "deep JSON"])
+@pytest.mark.parametrize("name", [module.PLAN, module.LOCK, "1.ids", ".1.ids.ab.part", ".notes"])
+def test_what_lies_in_the_place_of_a_file_is_cleared_away_or_named(tmp_path, name, kind):
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    if name not in (module.PLAN, module.LOCK):
+        (folder / module.PLAN).write_text("{}")
+    entry(folder / name, kind)
+    try:
+        with shop(folder):
+            pass
+    except (ValueError, OSError) as error:
+        said = str(error)
+        assert kind != "deep JSON" and "Errno" not in said and str(folder) in said and name in said
+        assert "move" in said or "remove the link" in said
+        assert (folder / name).is_symlink() == (kind == "link") and len(list(folder.iterdir())) <= 2
+    else:
+        assert kind != "folder" and not folder.exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_what_has_the_name_of_a_folder_is_named(tmp_path, kind):
+    entry(tmp_path / "parts", kind)
+    wrong = r"parts is a .*, and a folder belongs there; move it away"
+    with pytest.raises(FileExistsError, match=wrong):
+        shop(tmp_path / "parts").__enter__()
+    with pytest.raises(FileExistsError, match=wrong):
+        held(tmp_path / "parts" / "inner" / "lock", "busy").__enter__()
+
+
+def test_a_lock_in_a_folder_that_was_removed_with_this_process_in_it_is_not_tried_for_ever(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    try:
+        (tmp_path / "here").rmdir()
+    except OSError:
+        pytest.skip("no folder is removed under a process here")
+    with pytest.raises(FileNotFoundError):
+        held(Path("lock"), "busy").__enter__()
+
+
+def others(folder):
+    """Let another process hold the folder, leave it in the middle of its tidying up, and say how to end that."""
+    theirs = held(folder / module.LOCK, "busy")
+    theirs.__enter__()
+    (folder / "1.ids").write_bytes(b"x")  # its plan is gone, and a listing from before that still has this
+
+    def end():
+        (folder / "1.ids").unlink()
+        (folder / module.LOCK).unlink()
+        folder.rmdir()
+        theirs.__exit__(None, None, None)
+
+    return end
+
+
+def test_a_folder_that_another_process_tidies_up_is_busy_and_no_strangers(tmp_path):
+    pytest.importorskip("fcntl")
+    folder, lines = tmp_path / "parts", []
+    folder.mkdir()
+    end = others(folder)
+    with pytest.raises(BusyError, match="another process is working"):
+        shop(folder).__enter__()
+
+    def wait(line):
+        lines.append(line)
+        end()
+
+    with shop(folder, wait=wait):
+        assert (folder / module.PLAN).exists()
+    assert len(lines) == 1 and not folder.exists()
+
+
+def test_a_look_that_came_too_late_is_taken_again(tmp_path, monkeypatch):
+    """Listed before another process tidied up, and asked for the plan after it."""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    listings = [[folder / "1.ids"]]
+    whole = type(folder).iterdir
+    monkeypatch.setattr(type(folder), "iterdir", lambda path: listings.pop() if listings else whole(path))
+    with shop(folder):
+        assert not listings
+
+
+def test_a_folder_may_go_between_two_looks(tmp_path, monkeypatch):
+    folder = tmp_path / "parts"
+    plain, seen = type(folder).mkdir, []
+
+    def mkdir(path, *arguments, **options):
+        if path == folder and len(seen) < 3:
+            seen.append(path)
+            raise FileExistsError(errno.EEXIST, "File exists", str(path))  # made by another process, and gone
+        return plain(path, *arguments, **options)
+
+    monkeypatch.setattr(type(folder), "mkdir", mkdir)
+    with shop(folder):
+        assert len(seen) == 3
+
+
+RACE = """
+import sys, time
+from cs336_lib.locks import BusyError
+from cs336_lib.workshop import workshop
+from pathlib import Path
+number, until, done = int(sys.argv[1]), time.time() + 2, 0
+while time.time() < until:
+    number += 1
+    try:
+        with workshop(Path("parts"), {"of": number % 2}, finished=".ids", wait=print if sys.argv[2] else None):
+            for name in "abc":
+                Path(f"parts/{name}.ids").write_bytes(b"x")
+        done += 1
+    except BusyError:
+        assert not sys.argv[2]
+print("done", done)
+"""
+
+
+@pytest.mark.parametrize("wait", ["", "wait"])
+def test_processes_that_race_for_one_folder_work_or_wait(tmp_path, wait):
+    pytest.importorskip("fcntl")
+    command = [sys.executable, "-c", RACE]
+    racing = [
+        subprocess.Popen([*command, str(number), wait], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for number in range(3)
+    ]
+    said = [process.communicate(timeout=60)[0].decode() for process in racing]
+    assert all(process.returncode == 0 for process in racing), said
+    assert sum(int(one.split()[-1]) for one in said) > 3

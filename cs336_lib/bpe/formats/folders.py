@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cs336_lib.atomic import check_own, check_replaceable
+from cs336_lib.atomic import check_own, check_replaceable, followed
 from cs336_lib.bpe.rules import TextRules
 from cs336_lib.jsonfile import read_json, read_text
 
@@ -59,10 +59,11 @@ def write_together(folder: str | os.PathLike[str], contents: Mapping[str, str]) 
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in contents.items():
             check_replaceable(folder / name)
-            temporary_path = folder / f".{name}.{secrets.token_hex(6)}.tmp"
+            path = followed(folder / name)
+            temporary_path = path.with_name(f".{name}.{secrets.token_hex(6)}.tmp")
             # Plain open, not tempfile: that makes files which only their owner may read.
             with temporary_path.open("x", encoding="utf-8", newline="") as file:
-                waiting[temporary_path] = folder / name
+                waiting[temporary_path] = path
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())

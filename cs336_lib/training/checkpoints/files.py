@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cs336_lib.atomic import with_usual_permissions
+from cs336_lib.jsonfile import parsed
 from cs336_lib.plain import json_ready, said
 from cs336_lib.training.checkpoints.snapshot import (
     BadCheckpointError,
@@ -72,7 +73,7 @@ def read_state(folder: Path) -> dict[str, Any]:
         FileNotFoundError: it is not there.
         ValueError: it is no JSON.
     """
-    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    state = parsed((folder / STATE).read_text(encoding="utf-8"))
     if not isinstance(state, dict) or not state.keys() <= _KEYS or not state.keys() >= _KEYS - {"shards", _OWN_HASH}:
         raise BadCheckpointError(f"{folder / STATE} was altered: it does not hold what was written")
     own = state.pop(_OWN_HASH, None)  # version 0.1 wrote none
