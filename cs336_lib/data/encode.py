@@ -150,8 +150,8 @@ def encode_file(
     plan = Plan(known.source_bytes, status.st_mtime_ns, known.tokenizer_sha256, known.vocab_size, part_bytes)
     folder = out_path.with_name(out_path.name + ".parts")
     if resume and (done := _already_done(text_path, out_path, plan, progress)):
-        if folder.exists():  # of a run that was killed while it tidied up
-            with _parts_folder(folder, plan, resume=False):
+        if folder.is_dir():  # of a run that was killed while it tidied up
+            with _parts_folder(folder, plan, resume=False, wait=wait):
                 pass
         return Encoded(out_path, done.count, done.source_bytes, time.perf_counter() - began, 0)
     with _disk_full_says_what_to_do(folder), _parts_folder(folder, plan, resume, wait):

@@ -12,6 +12,7 @@ its work again.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -36,7 +37,7 @@ FLUSHED = 1 << 26
 PATIENCE = 60.0
 """Seconds for which a part that a worker has reported may be out of sight: a network file system remembers that long
 that a name was not there."""
-_GONE = "somebody else has removed the token file in the making; run encode_file again"
+_GONE = "somebody else has removed the token file in the making, or written to it; run encode_file again"
 _LOOK = 0.1
 """Seconds between two looks at what another thread does."""
 
@@ -129,6 +130,7 @@ class Joining:
         header = Header(smallest_dtype(plan.vocab_size).name, at.ids, plan.vocab_size, *about)
         with there(self._path, _GONE):
             with self._path.open("r+b") as file:
+                self._check_size(file.seek(0, os.SEEK_END))
                 write_header(file, header)
                 file.flush()
                 os.fsync(file.fileno())
@@ -152,13 +154,23 @@ class Joining:
         except BaseException as error:
             self._done.set_exception(error)
 
+    def _size(self) -> int:
+        """Bytes of the file so far: room for the header, and the ids."""
+        return HEADER_BYTES + self._at.ids * smallest_dtype(self._job.plan.vocab_size).itemsize
+
+    def _check_size(self, there: int) -> None:
+        """Refuse a file that somebody else has removed, and this process made anew, or has written to."""
+        if there != self._size():
+            raise FileNotFoundError(errno.ENOENT, _GONE, str(self._path))
+
     @property
     def _log(self) -> Path:
         return self._path.with_suffix(LOG)
 
     def _join_to(self, file: BinaryIO, log: BinaryIO, beside: ThreadPoolExecutor) -> None:
-        if not file.tell():
+        if not self._at.parts:
             file.write(bytes(HEADER_BYTES))
+        self._check_size(file.tell())
         flushed = file.tell()
         while self._at.parts < self._job.parts:
             self._wait_for(self._at.parts)
@@ -210,7 +222,7 @@ class Joining:
         if not log:
             return
         self._log.write_bytes(log)  # first: ids without a log are lost, a log without ids is nothing
-        true = HEADER_BYTES + width * self._at.ids
+        true = self._size()
         if is_held(self._job.folder / LOCK):  # by this process, so nobody else writes to the file
             os.truncate(path, true)
             path.replace(self._path)

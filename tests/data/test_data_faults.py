@@ -18,6 +18,7 @@ from data_texts import tokenizer
 from cs336_lib import locks
 from cs336_lib.data import TokenFile, encode_file, parts, tokens
 from cs336_lib.data.downloads import content_hash
+from cs336_lib.data.joining import Joining
 from cs336_lib.data.token_format import HEADER_BYTES, MAGIC, Header, write_token_file
 from cs336_lib.data.tokens import TokenFileError
 from cs336_lib.native import cache
@@ -152,6 +153,34 @@ def test_a_damaged_id_costs_the_parts_from_there_on(text, tmp_path, place):
     done = encode_file(tokenizer(), text, tmp_path / "out", part_bytes=2_000)
     assert done.path.read_bytes() == expected
     assert done.source_bytes - done.encoded_bytes == reached[place]["text_bytes"]
+
+
+@pytest.mark.parametrize("what", ["removed before the next part", "written to"])
+def test_a_file_in_the_making_that_another_process_touched_never_gets_the_final_name(text, tmp_path, monkeypatch, what):
+    """Where nothing can be locked."""
+    _, log = joined(text, tmp_path / "out")
+    log.write_bytes(b"".join(log.read_bytes().splitlines(True)[:3]))
+    take_up, finish = Joining.take_up, Joining.finish
+
+    def removed(self, *arguments):
+        monkeypatch.setattr(self._thread, "start", lambda: self._path.unlink() or threading.Thread.start(self._thread))
+        return take_up(self, *arguments)
+
+    def written_to(self, *arguments):
+        self._done.result()
+        with self._path.open("ab") as file:
+            file.write(b"more")
+        return finish(self, *arguments)
+
+    if what == "written to":
+        monkeypatch.setattr(Joining, "finish", written_to)
+    else:
+        monkeypatch.setattr(Joining, "take_up", removed)
+    with pytest.raises(
+        FileNotFoundError, match="has removed the token file in the making, or written to it"
+    ):
+        encode_file(tokenizer(), text, tmp_path / "out", part_bytes=2_000)
+    assert not (tmp_path / "out").exists()
 
 
 NUMBERS = (
