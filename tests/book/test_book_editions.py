@@ -99,7 +99,7 @@ def test_a_run_of_ours_stands_below_the_text_that_its_record_names(monkeypatch, 
 def test_the_page_excepts_the_runs_that_are_ours():
     rows = re.findall(r"ours: ([\w.-]+)", shown("others"))
     assert rows == ["tinystories-sample-cpu", "owt-sample-cpu"]
-    assert "but for the rows that say \"ours\"" in page("others")
+    assert 'but for the rows that say "ours"' in page("others")
 
 
 def test_figures_in_the_text_are_those_of_the_data():
