@@ -59,6 +59,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "weight decay before the moments and the update, as in the paper and in torch",
         '`AdamW(decay_order=...)`, "first" by default; no official test tells them apart',
         ("adamw", "adamw_accounting"),
+        changes_answer=True,
     ),
     Difference(
         "exponent of RoPE, pairs counted from 1",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
 from cs336_lib.accounting import DEVICES, Bill, Cluster, mfu, parameter_count, training_flops, training_time
 from cs336_lib.editions import (
@@ -28,11 +29,12 @@ from cs336_lib.editions import (
 )
 from cs336_lib.editions.problems import CHAPTERS
 from cs336_lib.editions.reports import H100_PRICE, H100_PRICE_SOURCE, OUTSIDE_RATE
-from cs336_lib.experiments.catalogue import training_runs
+from cs336_lib.experiments.catalogue import TrainingRun, training_runs
 from cs336_lib.experiments.catalogue_page import ABSENT, table
 from cs336_lib.training.config import TrainConfig
 
 TEXTS = {"TinyStories": "tinystories", "OpenWebText": "owt"}
+"""Text -> what a run's config calls it; a file with "-sample" behind that holds a sample."""
 ASSUMED_MFU = 0.3
 
 
@@ -137,6 +139,22 @@ def slip_table() -> str:
     return wrapped(["where", "the handout says", "right", "in versions", "shown in"], rows)
 
 
+def is_on(text: str, run: TrainingRun) -> bool:
+    """Return whether a run has a loss on a text or on a sample of it, by the data that its record names."""
+    return run.valid_loss is not None and Path(run.config.data).stem.removesuffix("-sample") == TEXTS[text]
+
+
+def our_row(text: str, run: TrainingRun) -> list[str]:
+    """Return the row of a run of this book on a text."""
+    is_whole = Path(run.config.data).stem == TEXTS[text]
+    settings = f"{run.tokens / 1e6:.2f} M tokens, " + (
+        "the whole text" if is_whole else "a sample of the text: not comparable with those above"
+    )
+    rate = f"{run.tokens_per_second:,.0f}" if run.tokens_per_second else ABSENT
+    minutes = f"{run.seconds / 60:.0f}"
+    return [f"{run.valid_loss:.3f}", run.provenance.device, minutes, rate, settings, f"ours: {run.path}"]
+
+
 def report_table(text: str) -> str:
     """Return the runs of others on a text, and below them those that this book has on record on the same text."""
     rows = [
@@ -151,12 +169,7 @@ def report_table(text: str) -> str:
         for one in REPORTS
         if one.text == text
     ]
-    for run in training_runs():
-        if TEXTS[text] in run.path and run.valid_loss is not None and not run.group:
-            settings = f"{run.tokens / 1e6:.2f} M tokens, a sample of the text: not comparable with those above"
-            rate = f"{run.tokens_per_second:,.0f}" if run.tokens_per_second else ABSENT
-            minutes = f"{run.seconds / 60:.0f}"
-            rows.append([f"{run.valid_loss:.3f}", run.provenance.device, minutes, rate, settings, f"ours: {run.path}"])
+    rows += [our_row(text, run) for run in training_runs() if is_on(text, run) and not run.group]
     numbers = ["minutes", "tokens per second"]
     return table(["loss", "on", *numbers, "settings", "source"], rows, numbers=numbers, texts=["settings"])
 

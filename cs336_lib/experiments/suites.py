@@ -26,7 +26,7 @@ from cs336_lib.experiments.tunings import (
 )
 from cs336_lib.training.config import TrainConfig
 
-ONE, TWO, THREE = (0,), (0, 1), (0, 1, 2)
+ONE, TWO, THREE, TEN = (0,), (0, 1), (0, 1, 2), tuple(range(10))
 
 # Pre-norm with AdamW and a cosine is a side of most suites; its runs are made once and copied.
 PLAIN_QUICK = {0.01: ONE, 0.02: THREE, 0.03: THREE, 0.05: ONE}
@@ -247,7 +247,7 @@ _ALL = [
         {
             "no norm": (
                 {"model.norm": "none"},
-                {0.003: ONE, 0.006: ONE, 0.01: THREE, 0.015: ONE, 0.02: THREE, 0.03: THREE},
+                {0.003: ONE, 0.006: ONE, 0.01: THREE, 0.015: THREE, 0.02: TEN, 0.03: THREE},
                 {0.0005: TWO, 0.0025: ONE, 0.005: TWO, 0.01: TWO, 0.02: ONE},
             )
         },

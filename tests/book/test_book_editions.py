@@ -1,6 +1,7 @@
 """The pages on editions and on what others got: each cell runs, all data are shown, figures in the text are theirs."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import jupytext
@@ -44,6 +45,19 @@ def test_all_differences_and_facts_are_shown():
     assert all(edition.label in html and f"{edition.d_ff:,}" in html for edition in EDITIONS.values())
 
 
+def test_each_difference_that_changes_an_answer_is_named():
+    named = {
+        "`d_ff` of GPT-2 XL": "the sizes of GPT-2",
+        "activations to count": "the activations to count",
+        "training time to compute": "the device of [chapter 5]",
+        "AdamW, algorithm 1": "the place of the weight decay in the AdamW of [chapter 6]",
+        "leaderboard": "the rules of the leaderboard",
+    }
+    (sentence,) = re.findall(r"^.*Those that change one are .*$", page("editions"), re.MULTILINE)
+    assert named.keys() == {one.what for one in DIFFERENCES if one.changes_answer}
+    assert all(words in sentence for words in named.values())
+
+
 def test_all_slips_are_shown_with_their_versions():
     html = shown("errata")
     for slip in SLIPS:
@@ -58,6 +72,34 @@ def test_all_that_others_report_is_shown_with_its_source():
         assert f"{entry.loss:g}" in html and editions_page.html(entry.made_of) in html
     assert all(name in html for name in (*EFFECTS, *COURSE_PRICES))
     assert "ours: " in html and "not comparable with those above" in html
+
+
+@pytest.mark.parametrize(
+    ("data", "path", "texts"),
+    [
+        ("tales", "tinystories-17m-tales-gpu", []),  # the preset's name is no text
+        ("tales", "owt-17m", []),
+        ("texts/owt-sample.txt", "tinystories-17m", ["OpenWebText"]),
+        ("tinystories", "a-run", ["TinyStories"]),
+        ("tinystories-sample.txt", "a-run", ["TinyStories"]),
+        ("owt", "a-run", ["OpenWebText"]),
+        ("growth.txt", "a-run", []),
+        ("growth-sample.txt", "a-run", []),
+    ],
+)
+def test_a_run_of_ours_stands_below_the_text_that_its_record_names(monkeypatch, data, path, texts):
+    one = next(run for run in editions_page.training_runs() if run.path == "owt-sample-cpu")
+    run = replace(one, path=path, config=one.config.replace(data=data, valid_data=None))
+    monkeypatch.setattr(editions_page, "training_runs", lambda: [run])
+    tables = {text: editions_page.report_table(text) for text in editions_page.TEXTS}
+    assert [text for text, html in tables.items() if f"ours: {path}" in html] == texts
+    assert all(("a sample of the text" in tables[text]) == ("-sample" in data) for text in texts)
+
+
+def test_the_page_excepts_the_runs_that_are_ours():
+    rows = re.findall(r"ours: ([\w.-]+)", shown("others"))
+    assert rows == ["tinystories-sample-cpu", "owt-sample-cpu"]
+    assert 'but for the rows that say "ours"' in page("others")
 
 
 def test_figures_in_the_text_are_those_of_the_data():

@@ -4,14 +4,14 @@ import pytest
 import torch
 from asking import LARGE, PLAIN, adapters_of, answers_of
 from mutants_causes import CAUSES, SAYS
-from mutants_model import MODEL_MUTANTS
+from mutants_model import CUT, MODEL_MUTANTS, TABLE
 from mutants_tokenizer import TOKENIZER_MUTANTS
 from mutants_training import TRAINING_MUTANTS
 
 from cs336_lib.check import check
 from cs336_lib.check.child.case import ADAPTERS, CHECKS, CHOICE, NOTEBOOK_PROBLEMS
 from cs336_lib.check.child.questions import data_loading as batches
-from cs336_lib.check.child.runner import CHOSEN, UNANSWERED, WRONG, Answer
+from cs336_lib.check.child.runner import CHOSEN, RIGHT, UNANSWERED, WRONG, Answer
 from cs336_lib.check.child.watch import modules_built
 from cs336_lib.check.report import Report, cause_of
 from cs336_lib.check.terminal import fault_text
@@ -204,3 +204,28 @@ def test_from_files_is_there_when_it_does_something():
     assert answer(stub).status == UNANSWERED
     assert (answer(lambda *_: None).status, answer(lambda *_: None).got) == (CHOSEN, "it does nothing")
     assert answer("a text").got == "not there"
+
+
+FIRST_WEIGHTS = {
+    # what fills a matrix, std being the right deviation -> whether its deviation is right, and its cut
+    "nn.init.trunc_normal_({w}, std=std, a=-3 * std, b=3 * std)": (RIGHT, RIGHT),
+    "{w}.data.normal_(0, std)": (RIGHT, WRONG),
+    "nn.init.trunc_normal_({w}, std=std**2 / 9)": (WRONG, WRONG),  # no bound of the right size is ever reached
+    "{w}.data.normal_(0, 0.6 * std)": (WRONG, WRONG),  # the largest stays within three right deviations
+    "{w}.data.normal_(0, 3 * std)": (WRONG, WRONG),
+    "nn.init.trunc_normal_({w}, std=std / 9, a=-std / 3, b=std / 3)": (WRONG, RIGHT),
+    "nn.init.trunc_normal_({w}, std=3 * std, a=-9 * std, b=9 * std)": (WRONG, RIGHT),
+    "{w}.data.uniform_(-std, std)": (WRONG, UNANSWERED),
+    "{w}.data.zero_()": (WRONG, UNANSWERED),
+    "{w}.data.zero_()[0, 0] = std": (WRONG, UNANSWERED),
+}
+
+
+@pytest.mark.parametrize(("problem", "line", "std"), [("linear", CUT, "std"), ("embedding", TABLE, "1")])
+@pytest.mark.parametrize("fill", FIRST_WEIGHTS)
+def test_a_cut_is_seen_in_units_of_the_weights_own_deviation_where_that_is_wrong(problem, line, std, fill):
+    start = line[: line.index("nn.init")]
+    text = PLAIN.read_text().replace(line, f"{start}std = {std}\n        {fill.replace('{w}', 'self.weight')}\n")
+    names = [f"{problem}.init_spread", f"{problem}.init_cut"]
+    found = answers_of(adapters_of(text), names, seconds=3)
+    assert tuple(answer.status for answer in found.values()) == FIRST_WEIGHTS[fill], [a.got for a in found.values()]
