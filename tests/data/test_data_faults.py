@@ -176,9 +176,7 @@ def test_a_file_in_the_making_that_another_process_touched_never_gets_the_final_
         monkeypatch.setattr(Joining, "finish", written_to)
     else:
         monkeypatch.setattr(Joining, "take_up", removed)
-    with pytest.raises(
-        FileNotFoundError, match="has removed the token file in the making, or written to it"
-    ):
+    with pytest.raises(FileNotFoundError, match="has removed the token file in the making, or written to it"):
         encode_file(tokenizer(), text, tmp_path / "out", part_bytes=2_000)
     assert not (tmp_path / "out").exists()
 
