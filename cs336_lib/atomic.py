@@ -22,7 +22,7 @@ def followed(path: Path) -> Path:
         FileExistsError: the link leads in a circle.
         FileNotFoundError: it leads into a folder that is not there.
     """
-    if not path.is_symlink():
+    if not path.is_symlink() or (path.exists() and not path.is_file()):  # /dev/stdout, a folder: not to be replaced
         return path
     target = Path(os.path.realpath(path))
     if target.is_symlink():

@@ -147,7 +147,7 @@ def in_order(tokens: Iterable[str]) -> list[str]:
         )
     if not isinstance(tokens, Iterable):
         raise TypeError(f"special_tokens must be a list of strings, got {tokens!r}; write [] for none")
-    if isinstance(tokens, AbstractSet) and not isinstance(tokens, KeysView):
+    if isinstance(tokens, AbstractSet) and not isinstance(tokens, KeysView) and tokens:
         raise TypeError(
             f"special_tokens is a {type(tokens).__name__}, which has no order, and ids follow the order; pass a list"
         )

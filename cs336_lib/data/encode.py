@@ -11,7 +11,7 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -275,8 +275,8 @@ def _check_paths(tokenizer: Any, text_path: Path, out_path: Path) -> None:
         kind = type(tokenizer).__name__
         raise TypeError(f"tokenizer is a {kind} without {missing[0]}; encode_file takes a cs336_lib.bpe.Tokenizer")
     specials = tokenizer.special_tokens
-    strings = isinstance(specials, Collection) and all(type(token) is str for token in specials)
-    if isinstance(specials, str) or not strings:
+    once = isinstance(specials, Iterator) and tokenizer.special_tokens is specials  # used up by whoever looks first
+    if once or isinstance(specials, str) or not _are_strings(specials):
         raise TypeError(f"the tokenizer's special_tokens must be a list or tuple of strings, got {specials!r:.60}")
     if not text_path.is_file():
         raise FileNotFoundError(f"no text file {str(text_path)!r}; `corpora.get` fetches or makes one")
@@ -286,6 +286,13 @@ def _check_paths(tokenizer: Any, text_path: Path, out_path: Path) -> None:
     if out_path.is_dir() or (out_path.exists() and out_path.samefile(text_path)):
         raise ValueError(f"out_path={str(out_path)!r} is a folder or the text itself; choose another name")
     check_own_tokens(out_path)
+
+
+def _are_strings(tokens: Any) -> bool:
+    try:
+        return all(isinstance(token, str) for token in tokens)
+    except TypeError:
+        return False
 
 
 def _checked_numbers(workers: int | None, part_bytes: int) -> tuple[int, int]:

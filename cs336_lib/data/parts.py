@@ -200,7 +200,7 @@ def _ids(job: Job, tokenizer: Any, start: int, text: bytes) -> np.ndarray:
     what = f"the encoding of {job.text_path}" + (f" from byte {start:,} on" if start else "")
     ids = flat_ids(tokenizer.encode_to_array(text), what) if text else np.empty(0, np.int32)
     check_ids(ids, job.plan.vocab_size, what)
-    return np.ascontiguousarray(ids, dtype=smallest_dtype(job.plan.vocab_size))
+    return np.array(ids, dtype=smallest_dtype(job.plan.vocab_size))  # a copy: the tokenizer may use its own again
 
 
 def _put_down(job: Job, index: int, start: int, stop: int, text: bytes, ids: np.ndarray) -> Part:

@@ -51,14 +51,20 @@ def softmax(x: Float[Tensor, "..."], dim: int) -> Float[Tensor, "..."]:
     [0.0, 0.0]
     """
     check_floats("x", x)
-    if isinstance(x, Tensor) and 0 in x.shape:
-        return x.clone()  # where there is nothing, there is no maximum
     a = x.to(at_least_float32(x.dtype))
     # The result does not depend on the shift, so it needs no gradient; it must be finite, or -inf would give NaN.
-    shift = a.detach().amax(dim, keepdim=True).clamp(min=torch.finfo(a.dtype).min)
+    # And where there is nothing, there is no maximum.
+    shift = a.detach().amax(dim, keepdim=True) if _has_entries(x, dim) else a.detach().sum(dim, keepdim=True)
+    shift = shift.clamp(min=torch.finfo(a.dtype).min)
     e = torch.exp(a - shift)
     # The largest entry contributes exp(0) = 1: the sum is below one only where all entries are -inf.
     return (e / e.sum(dim, keepdim=True).clamp(min=1.0)).to(x.dtype)
+
+
+def _has_entries(x: Tensor, dim: int) -> bool:
+    """Whether a tensor has entries along a dimension; True as well where a compiler knows no number."""
+    size = x.shape[dim] if isinstance(x, Tensor) else 1
+    return not isinstance(size, int) or size > 0
 
 
 def causal_mask(seq_len: int, device: torch.device | None = None) -> Bool[Tensor, "S S"]:

@@ -77,13 +77,13 @@ class LayerCache:
         return keys.to(k.dtype), values.to(v.dtype), mask
 
 
-def check_layer_cache(cache: object) -> LayerCache:
+def check_layer_cache(cache: LayerCache) -> LayerCache:
     """Return what one layer's attention reads, or say what was given in its place.
 
     Raises:
         TypeError: it is something else, such as the cache of the whole model.
     """
-    if not isinstance(cache, LayerCache):
+    if not hasattr(cache, "append") or isinstance(cache, list):
         raise TypeError(
             f"the cache of one layer must be a LayerCache, got {type(cache).__name__}; KVCache.layer(index) gives one"
         )

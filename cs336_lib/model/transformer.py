@@ -151,7 +151,7 @@ class TransformerLM(nn.Module):
                 f"ids have shape {tuple(ids.shape)}; they must be (batch, sequence) with one token at least"
             )
         if cache is not None:
-            if not isinstance(cache, KVCache):
+            if not hasattr(cache, "check_config"):
                 raise TypeError(
                     f"cache must be a KVCache, got {type(cache).__name__}; give positions by name, token_positions="
                 )

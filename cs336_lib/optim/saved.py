@@ -54,7 +54,7 @@ def check_kind(
         if "algorithm" in group and "algorithm" not in optimizer.defaults:
             raise ValueError(f"this state was saved by Muon, and this is {own}; load it into Muon")
         mine = {*optimizer.defaults, *others}.union(*optimizer.param_groups)
-        if unknown := sorted(group.keys() & _OF_ANY - mine):
+        if not _is_of_ours(group, state_dict["state"]) and (unknown := sorted(group.keys() & _OF_ANY - mine)):
             raise ValueError(
                 f"this state was saved by another optimizer than {own}: its groups have {', '.join(unknown)}, which "
                 f"{own} does not; load it into the kind that saved it"
@@ -70,6 +70,12 @@ def _in_shape(state_dict: Any) -> bool:
     return isinstance(groups, list | tuple) and all(
         isinstance(group, dict) and isinstance(group.get("params"), list | tuple) for group in groups
     )
+
+
+def _is_of_ours(group: dict[str, Any], state: dict[Any, dict[str, Any]]) -> bool:
+    """Whether what is kept tells that one of these optimizers saved it; what else a group has is its owner's then."""
+    kept = [set(state[index]) for index in group["params"] if state.get(index)]
+    return bool(kept) and ("decay_order" in group or all(names == {"t"} for names in kept))
 
 
 def parameter_ids(state_dict: dict[str, Any]) -> list[Any]:

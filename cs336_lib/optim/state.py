@@ -65,7 +65,7 @@ class CheckedOptimizer(Optimizer, ABC):
         """
         check_kind(self, state_dict, self.others)
         for place, (saved, own) in enumerate(zip(state_dict["param_groups"], self.param_groups, strict=False)):
-            group = plain({**saved, "params": own["params"]})
+            group = self._with_flags(plain({**saved, "params": own["params"]}))
             if isinstance(group["lr"], float) and _ROUNDED < group["lr"] < 0:
                 group["lr"] = 0.0
             try:
@@ -76,9 +76,15 @@ class CheckedOptimizer(Optimizer, ABC):
         super().load_state_dict(state_dict)
         for group in self.param_groups:
             make_plain(group)
+            group.update(self._with_flags(group))
         for p, kept in self.kept_of(state_dict):
             for key in COUNTS & kept.keys():  # torch's own optimizers count with tensors
                 self.state[p][key] = count(kept[key])
+
+    def _with_flags(self, group: dict[str, Any]) -> dict[str, Any]:
+        """Return a saved group with True and False where numbers were taken for them."""
+        flags = {name for name, value in self.defaults.items() if isinstance(value, bool)}
+        return {name: bool(value) if name in flags and value in (0, 1) else value for name, value in group.items()}
 
     def kept_of(self, state_dict: dict[str, Any]) -> list[tuple[Tensor, dict[str, Any]]]:
         """Return each parameter, and what a state that was loaded keeps for it."""
@@ -108,7 +114,8 @@ class MomentOptimizer(CheckedOptimizer):
         self, params: Iterable[Any], defaults: dict[str, Any], foreach: bool | None, compile: bool, fused: bool
     ) -> None:
         foreach = None if foreach is None else check_flag("foreach", foreach)
-        compile, fused = check_flag("compile", compile), check_flag("fused", fused)
+        paths = ("compile", compile), ("fused", fused)  # None is torch's own default
+        compile, fused = (value is not None and check_flag(name, value) for name, value in paths)
         if fused and (compile or foreach is not None):
             other = "compile=True" if compile else f"foreach={foreach}"
             raise ValueError(f"fused=True and {other} are two ways to do one update; give one of them")

@@ -593,6 +593,48 @@ def test_ids_outside_the_vocabulary_are_an_error(tmp_path, text):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.int64])
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_tokenizer_may_use_the_room_of_its_ids_again(tmp_path, text, dtype, workers):
+    class Reusing(Late):
+        room = threading.local()
+
+        def encode_to_array(self, data):
+            if not hasattr(self.room, "ids"):
+                self.room.ids = np.empty(1 << 20, dtype)
+            self.room.ids[: len(data)] = np.frombuffer(data, np.uint8)
+            return self.room.ids[: len(data)]
+
+    encode_file(Reusing(), text, tmp_path / "x", part_bytes=1_000, workers=workers)
+    assert TokenFile.open(tmp_path / "x").ids.astype(np.uint8).tobytes() == text.read_bytes()
+
+
+class Word(str):
+    pass
+
+
+class Row:
+    """A sequence and no more."""
+
+    def __getitem__(self, place):
+        return [END][place]
+
+    def __len__(self):
+        return 1
+
+
+ROWS = [[END], (END,), {END}, np.array([END]), [np.str_(END)], [Word(END)], Row()]
+
+
+@pytest.mark.parametrize("specials", ROWS, ids=lambda row: type(row).__name__)
+def test_special_tokens_may_be_any_row_of_strings(tmp_path, text, specials):
+    class Own(Late):
+        special_tokens = specials
+
+    encode_file(Own(), text, tmp_path / "x")
+    assert len(TokenFile.open(tmp_path / "x")) == text.stat().st_size
+
+
 def test_a_bad_id_in_a_later_part_is_looked_for_there(tmp_path, text):
     class Late:
         vocab_size, special_tokens, fingerprint = 400, (END,), "ab"

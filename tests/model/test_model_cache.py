@@ -23,6 +23,27 @@ def test_step_by_step_equals_the_full_forward_up_to_the_context_limit(ablation, 
     torch.testing.assert_close(torch.cat(steps, dim=1), model(ids))
 
 
+class Passing:
+    """A cache of one's own that passes all on to another."""
+
+    def __init__(self, of):
+        self.of = of
+
+    def __getattr__(self, name):
+        return getattr(self.of, name)
+
+    def __len__(self):
+        return len(self.of)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_cache_of_ones_own_that_passes_all_on_is_taken(tiny, ids, backend):
+    model = TransformerLM(tiny.replace(backend=backend), dtype=torch.float64)
+    cache = Passing(KVCache(tiny, batch_size=2, dtype=torch.float64))
+    steps = [model(ids[:, i : i + 1], cache=cache) for i in range(3)]
+    torch.testing.assert_close(torch.cat(steps, dim=1), model(ids[:, :3]))
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=6), st.sampled_from(BACKENDS), st.integers(1, 3))
 def test_prompts_and_continuations_of_any_lengths_equal_the_full_forward(lengths, backend, batch):

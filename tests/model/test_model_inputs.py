@@ -154,6 +154,25 @@ def test_softmax_of_nothing_is_nothing_as_torchs(shape, dtype):
         assert x.grad.shape == x.shape
 
 
+@pytest.mark.parametrize("dim", [2, -3, "x", None])
+@pytest.mark.parametrize("shape", [(2, 3), (0, 3)], ids=str)
+def test_softmax_along_what_is_no_dimension_is_an_error_of_nothing_too(shape, dim):
+    with pytest.raises((IndexError, TypeError, RuntimeError)):
+        softmax(torch.zeros(shape), dim)
+
+
+def test_rows_whose_number_the_data_decides_can_be_exported():
+    class Positive(torch.nn.Module):
+        def forward(self, x):
+            rows = x[x[:, 0] > 0]
+            return softmax(rows, -1), scaled_dot_product_attention(rows, rows, rows)
+
+    x = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    exported = torch.export.export(Positive(), (x,)).module()
+    for ours, theirs in zip(exported(-x), Positive()(-x), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 @pytest.mark.parametrize(("queries", "keys"), [(3, 0), (0, 3), (0, 0)])
 @pytest.mark.parametrize("masked", [False, True])
 def test_attention_without_keys_or_queries_is_torchs(queries, keys, masked):

@@ -104,6 +104,36 @@ def test_what_others_keep_in_a_group_is_no_hyperparameter(loading):
         MADE[loading]().load_state_dict(optimizer.state_dict())
 
 
+@pytest.mark.parametrize("loading", ["SGD", "AdamW", "Muon"])
+def test_what_the_owner_has_put_in_a_group_comes_back_with_the_state(loading):
+    saved = stepped(loading)
+    saved.param_groups[0] |= {"alpha": 0.5, "momentum": 0.9}
+    other = MADE[loading]()
+    other.load_state_dict(saved.state_dict())
+    assert (
+        other.param_groups[0]["alpha"] == 0.5
+        and other.state_dict()["state"].keys() == saved.state_dict()["state"].keys()
+    )
+
+
+@pytest.mark.parametrize(("number", "flag"), [(0, False), (1, True)])
+def test_a_flag_that_was_saved_as_a_number_is_one(number, flag):
+    """As earlier versions took it."""
+    saved = stepped("Muon").state_dict()
+    saved["param_groups"][0]["nesterov"] = number
+    optimizer = MADE["Muon"]()
+    optimizer.load_state_dict(saved)
+    assert optimizer.param_groups[0]["nesterov"] is flag
+    saved["param_groups"][0]["nesterov"] = 2
+    with pytest.raises(TypeError, match="nesterov must be True or False, got 2"):
+        MADE["Muon"]().load_state_dict(saved)
+
+
+@pytest.mark.parametrize("kind", [AdamW, Muon])
+def test_a_path_may_be_left_open_as_in_torch(kind):
+    assert kind(matrices(), fused=None, compile=None, foreach=None).path is None
+
+
 class Nano(nn.Module):
     """Names of nanoGPT."""
 

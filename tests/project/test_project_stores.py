@@ -6,6 +6,8 @@ A store is two functions: write a value (1 or 2) to a folder, and read which one
 import errno
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 import torch
 
 from cs336_lib import results
-from cs336_lib.atomic import write_whole
+from cs336_lib.atomic import replacing, write_whole
 from cs336_lib.bpe import Tokenizer
 from cs336_lib.bpe.counting.counts_file import read_group, write_counts
 from cs336_lib.bpe.counting.word_table import WordCounts
@@ -200,6 +202,17 @@ def test_a_disk_that_fails_leaves_the_old_and_says_so(store, code, disk, places)
         assert store in ("encoded text", "run checkpoint", "best checkpoint") or not left, (number, left)
         write(folder, 2)
         assert read(folder) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="no such device here")
+def test_a_link_to_what_is_no_file_is_refused_by_its_own_name(tmp_path):
+    program = "from cs336_lib.atomic import replacing\nwith replacing('/dev/stdout'): pass"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert "FileExistsError: can't write /dev/stdout: it is a pipe or a device" in done.stderr
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    with pytest.raises(FileExistsError, match="link: it is a folder"), replacing(tmp_path / "link"):
+        pass
 
 
 def linked(folder, elsewhere):
