@@ -11,20 +11,40 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cs336_lib import model
 from cs336_lib.accounting import parameter_count, step_traffic
+from cs336_lib.data import tales
 from cs336_lib.model import ModelConfig
+from cs336_lib.optim import AdamW
+from cs336_lib.training import TrainConfig, Trainer
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 CELL = re.compile(r"^```\{code-cell\}\n(?::[^\n]*\n)*(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def defined(chapter, *names):
-    """Return functions of a chapter's cells, which know torch and numpy and each other."""
+def names_given(node):
+    """The names that a statement at the top of a cell defines or assigns."""
+    if isinstance(node, ast.FunctionDef):
+        return {node.name}
+    return {t.id for t in node.targets if isinstance(t, ast.Name)} if isinstance(node, ast.Assign) else set()
+
+
+def defined(chapter, *names, **known):
+    """Return what a chapter's cells call so, each as it is there first, with torch, numpy and what is given at hand.
+
+    Args:
+        chapter: stem of the notebook.
+        names: of functions and values.
+        known: further names that these use.
+    """
     page = (NOTEBOOKS / f"{chapter}.md").read_text(encoding="utf-8")
-    nodes = [node for cell in CELL.findall(page) if "def " in cell for node in ast.parse(cell).body]
-    wanted = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name in names]
-    there = {"torch": torch, "np": np}
-    exec(compile(ast.Module(wanted, []), chapter, "exec"), there)
+    cells = [cell for cell in CELL.findall(page) if any(re.search(rf"^(def )?{name}\b", cell, re.M) for name in names)]
+    first = {}
+    for node in (node for cell in cells for node in ast.parse(cell).body):
+        for name in names_given(node) & set(names):
+            first.setdefault(name, node)
+    there = {"torch": torch, "np": np, "math": math, **known}
+    exec(compile(ast.Module([first[name] for name in names], []), chapter, "exec"), there)
     return [there[name] for name in names]
 
 
@@ -87,3 +107,27 @@ def test_a_ring_sends_what_the_formula_of_traffic_counts(ranks, vocab):
     assert counted <= 4 * sent < counted + 4 * 2 * ranks
     if numbers % ranks == 0:
         assert counted == 4 * sent
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_wrong_first_weights_are_still_paid_for_after_400_steps(seed):
+    (first_steps,) = defined(
+        "04_architecture", "first_steps", lm=model, tales=tales, AdamW=AdamW, F=torch.nn.functional
+    )
+    right, mistaken = (np.mean(first_steps(kind, steps=400, seed=seed)[-20:]) for kind in (False, True))
+    assert mistaken > right + 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(("lr", "ahead"), [(None, 1_000), (3e-2, 500)], ids=["base", "high rate"])
+def test_which_of_a_planned_run_and_one_cut_off_is_ahead_hangs_on_the_rate(lr, ahead, seed, tmp_path):
+    """Exercise 4 of chapter 6."""
+    _, base = defined("06_training", "model", "base", TrainConfig=TrainConfig, ModelConfig=ModelConfig)
+    base = base.replace(eval_every=500, checkpoint_every=0, seed=seed, **({} if lr is None else {"lr": lr}))
+    at_500 = {}
+    for planned in (500, 1_000):
+        told = Trainer(base.replace(steps=planned), tmp_path / str(planned), progress=False).fit()
+        at_500[planned] = dict(zip(*told.series("valid_loss"), strict=True))[500]
+    assert min(at_500, key=at_500.get) == ahead
