@@ -1,10 +1,13 @@
 """Figures that chapters 1 to 3 print, held without running the chapters."""
 
 import re
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
+import regex
+
 from cs336_lib.bpe import Tokenizer
+from cs336_lib.bpe.cutting.pattern import PAT
 from cs336_lib.bpe.plain.definition import count_words, merge_word, train_on_words
 from cs336_lib.bpe.utf8 import Verdict, classify
 from cs336_lib.data import tales
@@ -62,3 +65,19 @@ def test_greedy_longest_match_cuts_words_differently():
     longest = max((piece for piece in pieces if b"abcd".startswith(piece)), key=len)
     first = tokenizer.vocab[tokenizer.encode("abcd")[0]]
     assert (longest, first) == (b"ab", b"a")
+
+
+def test_where_a_text_may_be_cut_in_front_of_a_space():
+    """Exercise 2 of chapter 3, for every text of up to five of these characters."""
+    cut = regex.compile(PAT)
+
+    def whole(text):
+        return [match.group() for match in cut.finditer(text)]
+
+    for length in range(2, 6):
+        for text in map("".join, product("ab1.' \n", repeat=length)):
+            for place in range(1, length):
+                if text[place] == " ":
+                    behind = text[place + 1 : place + 2]
+                    safe = not text[place - 1].isspace() or bool(behind and not behind.isspace())
+                    assert safe == (whole(text[:place]) + whole(text[place:]) == whole(text)), (text, place)

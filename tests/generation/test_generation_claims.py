@@ -56,14 +56,36 @@ def test_the_nucleus_is_one_token_in_places_and_dozens_in_others(trained):
     assert sizes.max() >= 24
 
 
-def test_greedy_text_repeats_itself_most_and_surprise_grows_with_the_temperature(trained):
+OTHERS = ["In a small village", "She", "There was"], ["Tom", "Mia", "They"]
+
+
+@pytest.mark.parametrize("seed", [3, 4, 5])
+@pytest.mark.parametrize("beginnings", [PROMPTS, *OTHERS], ids=lambda beginnings: beginnings[0])
+def test_greedy_text_repeats_itself_most_and_surprise_grows_with_the_temperature(trained, beginnings, seed):
     model, tokenizer = trained
     surprise, repetition = {}, {}
     for temperature in (0.0, 0.3, 0.7, 1.0, 1.5):
-        setting = SamplingConfig(max_tokens=100, temperature=temperature, stop_at_end=False, seed=3)
-        texts = generate(model, tokenizer, PROMPTS, setting)
+        setting = SamplingConfig(max_tokens=100, temperature=temperature, stop_at_end=False, seed=seed)
+        texts = generate(model, tokenizer, beginnings, setting)
         surprise[temperature] = -sum(sum(t.log_probs) for t in texts) / sum(len(t.ids) for t in texts)
         repetition[temperature] = sum(repeated(t.text) for t in texts) / len(texts)
     assert all(repetition[0.0] > share for temperature, share in repetition.items() if temperature)
     warm = [value for temperature, value in surprise.items() if temperature]
     assert all(a < b for a, b in pairwise(warm))
+
+
+@pytest.mark.parametrize("beginnings", [PROMPTS, *OTHERS], ids=lambda beginnings: beginnings[0])
+def test_greedy_text_goes_round_in_circles_without_seeing_that_it_does(trained, beginnings):
+    model, tokenizer = trained
+
+    def share(view):
+        texts = []
+        for beginning in beginnings:
+            ids = tokenizer.encode(beginning)
+            with torch.no_grad():
+                for _ in range(200):
+                    ids.append(int(model(torch.tensor([ids[-view:]]))[0, -1].argmax()))
+            texts.append(tokenizer.decode(ids))
+        return sum(map(repeated, texts)) / len(texts)
+
+    assert share(8) > share(model.config.context_length)
