@@ -83,6 +83,7 @@ def _gap(found: Sides, lower: str, higher: str) -> float:
 
 
 _LONGER = "pre-norm, warm-up 40", "post-norm, warm-up 40"
+_LITTLE = ("+ Muon", "AdamW, cosine"), ("+ WSD", "AdamW, cosine"), ("AdamW, cosine", "+ QK-norm")
 _TIED = "+ tied embeddings", "tied, rows as they are"
 _PRE, _BARE = _at("pre-norm", 0.01, 0.02, 0.03), _at("no norm", 0.006, 0.01, 0.015, 0.02)
 
@@ -157,6 +158,15 @@ CLAIMS: tuple[Claim, ...] = (
         lambda found: _below(*_LONGER)(found) and _gap(found, *_LONGER) + 0.05 < _gap(found, "pre-norm", "post-norm"),
     ),
     Claim(
+        "9.3",
+        "nope",
+        "Each at its best rate, the model without positions ends above the one with them in 120 steps, by less than "
+        "0.3 nats",
+        "seeds, or a rate of the model without positions, with which it ends level, or further above",
+        (*_at("RoPE", 0.01, 0.02, 0.03), *_at("NoPE", 0.01, 0.02, 0.03)),
+        lambda found: _below("RoPE", "NoPE")(found) and _near("RoPE", "NoPE", 0.3)(found),
+    ),
+    Claim(
         "9.4",
         "swiglu",
         "Each at its best rate and at equally many parameters, SwiGLU ends below SiLU",
@@ -180,14 +190,17 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "10.2",
         "leaderboard",
-        "In 120 steps Muon, QK-norm and WSD each end within 0.1 nats of AdamW with a cosine, each at its best rate",
-        "seeds, or a better rate, with which one of them is further away",
+        "In 120 steps Muon and WSD end below AdamW with a cosine and QK-norm above it, each at its best rate and by "
+        "less than 0.1 nats",
+        "seeds, or a better rate, with which one of them is on the other side, or further away",
         (
             *_at("AdamW, cosine", 0.01, 0.02, 0.03),
             *_at("+ Muon", 0.02, 0.04, 0.08, what="Muon lr"),
             *_at("+ QK-norm", 0.02, 0.03),
             *_at("+ WSD", 0.006, 0.01, 0.02),
         ),
-        lambda found: all(_near(side, "AdamW, cosine", 0.1)(found) for side in ("+ Muon", "+ QK-norm", "+ WSD")),
+        lambda found: all(
+            _below(lower, higher)(found) and _near(lower, higher, 0.1)(found) for lower, higher in _LITTLE
+        ),
     ),
 )

@@ -2,7 +2,8 @@
 
 Each names its question, its sides with a grid of rates of its own for each, and which side is compared with which;
 `comparison` says what the runs show. A grid is extended until the best rate has a worse one on either side. Where a
-scale is expensive, the best rate and what a sentence rests on get two seeds, other rates one. One suite is for a GPU:
+scale is expensive, the best rate and what a sentence rests on get two seeds, other rates one; where differences are
+small and runs take seconds, ten. One suite is for a GPU:
 `leaderboard-124m`, of the size that entries of the leaderboard have.
 """
 
@@ -30,6 +31,7 @@ ONE, TWO, THREE, TEN = (0,), (0, 1), (0, 1, 2), tuple(range(10))
 
 # Pre-norm with AdamW and a cosine is a side of most suites; its runs are made once and copied.
 PLAIN_QUICK = {0.01: ONE, 0.02: THREE, 0.03: THREE, 0.05: ONE}
+_TEN_QUICK = {0.01: ONE, 0.02: TEN, 0.03: TEN, 0.05: ONE}
 PLAIN_CPU = {0.0025: ONE, 0.005: TWO, 0.01: TWO, 0.02: TWO}
 
 _MUON = {"optimizer": "muon"}
@@ -58,6 +60,7 @@ def _ablation(
     base: str,
     sides: Mapping[str, tuple[Changes, Rates, Rates]],
     *,
+    plain_quick: Rates = PLAIN_QUICK,
     plain_cpu: Rates = PLAIN_CPU,
     at_full: Mapping[str, tuple[float, ...]] | None = None,
 ) -> Suite:
@@ -69,13 +72,14 @@ def _ablation(
         question: what it asks.
         base: name of the plain side.
         sides: name of each changed side -> what makes it, its rates at quick and at cpu.
-        plain_cpu: rates of the plain side at cpu.
+        plain_quick: rates of the plain side at quick.
+        plain_cpu: likewise at cpu.
         at_full: side -> its rates at full; by default around the preset's.
     """
     rates_at_full: Mapping[str, Rates] = {side: around(FULL) for side in (base, *sides)} | dict(at_full or {})
     makes: dict[str, Changes] = {base: {}, **{side: changes for side, (changes, _, _) in sides.items()}}
     at: dict[str, Mapping[str, Rates]] = {
-        "quick": {base: PLAIN_QUICK, **{side: quick for side, (_, quick, _) in sides.items()}},
+        "quick": {base: plain_quick, **{side: quick for side, (_, quick, _) in sides.items()}},
         "cpu": {base: plain_cpu, **{side: cpu for side, (_, _, cpu) in sides.items()}},
         "full": rates_at_full,
     }
@@ -145,14 +149,14 @@ def _leaderboard(base: TrainConfig, grids: Mapping[str, Rates]) -> tuple[Variati
 
 
 _QUICK_BOARD: dict[str, Rates] = {
-    "AdamW, cosine": {0.01: ONE, 0.02: THREE, 0.03: THREE, 0.05: ONE},
-    "+ Muon": {0.01: ONE, 0.02: ONE, 0.04: THREE, 0.08: THREE, 0.16: ONE},
-    "+ QK-norm": {0.01: ONE, 0.02: THREE, 0.03: THREE, 0.05: ONE},
-    "+ tied embeddings": {0.01: ONE, 0.02: THREE, 0.03: THREE, 0.05: ONE},
+    "AdamW, cosine": {0.01: ONE, 0.02: TEN, 0.03: TEN, 0.05: ONE},
+    "+ Muon": {0.01: ONE, 0.02: ONE, 0.04: TEN, 0.08: TEN, 0.16: ONE},
+    "+ QK-norm": {0.01: ONE, 0.02: TEN, 0.03: TEN, 0.05: ONE},
+    "+ tied embeddings": {0.01: ONE, 0.02: TEN, 0.03: TEN, 0.05: ONE},
     "tied, rows as they are": {0.003: ONE, 0.01: THREE, 0.03: THREE, 0.05: THREE, 0.1: ONE},
-    "+ WSD": {0.003: ONE, 0.006: THREE, 0.01: THREE, 0.02: ONE, 0.03: ONE, 0.05: ONE},
-    "Muon, QK-norm, WSD": {0.01: ONE, 0.02: THREE, 0.04: THREE, 0.08: ONE},
-    "all four": {0.01: ONE, 0.02: ONE, 0.04: ONE, 0.08: THREE, 0.16: THREE, 0.3: ONE},
+    "+ WSD": {0.003: ONE, 0.006: TEN, 0.01: TEN, 0.02: ONE, 0.03: ONE, 0.05: ONE},
+    "Muon, QK-norm, WSD": {0.01: ONE, 0.02: TEN, 0.04: TEN, 0.08: ONE},
+    "all four": {0.01: ONE, 0.02: ONE, 0.04: ONE, 0.08: TEN, 0.16: TEN, 0.3: ONE},
 }
 _CPU_BOARD: dict[str, Rates] = {
     "AdamW, cosine": PLAIN_CPU,
@@ -279,7 +283,8 @@ _ALL = [
         "no_pos_emb",
         "What do positions add, each model at its own best rate?",
         "RoPE",
-        {"NoPE": ({"model.position": "none"}, PLAIN_QUICK, {0.0025: ONE, 0.005: TWO, 0.01: TWO, 0.02: ONE})},
+        {"NoPE": ({"model.position": "none"}, _TEN_QUICK, {0.0025: ONE, 0.005: TWO, 0.01: TWO, 0.02: ONE})},
+        plain_quick=_TEN_QUICK,
     ),
     _ablation(
         "swiglu",
