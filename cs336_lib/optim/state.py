@@ -150,8 +150,10 @@ class MomentOptimizer(CheckedOptimizer):
         super().__init__(params, defaults)
 
     def check_group(self, group: dict[str, Any]) -> None:
-        """Raise ValueError if there is no such order of the decay; the heirs look at the rest."""
+        """Raise ValueError if there is no such order of the decay, or a parameter is complex; heirs ask more."""
         check_choice("decay_order", group["decay_order"], get_args(DecayOrder))
+        for p in group["params"]:
+            _check_real(p)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "path": self.path}
@@ -246,12 +248,22 @@ def with_gradients(params: Iterable[Tensor]) -> list[Tensor]:
     """Return the parameters that have a gradient.
 
     Raises:
-        ValueError: a gradient is sparse.
+        ValueError: a gradient is sparse, or a parameter has become complex.
     """
     present = [p for p in params if p.grad is not None]
     for p in present:
+        _check_real(p)
         if p.grad is not None and p.grad.is_sparse:
             raise ValueError(
                 f"the gradient of a parameter of shape {tuple(p.shape)} is sparse; only dense ones work here"
             )
     return present
+
+
+def _check_real(p: Tensor) -> None:
+    """Raise ValueError if a parameter is complex: its square is no measure of how large a gradient is."""
+    if p.is_complex():
+        raise ValueError(
+            f"a parameter of shape {tuple(p.shape)} is of {p.dtype}, and moments are of real numbers; keep the weights "
+            "as real and imaginary parts (torch.view_as_real), or take SGD"
+        )
