@@ -750,3 +750,38 @@ def test_a_second_ctrl_c_ends_a_command_at_once():
             assert process.stderr.read() == "\nerror: stopped at once\n"
         finally:
             process.kill()
+
+
+ENDS = """
+import atexit, sys, tempfile
+from cs336_lib import cli
+from cs336_lib.cli import runs_command
+
+kept = tempfile.TemporaryDirectory()
+atexit.register(print, "tidied up", kept.name)
+runs_command.run = lambda arguments: {how}
+def start():
+    sys.exit(cli.main(["runs"]))
+
+if __name__ == "__main__":
+    start()
+"""
+PRESSED = "__import__('signal').raise_signal(2)"
+INTERRUPTED = {
+    "plainly": PRESSED,
+    "in the exec of a string": f"exec({PRESSED!r})",
+    "in an exec within an exec": f"exec({f'exec({PRESSED!r})'!r})",
+    "in an eval": f"eval({PRESSED!r})",
+}
+
+
+@pytest.mark.parametrize("start", ["-m ends", "ends.py", "-c import\tends;ends.start()"])
+@pytest.mark.parametrize("how", INTERRUPTED)
+def test_a_process_that_is_stopped_ends_with_its_code_and_tidies_up(tmp_path, start, how):
+    """Not by the signal: a shell would end the script that called it."""
+    (tmp_path / "ends.py").write_text(ENDS.format(how=INTERRUPTED[how]))
+    where = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}}
+    done = subprocess.run([PYTHON, *start.split(" ")], capture_output=True, text=True, check=False, **where)
+    assert (done.returncode, done.stderr) == (130, "error: stopped\n")
+    said, folder = done.stdout.strip().rsplit(" ", 1)
+    assert said == "tidied up" and not Path(folder).exists()
