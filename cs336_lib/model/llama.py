@@ -32,6 +32,7 @@ from torch import Tensor
 
 from cs336_lib.atomic import followed, with_usual_permissions
 from cs336_lib.jsonfile import read_json
+from cs336_lib.locks import make_folder
 from cs336_lib.model.config import Backend, ModelConfig
 from cs336_lib.model.llama_files import our_config, read_shapes, read_weights, widest_type
 from cs336_lib.model.llama_folder import (
@@ -128,7 +129,7 @@ def to_hf_llama(model: TransformerLM, folder: str | Path, tokenizer: WritesToken
     weights = _apart({name: weight.detach().cpu().contiguous() for name, weight in weights.items()})
     folder = Path(folder)
     check_own_export(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, parents=True)
     alongside = [TOKENIZER, TOKENIZER_CONFIG]
     files = [WEIGHTS, *(alongside if tokenizer is not None else []), CONFIG]
     target = {name: followed(folder / name) for name in files}

@@ -53,6 +53,15 @@ def which_tokenizer(found):
     return same[0] if same else "a third one"
 
 
+def harness_write(folder):
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import harness
+    finally:
+        sys.path.pop(0)
+    harness.write(folder / "record.json", {})
+
+
 def encode(folder, value):
     text = folder.with_name(folder.name + f"-{value}.txt")
     text.write_text(f"text number {value} " * 20)
@@ -259,6 +268,30 @@ def test_what_a_link_leads_to_is_made_where_it_is_not_there(store, places, tmp_p
     link.symlink_to(link)
     with pytest.raises(FileExistsError, match="leads in a circle"):
         write(folder, 2)
+
+
+NESTED = {
+    "tokenizer": lambda folder: KINDS[1].save(folder),
+    "tokenizer.json": lambda folder: KINDS[1].to_hf_json(folder / "t.json"),
+    "Llama": lambda folder: to_hf_llama(MODELS[1], folder),
+    "record": lambda folder: RunRecord.create(folder, RUN, {}),
+    "checkpoint": lambda folder: saved(folder, 1),
+    "benchmark": lambda folder: harness_write(folder),
+}
+
+
+@pytest.mark.parametrize("below", ["", "a/b"])
+@pytest.mark.parametrize("what", ["link", "circle", "file"])
+@pytest.mark.parametrize("store", NESTED)
+def test_a_folder_that_can_not_be_made_is_named_with_the_reason(store, what, below, tmp_path):
+    at = tmp_path / "at"
+    if what == "file":
+        at.write_text("precious")
+    else:
+        at.symlink_to("nowhere" if what == "link" else "at")
+    with pytest.raises(FileExistsError, match=r"at is a (file|link to \w+, which is not there)") as caught:
+        NESTED[store](at / below)
+    assert "Errno" not in str(caught.value) and [path.name for path in tmp_path.iterdir()] == ["at"]
 
 
 @pytest.fixture

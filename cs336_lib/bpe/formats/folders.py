@@ -17,6 +17,7 @@ from typing import Any
 from cs336_lib.atomic import check_own, check_replaceable, followed
 from cs336_lib.bpe.rules import TextRules
 from cs336_lib.jsonfile import read_json, read_text
+from cs336_lib.locks import make_folder
 
 VOCAB, MERGES, CONFIG = "vocab.json", "merges.txt", "tokenizer_config.json"
 FORMAT = "cs336_lib.bpe 1"
@@ -56,7 +57,7 @@ def write_together(folder: str | os.PathLike[str], contents: Mapping[str, str]) 
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     waiting: dict[Path, Path] = {}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, parents=True)
         for name, text in contents.items():
             check_replaceable(folder / name)
             path = followed(folder / name)
