@@ -7,6 +7,7 @@ a file to write to it.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator
@@ -14,15 +15,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+_OPEN = re.compile(r"/dev/(?:std(?:in|out|err)|fd/\d+)|/proc/\d+(?:/task/\d+)?/fd/\d+")
+"""Names of files that a process has open; its standard output is one, wherever the shell sends it."""
+_LINKS = 40
+"""As many links as a system follows, one to the next."""
+
 
 def followed(path: Path) -> Path:
     """The file that a name stands for: where it is a link, what that leads to, which need not be there.
 
     Raises:
-        FileExistsError: the link leads in a circle.
+        FileExistsError: the link leads in a circle, or to a file that a process has open, such as /dev/stdout.
         FileNotFoundError: it leads into a folder that is not there.
     """
-    if not path.is_symlink() or (path.exists() and not path.is_file()):  # /dev/stdout, a folder: not to be replaced
+    _check_not_open(path)
+    if not path.is_symlink() or (path.exists() and not path.is_file()):  # a pipe, a folder: not to be replaced
         return path
     target = Path(os.path.realpath(path))
     if target.is_symlink():
@@ -36,9 +43,24 @@ def followed(path: Path) -> Path:
 
 def check_replaceable(path: Path) -> None:
     """Raise FileExistsError if something other than a file has the name: a new one in its place would destroy it."""
+    _check_not_open(path)
     if path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "a pipe or a device, which a file in its place would destroy"
         raise FileExistsError(f"can't write {path}: it is {kind}; name a file")
+
+
+def _check_not_open(path: Path) -> None:
+    """Raise FileExistsError if a name leads through that of an open file: what is written there later would be lost."""
+    at = path
+    for _ in range(_LINKS):
+        at = Path(os.path.realpath(at.parent), at.name)
+        if _OPEN.fullmatch(str(at)):
+            raise FileExistsError(
+                f"can't write {path}: it stands for a file that a process has open, such as its output; name a file"
+            )
+        if not at.is_symlink():
+            return
+        at = at.parent / at.readlink()
 
 
 def check_own(path: Path, is_own: Callable[[Path], bool], what: str, place: str = "file") -> None:

@@ -276,6 +276,29 @@ def test_a_page_of_check_is_known_and_one_that_speaks_of_it_is_not(tmp_path):
     assert not is_report(path)
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no such names here")
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("encode cats.txt runs/cats/tokenizer /dev/stdout", "runs . --plot out.png"),
+        *("encode cats.txt runs/cats/tokenizer /dev/fd/1", "check --html /dev/stderr"),
+    ],
+)
+def test_the_commands_own_output_is_no_file_to_name(home, tmp_path, command):
+    (tmp_path / "out.png").symlink_to("/dev/stdout")
+    (tmp_path / "cats.txt").symlink_to(home / "cats.txt")
+    (tmp_path / "runs").symlink_to(home / "runs")
+    (tmp_path / "log").write_text("before\n")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with (tmp_path / "log").open("ab") as log:
+        pipes = {"cwd": tmp_path, "env": environment, "stdout": log, "stderr": log}
+        code = subprocess.run([PYTHON, "-m", "cs336_lib", *command.split()], check=False, **pipes).returncode
+        log.write(b"after\n")
+    told = (tmp_path / "log").read_text().splitlines()
+    assert code == 2 and len(told) == 3 and (told[0], told[2]) == ("before", "after"), told
+    assert re.fullmatch(r"error: can't write .*: it stands for a file that a process has open.*; name a file", told[1])
+
+
 def test_a_picture_is_written_whole_or_not_at_all(tmp_path):
     class Figure:
         def savefig(self, file, format):

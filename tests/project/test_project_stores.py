@@ -213,11 +213,64 @@ def test_a_disk_that_fails_leaves_the_old_and_says_so(store, code, disk, places)
         assert read(folder) == 2
 
 
-@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="no such device here")
+WRITES = """
+import sys
+from pathlib import Path
+from cs336_lib.atomic import replacing, write_whole
+from cs336_lib.data.token_format import write_token_file
+
+def replaced(name):
+    with replacing(name):
+        pass
+
+print("before", flush=True)
+for name in sys.argv[1:]:
+    for write in (
+        *(replaced, lambda name: write_whole(name, "")),
+        *(lambda name: write_token_file(name, [], vocab_size=1, tokenizer_sha256=""),),
+    ):
+        try:
+            write(name)
+        except FileExistsError as error:
+            assert str(error).startswith(f"can't write {name}: it stands for a file that a process has open"), error
+        else:
+            raise AssertionError(name)
+print("after", flush=True)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no such names here")
+@pytest.mark.parametrize("mode", ["ab", "wb", "pipe"])
+def test_names_of_open_files_are_refused_whatever_they_lead_to(mode, tmp_path):
+    log, fifth = tmp_path / "log", tmp_path / "fifth"
+    log.write_text("old\n")
+    fifth.write_text("kept")
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "chain").symlink_to("folder/../link")
+    (tmp_path / "fds").symlink_to("/dev/fd")
+    with fifth.open("rb") as held, log.open(mode.replace("pipe", "rb")) as out:
+        number = str(held.fileno())
+        names = [
+            "/dev/stdout",
+            "/dev/stderr",
+            "/dev/stdin",
+            "/dev/fd/1",
+            f"/dev/fd/{number}",
+            f"/proc/self/fd/{number}",
+        ]
+        names += [f"/proc/{os.getpid()}/fd/{number}", "/proc/thread-self/fd/1", "link", "chain", "fds/1"]
+        where = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(ROOT)}, "pass_fds": [held.fileno()]}
+        stdout = subprocess.PIPE if mode == "pipe" else out
+        done = subprocess.run(
+            [sys.executable, "-c", WRITES, *names], stdout=stdout, stderr=subprocess.PIPE, check=False, **where
+        )
+    assert done.returncode == 0, done.stderr.decode()
+    told = done.stdout.decode() if mode == "pipe" else log.read_text()
+    assert told == "old\n" * (mode == "ab") + "before\nafter\n" and fifth.read_text() == "kept"
+
+
 def test_a_link_to_what_is_no_file_is_refused_by_its_own_name(tmp_path):
-    program = "from cs336_lib.atomic import replacing\nwith replacing('/dev/stdout'): pass"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert "FileExistsError: can't write /dev/stdout: it is a pipe or a device" in done.stderr
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "folder")
     with pytest.raises(FileExistsError, match="link: it is a folder"), replacing(tmp_path / "link"):
