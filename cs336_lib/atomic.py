@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -63,6 +63,43 @@ def _check_not_open(path: Path) -> None:
         at = at.parent / at.readlink()
 
 
+def check_still(path: Path, check: Callable[[Path], object] = check_replaceable) -> None:
+    """Ask once more, right before a file takes its name, what was asked before it was written.
+
+    Args:
+        path: the final name, as `followed` returned it.
+        check: raises an error if what is there would be lost.
+
+    Raises:
+        FileExistsError: something has got the name meanwhile that would be lost: a link, a folder, a file of others.
+    """
+    if path.is_symlink():
+        raise FileExistsError(
+            f"{path} has become a link to {path.readlink()} meanwhile, which would be lost; name another file, or "
+            "move it away"
+        )
+    check(path)
+
+
+def targets(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Return the file that each name in a folder stands for: what it leads to, where it is a link.
+
+    Raises:
+        FileExistsError: one is there and no file, or two lead to one file, and the second would replace the first.
+    """
+    found: dict[str, Path] = {}
+    for name in names:
+        check_replaceable(folder / name)
+        path = followed(folder / name)
+        for other, there in found.items():
+            if os.path.realpath(there) == os.path.realpath(path):
+                raise FileExistsError(
+                    f"{folder / other} and {folder / name} are one file, {path}, and need two; remove the links"
+                )
+        found[name] = path
+    return found
+
+
 def check_own(path: Path, is_own: Callable[[Path], bool], what: str, place: str = "file") -> None:
     """Raise FileExistsError if a file is there that this library did not write, and that a new one would destroy.
 
@@ -100,13 +137,19 @@ def with_usual_permissions(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str], *, survives_power: bool = True) -> Iterator[BinaryIO]:
+def replacing(
+    path: str | os.PathLike[str],
+    *,
+    survives_power: bool = True,
+    check: Callable[[Path], object] = check_replaceable,
+) -> Iterator[BinaryIO]:
     """Open a file for writing that takes the place of `path` only when the block ends without an error.
 
     Args:
         path: the final name, or a link to it; its folder must exist.
         survives_power: wait until the disk has it, so that a cut of power leaves the old file or the new. Without, a
             kill of the process still does; for files that whoever reads them can tell to be damaged and make again.
+        check: raises an error if what has the name would be lost; is asked before the block and after it.
 
     Yields:
         A binary file under a temporary name, `.NAME.RANDOM.part`, which no other process on any machine has. On an
@@ -114,7 +157,7 @@ def replacing(path: str | os.PathLike[str], *, survives_power: bool = True) -> I
 
     Raises:
         FileNotFoundError: there is no such folder.
-        FileExistsError: `path` is there and no file: a folder, a pipe, a device.
+        FileExistsError: `path` is there and no file: a folder, a pipe, a device; before the block, or after it.
 
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -124,10 +167,11 @@ def replacing(path: str | os.PathLike[str], *, survives_power: bool = True) -> I
     ...     path.read_bytes(), [p.name for p in path.parent.iterdir()]
     (b'whole', ['notes'])
     """
-    path = followed(Path(path))
+    named = Path(path)
+    path = followed(named)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"no folder {str(path.parent)!r} to write {path.name!r} into; create it first")
-    check_replaceable(path)
+    check(named)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
         with temporary.open("wb") as file:
@@ -135,14 +179,17 @@ def replacing(path: str | os.PathLike[str], *, survives_power: bool = True) -> I
             file.flush()
             if survives_power:
                 os.fsync(file.fileno())
+        check_still(path, check)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def write_whole(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file that is never there in part: UTF-8, line ends as they are.
+def write_whole(
+    path: str | os.PathLike[str], text: str, *, check: Callable[[Path], object] = check_replaceable
+) -> None:
+    """Write a text file that is never there in part: UTF-8, line ends as they are; `check` is that of `replacing`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -150,5 +197,5 @@ def write_whole(path: str | os.PathLike[str], text: str) -> None:
     ...     (Path(folder) / "notes").read_text()
     'whole'
     """
-    with replacing(path) as file:
+    with replacing(path, check=check) as file:
         file.write(text.encode())

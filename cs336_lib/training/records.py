@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cs336_lib import locks, results
-from cs336_lib.atomic import write_whole
+from cs336_lib.atomic import targets, write_whole
 from cs336_lib.locks import held, is_held, make_folder
 from cs336_lib.naming import check_whole
 from cs336_lib.plain import json_ready
@@ -124,6 +124,7 @@ class RunRecord:
                 f"{folder} holds a run already: go on with it ({command('resume', folder)}), give this one "
                 "another name, or delete the folder"
             )
+        targets(Path(folder), (CONFIG, ENVIRONMENT, METRICS, SAMPLES, STATUS))
         from cs336_lib.bpe.formats.folders import check_own_folder
 
         check_own_folder(Path(folder) / TOKENIZER)

@@ -18,6 +18,7 @@ import pytest
 from cli_setup import PYTHON, ROOT, SMALL, cs336
 
 from cs336_lib.bpe import Tokenizer
+from cs336_lib.check.report import Report
 from cs336_lib.cli import COMMANDS, parsing
 from cs336_lib.cli.check_command import Check
 from cs336_lib.cli.outputs import check_folder, save_picture
@@ -267,13 +268,36 @@ def test_what_a_command_wrote_it_replaces(home, tmp_path, capsys):
 
 def test_a_page_of_check_is_known_and_one_that_speaks_of_it_is_not(tmp_path):
     from cs336_lib.check.page import is_report, page
-    from cs336_lib.check.report import Report
 
     path = tmp_path / "page.html"
     path.write_text(page(Report(about={"edition": "2026"})))
     assert is_report(path)
     path.write_text(path.read_text().replace("<title>", "<title>My notes on "))
     assert not is_report(path)
+
+
+def test_what_takes_the_name_of_a_report_or_a_picture_while_it_is_made_stays(tmp_path, monkeypatch, capsys):
+    notes = tmp_path / "x.png"
+
+    class Figure:
+        def savefig(self, file, format):
+            notes.write_text("precious")
+
+    with pytest.raises(FileExistsError, match=r"x\.png is no picture that this library drew"):
+        save_picture(Figure(), notes)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["precious"]
+
+    def page(report):
+        notes.write_text("precious")
+        return "<html>"
+
+    notes.unlink()
+    monkeypatch.setattr("cs336_lib.check.page.page", page)
+    monkeypatch.setattr("cs336_lib.check.folder.check_folder", lambda *asked, **more: Report(about={"edition": "2026"}))
+    monkeypatch.setattr("cs336_lib.check.project.find", lambda *asked: "a solution")
+    assert cs336("check", "--html", notes) == 2
+    assert "x.png is no report of cs336 check, and would be overwritten" in capsys.readouterr().err
+    assert notes.read_text() == "precious"
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no such names here")
@@ -305,10 +329,10 @@ def test_a_picture_is_written_whole_or_not_at_all(tmp_path):
             file.write(b"half")
             raise OSError(28, "No space left on device")
 
-    (tmp_path / "x.png").write_bytes(b"old")
+    (tmp_path / "x.png").write_bytes(b"of Matplotlib")
     with pytest.raises(OSError, match="No space"):
         save_picture(Figure(), tmp_path / "x.png")
-    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"of Matplotlib"]
 
 
 @pytest.mark.parametrize("command", ["account tales-1m", "account --help", "--help", "data list"])
