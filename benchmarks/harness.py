@@ -17,7 +17,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from cs336_lib.atomic import write_whole
 from cs336_lib.environment import commit, environment
+from cs336_lib.locks import make_folder
 
 
 def alternate(
@@ -77,10 +79,8 @@ def stamped(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record as JSON, under a temporary name first; stamp it, unless it is a collection of several."""
+    """Write a record as JSON, whole or not at all; stamp it, unless it is a collection of several."""
     if "device" in record or "environment" in record:
         record = stamped(record)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    make_folder(path.parent, parents=True)
+    write_whole(path, json.dumps(record, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Bytes and seconds as a line of text tells them: never as nothing, however few there are."""
+"""Bytes and seconds as a line of text tells them: never as nothing where there is something, however little."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ def size(count: float) -> str:
 
     >>> size(3), size(951), size(21_600), size(951_000), size(999_999), size(2_227_753_162)
     ('3 bytes', '951 bytes', '21.6 kB', '951.0 kB', '1.0 MB', '2.2 GB')
+    >>> size(0), size(0.4), size(1e-6)              # a mean, or a rate
+    ('0 bytes', '0.4 bytes', 'less than 0.1 bytes')
     """
+    if 0 < count < 0.95:
+        return f"{count:.1f} bytes" if count >= 0.05 else "less than 0.1 bytes"
     for unit, name, smaller, digits in ((1e9, "GB", 1e6, 1), (1e6, "MB", 1e3, 1), (1e3, "kB", 1.0, 0)):
         if round(count / smaller, digits) >= 1000:
             return f"{count / unit:,.1f} {name}"
@@ -20,7 +24,11 @@ def elapsed(seconds: float) -> str:
 
     >>> elapsed(12.34), elapsed(0.1), elapsed(0.0412), elapsed(0.0004), elapsed(1e-5), elapsed(2e-7)
     ('12.3 s', '0.1 s', '41 ms', '0.4 ms', '10 us', '0.2 us')
+    >>> elapsed(0), elapsed(1e-12)
+    ('0 us', 'less than 0.001 us')
     """
+    if 0 < seconds < 1e-9:
+        return "less than 0.001 us"
     if seconds >= 0.095:
         return f"{seconds:,.1f} s"
     if seconds >= 0.000095:

@@ -7,22 +7,29 @@ a file to write to it.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+_OPEN = re.compile(r"/dev/(?:std(?:in|out|err)|fd/\d+)|/proc/\d+(?:/task/\d+)?/fd/\d+")
+"""Names of files that a process has open; its standard output is one, wherever the shell sends it."""
+_LINKS = 40
+"""As many links as a system follows, one to the next."""
 
 
 def followed(path: Path) -> Path:
     """The file that a name stands for: where it is a link, what that leads to, which need not be there.
 
     Raises:
-        FileExistsError: the link leads in a circle.
+        FileExistsError: the link leads in a circle, or to a file that a process has open, such as /dev/stdout.
         FileNotFoundError: it leads into a folder that is not there.
     """
-    if not path.is_symlink() or (path.exists() and not path.is_file()):  # /dev/stdout, a folder: not to be replaced
+    _check_not_open(path)
+    if not path.is_symlink() or (path.exists() and not path.is_file()):  # a pipe, a folder: not to be replaced
         return path
     target = Path(os.path.realpath(path))
     if target.is_symlink():
@@ -36,9 +43,61 @@ def followed(path: Path) -> Path:
 
 def check_replaceable(path: Path) -> None:
     """Raise FileExistsError if something other than a file has the name: a new one in its place would destroy it."""
+    _check_not_open(path)
     if path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "a pipe or a device, which a file in its place would destroy"
         raise FileExistsError(f"can't write {path}: it is {kind}; name a file")
+
+
+def _check_not_open(path: Path) -> None:
+    """Raise FileExistsError if a name leads through that of an open file: what is written there later would be lost."""
+    at = path
+    for _ in range(_LINKS):
+        at = Path(os.path.realpath(at.parent), at.name)
+        if _OPEN.fullmatch(str(at)):
+            raise FileExistsError(
+                f"can't write {path}: it stands for a file that a process has open, such as its output; name a file"
+            )
+        if not at.is_symlink():
+            return
+        at = at.parent / at.readlink()
+
+
+def check_still(path: Path, check: Callable[[Path], object] = check_replaceable) -> None:
+    """Ask once more, right before a file takes its name, what was asked before it was written.
+
+    Args:
+        path: the final name, as `followed` returned it.
+        check: raises an error if what is there would be lost.
+
+    Raises:
+        FileExistsError: something has got the name meanwhile that would be lost: a link, a folder, a file of others.
+    """
+    if path.is_symlink():
+        raise FileExistsError(
+            f"{path} has become a link to {path.readlink()} meanwhile, which would be lost; name another file, or "
+            "move it away"
+        )
+    check(path)
+
+
+def targets(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Return the file that each name in a folder stands for: what it leads to, where it is a link.
+
+    Raises:
+        FileExistsError: one is there and no file, or two lead to one file, and the second would replace the first.
+    """
+    found: dict[str, Path] = {}
+    for name in names:
+        check_replaceable(folder / name)
+        path = followed(folder / name)
+        for other, there in found.items():
+            if os.path.realpath(there) == os.path.realpath(path):
+                raise FileExistsError(
+                    f"{folder / other} and {folder / name} are one file, {path}, and need two; remove the links"
+                )
+        found[name] = path
+    return found
 
 
 def check_own(path: Path, is_own: Callable[[Path], bool], what: str, place: str = "file") -> None:
@@ -78,13 +137,19 @@ def with_usual_permissions(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str], *, survives_power: bool = True) -> Iterator[BinaryIO]:
+def replacing(
+    path: str | os.PathLike[str],
+    *,
+    survives_power: bool = True,
+    check: Callable[[Path], object] = check_replaceable,
+) -> Iterator[BinaryIO]:
     """Open a file for writing that takes the place of `path` only when the block ends without an error.
 
     Args:
         path: the final name, or a link to it; its folder must exist.
         survives_power: wait until the disk has it, so that a cut of power leaves the old file or the new. Without, a
             kill of the process still does; for files that whoever reads them can tell to be damaged and make again.
+        check: raises an error if what has the name would be lost; is asked before the block and after it.
 
     Yields:
         A binary file under a temporary name, `.NAME.RANDOM.part`, which no other process on any machine has. On an
@@ -92,7 +157,7 @@ def replacing(path: str | os.PathLike[str], *, survives_power: bool = True) -> I
 
     Raises:
         FileNotFoundError: there is no such folder.
-        FileExistsError: `path` is there and no file: a folder, a pipe, a device.
+        FileExistsError: `path` is there and no file: a folder, a pipe, a device; before the block, or after it.
 
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -102,10 +167,11 @@ def replacing(path: str | os.PathLike[str], *, survives_power: bool = True) -> I
     ...     path.read_bytes(), [p.name for p in path.parent.iterdir()]
     (b'whole', ['notes'])
     """
-    path = followed(Path(path))
+    named = Path(path)
+    path = followed(named)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"no folder {str(path.parent)!r} to write {path.name!r} into; create it first")
-    check_replaceable(path)
+    check(named)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
         with temporary.open("wb") as file:
@@ -113,14 +179,17 @@ def replacing(path: str | os.PathLike[str], *, survives_power: bool = True) -> I
             file.flush()
             if survives_power:
                 os.fsync(file.fileno())
+        check_still(path, check)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def write_whole(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file that is never there in part: UTF-8, line ends as they are.
+def write_whole(
+    path: str | os.PathLike[str], text: str, *, check: Callable[[Path], object] = check_replaceable
+) -> None:
+    """Write a text file that is never there in part: UTF-8, line ends as they are; `check` is that of `replacing`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -128,5 +197,5 @@ def write_whole(path: str | os.PathLike[str], text: str) -> None:
     ...     (Path(folder) / "notes").read_text()
     'whole'
     """
-    with replacing(path) as file:
+    with replacing(path, check=check) as file:
         file.write(text.encode())

@@ -129,9 +129,9 @@ def work_in(folder: Path) -> bool:
 
 
 def who_holds(path: Path) -> str:
-    """Return who holds the lock, as far as its file says."""
+    """Return who holds the lock, as far as its file says, in one line."""
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return " ".join(path.read_text(encoding="utf-8", errors="replace").split())
     except OSError:
         return ""
 
@@ -141,7 +141,7 @@ def _take(path: Path, busy: str, wait: Callable[[str], object] | None) -> IO[str
     while True:
         make_folder(path.parent, parents=True)
         try:
-            file = path.open("a+", encoding="utf-8")
+            file = path.open("a+", encoding="utf-8", errors="backslashreplace")  # a host may have any bytes for a name
         except FileNotFoundError:
             if path.is_symlink() and not path.exists():
                 raise FileNotFoundError(

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cs336_lib.atomic import check_own
 from cs336_lib.bpe.cutting.pattern import PAT
 from cs336_lib.bpe.encoding.choice import Encoding
 from cs336_lib.bpe.formats import folders, gpt2, hf_reading, huggingface
@@ -299,7 +298,6 @@ class Tokenizer:
         Raises:
             FileExistsError: the folder holds such files of another tokenizer than this library's; nothing was written.
         """
-        folders.check_own_folder(folder)
         config = {
             "format": folders.FORMAT,
             "special_tokens": self.special_tokens,
@@ -314,6 +312,7 @@ class Tokenizer:
                 folders.VOCAB: gpt2.vocab_text(self._vocabulary.tokens),
                 folders.MERGES: gpt2.merges_text(self._vocabulary.merges),
             },
+            folders.check_own_file,
         )
 
     def to_hf_json(self, path: str | os.PathLike[str]) -> None:
@@ -327,9 +326,9 @@ class Tokenizer:
             ValueError: the format can't hold a special token that is also an ordinary token in another spelling.
             FileExistsError: another program wrote the file that is there.
         """
-        check_own(Path(path), huggingface.is_own, "no tokenizer.json that this library wrote")
+        huggingface.check_own_json(Path(path))
         text = huggingface.hf_json(self._vocabulary, self._pattern, self._rules)
-        folders.write_together(Path(path).parent, {Path(path).name: text})
+        folders.write_together(Path(path).parent, {Path(path).name: text}, huggingface.check_own_json)
 
     def to_tiktoken(self, name: str = "cs336") -> "tiktoken.Encoding":
         """A real `tiktoken.Encoding` with the same ids (needs tiktoken; see `formats.tiktoken` on Unicode versions).

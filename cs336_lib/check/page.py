@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from cs336_lib.atomic import check_own
 from cs336_lib.check import curves, sections
 from cs336_lib.check.child.case import CHECKS
 from cs336_lib.check.child.runner import BROKEN, CHOSEN, RIGHT, UNANSWERED, WRONG
@@ -49,6 +50,11 @@ def is_report(path: Path) -> bool:
     """Whether a file is such a page."""
     text = path.read_bytes()
     return text.startswith(_BEGINNING.encode()) and _TITLE.encode() in text.partition(b"<style>")[0]
+
+
+def check_own_report(path: Path) -> None:
+    """Raise FileExistsError if a file is there that is no such page."""
+    check_own(path, is_report, "no report of cs336 check")
 
 
 def page(report: Report) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from cs336_lib.atomic import check_own, write_whole
+from cs336_lib.atomic import write_whole
 from cs336_lib.cli import FAILED, OK, STOPPED
 from cs336_lib.cli.parsing import parse
 
@@ -63,11 +63,11 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = parse(Check, "check", arguments)
     if asked.html is not None:
-        from cs336_lib.check.page import is_report
+        from cs336_lib.check.page import check_own_report
         from cs336_lib.cli.outputs import check_file
 
         check_file(asked.html, "--html")
-        check_own(asked.html, is_report, "no report of cs336 check")
+        check_own_report(asked.html)
     if not 0 < asked.memory < math.inf:
         raise ValueError(f"memory is {asked.memory:g} GiB; it must be a number above 0")
     from cs336_lib.check import project, terminal
@@ -95,9 +95,9 @@ def run(arguments: Sequence[str]) -> int:
     )
     print(json.dumps(report.as_dict(), indent=1) if asked.as_json else "\n" + terminal.ending(report, colors))
     if asked.html is not None:
-        from cs336_lib.check.page import page
+        from cs336_lib.check.page import check_own_report, page
 
-        write_whole(asked.html, page(report))
+        write_whole(asked.html, page(report), check=check_own_report)
         print(f"\nreport written to {asked.html}", file=stream)
     if report.stopped:
         return STOPPED

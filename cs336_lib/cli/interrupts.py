@@ -44,6 +44,9 @@ class Interrupts:
         self._over = True
         if self._handles:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        # Python remembers a KeyboardInterrupt that leaves the exec of a string (which makes each dataclass), and kills
+        # the process with SIGINT at its end, whoever caught it, in place of the exit code. The next exec forgets it.
+        exec("")
 
     @contextmanager
     def held_back(self) -> Iterator[None]:

@@ -60,10 +60,14 @@ def check_file(path: Path, option: str, endings: tuple[str, ...] = ()) -> None:
 def check_picture(path: Path, option: str) -> None:
     """Raise an error unless a picture can be written: to a new file, or in place of one that matplotlib drew."""
     check_file(path, option, PICTURES)
+    _check_own_picture(path)
+
+
+def _check_own_picture(path: Path) -> None:
     check_own(path, lambda there: b"atplotlib" in there.read_bytes(), "no picture that this library drew")
 
 
 def save_picture(figure: Any, path: Path) -> None:
-    """Write a picture whole, or not at all."""
-    with replacing(path) as file:
+    """Write a picture whole, or not at all; what others have put there meanwhile stays."""
+    with replacing(path, check=_check_own_picture) as file:
         figure.savefig(file, format=path.suffix.removeprefix("."))

@@ -123,7 +123,8 @@ def encode_file(
 
     Raises:
         FileNotFoundError: there is no text, or no folder to write to.
-        FileExistsError: `out_path` is there and is no token file; nothing was written.
+        FileExistsError: `out_path` is there and is no token file; nothing was written, or, if it appeared meanwhile,
+            all ids are kept in the folder of parts.
         ValueError: the text holds `<|endoftext|>`, and the tokenizer does not know it; or a number is out of range; or
             (`TokenFileError`) a part was damaged meanwhile, or the tokenizer gave an id outside its vocabulary.
         OSError: the disk is full; finished parts are kept.

@@ -25,10 +25,18 @@ from typing import BinaryIO
 
 import numpy as np
 
+from cs336_lib.atomic import check_still
 from cs336_lib.bars import bar as progress_bar
 from cs336_lib.data.parts import Job, Part, blocks, read_part, text_between, there
 from cs336_lib.data.progress_log import JOINED, LOG, Milestone, milestones
-from cs336_lib.data.token_format import HEADER_BYTES, Header, TokenFileError, smallest_dtype, write_header
+from cs336_lib.data.token_format import (
+    HEADER_BYTES,
+    Header,
+    TokenFileError,
+    check_own_tokens,
+    smallest_dtype,
+    write_header,
+)
 from cs336_lib.locks import is_held
 from cs336_lib.workshop import LOCK
 
@@ -116,6 +124,7 @@ class Joining:
 
         Raises:
             FileChangedError: the text changed meanwhile.
+            FileExistsError: something else has got the final name; the file in the making stays as it is.
             FileNotFoundError: somebody has removed the file in the making.
             TokenFileError: a part was damaged; it is removed and the others are kept.
         """
@@ -135,6 +144,12 @@ class Joining:
                 file.flush()
                 os.fsync(file.fileno())
             self._job.check_unchanged(self._job.text_path.stat())
+            try:
+                check_still(out_path, check_own_tokens)
+            except FileExistsError as error:
+                raise FileExistsError(
+                    f"{error}; all ids are kept in {self._job.folder}: then run encode_file again"
+                ) from None
             self._path.replace(out_path)
         return header
 

@@ -16,6 +16,7 @@ earlier tokenizer beside those of the next run.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -44,6 +45,7 @@ _HEADER_BYTES = 64
 _SUM_BYTES = 4
 _BLOCK = 1 << 20
 _NO_TEXT = "the text was removed while it was encoded"
+_NO_FOLDER = "somebody else has removed the folder of parts; run encode_file again"
 
 
 class UnknownSpecialError(ValueError):
@@ -207,8 +209,9 @@ def _put_down(job: Job, index: int, start: int, stop: int, text: bytes, ids: np.
     text_sum = _text_sum(text)
     numbers = np.array([start, stop, len(ids), zlib.crc32(ids.data)], dtype="<u8")
     head = _MAGIC + numbers.tobytes() + text_sum
+    reached = on_shared_storage(job.path(index), "write") if job.elsewhere else _folder_is_there(job.folder)
     # Waiting for the disk with each part took a quarter of the time; its sums tell a part that a cut of power damaged.
-    with on_shared_storage(job.path(index), "write"), replacing(job.path(index), survives_power=False) as out:
+    with reached, replacing(job.path(index), survives_power=False) as out:
         out.write((head + zlib.crc32(head).to_bytes(4, "little")).ljust(_HEADER_BYTES, b"\0"))
         out.write(ids.data)
     return Part(index, start, stop, len(ids), text_sum)
@@ -244,6 +247,16 @@ def there(path: Path, gone: str) -> Iterator[None]:
         if str(error.filename) != str(path):
             raise
         raise FileNotFoundError(error.errno, gone, str(path)) from error
+
+
+@contextmanager
+def _folder_is_there(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        if folder.is_dir():
+            raise
+        raise FileNotFoundError(errno.ENOENT, _NO_FOLDER, str(folder)) from error
 
 
 def text_between(job: Job, start: int, stop: int) -> Iterator[bytes]:

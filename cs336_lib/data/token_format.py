@@ -184,8 +184,7 @@ def write_token_file(
     about: dict[str, Any] = {"tokenizer_sha256": tokenizer_sha256, "source_sha256": source_sha256}
     about["source_bytes"] = source_bytes
     Header.checked(vocab_size, **about)
-    check_own_tokens(Path(path))
-    with replacing(path) as file:
+    with replacing(path, check=check_own_tokens) as file:
         return stream_token_file(file, chunks, vocab_size=vocab_size, **about)
 
 

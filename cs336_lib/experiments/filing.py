@@ -19,6 +19,7 @@ from typing import Any
 
 from cs336_lib.atomic import check_own, replacing
 from cs336_lib.jsonfile import parsed, read_json
+from cs336_lib.locks import make_folder
 from cs336_lib.training.records import RunRecord
 from cs336_lib.typed import command
 
@@ -56,7 +57,7 @@ def keep(run: Path, name: str, home: Path) -> Path:
         raise FileExistsError(errno.EEXIST, "there is a record already", str(target))
     begun = target.with_name(f".{target.name}.partial")  # a kill leaves no half of a record under its name
     shutil.rmtree(begun, ignore_errors=True)
-    begun.mkdir(parents=True)
+    make_folder(begun, parents=True)
     for file in KEPT:
         if (run / file).is_file():
             shutil.copyfile(run / file, begun / file)
@@ -163,7 +164,7 @@ def _figures(file: Path, home: Path) -> Path:
         target = home / "benchmarks" / f"gpu_{slug(about.get('device', ''))}.json"
         before = _before(target)
         record = {**before, **about, "sections": {**before.get("sections", {}), **sections}}
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent, parents=True)
     with replacing(target) as file_of_bytes:
         file_of_bytes.write((json.dumps(record, indent=2) + "\n").encode())
     return target

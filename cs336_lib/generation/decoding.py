@@ -62,7 +62,7 @@ def decode(
     *,
     end: int | None = None,
     vocab_size: int | None = None,
-    without: Sequence[int] = (),
+    without: Iterable[int] | Tensor = (),
     use_cache: bool = True,
     compiled: bool = True,
 ) -> Iterator[Step]:
@@ -75,7 +75,7 @@ def decode(
         config: how to draw, and how many tokens.
         end: id that ends a row; it is not yielded.
         vocab_size: ids from here on are never drawn; all of the model's are allowed when None.
-        without: further ids that are never drawn, such as `Tokenizer.gaps`.
+        without: further ids that are never drawn, such as `Tokenizer.gaps`; a list, a tensor, any iterable.
         use_cache: keep keys and values instead of computing them anew for each token. The tokens are the same, unless
             rounding decides between two, which in half precision it often does.
         compiled: with a cache, let compiled kernels compute where they pay and are there. A machine compiles them when
@@ -86,7 +86,8 @@ def decode(
         For each step, the new token of every row that has not ended.
 
     Raises:
-        TypeError: a prompt is text, or holds something else than ids; or `config` is no `SamplingConfig`.
+        TypeError: a prompt is text, or holds something else than ids, or `without` does; or `config` is no
+            `SamplingConfig`.
         ValueError: there is no prompt, one is empty, an id is outside the model's vocabulary, `vocab_size` is below 1,
             `without` leaves nothing to draw, or the model's logits are not numbers.
     """
@@ -121,16 +122,17 @@ Sampler = Callable[[Tensor, Tensor, Sequence[Sequence[int]]], tuple[Tensor, Tens
 """From logits, (B, V), uniform numbers and the ids so far to tokens and their log-probabilities."""
 
 
-def _barred(without: Sequence[int], vocab_size: int, allowed: int) -> list[int]:
+def _barred(without: Iterable[int] | Tensor, vocab_size: int, allowed: int) -> list[int]:
     """Return the ids below `allowed` that are not to be drawn, each once.
 
     Raises:
         TypeError: they are no whole numbers.
         ValueError: one is outside the model's vocabulary, or they leave nothing to draw.
     """
-    if len(without) == 0:
-        return []
-    ids = {check_whole(f"without[{place}]", i, 0, vocab_size - 1) for place, i in enumerate(without)}
+    listed = without.tolist() if hasattr(without, "tolist") else without
+    if isinstance(listed, str | bytes) or not isinstance(listed, Iterable):
+        raise TypeError(f"without must be a row of ids, got {listed!r:.60}; write () for none")
+    ids = {check_whole(f"without[{place}]", i, 0, vocab_size - 1) for place, i in enumerate(listed)}
     barred = sorted(i for i in ids if i < allowed)
     if len(barred) == min(allowed, vocab_size):
         raise ValueError(f"without has all {len(barred)} ids that may be drawn; leave one out at least")

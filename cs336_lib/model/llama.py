@@ -30,8 +30,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from cs336_lib.atomic import followed, with_usual_permissions
+from cs336_lib.atomic import check_still, targets, with_usual_permissions
 from cs336_lib.jsonfile import read_json
+from cs336_lib.locks import make_folder
 from cs336_lib.model.config import Backend, ModelConfig
 from cs336_lib.model.llama_files import our_config, read_shapes, read_weights, widest_type
 from cs336_lib.model.llama_folder import (
@@ -128,10 +129,10 @@ def to_hf_llama(model: TransformerLM, folder: str | Path, tokenizer: WritesToken
     weights = _apart({name: weight.detach().cpu().contiguous() for name, weight in weights.items()})
     folder = Path(folder)
     check_own_export(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     alongside = [TOKENIZER, TOKENIZER_CONFIG]
     files = [WEIGHTS, *(alongside if tokenizer is not None else []), CONFIG]
-    target = {name: followed(folder / name) for name in files}
+    target = targets(folder, files)
+    make_folder(folder, parents=True)
     partial = {name: path.with_name(f".{name}.{secrets.token_hex(4)}.partial") for name, path in target.items()}
     try:
         end_of_text = None
@@ -142,6 +143,9 @@ def to_hf_llama(model: TransformerLM, folder: str | Path, tokenizer: WritesToken
         dtype = str(model.head_weight.dtype).removeprefix("torch.")
         write_json(partial[CONFIG], llama_config(config, dtype, end_of_text))
         _save(weights, partial[WEIGHTS], weights_metadata(partial.get(TOKENIZER)))
+        check_own_export(folder)  # weights take a while to write
+        for path in target.values():
+            check_still(path)
         for name in alongside if tokenizer is None else []:  # an earlier export's, which would be read with this model
             (folder / name).unlink(missing_ok=True)
         for name in files:

@@ -132,8 +132,8 @@ class AdamW(MomentOptimizer):
         """Update the parameters of one group that have gradients."""
         adamw_group(group, self.state, self.path)
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load a state dict of this class or of torch.optim.AdamW.
+    def readable(self, state_dict: dict[str, Any]) -> dict[str, Any]:
+        """Return a saved state of this class or of torch.optim.AdamW.
 
         Raises:
             ValueError: it comes from an optimizer of another kind, from a torch.optim.AdamW with `amsgrad` or
@@ -149,7 +149,7 @@ class AdamW(MomentOptimizer):
         for option in ("amsgrad", "maximize"):
             if any(group.get(option) for group in state_dict["param_groups"]):
                 raise ValueError(f"the state was saved with {option}=True, which this AdamW does not have")
-        super().load_state_dict(state_dict)
+        return super().readable(state_dict)
 
 
 def check_adamw(lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> None:

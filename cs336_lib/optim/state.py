@@ -58,11 +58,32 @@ class CheckedOptimizer(Optimizer, ABC):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state dict that this kind of optimizer saved.
 
+        Hooks have their places as in torch: what the last pre-hook returns is looked at and loaded, and post-hooks find
+        all of it loaded.
+
         Raises:
             TypeError: a hyperparameter in it is none.
             ValueError: it was saved by an optimizer of another kind, for parameters of other shapes, with a
                 hyperparameter that is out of range, or what it keeps is damaged.
         """
+        if not isinstance(state_dict, dict):
+            check_kind(self, state_dict, self.others)
+        found: dict[str, Any] = {}
+
+        def look(_: Optimizer, given: dict[str, Any]) -> dict[str, Any]:
+            found.update(self.readable(given))
+            return found
+
+        last = self.register_load_state_dict_pre_hook(look)
+        first = self.register_load_state_dict_post_hook(lambda _: self.restore(found), prepend=True)
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            last.remove()
+            first.remove()
+
+    def readable(self, state_dict: dict[str, Any]) -> dict[str, Any]:
+        """Return a saved state as torch's loader is to have it, or raise what `load_state_dict` raises."""
         check_kind(self, state_dict, self.others)
         for place, (saved, own) in enumerate(zip(state_dict["param_groups"], self.param_groups, strict=False)):
             group = self._with_flags(plain({**saved, "params": own["params"]}))
@@ -73,7 +94,10 @@ class CheckedOptimizer(Optimizer, ABC):
             except (TypeError, ValueError) as error:
                 raise type(error)(f"group {place} of this state can't be loaded: {error}") from None
         check_kept(self, state_dict, self.moments_of)
-        super().load_state_dict(state_dict)
+        return state_dict
+
+    def restore(self, state_dict: dict[str, Any]) -> None:
+        """Set what torch's loader has altered, or taken in another form, to what was saved."""
         for group in self.param_groups:
             make_plain(group)
             group.update(self._with_flags(group))
@@ -126,8 +150,10 @@ class MomentOptimizer(CheckedOptimizer):
         super().__init__(params, defaults)
 
     def check_group(self, group: dict[str, Any]) -> None:
-        """Raise ValueError if there is no such order of the decay; the heirs look at the rest."""
+        """Raise ValueError if there is no such order of the decay, or a parameter is complex; heirs ask more."""
         check_choice("decay_order", group["decay_order"], get_args(DecayOrder))
+        for p in group["params"]:
+            _check_real(p)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "path": self.path}
@@ -154,17 +180,8 @@ class MomentOptimizer(CheckedOptimizer):
     def update_group(self, group: dict[str, Any]) -> None:
         """Update the parameters of one group that have gradients."""
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load a state dict saved by any path of this optimizer.
-
-        torch's own loading rounds each moment to its parameter's type; here they are kept as they were saved.
-
-        Raises:
-            TypeError: a hyperparameter in it is none.
-            ValueError: it was saved by an optimizer of another kind, for parameters of other shapes, with a
-                hyperparameter that is out of range, or by one that decays weights in the other order, see
-                `saved_order`; or what it keeps is damaged.
-        """
+    def readable(self, state_dict: dict[str, Any]) -> dict[str, Any]:
+        """Return a saved state of any path, or raise an error; of another `decay_order`, too (see `saved_order`)."""
         check_kind(self, state_dict, self.others)
         groups = [{**group, "decay_order": saved_order(group)} for group in state_dict["param_groups"]]
         for saved, own in zip(groups, self.param_groups, strict=False):
@@ -176,8 +193,11 @@ class MomentOptimizer(CheckedOptimizer):
                     f"{own['decay_order']!r}: make it with decay_order={saved['decay_order']!r} to go on as before"
                 )
             saved["decay_order"] = own["decay_order"]
-        state_dict = {**state_dict, "param_groups": groups}
-        super().load_state_dict(state_dict)
+        return super().readable({**state_dict, "param_groups": groups})
+
+    def restore(self, state_dict: dict[str, Any]) -> None:
+        """Keep moments as they were saved: torch's loader rounds each to its parameter's type."""
+        super().restore(state_dict)
         for p, kept in self.kept_of(state_dict):
             for key, value in kept.items():
                 if isinstance(value, Tensor) and key not in COUNTS:
@@ -228,12 +248,22 @@ def with_gradients(params: Iterable[Tensor]) -> list[Tensor]:
     """Return the parameters that have a gradient.
 
     Raises:
-        ValueError: a gradient is sparse.
+        ValueError: a gradient is sparse, or a parameter has become complex.
     """
     present = [p for p in params if p.grad is not None]
     for p in present:
+        _check_real(p)
         if p.grad is not None and p.grad.is_sparse:
             raise ValueError(
                 f"the gradient of a parameter of shape {tuple(p.shape)} is sparse; only dense ones work here"
             )
     return present
+
+
+def _check_real(p: Tensor) -> None:
+    """Raise ValueError if a parameter is complex: its square is no measure of how large a gradient is."""
+    if p.is_complex():
+        raise ValueError(
+            f"a parameter of shape {tuple(p.shape)} is of {p.dtype}, and moments are of real numbers; keep the weights "
+            "as real and imaginary parts (torch.view_as_real), or take SGD"
+        )

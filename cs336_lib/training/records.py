@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cs336_lib import locks, results
-from cs336_lib.atomic import write_whole
-from cs336_lib.locks import held, is_held
+from cs336_lib.atomic import targets, write_whole
+from cs336_lib.locks import held, is_held, make_folder
 from cs336_lib.naming import check_whole
 from cs336_lib.plain import json_ready
 from cs336_lib.training.config import TrainConfig
@@ -103,7 +103,7 @@ class RunRecord:
         folder = Path(folder)
         cls.check_free(folder)
         about = json.dumps(json_ready(environment, "environment"), indent=2) + "\n"
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, parents=True)
         # Of two that begin the same run at once, one gets the folder.
         with held(folder / LOCK, f"another process is beginning a run in {folder}", wait=lambda line: None):
             cls.check_free(folder)
@@ -124,6 +124,7 @@ class RunRecord:
                 f"{folder} holds a run already: go on with it ({command('resume', folder)}), give this one "
                 "another name, or delete the folder"
             )
+        targets(Path(folder), (CONFIG, ENVIRONMENT, METRICS, SAMPLES, STATUS))
         from cs336_lib.bpe.formats.folders import check_own_folder
 
         check_own_folder(Path(folder) / TOKENIZER)

@@ -18,6 +18,7 @@ import pytest
 from cli_setup import PYTHON, ROOT, SMALL, cs336
 
 from cs336_lib.bpe import Tokenizer
+from cs336_lib.check.report import Report
 from cs336_lib.cli import COMMANDS, parsing
 from cs336_lib.cli.check_command import Check
 from cs336_lib.cli.outputs import check_folder, save_picture
@@ -267,7 +268,6 @@ def test_what_a_command_wrote_it_replaces(home, tmp_path, capsys):
 
 def test_a_page_of_check_is_known_and_one_that_speaks_of_it_is_not(tmp_path):
     from cs336_lib.check.page import is_report, page
-    from cs336_lib.check.report import Report
 
     path = tmp_path / "page.html"
     path.write_text(page(Report(about={"edition": "2026"})))
@@ -276,16 +276,63 @@ def test_a_page_of_check_is_known_and_one_that_speaks_of_it_is_not(tmp_path):
     assert not is_report(path)
 
 
+def test_what_takes_the_name_of_a_report_or_a_picture_while_it_is_made_stays(tmp_path, monkeypatch, capsys):
+    notes = tmp_path / "x.png"
+
+    class Figure:
+        def savefig(self, file, format):
+            notes.write_text("precious")
+
+    with pytest.raises(FileExistsError, match=r"x\.png is no picture that this library drew"):
+        save_picture(Figure(), notes)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["precious"]
+
+    def page(report):
+        notes.write_text("precious")
+        return "<html>"
+
+    notes.unlink()
+    monkeypatch.setattr("cs336_lib.check.page.page", page)
+    monkeypatch.setattr("cs336_lib.check.folder.check_folder", lambda *asked, **more: Report(about={"edition": "2026"}))
+    monkeypatch.setattr("cs336_lib.check.project.find", lambda *asked: "a solution")
+    assert cs336("check", "--html", notes) == 2
+    assert "x.png is no report of cs336 check, and would be overwritten" in capsys.readouterr().err
+    assert notes.read_text() == "precious"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no such names here")
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("encode cats.txt runs/cats/tokenizer /dev/stdout", "runs . --plot out.png"),
+        *("encode cats.txt runs/cats/tokenizer /dev/fd/1", "check --html /dev/stderr"),
+    ],
+)
+def test_the_commands_own_output_is_no_file_to_name(home, tmp_path, command):
+    (tmp_path / "out.png").symlink_to("/dev/stdout")
+    (tmp_path / "cats.txt").symlink_to(home / "cats.txt")
+    (tmp_path / "runs").symlink_to(home / "runs")
+    (tmp_path / "log").write_text("before\n")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with (tmp_path / "log").open("ab") as log:
+        pipes = {"cwd": tmp_path, "env": environment, "stdout": log, "stderr": log}
+        code = subprocess.run([PYTHON, "-m", "cs336_lib", *command.split()], check=False, **pipes).returncode
+        log.write(b"after\n")
+    told = (tmp_path / "log").read_text().splitlines()
+    assert code == 2 and len(told) == 3 and (told[0], told[2]) == ("before", "after"), told
+    assert re.fullmatch(r"error: can't write .*: it stands for a file that a process has open.*; name a file", told[1])
+
+
 def test_a_picture_is_written_whole_or_not_at_all(tmp_path):
     class Figure:
         def savefig(self, file, format):
             file.write(b"half")
             raise OSError(28, "No space left on device")
 
-    (tmp_path / "x.png").write_bytes(b"old")
+    (tmp_path / "x.png").write_bytes(b"of Matplotlib")
     with pytest.raises(OSError, match="No space"):
         save_picture(Figure(), tmp_path / "x.png")
-    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"of Matplotlib"]
 
 
 @pytest.mark.parametrize("command", ["account tales-1m", "account --help", "--help", "data list"])
@@ -750,3 +797,38 @@ def test_a_second_ctrl_c_ends_a_command_at_once():
             assert process.stderr.read() == "\nerror: stopped at once\n"
         finally:
             process.kill()
+
+
+ENDS = """
+import atexit, sys, tempfile
+from cs336_lib import cli
+from cs336_lib.cli import runs_command
+
+kept = tempfile.TemporaryDirectory()
+atexit.register(print, "tidied up", kept.name)
+runs_command.run = lambda arguments: {how}
+def start():
+    sys.exit(cli.main(["runs"]))
+
+if __name__ == "__main__":
+    start()
+"""
+PRESSED = "__import__('signal').raise_signal(2)"
+INTERRUPTED = {
+    "plainly": PRESSED,
+    "in the exec of a string": f"exec({PRESSED!r})",
+    "in an exec within an exec": f"exec({f'exec({PRESSED!r})'!r})",
+    "in an eval": f"eval({PRESSED!r})",
+}
+
+
+@pytest.mark.parametrize("start", ["-m ends", "ends.py", "-c import\tends;ends.start()"])
+@pytest.mark.parametrize("how", INTERRUPTED)
+def test_a_process_that_is_stopped_ends_with_its_code_and_tidies_up(tmp_path, start, how):
+    """Not by the signal: a shell would end the script that called it."""
+    (tmp_path / "ends.py").write_text(ENDS.format(how=INTERRUPTED[how]))
+    where = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}}
+    done = subprocess.run([PYTHON, *start.split(" ")], capture_output=True, text=True, check=False, **where)
+    assert (done.returncode, done.stderr) == (130, "error: stopped\n")
+    said, folder = done.stdout.strip().rsplit(" ", 1)
+    assert said == "tidied up" and not Path(folder).exists()

@@ -260,6 +260,27 @@ def test_a_part_that_a_slow_one_keeps_waiting_does_not_wait_in_memory(text, tmp_
     assert in_memory == {0, 1, 2} and len(there) == 7
 
 
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+def test_who_can_not_put_a_part_down_is_told_why(text, tmp_path, monkeypatch, where):
+    """Threads of this process see what it sees: nothing is said to them of storage that machines share."""
+    known = Header.checked(tokenizer().vocab_size, tokenizer().fingerprint)
+    plan = parts.Plan(len(TEXT), text.stat().st_mtime_ns, known.tokenizer_sha256, known.vocab_size, 2_000)
+    folder = tmp_path / "out.parts"
+    folder.mkdir()
+    job = parts.Job(tokenizer() if where == "here" else parts.put_down(tokenizer(), folder), text, folder, plan)
+    put_down = parts._put_down
+    monkeypatch.setattr(parts, "_put_down", lambda *given: (shutil.rmtree(folder), put_down(*given))[1])
+    with pytest.raises(FileNotFoundError) as caught:
+        parts.encode_part_here(job, 0, lambda index: False) if where == "here" else parts.encode_part(job, 0)
+    said = {
+        "here": "removed the folder of parts; run encode_file again",
+        "elsewhere": "put it on storage that they share",
+    }
+    for other in said:
+        assert (said[other] in str(caught.value)) == (other == where)
+    assert "out.parts" in str(caught.value)
+
+
 @pytest.mark.parametrize("place", [8, 16, 24, 32, 41, 55])
 @pytest.mark.parametrize("which", [0, 3, -1])
 def test_a_damaged_header_of_a_part_costs_that_part_alone(text, tmp_path, place, which):

@@ -8,7 +8,7 @@ import torch
 from optim_parameters import make_params, set_grads
 from torch import nn
 
-from cs336_lib.optim import SGD, AdamW, Muon
+from cs336_lib.optim import SGD, AdamW, Muon, clip_grad_norm
 
 
 def matrices():
@@ -450,3 +450,39 @@ def test_groups_with_keys_of_other_optimizers_load_into_their_own_kind(key):
     one.step()
     two.load_state_dict(one.state_dict())
     assert two.param_groups[0][key] == 0
+
+
+COMPLEX = {
+    "AdamW": lambda p: AdamW([p]),
+    "AdamW, added": lambda p: AdamW(matrices()).add_param_group({"params": [p]}),
+    "Muon": lambda p: Muon([p]),
+    "Muon of AdamW groups": lambda p: Muon([{"params": [p], "algorithm": "adamw"}]),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
+@pytest.mark.parametrize("name", COMPLEX)
+def test_complex_parameters_have_no_moments(name, dtype):
+    with pytest.raises(ValueError, match=rf"shape \(2, 2\) is of {dtype}, and moments .*view_as_real.*SGD"):
+        COMPLEX[name](nn.Parameter(torch.ones(2, 2, dtype=dtype)))
+
+
+@pytest.mark.parametrize("kind", [AdamW, Muon])
+def test_a_parameter_that_becomes_complex_later_is_refused_by_the_step(kind):
+    layer = nn.Linear(2, 2, bias=False)
+    optimizer = kind(layer.parameters())
+    layer.weight.data = layer.weight.data.to(torch.complex64)
+    layer.weight.grad = torch.ones(2, 2, dtype=torch.complex64)
+    with pytest.raises(ValueError, match="moments are of real numbers"):
+        optimizer.step()
+    assert torch.is_complex(layer.weight) and not optimizer.state
+
+
+def test_sgd_and_clipping_take_complex_parameters_as_torch_does():
+    ours, theirs = (nn.Parameter(torch.tensor([1 + 1j, 2], dtype=torch.complex64)) for _ in range(2))
+    for p in (ours, theirs):
+        p.grad = torch.tensor([3 - 4j, 5], dtype=torch.complex64)
+    norms = clip_grad_norm([ours], 1.0), nn.utils.clip_grad_norm_([theirs], 1.0)
+    SGD([ours], lr=0.1).step()
+    torch.optim.SGD([theirs], lr=0.1).step()
+    torch.testing.assert_close([ours, norms[0]], [theirs, norms[1]])

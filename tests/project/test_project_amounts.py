@@ -36,6 +36,19 @@ def test_a_time_is_told_to_a_third(seconds):
     assert float(number) * {"s": 1, "ms": 1e-3, "us": 1e-6}[unit] == pytest.approx(seconds, rel=1 / 3)
 
 
+@pytest.mark.parametrize("write", [size, elapsed])
+@pytest.mark.parametrize("little", [5e-324, *(f * 10.0**e for e in range(-15, 1) for f in (1, 2.5, 4, 5, 9.4, 9.9))])
+def test_little_is_never_told_as_nothing_nor_with_an_exponent(write, little):
+    number, unit = write(little).removeprefix("less than ").split()
+    scale = {"bytes": 1, "byte": 1, "s": 1, "ms": 1e-3, "us": 1e-6}[unit]
+    assert re.fullmatch(r"\d+(\.\d+)?", number) and float(number) > 0
+    if write(little).startswith("less"):
+        assert little < float(number) * scale
+    else:
+        assert float(number) * scale == pytest.approx(little, rel=1 if write is size else 1 / 3, abs=0)
+    assert write(0).startswith("0 ")
+
+
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "minutes": 60, "hours": 3600, "days": 86_400, "years": 86_400 * 365.25}
 
 

@@ -4,8 +4,10 @@ A store is two functions: write a value (1 or 2) to a folder, and read which one
 """
 
 import errno
+import itertools
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +23,9 @@ from cs336_lib.bpe.counting.counts_file import read_group, write_counts
 from cs336_lib.bpe.counting.word_table import WordCounts
 from cs336_lib.data import TokenFile, encode_file, tales
 from cs336_lib.data.downloads import known_hash, remember_hash
+from cs336_lib.data.joining import Joining
 from cs336_lib.data.token_format import write_token_file
-from cs336_lib.model import ModelConfig, TransformerLM
+from cs336_lib.model import ModelConfig, TransformerLM, llama
 from cs336_lib.model.llama import from_hf_llama, to_hf_llama
 from cs336_lib.native.cache import read_cached, write_cached
 from cs336_lib.optim import AdamW
@@ -51,6 +54,15 @@ def which_model(found):
 def which_tokenizer(found):
     same = [value for value, tokenizer in KINDS.items() if tokenizer.fingerprint == found.fingerprint]
     return same[0] if same else "a third one"
+
+
+def harness_write(folder):
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import harness
+    finally:
+        sys.path.pop(0)
+    harness.write(folder / "record.json", {})
 
 
 def encode(folder, value):
@@ -204,11 +216,64 @@ def test_a_disk_that_fails_leaves_the_old_and_says_so(store, code, disk, places)
         assert read(folder) == 2
 
 
-@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="no such device here")
+WRITES = """
+import sys
+from pathlib import Path
+from cs336_lib.atomic import check_own, replacing, targets, write_whole
+from cs336_lib.data.token_format import write_token_file
+
+def replaced(name):
+    with replacing(name):
+        pass
+
+print("before", flush=True)
+for name in sys.argv[1:]:
+    for write in (
+        *(replaced, lambda name: write_whole(name, ""), lambda name: targets(Path(), [name])),
+        *(lambda name: write_token_file(name, [], vocab_size=1, tokenizer_sha256=""),),
+    ):
+        try:
+            write(name)
+        except FileExistsError as error:
+            assert str(error).startswith(f"can't write {name}: it stands for a file that a process has open"), error
+        else:
+            raise AssertionError(name)
+print("after", flush=True)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no such names here")
+@pytest.mark.parametrize("mode", ["ab", "wb", "pipe"])
+def test_names_of_open_files_are_refused_whatever_they_lead_to(mode, tmp_path):
+    log, fifth = tmp_path / "log", tmp_path / "fifth"
+    log.write_text("old\n")
+    fifth.write_text("kept")
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "chain").symlink_to("folder/../link")
+    (tmp_path / "fds").symlink_to("/dev/fd")
+    with fifth.open("rb") as held, log.open(mode.replace("pipe", "rb")) as out:
+        number = str(held.fileno())
+        names = [
+            "/dev/stdout",
+            "/dev/stderr",
+            "/dev/stdin",
+            "/dev/fd/1",
+            f"/dev/fd/{number}",
+            f"/proc/self/fd/{number}",
+        ]
+        names += [f"/proc/{os.getpid()}/fd/{number}", "/proc/thread-self/fd/1", "link", "chain", "fds/1"]
+        where = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(ROOT)}, "pass_fds": [held.fileno()]}
+        stdout = subprocess.PIPE if mode == "pipe" else out
+        done = subprocess.run(
+            [sys.executable, "-c", WRITES, *names], stdout=stdout, stderr=subprocess.PIPE, check=False, **where
+        )
+    assert done.returncode == 0, done.stderr.decode()
+    told = done.stdout.decode() if mode == "pipe" else log.read_text()
+    assert told == "old\n" * (mode == "ab") + "before\nafter\n" and fifth.read_text() == "kept"
+
+
 def test_a_link_to_what_is_no_file_is_refused_by_its_own_name(tmp_path):
-    program = "from cs336_lib.atomic import replacing\nwith replacing('/dev/stdout'): pass"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert "FileExistsError: can't write /dev/stdout: it is a pipe or a device" in done.stderr
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "folder")
     with pytest.raises(FileExistsError, match="link: it is a folder"), replacing(tmp_path / "link"):
@@ -259,6 +324,138 @@ def test_what_a_link_leads_to_is_made_where_it_is_not_there(store, places, tmp_p
     link.symlink_to(link)
     with pytest.raises(FileExistsError, match="leads in a circle"):
         write(folder, 2)
+
+
+PLACES = {
+    "text": "x", "token file": "x", "encoded text": "x", "tokenizer": "t/tokenizer_config.json",
+    "tokenizer.json": "t.json", "one-file checkpoint": "x", "Llama": "m/config.json", "counts": "x", "tales": "t",
+}  # fmt: skip
+OWN = ("token file", "encoded text", "tokenizer", "tokenizer.json", "Llama")
+"""Stores that never take the place of what others wrote."""
+
+
+def appear(what, target):
+    """Put something in the place of a file; returns a question: is it still there?"""
+    target.unlink(missing_ok=True)
+    if what == "folder":
+        target.mkdir()
+        return target.is_dir
+    notes = target if what == "file of others" else target.with_name("notes")
+    notes.write_text("precious")
+    if what == "link":
+        target.symlink_to(notes.name)
+    return lambda: notes.read_text() == "precious" and target.is_symlink() == (what == "link")
+
+
+@pytest.mark.parametrize(
+    ("store", "what"),
+    [
+        *((store, what) for store in PLACES for what in ("folder", "link")),
+        *((store, "file of others") for store in OWN),
+    ],
+)
+@pytest.mark.parametrize("earlier", [False, True])
+def test_what_appears_while_a_file_is_written_is_not_replaced(store, what, earlier, tmp_path, monkeypatch):
+    write, read = STORES[store]
+    folder, still = tmp_path / "folder", []
+    folder.mkdir()
+    if earlier:
+        write(folder, 2)
+
+    def meanwhile(plain):
+        def work(*arguments):
+            plain(*arguments)
+            if not still:
+                still.append(appear(what, folder / PLACES[store]))
+
+        return work
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", meanwhile(os.fsync))
+        patch.setattr("cs336_lib.model.llama._save", meanwhile(llama._save))
+        with pytest.raises(FileExistsError, match=re.escape(Path(PLACES[store]).name)):
+            write(folder, 1)
+    assert still[0]()
+    left = [path.name for path in folder.rglob("*") if re.search(r"\.(part|tmp|partial)$", path.name)]
+    assert not left
+    target = folder / PLACES[store]
+    target.rmdir() if what == "folder" else target.unlink()
+    if store == "tokenizer":  # without its config, what else is there is of nobody
+        shutil.rmtree(folder / "t")
+    write(folder, 1)
+    assert read(folder) == 1
+
+
+def test_ids_that_could_not_take_their_name_are_not_made_again(tmp_path, monkeypatch):
+    text, out = tmp_path / "text", tmp_path / "out"
+    text.write_text("a word or two " * 2_000)
+    expected = encode_file(KINDS[1], text, tmp_path / "good").path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(Joining, "finish", lambda *given, plain=Joining.finish: (out.mkdir(), plain(*given))[1])
+        with pytest.raises(FileExistsError, match=r"it is a folder; .*; all ids are kept in .*out\.parts: then run"):
+            encode_file(KINDS[1], text, out, part_bytes=2_000)
+    out.rmdir()
+    done = encode_file(KINDS[1], text, out, part_bytes=2_000)
+    assert done.encoded_bytes == 0 and out.read_bytes() == expected and not (tmp_path / "out.parts").exists()
+
+
+TOGETHER = {
+    "tokenizer": ("t", ("vocab.json", "merges.txt", "tokenizer_config.json")),
+    "Llama": ("m", ("model.safetensors", "config.json")),
+    "record": ("r", ("config.json", "environment.json", "metrics.jsonl", "samples.txt", "status.json")),
+}
+
+
+@pytest.mark.parametrize(
+    ("store", "one", "other"),
+    [(store, *pair) for store, (_, files) in TOGETHER.items() for pair in itertools.combinations(files, 2)],
+)
+@pytest.mark.parametrize("how", ["both", "one to the other", "by another folder"])
+def test_two_files_that_are_links_to_one_are_refused_before_anything_is_written(store, one, other, how, tmp_path):
+    write = {
+        "record": lambda folder: RunRecord.create(folder / "r", RUN, {}),
+        "tokenizer": lambda folder: KINDS[1].save(folder / "t"),
+        "Llama": lambda folder: to_hf_llama(MODELS[1], folder / "m"),
+    }[store]
+    folder = tmp_path / TOGETHER[store][0]
+    folder.mkdir()
+    (tmp_path / "again").symlink_to(tmp_path)
+    (folder / one).symlink_to({"one to the other": other}.get(how, "../target"))
+    if how != "one to the other":
+        (folder / other).symlink_to("../target" if how == "both" else "../again/target")
+    before = names(tmp_path)
+    with pytest.raises(
+        FileExistsError, match=rf"{re.escape(one)}|{re.escape(other)}.* are one file, .*; remove the links"
+    ):
+        write(tmp_path)
+    assert names(tmp_path) == before and not (tmp_path / "target").exists()
+    (folder / one).unlink()
+    write(tmp_path)
+    assert (folder / other).exists() or other == "samples.txt"
+
+
+NESTED = {
+    "tokenizer": lambda folder: KINDS[1].save(folder),
+    "tokenizer.json": lambda folder: KINDS[1].to_hf_json(folder / "t.json"),
+    "Llama": lambda folder: to_hf_llama(MODELS[1], folder),
+    "record": lambda folder: RunRecord.create(folder, RUN, {}),
+    "checkpoint": lambda folder: saved(folder, 1),
+    "benchmark": lambda folder: harness_write(folder),
+}
+
+
+@pytest.mark.parametrize("below", ["", "a/b"])
+@pytest.mark.parametrize("what", ["link", "circle", "file"])
+@pytest.mark.parametrize("store", NESTED)
+def test_a_folder_that_can_not_be_made_is_named_with_the_reason(store, what, below, tmp_path):
+    at = tmp_path / "at"
+    if what == "file":
+        at.write_text("precious")
+    else:
+        at.symlink_to("nowhere" if what == "link" else "at")
+    with pytest.raises(FileExistsError, match=r"at is a (file|link to \w+, which is not there)") as caught:
+        NESTED[store](at / below)
+    assert "Errno" not in str(caught.value) and [path.name for path in tmp_path.iterdir()] == ["at"]
 
 
 @pytest.fixture

@@ -354,6 +354,31 @@ def test_who_holds_a_lock_is_said_and_can_be_waited_for(tmp_path):
             assert len(said) == 1 and "waiting" in said[0]
 
 
+@pytest.mark.parametrize("host", ["h\udcff", "h\xe9", "\udc80" * 60])
+def test_a_host_may_have_any_bytes_for_a_name(tmp_path, monkeypatch, host):
+    monkeypatch.setattr("socket.gethostname", lambda: host)
+    with locks.held(tmp_path / "lock", "busy"):
+        assert locks.who_holds(tmp_path / "lock").startswith("process ")
+        with pytest.raises(locks.BusyError, match=rf"busy \(process {os.getpid()} on ") as caught:
+            locks.held(tmp_path / "lock", "busy").__enter__()
+        assert str(caught.value).encode()
+    with locks.held(tmp_path / "lock", "busy"):
+        pass
+
+
+@pytest.mark.parametrize("raw", [b"\xff\xfe\x80", b"", b"two\nlines \xc3", bytes(range(256)), b"\xef\xbb\xbfbom"])
+def test_a_lock_may_hold_any_bytes(tmp_path, raw):
+    path = tmp_path / "lock"
+    path.write_bytes(raw)
+    with path.open("rb+") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(locks.BusyError, match="busy") as caught:
+            locks.held(path, "busy").__enter__()
+        assert "\n" not in str(caught.value)
+    with locks.held(path, "busy"):
+        assert locks.who_holds(path).startswith("process ")
+
+
 def begin(folder, seed):
     """Begin a run, or end with 3 where somebody else has begun it."""
     try:

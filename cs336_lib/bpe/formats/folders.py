@@ -10,13 +10,14 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cs336_lib.atomic import check_own, check_replaceable, followed
+from cs336_lib.atomic import check_own, check_replaceable, check_still, targets
 from cs336_lib.bpe.rules import TextRules
 from cs336_lib.jsonfile import read_json, read_text
+from cs336_lib.locks import make_folder
 
 VOCAB, MERGES, CONFIG = "vocab.json", "merges.txt", "tokenizer_config.json"
 FORMAT = "cs336_lib.bpe 1"
@@ -26,7 +27,12 @@ _FORMATS = "cs336_lib.bpe "
 def check_own_folder(folder: str | os.PathLike[str]) -> None:
     """Raise FileExistsError if a folder holds files of a tokenizer that `Tokenizer.save` did not write."""
     for name in (CONFIG, VOCAB, MERGES):
-        check_own(Path(folder) / name, _is_saved, "of no tokenizer that Tokenizer.save wrote", "folder")
+        check_own_file(Path(folder) / name)
+
+
+def check_own_file(path: Path) -> None:
+    """Raise FileExistsError if a file of a tokenizer's folder is there that `Tokenizer.save` did not write."""
+    check_own(path, _is_saved, "of no tokenizer that Tokenizer.save wrote", "folder")
 
 
 def _is_saved(path: Path) -> bool:
@@ -38,7 +44,11 @@ def _is_saved(path: Path) -> bool:
     return isinstance(content, dict) and str(content.get("format")).startswith(_FORMATS)
 
 
-def write_together(folder: str | os.PathLike[str], contents: Mapping[str, str]) -> None:
+def write_together(
+    folder: str | os.PathLike[str],
+    contents: Mapping[str, str],
+    check: Callable[[Path], object] = check_replaceable,
+) -> None:
     """Write several files of a folder so that a failure leaves those that are there untouched.
 
     Each is first written in full under a temporary name; only when all are, they take their names one after the other.
@@ -46,20 +56,25 @@ def write_together(folder: str | os.PathLike[str], contents: Mapping[str, str]) 
     Args:
         folder: is made when missing.
         contents: file name -> text.
+        check: raises an error if a file that is there would be lost; is asked of each name before anything is written,
+            and again before the first takes its name.
 
     Raises:
+        FileExistsError: `check` says so, something else than a file has one of the names, or two are links to one file.
         OSError: the folder can't be made or written to.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file; name a folder to write to")
+    target = targets(folder, contents)
+    for name in contents:
+        check(folder / name)
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     waiting: dict[Path, Path] = {}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, parents=True)
         for name, text in contents.items():
-            check_replaceable(folder / name)
-            path = followed(folder / name)
+            path = target[name]
             temporary_path = path.with_name(f".{name}.{secrets.token_hex(6)}.tmp")
             # Plain open, not tempfile: that makes files which only their owner may read.
             with temporary_path.open("x", encoding="utf-8", newline="") as file:
@@ -67,6 +82,9 @@ def write_together(folder: str | os.PathLike[str], contents: Mapping[str, str]) 
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
+        for name, path in target.items():
+            check(folder / name)
+            check_still(path)
         for temporary_path, path in waiting.items():
             temporary_path.replace(path)
     except BaseException:

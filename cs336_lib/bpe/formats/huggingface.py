@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from cs336_lib.atomic import check_own
 from cs336_lib.bpe.cutting.pattern import PAT
 from cs336_lib.bpe.formats.dialects import check_takes_something
 from cs336_lib.bpe.formats.gpt2 import BYTE_TO_CHAR, spell
@@ -94,6 +95,11 @@ def hf_json(vocabulary: Vocabulary, pattern: str, rules: TextRules) -> str:
         },
         ensure_ascii=False,
     )
+
+
+def check_own_json(path: Path) -> None:
+    """Raise FileExistsError if a file is there that `hf_json` did not write."""
+    check_own(path, is_own, "no tokenizer.json that this library wrote")
 
 
 def is_own(path: Path) -> bool:

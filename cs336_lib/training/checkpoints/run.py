@@ -21,6 +21,7 @@ import warnings
 from contextlib import suppress
 from pathlib import Path
 
+from cs336_lib.locks import make_folder
 from cs336_lib.naming import check_whole
 from cs336_lib.training.checkpoints.files import write_snapshot
 from cs336_lib.training.checkpoints.reading import read_snapshot
@@ -160,7 +161,7 @@ class RunCheckpoints:
 
     def _clean(self) -> None:
         """Make the folder, and remove what a killed process left in it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder, parents=True)
         for leftover in self.folder.glob(".*.part"):
             shutil.rmtree(leftover, ignore_errors=True)
 
