@@ -131,6 +131,18 @@ def test_a_file_that_grows_while_it_is_read_is_an_error(corpus):
         count_file(path, [], 1, grow)
 
 
+def test_a_file_that_is_written_over_while_it_is_read_is_an_error(corpus):
+    path, _ = corpus
+    before = path.stat().st_mtime_ns
+
+    def write_over(size):
+        path.write_bytes(path.read_bytes().swapcase())
+        os.utime(path, ns=(before, before + 1_000))
+
+    with pytest.raises(FileChangedError, match=r"it had (300,\d+) bytes, .* and now has \1 bytes, dated"):
+        count_file(path, [], 1, write_over)
+
+
 def test_a_file_that_shrinks_while_it_is_read_is_an_error(corpus):
     path, _ = corpus
     with pytest.raises(FileChangedError, match="became shorter"):
