@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from bpe_corpora import HASHED_ALIKE, hashed_alike
 from bpe_texts import SCRIPTS, SPECIALS, TOKENIZERS, small_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -94,6 +95,15 @@ def test_words_around_each_limit_of_the_layout(length, letters):
     word = "".join(chooser.choices(letters, k=length)).encode()
     data = b" ".join([word, word, b"the", word[1:], word])
     assert shared_encoder().encode(data).tolist() == reference_ids(tokenizer, data)
+
+
+@pytest.mark.parametrize(("length", "at"), [(length, at) for length, at in HASHED_ALIKE if at])
+def test_long_words_with_one_hash_and_one_beginning_are_told_apart(length, at):
+    one, other = hashed_alike(length, at)
+    assert one[:8] == other[:8]
+    encoder = compiled(small_tokenizer())
+    for data in (one, other, b".".join([other, one, one, other]), one):
+        assert encoder.encode(data).tolist() == reference_ids(small_tokenizer(), data)
 
 
 def test_two_merges_with_the_same_result_are_told_apart():
