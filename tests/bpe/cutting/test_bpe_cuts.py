@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 from bpe_corpora import broken_texts, multilingual_text, special_lists, texts_with_specials
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cs336_lib.bpe.counting import threads as counting
@@ -22,6 +22,7 @@ def words_in_order(text: bytes, specials: list[str]) -> list[bytes]:
 
 
 @given(any_text, special_lists)
+@example(b"<|a|> b", ["<|a|>", "a"])
 @settings(max_examples=100, deadline=None)
 def test_a_text_cut_at_a_cut_gives_the_pretokens_of_the_whole(text, specials):
     whole = words_in_order(text, specials)
