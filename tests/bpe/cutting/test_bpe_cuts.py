@@ -13,6 +13,7 @@ from cs336_lib.bpe.counting import threads as counting
 from cs336_lib.bpe.counting.threads import Shard, count_file, count_shard
 from cs336_lib.bpe.cutting.cuts import CutFile, FileChangedError, cut_places, fingerprint
 from cs336_lib.bpe.plain.definition import count_words, pretokenize, split_at_specials
+from cs336_lib.native.library import PADDING
 
 any_text = st.one_of(broken_texts, texts_with_specials)
 
@@ -41,6 +42,7 @@ def test_pieces_of_any_size_give_the_pretokens_of_the_whole(tmp_path, text, spec
         for start in range(0, len(text), size):
             piece, length = pieces.read_piece(start, min(start + size, len(text)))
             words += words_in_order(piece[:length].tobytes(), specials)
+            assert not length or not piece[length : length + PADDING].any()
     assert words == words_in_order(text, specials)
 
 
