@@ -1,7 +1,9 @@
 """Texts for the tests of training: made here, so that a fresh clone needs no download."""
 
 import random
+import string
 
+import numpy as np
 from hypothesis import strategies as st
 
 # One of each thing that the pattern, UTF-8 or the tables treat in its own way.
@@ -38,7 +40,18 @@ broken_texts = st.one_of(
     st.binary(max_size=300),
 )
 special_lists = st.sampled_from(
-    [[], ["<|x|>"], ["<|x|>", "<|x|><|x|>"], ["<|", "<|x"], ["the", " the"], ["aa"], ["'s"], ["\u4f60"], ["\n"]]
+    [
+        [],
+        ["<|x|>"],
+        ["<|x|>", "<|x|><|x|>"],
+        ["<|", "<|x"],
+        ["the", " the"],
+        ["aa"],
+        ["'s"],
+        ["<|x|>", "x"],
+        ["\u4f60"],
+        ["\n"],
+    ]
 )
 texts_with_specials = st.lists(
     st.sampled_from([*ATOMS, b"<|x|>", b"<|x|><|x|>", b"<|x", b"<|endoftext|>"]), max_size=60
@@ -93,3 +106,38 @@ def rare_words(size: int, seed: int = 0) -> bytes:
         words.append("".join(draw.choices("abcdefghij", k=draw.choice([3, 6, 12, 17, 30]))))
         size -= len(words[-1]) + 1
     return " ".join(words).encode()
+
+
+def hashed_alike(length: int, at: int) -> tuple[bytes, bytes]:
+    """Two words of letters with one hash: they differ only in the 16 bytes from `at` on, a multiple of 8.
+
+    A step of `word_keys.hash_long` takes in 8 bytes by xor, so what the first 8 change, the next 8 can undo.
+    """
+    from cs336_lib.bpe.counting import word_keys
+
+    draw = np.random.default_rng(length + at)
+    letters = np.frombuffer(string.ascii_letters.encode(), np.uint8)
+    differences = np.zeros(256, bool)
+    differences[np.bitwise_xor.outer(letters, letters)] = True
+    start, end = draw.choice(letters, at).tobytes(), draw.choice(letters, length - at - 16).tobytes()
+    with np.errstate(over="ignore"):
+
+        def step(mixed, words):
+            mixed = (mixed ^ words) * word_keys._MIX_LOW
+            return mixed ^ mixed >> np.uint64(29)
+
+        mixed = np.array([length], np.uint64) * word_keys._MIX_LENGTH
+        for word in np.frombuffer(start, "<u8"):
+            mixed = step(mixed, word)
+        words = draw.choice(letters, (1 << 19, 8))
+        after = step(mixed, words.view("<u8")[:, 0])
+    change = (after ^ after[0]).astype("<u8").view(np.uint8).reshape(-1, 8)
+    other = np.flatnonzero(differences[change].all(axis=1) & (after != after[0]))[0]
+    pairs = {one ^ two: (one, two) for one in letters.tolist() for two in letters.tolist()}
+    undone = [pairs[byte] for byte in change[other].tolist()]
+    one, two = (bytes(pair[k] for pair in undone) for k in (0, 1))
+    return start + words[0].tobytes() + one + end, start + words[other].tobytes() + two + end
+
+
+# Length and place: just beyond the words that are their own key, whole steps of the hash, a last step of a few bytes.
+HASHED_ALIKE = [(17, 0), (24, 0), (24, 8), (29, 8), (32, 8), (32, 16), (100, 40), (254, 232)]

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from cs336_lib.bpe import BPEResult, Tokenizer, arguments, train_bpe, training
 from cs336_lib.bpe.counting.word_table import WordCounts
 from cs336_lib.bpe.merging.merger import Merger
+from cs336_lib.bpe.merging.rows import PAIRS
 from cs336_lib.bpe.plain import definition as reference
 from cs336_lib.bpe.plain.trainer import train_incrementally
 from cs336_lib.textfile import check_is_text
@@ -143,6 +144,17 @@ def test_arrays_grow_when_pairs_outnumber_their_room():
     merger.pairs, merger.pair_counts = merger.pairs[: 4 * 66_000], merger.pair_counts[:66_000]
     assert merger.run() == list(train_incrementally(counts, 400))
     assert len(merger.pair_counts) != room
+
+
+@pytest.mark.parametrize("room", [0, 255, 256, 257, 300, 507, 508, 511, 512])
+def test_a_step_that_makes_a_pair_on_each_side_of_all_tokens_has_room_for_them(room):
+    others = [bytes([byte]) for byte in range(256) if byte not in b"ab"]
+    counts = {other + b"ab" + other: 1 for other in others}
+    merger = Merger(WordCounts.from_mapping(counts), 1)
+    before = int(merger.progress[PAIRS])
+    merger.pairs, merger.pair_counts = merger.pairs[: 4 * (before + room)], merger.pair_counts[: before + room]
+    assert merger.run() == [(b"a", b"b")]
+    assert merger.progress[PAIRS] == before + 2 * len(others) <= len(merger.pair_counts)
 
 
 def test_a_token_of_a_megabyte_can_be_learned():

@@ -68,6 +68,42 @@ def test_every_two_byte_sequence_is_classified_as_the_codec_does():
             assert our_verdict(pair) == quick_verdict(pair), pair
 
 
+REASONS = {
+    Verdict.TRUNCATED: [
+        b"\xc2",
+        b"\xe0\xa0",
+        b"\xe4\xbd",
+        b"\xed\x9f",
+        b"\xef",
+        b"\xf0\x90",
+        b"\xf0\x9f\x98",
+        b"\xf4\x8f",
+    ],
+    Verdict.STRAY_CONTINUATION: [b"\x80", b"\xbf", b"\x80\x80", b"\x90a"],
+    Verdict.MISSING_CONTINUATION: [
+        b"\xc2a",
+        b"\xdf\xc2",
+        b"\xe4\xbda",
+        b"\xe0a",
+        b"\xed\xff",
+        b"\xf0\x9f\x98 ",
+        b"\xf4\xc0",
+    ],
+    Verdict.OVERLONG: [b"\xc0\x80", b"\xc1\xbf", b"\xe0\x80", b"\xe0\x9f\xbf", b"\xf0\x80", b"\xf0\x8f\xbf\xbf"],
+    Verdict.SURROGATE: [b"\xed\xa0", b"\xed\xa0\x80", b"\xed\xbf\xbf"],
+    Verdict.BEYOND_UNICODE: [b"\xf4\x90", b"\xf4\x90\x80\x80", b"\xf4\xbf"],
+    Verdict.UNUSED_BYTE: [b"\xc0", b"\xc1", b"\xc0a", b"\xc1\xc2", b"\xf5", b"\xf5\x80\x80\x80", b"\xfe\xff", b"\xff"],
+}
+
+
+@pytest.mark.parametrize("verdict", REASONS)
+@pytest.mark.parametrize("before", [b"", b"a", "\u4f60\U0001f600".encode()])
+def test_the_first_rule_that_is_broken_is_named(verdict, before):
+    for sequence in REASONS[verdict]:
+        assert classify(before + sequence) is verdict, sequence
+    assert REASONS.keys() | {Verdict.TEXT} == set(Verdict)
+
+
 def test_what_the_codec_calls_wrong_has_no_ending():
     for first in range(256):
         for second in (0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xFF):
@@ -101,9 +137,10 @@ def test_character_start_finds_the_character_that_covers_any_position(text, data
     assert character_start(encoded, position) == max(start for start in starts if start <= position)
 
 
-def test_character_start_refuses_a_position_outside():
-    with pytest.raises(IndexError, match="position 3 is outside of 3 bytes"):
-        character_start(b"abc", 3)
+@pytest.mark.parametrize(("data", "position"), [(b"abc", 3), (b"abc", -1), (b"", 0), (b"abc", 100)])
+def test_character_start_refuses_a_position_outside(data, position):
+    with pytest.raises(IndexError, match=f"position {position} is outside of {len(data)} bytes"):
+        character_start(data, position)
 
 
 def test_the_lead_byte_tells_the_length():

@@ -355,4 +355,8 @@ SAYS = {
     "adamw: one step count for all parameters": ("adamw", "one step count"),
     "batch: inputs and targets exchanged": ("data_loading", "exchanged"),
     "batch: without replacement": ("data_loading", "without replacement"),
+    "batch: the ends twice as often": ("data_loading", "the ends drawn twice as often"),
+    "clipping: the gradients set to None": ("gradient_clipping", "the gradients are gone"),
+    "clipping: zero_grad for gradients of zero": ("gradient_clipping", "the gradients are gone"),
+    "clipping: the last gradient deleted": ("gradient_clipping", "the gradients are gone"),
 }

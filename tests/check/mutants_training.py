@@ -18,6 +18,7 @@ WARMUP = "        return max_learning_rate * it / warmup_iters\n"
 PROGRESS = "    progress = (it - warmup_iters) / (cosine_cycle_iters - warmup_iters)\n"
 END = "    if it >= cosine_cycle_iters:\n        return float(min_learning_rate)\n"
 GRADS = "    grads = [p.grad for p in parameters if p.grad is not None]\n"
+GRADED = "    params = list(parameters)\n" + GRADS.replace("parameters if", "params if")
 CLIP = "    if norm > max_l2_norm:\n        for grad in grads:\n            grad.mul_(max_l2_norm / (norm + 1e-6))\n"
 NORM = "    norm = math.sqrt(sum(grad.pow(2).sum().item() for grad in grads))\n"
 STARTS = "    starts = np.random.randint(0, len(dataset) - context_length, batch_size)\n"
@@ -253,18 +254,25 @@ TRAINING_MUTANTS = {
     ),
     "clipping: new tensors": (
         [
-            (
-                GRADS,
-                GRADS.replace("parameters if", "params if").replace(
-                    "    grads", "    params = list(parameters)\n    grads"
-                ),
-            ),
+            (GRADS, GRADED),
             (
                 CLIP,
                 "    if norm > max_l2_norm:\n        for p in params:\n            if p.grad is not None:\n                p.grad = p.grad * (max_l2_norm / (norm + 1e-6))\n",
             ),
         ],
         ["gradient_clipping.in_place"],
+    ),
+    "clipping: the gradients set to None": (
+        [(GRADS, GRADED + "    for p in params:\n        p.grad = None\n")],
+        [f"gradient_clipping.{name}" for name in ("value", "small", "generator", "some", "zero", "in_place", "eps")],
+    ),
+    "clipping: zero_grad for gradients of zero": (
+        [(CLIP, CLIP + "    if norm == 0:\n        for p in params:\n            p.grad = None\n"), (GRADS, GRADED)],
+        ["gradient_clipping.zero"],
+    ),
+    "clipping: the last gradient deleted": (
+        [(CLIP, CLIP + "        del [p for p in params if p.grad is not None][-1].grad\n"), (GRADS, GRADED)],
+        [f"gradient_clipping.{name}" for name in ("value", "generator", "some", "in_place", "eps")],
     ),
     "clipping: a large eps": ([(CLIP, CLIP.replace("1e-6", "1e-3"))], ["gradient_clipping.eps"]),
     "batch: targets are the inputs": (
@@ -355,6 +363,16 @@ TRAINING_MUTANTS = {
                 STARTS,
                 STARTS
                 + "    starts = np.minimum(starts, np.random.randint(0, len(dataset) - context_length, batch_size))\n",
+            )
+        ],
+        ["data_loading.uniform"],
+    ),
+    "batch: the ends twice as often": (
+        [
+            (
+                STARTS,
+                "    many = len(dataset) - context_length\n"
+                "    starts = np.random.randint(-1, many + 1, batch_size).clip(0, many - 1)\n",
             )
         ],
         ["data_loading.uniform"],

@@ -1,4 +1,5 @@
 import math
+from itertools import permutations
 
 import pytest
 import torch
@@ -58,6 +59,23 @@ def test_the_norm_of_half_precision_gradients_is_summed_in_float32():
     assert norm.item() == pytest.approx(300 * math.sqrt(30_000), rel=1e-3)
     assert all(p.grad.dtype == p.dtype for p in params)
     assert params[2].grad[0].item() == pytest.approx(3 / math.sqrt(30_000), rel=1e-3)
+
+
+@pytest.mark.parametrize("dtypes", list(permutations([torch.float64, torch.float32, torch.bfloat16])), ids=str)
+def test_the_norm_of_mixed_types_has_the_digits_of_the_widest_in_any_order(dtypes):
+    torch.manual_seed(0)
+    params = [torch.nn.Parameter(torch.zeros(500, dtype=dtype)) for dtype in dtypes]
+    for p in params:
+        p.grad = torch.zeros_like(p)
+        p.grad[:2] = torch.tensor([3.0, 4.0])  # a norm without digits that are lost
+        if p.dtype == torch.float64:
+            p.grad = torch.rand(500, dtype=torch.float64)
+    exact = [p.grad.double().clone() for p in params]
+    norm, right = clip_grad_norm(params, 2.0), torch.cat(exact).norm()
+    assert norm.dtype == torch.float64 and norm.item() == pytest.approx(right.item(), rel=1e-14)
+    for p, grad in zip(params, exact, strict=True):
+        near = max(2 * torch.finfo(p.dtype).eps, 1e-6 / right.item())  # the handout adds 1e-6 to the norm
+        torch.testing.assert_close(p.grad.double(), grad * 2 / right, rtol=near, atol=0)
 
 
 @pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])

@@ -18,6 +18,12 @@ def test_cosine_is_exact_at_the_joints():
     assert rate(6) == 6 / 7
 
 
+@given(steps, steps, st.floats(1e-6, 1.0), st.floats(1.0, 10.0))
+def test_a_step_that_is_both_joints_has_the_maximum(warmup, after, min_lr, max_lr):
+    assert cosine_schedule(warmup, max_lr, min_lr, warmup, warmup) == max_lr
+    assert cosine_schedule(warmup + after + 1, max_lr, min_lr, warmup, warmup) == min_lr
+
+
 @given(steps, rates, rates, steps, steps)
 def test_cosine_follows_the_handouts_cases(t, max_lr, min_lr, warmup, length):
     end = warmup + length
@@ -55,8 +61,14 @@ def test_wsd_rises_stays_and_falls(t, max_lr, warmup, stable, decay, shape):
     ("call", "message"),
     [
         (lambda: cosine_schedule(-1, 1, 0, 2, 5), "step is -1"),
+        (lambda: cosine_schedule(0, 1, 0, -2, 5), "step is 0 and warmup_steps -2; both must be 0 or more"),
+        (lambda: cosine_schedule(0, 1, 0, -2, -2), "warmup_steps -2"),
+        (lambda: cosine_schedule(0, 1, 0, 0, -1), "cosine_steps is -1, less than warmup_steps = 0"),
         (lambda: cosine_schedule(0, 1, 0, 6, 5), "cosine_steps is 5, less than warmup_steps = 6"),
+        (lambda: wsd_schedule(-1, 1, 0, 2, 1, 5), "step is -1"),
         (lambda: wsd_schedule(0, 1, 0, -2, 1, 5), "warmup_steps -2"),
+        (lambda: wsd_schedule(0, 1, 0, 2, -1, 5), "decay_steps -1; all must be 0 or more"),
+        (lambda: wsd_schedule(0, 1, 0, 0, 0, -1), r"warmup_steps \+ decay_steps = 0 do not fit in total_steps = -1"),
         (lambda: wsd_schedule(0, 1, 0, 3, 3, 5), r"warmup_steps \+ decay_steps = 6 do not fit in total_steps = 5"),
         (lambda: wsd_schedule(0, 1, 0, 1, 1, 5, "cosine"), "shape is 'cosine'; allowed: 'linear', 'sqrt'"),
     ],

@@ -29,6 +29,11 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
 ZSTD = bytes.fromhex("28b52ffd2405290000") + b"hello" + bytes(4)  # one raw block
 
 
+def zstd_frame(kind, size, descriptor=0x20):
+    """A frame of zstd up to the header of its first block: the size in one byte, then last, kind and size in three."""
+    return b"\x28\xb5\x2f\xfd" + bytes([descriptor, 5]) + (size << 3 | kind << 1 | 1).to_bytes(3, "little") + b"hello"
+
+
 def zipped(path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.txt", TEXT)
@@ -81,6 +86,14 @@ def test_it_is_refused_by_name_at_every_door(tmp_path, kind, capsys):
     assert not (tmp_path / "out.tokens").exists() and not (tmp_path / "bpe").exists()
 
 
+@pytest.mark.parametrize("kind", [0, 1, 2])
+@pytest.mark.parametrize("size", [0, 5, 1 << 17])
+def test_each_kind_of_block_that_zstd_knows_is_zstd(tmp_path, kind, size):
+    (tmp_path / "x.txt").write_bytes(zstd_frame(kind, size))
+    with pytest.raises(ValueError, match="is zstd, not text"):
+        check_is_text(tmp_path / "x.txt")
+
+
 def test_a_short_page_of_html_gets_a_warning_and_a_long_one_none(tmp_path):
     page = tmp_path / "page.txt"
     page.write_text("<!DOCTYPE html><html>please log in</html>")
@@ -106,6 +119,16 @@ def test_a_short_page_of_html_gets_a_warning_and_a_long_one_none(tmp_path):
         b"CS336TOK is a mark",
         b"of the Argonauts, " * 14 + b"many ustar",
         b"zeros\0\0\0in\0\0\0a row",
+        bytes(4096),
+        b"\0\0\0\1" * 2 + bytes(600),
+        b"\1\0" * 50 + bytes(500),
+        b"\x28\xb5\x2f\xfd",
+        b"\x28\xb5\x2f\xfd dollars and more",
+        b"\x28\xb5\x2f\xfd`quoted` and more",
+        zstd_frame(kind=3, size=5),
+        zstd_frame(kind=0, size=(1 << 17) + 1),
+        zstd_frame(kind=0, size=5, descriptor=0x21),  # with a dictionary
+        zstd_frame(kind=0, size=5, descriptor=0x28),  # a bit that is reserved
     ],
 )
 def test_odd_text_is_text(tmp_path, text):

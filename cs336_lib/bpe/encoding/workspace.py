@@ -248,7 +248,6 @@ class Workspace:
         capacity, progress = int(self._progress[CAPACITY]), self._progress
         if capacity >= LAST_CAPACITY:
             self._words[0].fill(0)
-            self._recent.fill(0)  # its answers may point into the pool
             progress[USED], progress[ARENA_USED], progress[POOL_USED] = 0, 0, 0
             return
         rows, arena, pool = self._words

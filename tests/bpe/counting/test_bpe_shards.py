@@ -1,5 +1,6 @@
 """Counting by an executor: the counts of one thread, whoever works, whoever dies, whatever lies there already."""
 
+import json
 import os
 import subprocess
 import sys
@@ -140,6 +141,12 @@ def test_counts_are_read_as_they_were_written(tmp_path_factory, counts, groups):
         read = read_group(path, group)
         assert dict(read.items()) == dict(words.items())
         assert not read.text[read.bounds[-1] :].any(), "the padding is zeros"
+    content = path.read_bytes()
+    for size in {0, 15, 16, 16 + 32 * groups - 1, 16 + 32 * groups, len(content) - 1} - {len(content)}:
+        path.write_bytes(content[:size])
+        assert not is_whole(path, groups), f"{size} of {len(content)} bytes"
+    path.write_bytes(content + b"0")
+    assert not is_whole(path, groups)
 
 
 def _cut(content):
@@ -223,32 +230,104 @@ with ThreadPoolExecutor(2) as executor:
     assert count(path, Immediately(), folder) == expected
 
 
-def test_counts_of_another_text_or_other_special_tokens_are_not_used(corpus, tmp_path, monkeypatch):
-    path, expected = corpus
-    folder = tmp_path / "work"
+def written_over(path, seconds=1e-3, more=b""):
+    """Other words of the same length in place of those that were there, and a date that is later, or the same."""
+    was = path.stat().st_mtime_ns
+    path.write_bytes(path.read_bytes().replace(b"the", b"eht") + more)
+    os.utime(path, ns=(was, was + int(seconds * 1e9)))
 
-    def stop(work, group):
+
+# The plan's fields -> what changes them: the text, the arguments of the count, or how the module cuts the work up.
+PLANS = {
+    "format": [{"_FORMAT": sharded_counting._FORMAT + 1}],
+    "fingerprint": [written_over, partial(written_over, seconds=0, more=b" more")],
+    "special_tokens": [{"specials": ()}, {"specials": (END, "the")}],
+    "shard_bytes": [{"_SMALLEST_SHARD": 30_000}],
+    "groups": [{"_FEWEST_GROUPS": 5}],
+    "min_count": [{"min_count": 2}],
+}
+
+
+@pytest.fixture
+def interrupted(corpus, tmp_path):
+    """A folder in which all is finished, and a run over its text that lists the files it makes."""
+    path, folder = corpus[0], tmp_path / "work"
+
+    def stop(work):
         raise OSError("enough")
 
-    for specials in ((), (END, "the")):
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(OSError, match="enough"):
-            patch.setattr(sharded_counting, "add_up", stop)
-            count(path, Immediately(), folder, specials=specials)
-        assert len(list(folder.glob("*.counts"))) == SHARDS
-    assert count(path, Immediately(), folder) == expected
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(OSError, match="enough"):
+        patch.setattr(sharded_counting, "collect", stop)
+        count(path, Immediately(), folder)
+
+    def again(**changes):
+        made, write = [], sharded_counting.write_counts
+
+        def notes(target, groups):
+            made.append(target.name)
+            write(target, groups)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sharded_counting, "write_counts", notes)
+            for name in [name for name in changes if name.startswith("_")]:
+                patch.setattr(sharded_counting, name, changes.pop(name))
+            return count(path, Immediately(), folder, **changes), made
+
+    return folder, again
 
 
-def test_a_file_that_grows_while_it_is_counted_is_an_error(corpus, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("field", "number"), [(field, k) for field in PLANS for k in range(len(PLANS[field]))])
+def test_what_is_finished_under_another_plan_is_not_used(corpus, interrupted, field, number):
+    path, (_, again) = corpus[0], interrupted
+    change = PLANS[field][number]
+    if callable(change):
+        change(path)
+        change = {}
+    found, made = again(**change)
+    words = count_words(path.read_bytes(), list(change.get("specials", [END])))
+    assert found == {word: times for word, times in words.items() if times >= change.get("min_count", 1)}
+    shards = -(-path.stat().st_size // change.get("_SMALLEST_SHARD", 25_000))
+    assert len(made) == len(set(made)) == shards + change.get("_FEWEST_GROUPS", 4)
+
+
+def test_each_field_of_the_plan_is_changed_above(interrupted):
+    assert json.loads((interrupted[0] / "plan.json").read_text()).keys() == PLANS.keys()
+
+
+def test_what_is_finished_under_the_same_plan_is_used(corpus, interrupted):
+    assert interrupted[1]() == (corpus[1], [])
+
+
+CHANGES = {"longer": lambda path: path.write_bytes(path.read_bytes() + b" more"), "as long": written_over}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("shard", [0, 5, SHARDS - 1])
+def test_a_file_that_changes_while_it_is_counted_is_an_error(corpus, tmp_path, monkeypatch, change, shard):
+    """Behind the last shard, no worker opens the file any more."""
     path, _ = corpus
+    folder = tmp_path / "work"
 
-    def grows(work, number):
-        with path.open("ab") as file:
-            file.write(b" more")
-        return count_one(work, number)
+    def changes(work, number):
+        size = count_one(work, number)
+        if number == shard:
+            CHANGES[change](path)
+        return size
 
-    monkeypatch.setattr(sharded_counting, "count_one", grows)
+    monkeypatch.setattr(sharded_counting, "count_one", changes)
     with pytest.raises(FileChangedError, match=r"changed while it was read: it had 300,\d+ bytes"):
-        count(path, Immediately(), tmp_path / "work")
+        count(path, Immediately(), folder)
+    assert len(list(folder.glob("*.counts"))) == shard + 1 and not list(folder.glob("*.sums"))
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_worker_that_sees_another_text_counts_none_of_it(corpus, tmp_path, change):
+    path, _ = corpus
+    work = sharding(path, tmp_path)
+    CHANGES[change](path)
+    with pytest.raises(FileChangedError, match="changed while it was read"):
+        count_one(work, 0)
+    assert not work.counts(0).exists()
 
 
 @pytest.mark.parametrize("min_count", [1, 2, 5])

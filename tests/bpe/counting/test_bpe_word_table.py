@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from bpe_corpora import broken_texts, rare_words, special_lists, texts_with_specials
+from bpe_corpora import HASHED_ALIKE, broken_texts, hashed_alike, rare_words, special_lists, texts_with_specials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,6 +53,20 @@ def test_words_of_any_length_that_differ_in_one_byte_are_told_apart(length):
     words = {b"a" * length, b"b" + b"a" * (length - 1), b"a" * (length - 1) + b"b"}
     text = b" ".join(sorted(words) * 3)
     assert dict(counted(text, []).words().items()) == count_words(text)
+
+
+@pytest.mark.parametrize(("length", "at"), HASHED_ALIKE)
+def test_words_with_one_hash_are_told_apart(length, at):
+    one, other = hashed_alike(length, at)
+    assert one != other and len(one) == len(other) == length and one[:at] == other[:at]
+    groups = WordCounts.from_mapping({one: 5, other: 7}).by_group(1 << 16)  # by the highest bits of the hash
+    assert sorted(map(len, groups))[-2:] == [0, 2], "their hashes differ: `hashed_alike` follows another hash"
+    table = WordTable()
+    for _ in range(2):
+        table.add(WordCounts.from_mapping({one: 5, other: 7}))
+    assert dict(table.words().items()) == {one: 10, other: 14}
+    text = b".".join([one, other, other, one, other])
+    assert dict(counted(text, []).words().items()) == {b".": 4, one: 2, other: 3}
 
 
 def test_words_that_differ_by_zero_bytes_are_told_apart():

@@ -6,13 +6,14 @@ from itertools import pairwise
 
 import pytest
 from bpe_corpora import broken_texts, multilingual_text, special_lists, texts_with_specials
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cs336_lib.bpe.counting import threads as counting
 from cs336_lib.bpe.counting.threads import Shard, count_file, count_shard
 from cs336_lib.bpe.cutting.cuts import CutFile, FileChangedError, cut_places, fingerprint
 from cs336_lib.bpe.plain.definition import count_words, pretokenize, split_at_specials
+from cs336_lib.native.library import PADDING
 
 any_text = st.one_of(broken_texts, texts_with_specials)
 
@@ -22,6 +23,7 @@ def words_in_order(text: bytes, specials: list[str]) -> list[bytes]:
 
 
 @given(any_text, special_lists)
+@example(b"<|a|> b", ["<|a|>", "a"])
 @settings(max_examples=100, deadline=None)
 def test_a_text_cut_at_a_cut_gives_the_pretokens_of_the_whole(text, specials):
     whole = words_in_order(text, specials)
@@ -40,6 +42,7 @@ def test_pieces_of_any_size_give_the_pretokens_of_the_whole(tmp_path, text, spec
         for start in range(0, len(text), size):
             piece, length = pieces.read_piece(start, min(start + size, len(text)))
             words += words_in_order(piece[:length].tobytes(), specials)
+            assert not length or not piece[length : length + PADDING].any()
     assert words == words_in_order(text, specials)
 
 
@@ -129,6 +132,18 @@ def test_a_file_that_grows_while_it_is_read_is_an_error(corpus):
 
     with pytest.raises(FileChangedError, match=r"changed while it was read: it had 300,\d+ bytes"):
         count_file(path, [], 1, grow)
+
+
+def test_a_file_that_is_written_over_while_it_is_read_is_an_error(corpus):
+    path, _ = corpus
+    before = path.stat().st_mtime_ns
+
+    def write_over(size):
+        path.write_bytes(path.read_bytes().swapcase())
+        os.utime(path, ns=(before, before + 1_000))
+
+    with pytest.raises(FileChangedError, match=r"it had (300,\d+) bytes, .* and now has \1 bytes, dated"):
+        count_file(path, [], 1, write_over)
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_an_error(corpus):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cs336_lib.bpe.counting.word_table import COUNTING, padded
 from cs336_lib.bpe.cutting.pattern import PAT
 from cs336_lib.bpe.cutting.scan_state import SCAN_WORDS, STARTS_ROOM
-from cs336_lib.bpe.cutting.symbol_classes import CODE_POINTS, ask_regex, symbol_classes
+from cs336_lib.bpe.cutting.symbol_classes import CODE_POINTS, LETTER, NUMBER, SPACE, ask_regex, symbol_classes
 from cs336_lib.bpe.plain.definition import pretokenize
 from cs336_lib.native.cache import cache_folder
 
@@ -126,6 +126,19 @@ def test_a_symbol_that_is_cut_off_is_not_completed_by_what_lies_behind(symbol):
             for before in (b"x", b" ", b"7"):
                 text = before * filler + whole[:size]
                 assert scan(text, whole[size:]) == starts_of(pretokenize(text))
+
+
+@pytest.mark.parametrize("beyond", [LETTER, NUMBER, SPACE])
+def test_what_is_no_symbol_has_no_class_whatever_lies_behind_the_table(beyond):
+    """Nor in the table where surrogates would stand: a careless decoder would look there."""
+    larger = np.full(1 << 21, beyond, np.uint8)
+    for code_points in (slice(0, 0xD800), slice(0xE000, CODE_POINTS)):
+        larger[code_points] = symbol_classes()[code_points]
+    for text in BROKEN:
+        memory, state = padded(b"a" + text + b" a"), np.empty(SCAN_WORDS, np.uint64)
+        starts = np.empty(len(text) + 3 + STARTS_ROOM, np.int64)
+        count = COUNTING.find_starts(memory, 0, len(text) + 3, larger, state, starts, len(text) + 3)
+        assert starts[:count].tolist() == starts_of(pretokenize(b"a" + text + b" a"))
 
 
 def test_texts_of_many_scripts_are_cut_like_regex_does():

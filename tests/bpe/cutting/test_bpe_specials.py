@@ -37,6 +37,8 @@ def test_tokens_inside_each_other_go_as_deep_as_they_like():
 
 
 @given(TOKENS, TEXT)
+@example(["<|a|>", "a"], "<|a|> b")  # a short one inside ends before the long one does
+@example(["abab", "ba", "b"], "ababa")
 def test_the_places_that_a_token_crosses_are_those_of_the_definition(tokens, text):
     window, encoded = text.encode(), [token.encode() for token in tokens]
     spans = Spans(window, encoded)

@@ -7,14 +7,19 @@ import threading
 
 import numpy as np
 import pytest
+from bpe_corpora import HASHED_ALIKE, hashed_alike
 from bpe_texts import SCRIPTS, SPECIALS, TOKENIZERS, small_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cs336_lib.bpe.cutting.cuts import cut_places
+from cs336_lib.bpe.encoding import jobs as encoder_jobs
 from cs336_lib.bpe.encoding import workspace as encoder_workspace
 from cs336_lib.bpe.encoding.compiled import CompiledEncoder
 from cs336_lib.bpe.encoding.jobs import cut_before, jobs
-from cs336_lib.bpe.encoding.workspace import MergeTables, Workspace
+from cs336_lib.bpe.encoding.layout import CAPACITY, USED
+from cs336_lib.bpe.encoding.wide_text import WideText
+from cs336_lib.bpe.encoding.workspace import MergeTables, Workspace, with_room
 from cs336_lib.bpe.plain.definition_encoder import encode_reference, encode_word
 from cs336_lib.bpe.plain.encoder import PlainEncoder, merge_by_heap, merge_by_scanning
 from cs336_lib.bpe.vocabulary import Vocabulary
@@ -96,6 +101,15 @@ def test_words_around_each_limit_of_the_layout(length, letters):
     assert shared_encoder().encode(data).tolist() == reference_ids(tokenizer, data)
 
 
+@pytest.mark.parametrize(("length", "at"), [(length, at) for length, at in HASHED_ALIKE if at])
+def test_long_words_with_one_hash_and_one_beginning_are_told_apart(length, at):
+    one, other = hashed_alike(length, at)
+    assert one[:8] == other[:8]
+    encoder = compiled(small_tokenizer())
+    for data in (one, other, b".".join([other, one, one, other]), one):
+        assert encoder.encode(data).tolist() == reference_ids(small_tokenizer(), data)
+
+
 def test_two_merges_with_the_same_result_are_told_apart():
     vocab = LETTERS | {256: b"ab", 257: b"bc", 258: b"abc", 259: b"xb"}
     # "abc" is made of a+bc (late) and of ab+c (early).
@@ -159,6 +173,27 @@ def test_a_full_table_of_words_is_emptied_without_changing_the_ids(monkeypatch):
     assert first.tolist() == PlainEncoder(vocabulary_of(tokenizer)).encode(data.decode())
 
 
+def test_a_table_that_grew_knows_the_words_that_it_knew(monkeypatch):
+    monkeypatch.setattr(encoder_workspace, "FIRST_CAPACITY", 4096)
+    chooser = random.Random(2)
+    words = ["".join(chooser.choices("abcdefgh", k=chooser.choice([3, 9, 17, 40]))) for _ in range(9_000)]
+    data = " ".join(words).encode()
+    workspace = Workspace(MergeTables(vocabulary_of(small_tokenizer())))
+    first, used = workspace.encode(data, 0, len(data)), int(workspace._progress[USED])
+    assert workspace._progress[CAPACITY] > 4096 and used > 4096
+    assert np.array_equal(workspace.encode(data, 0, len(data)), first) and workspace._progress[USED] == used
+
+
+@pytest.mark.parametrize("size", [0, 1, 5, 16])
+@pytest.mark.parametrize("room", [6, 10, 22])
+def test_there_is_room_for_an_id_of_each_byte_and_one_more(room, size):
+    """A kernel writes the second of two ids where there is but one."""
+    for written in range(5):
+        ids = np.arange(room, dtype=np.int32)
+        larger = with_room(ids, written, size)
+        assert len(larger) > written + size and larger[:written].tolist() == list(range(written))
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("run", ["a", "^", " ", "\n", "é", "\u3000", "ab", "random letters", "\xff"])
 def test_a_megabyte_without_an_end_is_not_quadratic(run):
@@ -203,6 +238,23 @@ def test_jobs_cover_the_buffer_and_cut_only_where_the_ids_allow(seed, size):
     assert b"".join(data[start:end] for start, end in pieces) == data
     ids = [i for start, end in pieces for i in reference_ids(tokenizer, data[start:end])]
     assert ids == reference_ids(tokenizer, data)
+
+
+@pytest.mark.parametrize("specials", [[], ["a<|>", "<|x>"], ["<|end|>", "d|"]])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_small_window_shows_no_place_that_is_none(monkeypatch, seed, specials):
+    """Of bytes and of a string: each place is one of the whole text's, whatever the window cuts off at its ends."""
+    monkeypatch.setattr(encoder_jobs, "_FIRST_WINDOW", 1)
+    chooser = random.Random(seed)
+    atoms = [*"aé你😀\u3000\uff17\U0001d7ce <|x>d", *specials, "'s"]
+    text = "".join(chooser.choices(atoms, k=150))
+    data, encoded = text.encode(), [token.encode() for token in specials]
+    cuts = set(cut_places(data, encoded))
+    assert {cut_before(data, 0, end, encoded) for end in range(1, len(data))} <= cuts | {0}
+    wide = WideText.of(text)
+    assert wide is not None
+    found = {cut_before(wide, 0, end, encoded) for end in range(1, len(text))}
+    assert {len(text[:place].encode()) for place in found} <= cuts | {0} and len(found) > 10
 
 
 def test_a_buffer_without_a_place_to_cut_is_one_job():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cs336_lib.bpe.encoding import choice
 from cs336_lib.bpe.encoding.streaming import settled_blocks
+from cs336_lib.bpe.plain.definition import pretokenize
 from cs336_lib.bpe.specials import SpecialTokens
 from cs336_lib.bpe.tokenizer import Tokenizer
 
@@ -25,6 +26,17 @@ def pieces(whole, cuts):
 def test_strings_cut_anywhere(cuts):
     tokenizer = small_tokenizer()
     assert list(tokenizer.encode_iterable(pieces(TEXT, cuts))) == tokenizer.encode(TEXT)
+
+
+@pytest.mark.parametrize("symbol", ["\u00e9", "\u4f60", "\u3000", "\u0663", "\U0001d7ce", "\U0001f98a"])
+@pytest.mark.parametrize("before", ["", "a", " a", "7", "!", "a ", " "])
+def test_strings_of_single_bytes_are_cut_where_the_characters_that_they_make_are(symbol, before):
+    """A byte beyond ASCII comes as a surrogate of its own, and is no letter before the last one is there."""
+    text = f"{before}{symbol}{before}{symbol}{symbol}b 1"
+    bytewise = list(text.encode().decode("ascii", "surrogateescape"))
+    blocks = list(settled_blocks(bytewise, SpecialTokens(), block=1))
+    words = [word for block in blocks for word in pretokenize(block.encode("utf-8", "surrogateescape"))]
+    assert words == pretokenize(text.encode())
 
 
 @given(st.lists(st.integers(0, len(TEXT.encode())), max_size=30))

@@ -3,11 +3,12 @@
 import base64
 import json
 import unicodedata
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from bpe_texts import SCRIPTS, SPECIALS, small_tokenizer
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cs336_lib.bpe import TextRules, Tokenizer
@@ -266,6 +267,8 @@ REFUSED = [
     ({"added_tokens": added((" a", 260))}, "same bytes as the token 258"),
     ({"added_tokens": [*added(("<a>", 260)), *added(("<a><b>", 261), normalized=True)]}, "'<a><b>' .*holds or"),
     ({"added_tokens": [*added(("b>c", 260)), *added(("<ab>", 261), normalized=True)]}, "'<ab>' .*holds or overlaps"),
+    ({"added_tokens": [*added(("<s>", 260)), *added(("x<s", 261), normalized=True)]}, r"'x<s' .*overlaps .*\('<s'\)"),
+    ({"added_tokens": [*added(("<s>", 260)), *added(("xx<", 261), normalized=True)]}, r"'xx<' .*overlaps .*\('<'\)"),
     ({"normalizer": {"type": "NFC"}, "added_tokens": added(("<s>", 260), normalized=True)}, "normalized=true"),
     ({"vocab": without("z"), "model": {"unk_token": "!"}}, "lacks single bytes.*unk_token='!'"),
     ({"merges": ["a b", "b c"]}, r"merges\[0\] .*its result b'ab' is not in the vocabulary"),
@@ -289,6 +292,35 @@ def test_what_this_library_can_not_do_is_refused_by_its_name(changes, message, t
     with pytest.raises(ValueError, match=message) as told:
         Tokenizer.from_hf_json(path)
     assert str(path) in str(told.value)
+
+
+@given(
+    tokens=st.lists(st.text("<s>x", min_size=2, max_size=4), min_size=2, max_size=5, unique=True),
+    normalized=st.lists(st.booleans(), min_size=5, max_size=5),
+    data=st.data(),
+)
+@example(["<s>", "x<s"], [False, True], SimpleNamespace(draw=lambda pieces: ["x<s", ">"]))
+@example(["<s>", "x<"], [False, True], SimpleNamespace(draw=lambda pieces: ["x<", "s>"]))
+@example(["<s>", "x<s>"], [False, True], SimpleNamespace(draw=lambda pieces: ["x<s>"]))
+@example(["<s>", "<s>x"], [False, True], SimpleNamespace(draw=lambda pieces: ["<s>x"]))
+@settings(max_examples=150)
+def test_added_tokens_of_two_passes_give_the_ids_that_tokenizers_gives_or_are_refused(
+    tmp_path_factory, tokens, normalized, data
+):
+    entries = [
+        entry
+        for i, (token, later) in enumerate(zip(tokens, normalized, strict=False), 256)
+        for entry in added((token, i), normalized=later)
+    ]
+    path = written(tmp_path_factory.getbasetemp(), a_file(vocab=BYTES, added_tokens=entries))
+    try:
+        ours = Tokenizer.from_hf_json(path)
+    except ValueError as error:
+        assert "holds or overlaps one with normalized=false" in str(error) and len(set(normalized[: len(tokens)])) == 2
+        return
+    theirs = tokenizers.Tokenizer.from_file(str(path))
+    text = "".join(data.draw(st.lists(st.sampled_from([*tokens, *"<s>x"]), min_size=2, max_size=8)))
+    assert ours.encode(text) == theirs.encode(text).ids
 
 
 def test_an_added_token_of_the_vocabulary_with_its_id_there_is_read_as_tokenizers_reads_it(tmp_path):

@@ -194,6 +194,12 @@ class TestTiktoken:
         [
             (b"YQ== 0\n!!\n", "line 2: expected a token in base64"),
             (b"YQ== x\n", "line 1: expected"),
+            (b"YQ!== 0\n", "line 1: expected a token in base64"),
+            (b"YQ== 0\nY*g=* 1\n", "line 2: expected a token in base64"),
+            (b"YQ 0\n", "line 1: expected a token in base64"),
+            (b"YQ==YQ== 0\n", "line 1: expected a token in base64"),
+            (b"YQ== 0 1\n", "line 1: expected"),
+            (b"YQ==\n", "line 1: expected"),
             (b"YQ== 0\nYQ== 1\n", "line 2: token b'a' comes a second time"),
             (b"YQ== 0\nYg== 0\n", "line 2: rank 0 comes a second time"),
             (b"YQ== 0\nYg== 1\nYWJhYg== 2\n", "rank 2, b'abab', is not made of two tokens"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import bpe_rules as rules
-from ..case import Case, check
+from ..case import Case, UnansweredError, check
 from ..show import show
 from .bpe_training import END, LEFT_OVER, RECOUNT, RETURNED, TIES, learn, merges_of
 
@@ -57,6 +57,8 @@ def _(case: Case) -> None:
     _all(case, merges, "a merge", tuple, "merges of another type than tuple: (b'a', b'b') == [b'a', b'b'] is false")
     case.true(all(len(merge) == 2 for merge in merges), show(merges), "merges that are no pairs")
     _all(case, (token for merge in merges for token in merge), "a token of a merge", bytes, of_bytes)
+    if not vocab or not merges:
+        raise UnansweredError("the vocabulary or the list of merges is empty, so that its types can't be seen")
 
 
 def _corpus(case: Case, text: str) -> Path:

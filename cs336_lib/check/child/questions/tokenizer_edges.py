@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import bpe_rules as rules
-from ..case import Case, WrongError, check
+from ..case import Case, UnansweredError, WrongError, check
 from ..show import show
 from .tokenizer import BY_MERGES, DEFINITION, ENCODES, END, MERGES, ids_of, tokenizer_of
 
@@ -189,6 +189,8 @@ def _(case: Case) -> None:
     if not isinstance(ids, list) or not all(type(i) is int for i in ids):
         inner = type(ids[0]).__name__ if len(ids) else "nothing"
         raise WrongError(f"{type(ids).__name__} of {inner}")
+    if not ids:
+        raise UnansweredError("encode gives no ids, so that their type can't be seen")
 
 
 @check(
