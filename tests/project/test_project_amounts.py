@@ -36,7 +36,6 @@ def test_a_time_is_told_to_a_third(seconds):
     assert float(number) * {"s": 1, "ms": 1e-3, "us": 1e-6}[unit] == pytest.approx(seconds, rel=1 / 3)
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("write", [size, elapsed])
 @pytest.mark.parametrize("little", [5e-324, *(f * 10.0**e for e in range(-15, 1) for f in (1, 2.5, 4, 5, 9.4, 9.9))])
 def test_little_is_never_told_as_nothing_nor_with_an_exponent(write, little):
@@ -48,7 +47,8 @@ def test_little_is_never_told_as_nothing_nor_with_an_exponent(write, little):
     else:
         assert float(number) * scale == pytest.approx(little, rel=1 if write is size else 1 / 3, abs=0)
     assert write(0).startswith("0 ")
-=======
+
+
 @pytest.mark.parametrize(
     ("amount", "told"),
     [
@@ -68,7 +68,6 @@ def test_little_is_never_told_as_nothing_nor_with_an_exponent(write, little):
 )
 def test_the_unit_is_chosen_by_what_is_written(amount, told):
     assert amount == told
->>>>>>> mendB
 
 
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "minutes": 60, "hours": 3600, "days": 86_400, "years": 86_400 * 365.25}
