@@ -132,6 +132,21 @@ TRAINING_MUTANTS = {
         ],
         ["adamw.group_decay"],
     ),
+    **{
+        f"adamw: decay by {what}": ([(DECAY, f"                p.mul_(1 - {rate} * decay)\n")], catches)
+        for what, rate, catches in (
+            ("the default rate", 'self.defaults["lr"]', ["adamw.schedule", "adamw.group_lr"]),
+            ("the first group's rate", 'self.param_groups[0]["lr"]', ["adamw.group_lr"]),
+            ("the rate it began with", 'group.setdefault("first_lr", lr)', ["adamw.schedule"]),
+        )
+    },
+    "adamw: the update alone by the rate kept on the optimizer": (
+        [
+            (INIT, INIT + "        self.lr = lr\n"),
+            (RATE, RATE.replace("rate = lr", "rate = self.lr")),
+        ],
+        ["adamw.schedule", "adamw.group_lr"],
+    ),
     "adamw: only the last group learns": (
         [
             (
@@ -439,6 +454,19 @@ TRAINING_MUTANTS = {
     "flops: scores counted once": ([("4 * s * s * d", "2 * s * s * d")], ["forward_flops.small", "forward_flops.xl"]),
     "top-p: the token that crosses p dropped": (
         [("    before = ordered.cumsum(-1) - ordered\n", "    before = ordered.cumsum(-1)\n")],
+        ["top_p.crossing", "top_p.first"],
+    ),
+    "top-p: a token kept behind a set that holds exactly p": (
+        [("before >= p, 0.0", "before > p, 0.0")],
+        ["top_p.crossing"],
+    ),
+    "top-p: a token too many": (
+        [
+            (
+                "    before = ordered.cumsum(-1) - ordered\n",
+                "    before = (ordered.cumsum(-1) - ordered).roll(1)\n    before[0] = 0\n",
+            )
+        ],
         ["top_p.crossing", "top_p.first"],
     ),
     "top-p: the sorted order kept": (
