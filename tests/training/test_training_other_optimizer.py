@@ -82,7 +82,8 @@ def test_what_loads_can_take_a_step(name, steps):
     for other, kind in KINDS.items():
         for before in (0, 1):
             model, optimizer = made(kind, before)
-            torch.optim.lr_scheduler.StepLR(optimizer, 1)  # adds a key to the groups, and puts a step in place of its own
+            # A schedule adds a key to the groups, and puts a step in place of the optimizer's own.
+            torch.optim.lr_scheduler.StepLR(optimizer, 1)
             was = values(model, optimizer)
             try:
                 assert load_checkpoint(io.BytesIO(raw), model, optimizer) == 7
@@ -120,5 +121,5 @@ def test_an_optimizer_of_somebody_elses_takes_its_own_alone_and_no_step_of_it_is
     model, optimizer = made(Lion, 1)
     assert load_checkpoint(io.BytesIO(saved(Lion, 2)), model, optimizer) == 7
     assert optimizer.steps == 1
-    with pytest.raises(ValueError, match="another optimizer than Lion: it keeps .*exp_avg.*, and no momentum"):
+    with pytest.raises(ValueError, match=r"another optimizer than Lion: it keeps .*exp_avg.*, and no momentum"):
         load_checkpoint(io.BytesIO(saved(torch.optim.AdamW, 2)), model, optimizer)

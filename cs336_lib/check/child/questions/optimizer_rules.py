@@ -27,7 +27,7 @@ def _why(
     own: dict[str, Any],
     first: dict[str, Any],
 ) -> list[str]:
-    """The mistakes by which a parameter of a group with options of its own ends there; `first` has the first group's."""
+    """The mistakes by which a parameter of a group with its own options ends there; `first` are the first group's."""
     causes = []
     for name in own:
         kept = defaults | {other: value for other, value in own.items() if other != name}
