@@ -475,6 +475,30 @@ TRAINING_MUTANTS = {
     ),
     "top-p: not divided": ([("    return out / out.sum(-1, keepdim=True)\n", "    return out\n")], ["top_p.sum"]),
     "top-p: the last token dropped at p = 1": ([("before >= p, 0.0", "before + ordered >= p, 0.0")], ["top_p.all"]),
+    "clipping: the largest norm": (
+        [(NORM, "    norm = max(grad.norm().item() for grad in grads)\n")],
+        ["gradient_clipping.value"],
+    ),
+    "clipping: absolute values": (
+        [(NORM, "    norm = sum(grad.abs().sum().item() for grad in grads)\n")],
+        ["gradient_clipping.value"],
+    ),
+    "clipping: the parameters": (
+        [(GRADS, "    grads = [p.data for p in parameters if p.grad is not None]\n")],
+        ["gradient_clipping.value", "gradient_clipping.in_place"],
+    ),
+    "checkpoint: eval behind the loading": (
+        [('    return content["iteration"]', '    model.eval()\n    return content["iteration"]')],
+        ["checkpointing.path"],
+    ),
+    "checkpoint: the file closed": (
+        [(SAVE, SAVE + "    getattr(out, 'close', int)()\n")],
+        ["checkpointing.file"],
+    ),
+    "checkpoint: a file opened as a path": (
+        [(SAVE, "    with open(out, 'wb') as out:\n    " + SAVE)],
+        ["checkpointing.file"],
+    ),
     "adamw: break at a parameter without a gradient": (
         [
             (

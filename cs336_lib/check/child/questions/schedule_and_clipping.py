@@ -72,7 +72,6 @@ def rates(case: Case, steps: Iterable[int], most: float, least: float, warmup: i
     section="6.4",
     known=RULE,
     official=True,
-    errors=False,
 )
 def _(case: Case) -> None:
     rates(case, (0, 1, 4, 9), 1.0, 0.05, 10, 50)
@@ -85,7 +84,6 @@ def _(case: Case) -> None:
     section="6.4",
     known=RULE,
     official=True,
-    errors=False,
 )
 def _(case: Case) -> None:
     rates(case, (11, 20, 30, 49), 1.0, 0.1, 10, 50)
@@ -111,6 +109,7 @@ def _(case: Case) -> None:
     section="6.4",
     known=RULE,
     after=("cosine", "joints"),
+    errors=True,
 )
 def _(case: Case) -> None:
     rates(case, (0, 1, 20), 1.0, 0.1, 0, 20)
@@ -124,6 +123,7 @@ def _(case: Case) -> None:
     known="any rate from the minimum to the maximum at the joint, the minimum after it",
     kind="expect",
     after=("cosine", "joints"),
+    errors=True,
 )
 def _(case: Case) -> None:
     case.say("it 10, max 1.0, min 0.1, warmup_iters 10, cosine_cycle_iters 10", "a rate from 0.1 to 1")
@@ -162,19 +162,39 @@ def params(*grads: list[float] | None) -> list[torch.nn.Parameter]:
     return made
 
 
+def in_ones(*grads: list[float] | None) -> list[torch.nn.Parameter]:
+    """Parameters of ones with these gradients, so that it shows when they are changed themselves."""
+    made = params(*grads)
+    for p in made:
+        p.data.fill_(1.0)
+    return made
+
+
+def moved(made: Iterable[torch.nn.Parameter]) -> bool:
+    """Whether parameters of ones are other numbers now."""
+    return any(not torch.equal(p.detach(), torch.ones_like(p)) for p in made)
+
+
 # Only one question has more than one number in its gradients: in the others the norm is that number, by whatever
 # formula, so that they are about what they say. A larger eps than the handout's is a question of its own as well.
 ROUGHLY = 5e-3
-OF_ALL = [[3.0, 0.0], [0.0, 4.0, 0.0]]
+OF_ALL = [[2.0, 1.0], [0.0, 2.0, 0.0]]
 MISSING = "p.grad is used without asking whether it is there"
 UNCHANGED = "nothing is changed: copies are scaled and dropped, or a generator of the gradients is used up by the norm"
+ROOT = math.sqrt(5)  # the norm of the first gradient
 BY_SCALE = {  # what the gradients of OF_ALL were multiplied by -> why
-    (1 / 3, 1 / 4): "each gradient is clipped by its own norm, or its entries one by one",
-    (1 / 7, 1 / 7): "the norms of the gradients are added up: the norm of all is the root of the sum of their squares",
-    (1 / 25, 1 / 25): "the sum of the squares is taken for the norm: its root is missing",
-    (1 / 4, 1 / 4): "the largest entry is taken for the norm",
+    (1 / ROOT, 1 / 2): "each gradient is clipped by its own norm",
+    (1 / (ROOT + 2), 1 / (ROOT + 2)): (
+        "the norms of the gradients are added up: the norm of all is the root of the sum of their squares"
+    ),
+    (1 / 5, 1 / 5): "the absolute values of all entries are added up (the L1 norm): the L2 norm is asked for",
+    (1 / 9, 1 / 9): "the sum of the squares is taken for the norm: its root is missing",
+    (1 / 2, 1 / 2): "the largest entry is taken for the norm",
+    (1 / ROOT, 1 / ROOT): "the largest of the gradients' norms is taken for that of all",
     (1.0, 1.0): UNCHANGED,
 }
+BY_ENTRIES = "the entries are clipped one by one"
+PARAMETERS = "the parameters themselves are scaled, not their gradients"
 
 
 def near(got: list[list[float]], right: list[list[float]], tolerance: float = ROUGHLY) -> bool:
@@ -186,11 +206,13 @@ def near(got: list[list[float]], right: list[list[float]], tolerance: float = RO
 def why_scaled(got: list[list[float]]) -> str:
     """Why the gradients of OF_ALL became these, as far as that can be told.
 
-    >>> why_scaled([[0.75, 0.0], [0.0, 1.0, 0.0]])
+    >>> why_scaled([[1.0, 0.5], [0.0, 1.0, 0.0]])
     'the largest entry is taken for the norm'
     """
+    if near(got, [[min(entry, 1.0) for entry in grad] for grad in OF_ALL]):
+        return BY_ENTRIES
     for (one, two), why in BY_SCALE.items():
-        if near(got, [[3 * one, 0.0], [0.0, 4 * two, 0.0]]):
+        if near(got, [[2 * one, one], [0.0, 2 * two, 0.0]]):
             return why
     return ""
 
@@ -224,9 +246,13 @@ def clipped(
     official=True,
 )
 def _(case: Case) -> None:
-    right = [[0.6, 0.0], [0.0, 0.8, 0.0]]
-    got = clipped(case, "[3, 0] and [0, 4, 0]", 1.0, right, *OF_ALL, tolerance=ROUGHLY)
-    case.true(not got, got, why_scaled(got))
+    made = in_ones(*OF_ALL)
+    right = [[2 / 3, 1 / 3], [0.0, 2 / 3, 0.0]]
+    case.say("gradients [2, 1] and [0, 2, 0], max_l2_norm 1.0", show(right))
+    clip(case, made, 1.0)
+    got = [p.grad.tolist() for p in made if p.grad is not None]
+    case.true(near(got, right), got, PARAMETERS if moved(made) else why_scaled(got))
+    case.true(not moved(made), f"parameters {show([p.tolist() for p in made])}, where they were ones", PARAMETERS)
 
 
 @check(
@@ -248,6 +274,7 @@ def _(case: Case) -> None:
     cause="the first loop, for the norm, uses the generator up; the second, which scales, then finds nothing",
     section="6.5",
     known="the norm of one long vector",
+    errors=True,
 )
 def _(case: Case) -> None:
     made = params([10.0, 0.0], [0.0, 0.0])
@@ -255,10 +282,11 @@ def _(case: Case) -> None:
     case.run_gradient_clipping((p for p in made), 1.0)
     norm = math.sqrt(sum(p.grad.square().sum().item() for p in made if p.grad is not None))
     if abs(norm - 1) >= ROUGHLY:
-        listed = params([10.0, 0.0], [0.0, 0.0])
+        listed = in_ones([10.0, 0.0], [0.0, 0.0])
         case.run_gradient_clipping(listed, 1.0)
         changed = listed[0].grad is not None and listed[0].grad[0].item() != 10
-        case.true(False, f"a norm of {norm:.4g}", "" if norm != 10 else None if changed else UNCHANGED)
+        unchanged = PARAMETERS if moved(listed) else UNCHANGED
+        case.true(False, f"a norm of {norm:.4g}", "" if norm != 10 else None if changed else unchanged)
 
 
 @check(
@@ -268,6 +296,7 @@ def _(case: Case) -> None:
     section="6.5",
     known="the norm of one long vector",
     official=True,
+    errors=True,
 )
 def _(case: Case) -> None:
     got = clipped(case, "[50, 0] and none", 1.0, [[1.0, 0.0]], [50.0, 0.0], None, tolerance=ROUGHLY)
@@ -280,6 +309,7 @@ def _(case: Case) -> None:
     cause="a sum that stays the integer 0 has no sqrt(); [0] of an empty list; torch.stack of nothing",
     section="6.5",
     known="nothing to do",
+    errors=True,
 )
 def _(case: Case) -> None:
     made = params(None, None)
@@ -295,6 +325,7 @@ def _(case: Case) -> None:
     cause="0 / 0 without the handout's 1e-6",
     section="6.5",
     known="zeros",
+    errors=True,
 )
 def _(case: Case) -> None:
     got = clipped(case, "[0, 0]", 1.0, [[0.0, 0.0]], [0.0, 0.0], tolerance=ROUGHLY)
