@@ -56,6 +56,7 @@ for _name, _given, _right in (("small", SMALL, _flops(*SMALL)), ("xl", XL, 3_516
     cause="bytes taken for something else than numbers",
     section="1.3",
     known="bytes.decode",
+    errors=True,
 )
 def _(case: Case) -> None:
     case.same(lambda: case.decode_utf8(b"hello"), "hello", "b'hello'")
@@ -67,6 +68,7 @@ def _(case: Case) -> None:
     cause="each byte decoded by itself, although a character may take up to four",
     section="1.7",
     known="bytes.decode",
+    errors=True,
 )
 def _(case: Case) -> None:
     for text in ("\u00e9", "\u65e5\u672c", "\U0001f600a"):
@@ -80,6 +82,7 @@ def _(case: Case) -> None:
     section="1.7",
     known="bytes.decode with errors='replace'",
     kind="expect",
+    errors=True,
 )
 def _(case: Case) -> None:
     case.same(lambda: case.decode_utf8(b"a\xffb"), "a\ufffdb", r"b'a\xffb'")

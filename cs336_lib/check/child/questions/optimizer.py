@@ -148,7 +148,6 @@ def legal(
     section="6.3",
     known=FORMS,
     official=True,
-    errors=False,
 )
 def _(case: Case) -> None:
     start, grads = numbers(4), [numbers(4, seed=i) for i in range(10)]
@@ -163,7 +162,6 @@ def _(case: Case) -> None:
     known=FORMS,
     official=True,
     after=("value", "gradients"),
-    errors=False,
 )
 def _(case: Case) -> None:
     start = torch.tensor([1.0, -1.0])

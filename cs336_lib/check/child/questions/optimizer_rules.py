@@ -121,6 +121,7 @@ def _(case: Case) -> None:
     known="the parameter, as it was",
     official=True,
     after=("value", "gradients"),
+    errors=True,
 )
 def _(case: Case) -> None:
     made = [torch.nn.Parameter(torch.ones(2)) for _ in range(4)]
@@ -148,6 +149,7 @@ def _(case: Case) -> None:
     known="the interface of torch.optim.Optimizer.step",
     kind="expect",
     after=("value", "gradients", "first_step", "parent"),
+    errors=True,
 )
 def _(case: Case) -> None:
     p = torch.nn.Parameter(torch.tensor([2.0, -1.0]))
@@ -173,6 +175,7 @@ def _(case: Case) -> None:
     section="6.7",
     known="the same steps without a stop",
     after=("value", "step_count", "gradients", "parent"),
+    errors=True,
 )
 def _(case: Case) -> None:
     grads = [torch.tensor([1.0, -0.5]), torch.tensor([-2.0, 0.1]), torch.tensor([0.3, 0.3]), torch.tensor([1.0, 1.0])]
