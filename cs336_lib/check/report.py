@@ -236,8 +236,8 @@ def cause_of(check: Check, answer: Answer) -> str:
         return "a device that the code fixes; everything is asked on the processor"
     if answer.crash and answer.got.startswith("NameError"):
         return "a name that your code uses and does not define or import"
-    if answer.crash and answer.got.startswith("no end") and not check.hangs:
-        return ""
+    if answer.crash and answer.got.startswith("no end"):
+        return check.cause if check.hangs and answer.cause is None else ""
     if answer.crash and not check.errors and answer.cause is None:
         return ""
     return check.cause if answer.cause is None else answer.cause

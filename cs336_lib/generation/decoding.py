@@ -156,7 +156,7 @@ def _sampler(config: SamplingConfig, vocab_size: int, barred: list[int], compile
             allowed = logits.clone()
             allowed[:, vocab_size:] = -torch.inf
             allowed[:, barred] = -torch.inf
-        tokens = draw(distribution(allowed, config, seen), uniform)
+        tokens = draw(distribution(allowed, config, seen if config.repetition_penalty != 1 else None), uniform)
         return tokens, log_probability(logits, tokens)
 
     return sample

@@ -135,10 +135,10 @@ def distribution(logits: Tensor, config: SamplingConfig, seen: Sequence[Sequence
             f"seen has {len(seen)} rows and the logits {len(logits)}; give the ids of each row, [] for none"
         )
     scores = _array(logits)
+    indices = [_distinct(f"seen[{row}]", ids, scores.shape[1]) for row, ids in enumerate(seen or ())]
     if config.repetition_penalty != 1 and seen is not None:
         scores = scores.copy()
-        for row, ids in enumerate(seen):
-            index = _distinct(f"seen[{row}]", ids, scores.shape[1])
+        for row, index in enumerate(indices):
             old = scores[row, index]
             wide = old.astype(np.float64)
             changed = np.where(old > 0, wide / config.repetition_penalty, wide * config.repetition_penalty)

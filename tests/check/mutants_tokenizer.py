@@ -683,6 +683,121 @@ TOKENIZER_MUTANTS = {
         ],
         ["tokenizer.stream_state"],
     ),
+    "stream: white space at its end dropped": (
+        [
+            (
+                "        yield from self.encode(held)\n",
+                "        if held.strip():\n            yield from self.encode(held)\n",
+            )
+        ],
+        ["tokenizer.stream_lines"],
+    ),
+    "stream: read as a file": (
+        [(STREAM, STREAM.replace("in iterable:", "in iter(lambda: iterable.read(4096), ''):"))],
+        ["tokenizer.stream", "tokenizer.stream_word"],
+    ),
+    "stream: lists of ids": (
+        [(STREAM, "        for chunk in iterable:\n            yield self.encode(chunk)\n        return\n" + STREAM)],
+        ["tokenizer.stream"],
+    ),
+    "specials: whatever looks like one": (
+        [
+            (
+                SPECIALS,
+                SPECIALS
+                + "        looks = [token.decode() for token in vocab.values() if re.fullmatch(rb'<\\|.+\\|>', token)]\n"
+                "        self.special_tokens += [token for token in looks if token not in self.special_tokens]\n",
+            )
+        ],
+        ["tokenizer.special_unnamed"],
+    ),
+    "specials: <|endoftext|> always": (
+        [
+            (
+                SPECIALS,
+                SPECIALS
+                + "        if b'<|endoftext|>' in vocab.values() and '<|endoftext|>' not in self.special_tokens:\n"
+                "            self.special_tokens.append('<|endoftext|>')\n",
+            )
+        ],
+        ["tokenizer.special_unnamed"],
+    ),
+    "specials: in any case": (
+        [('for token in longest_first) + ")")', 'for token in longest_first) + ")", re.IGNORECASE)')],
+        ["tokenizer.special_unnamed"],
+    ),
+    "decoder: special tokens left out": (
+        [
+            (
+                'b"".join(self.vocab[i] for i in ids)',
+                'b"".join(self.vocab[i] for i in ids if self.vocab[i].decode("utf-8", "replace") not in self.special_tokens)',
+            )
+        ],
+        ["tokenizer.special_appended"],
+    ),
+    "encoder: a table of all 256 bytes": (
+        [
+            (
+                "        self.cache = {}\n",
+                "        self.cache = {}\n        self.bytes = [self.ids[bytes([b])] for b in range(256)]\n",
+            )
+        ],
+        ["tokenizer.example"],
+    ),
+    "trainer: special tokens in any case": (
+        [
+            (LONGEST, LONGEST),
+            ("for token in longest_first), text)", "for token in longest_first), text, flags=re.IGNORECASE)"),
+        ],
+        ["train_bpe.special_literal"],
+    ),
+    "trainer: special tokens of another name not cut out": (
+        [(LONGEST, LONGEST.replace("sorted(special_tokens, key=len, reverse=True)", "['<|endoftext|>']"))],
+        ["train_bpe.special_boundary"],
+    ),
+    **{
+        f"trainer: each line by itself, {how}": (
+            [(CHUNKS, f"    return {cut}\n\n\ndef pieces_of")],
+            ["train_bpe.punctuation"],
+        )
+        for how, cut in {
+            "as of an open file": r"re.findall(r'[^\n]*\n|[^\n]+', text)",
+            "by splitlines": "text.splitlines(keepends=True)",
+            "without its end": r"text.split('\n')",
+        }.items()
+    },
+    **{
+        f"trainer: ties on decoded tokens, {errors}": (
+            [
+                (
+                    "    return (count, pair)\n",
+                    f"    return (count, tuple(token.decode('utf-8', '{errors}') for token in pair))\n",
+                )
+            ],
+            ["train_bpe.tie_bytes"],
+        )
+        for errors in ("replace", "ignore")
+    },
+    "trainer: ties among a few": (
+        [
+            (
+                BEST,
+                "        few = counts.most_common(5)\n"
+                "        best = max(pair for pair, count in few if count == few[0][1])\n",
+            )
+        ],
+        ["train_bpe.chunks", "train_bpe.punctuation"],
+    ),
+    "trainer: the last document left out": (
+        [
+            (
+                "        for piece in pieces_of(chunk, special_tokens):",
+                "        for piece in pieces_of(chunk, special_tokens)[:-1] or [chunk]:",
+            )
+        ],
+        ["train_bpe.count"],
+    ),
+    "trainer: utf-8-sig": ([(DECODED, DECODED.replace("utf-8", "utf-8-sig"))], ["train_bpe.as_it_is"]),
     "stream: at most 4,096 characters held back": (
         [(STREAM_CUT, STREAM_CUT + "            cut = len(held) if len(held) >= 4096 else cut\n")],
         ["tokenizer.stream_long_word"],

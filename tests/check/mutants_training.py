@@ -133,6 +133,21 @@ TRAINING_MUTANTS = {
         ],
         ["adamw.group_decay"],
     ),
+    **{
+        f"adamw: decay by {what}": ([(DECAY, f"                p.mul_(1 - {rate} * decay)\n")], catches)
+        for what, rate, catches in (
+            ("the default rate", 'self.defaults["lr"]', ["adamw.schedule", "adamw.group_lr"]),
+            ("the first group's rate", 'self.param_groups[0]["lr"]', ["adamw.group_lr"]),
+            ("the rate it began with", 'group.setdefault("first_lr", lr)', ["adamw.schedule"]),
+        )
+    },
+    "adamw: the update alone by the rate kept on the optimizer": (
+        [
+            (INIT, INIT + "        self.lr = lr\n"),
+            (RATE, RATE.replace("rate = lr", "rate = self.lr")),
+        ],
+        ["adamw.schedule", "adamw.group_lr"],
+    ),
     "adamw: only the last group learns": (
         [
             (
@@ -459,12 +474,49 @@ TRAINING_MUTANTS = {
         [("    before = ordered.cumsum(-1) - ordered\n", "    before = ordered.cumsum(-1)\n")],
         ["top_p.crossing", "top_p.first"],
     ),
+    "top-p: a token kept behind a set that holds exactly p": (
+        [("before >= p, 0.0", "before > p, 0.0")],
+        ["top_p.crossing"],
+    ),
+    "top-p: a token too many": (
+        [
+            (
+                "    before = ordered.cumsum(-1) - ordered\n",
+                "    before = (ordered.cumsum(-1) - ordered).roll(1)\n    before[0] = 0\n",
+            )
+        ],
+        ["top_p.crossing", "top_p.first"],
+    ),
     "top-p: the sorted order kept": (
         [("torch.zeros_like(probabilities).scatter(-1, ids, ordered)", "ordered")],
         ["top_p.order"],
     ),
     "top-p: not divided": ([("    return out / out.sum(-1, keepdim=True)\n", "    return out\n")], ["top_p.sum"]),
     "top-p: the last token dropped at p = 1": ([("before >= p, 0.0", "before + ordered >= p, 0.0")], ["top_p.all"]),
+    "clipping: the largest norm": (
+        [(NORM, "    norm = max(grad.norm().item() for grad in grads)\n")],
+        ["gradient_clipping.value"],
+    ),
+    "clipping: absolute values": (
+        [(NORM, "    norm = sum(grad.abs().sum().item() for grad in grads)\n")],
+        ["gradient_clipping.value"],
+    ),
+    "clipping: the parameters": (
+        [(GRADS, "    grads = [p.data for p in parameters if p.grad is not None]\n")],
+        ["gradient_clipping.value", "gradient_clipping.in_place"],
+    ),
+    "checkpoint: eval behind the loading": (
+        [('    return content["iteration"]', '    model.eval()\n    return content["iteration"]')],
+        ["checkpointing.path"],
+    ),
+    "checkpoint: the file closed": (
+        [(SAVE, SAVE + "    getattr(out, 'close', int)()\n")],
+        ["checkpointing.file"],
+    ),
+    "checkpoint: a file opened as a path": (
+        [(SAVE, "    with open(out, 'wb') as out:\n    " + SAVE)],
+        ["checkpointing.file"],
+    ),
     "adamw: break at a parameter without a gradient": (
         [
             (

@@ -50,8 +50,8 @@ def zero(x, y):
     return torch.tensor(0.0)
 
 
-def penalized(seen, rows=1):
-    return distribution(torch.zeros(rows, 5), SamplingConfig(repetition_penalty=2.0), seen)
+def penalized(seen, rows=1, penalty=2.0):
+    return distribution(torch.zeros(rows, 5), SamplingConfig(repetition_penalty=penalty), seen)
 
 
 def sampler_at(**place):
@@ -396,6 +396,8 @@ TABLE = {
         (lambda h: penalized([[-1]]), V, r"an id of seen\[0\] is -1; it must be 0 or more"),
         (lambda h: penalized([[0, 1, 5]]), V, r"an id of seen\[0\] is 5; it must be 4 or less"),
         (lambda h: penalized([[0.5]]), T, r"seen\[0\] must be whole numbers, got float64"),
+        (lambda h: penalized([[0], [7]], rows=2, penalty=1.0), V, r"an id of seen\[1\] is 7; it must be 4 or less"),
+        (lambda h: penalized([[0.5]], penalty=1.0), T, r"seen\[0\] must be whole numbers, got float64"),
         (lambda h: penalized([3]), T, r"seen\[0\] must be a row of whole numbers, got 3"),
         (lambda h: penalized(["ab"]), T, r"seen\[0\] must be a row of whole numbers, got 'ab'"),
         (lambda h: penalized(3), T, "seen must be several rows of ids, got 3"),

@@ -333,15 +333,29 @@ def test_no_altered_byte_of_one_file_is_loaded(tmp_path):
     good = tmp_path / "good.pt"
     save_checkpoint(model, optimizer, 1, good)
     raw, before = good.read_bytes(), weights(model)
+    refused = {"a path": 0, "an open file": 0}
     for place in range(len(raw) // 16, len(raw), len(raw) // 16):
         altered = bytearray(raw)
         altered[place] ^= 0x10
         (tmp_path / "bad.pt").write_bytes(altered)
-        try:
-            load_checkpoint(tmp_path / "bad.pt", model, optimizer)
-        except ValueError as error:
-            assert "bad.pt" in str(error)
-        assert_same(weights(model), before)  # bytes between the parts mean nothing, and may be anything
+        for way, source in (("a path", tmp_path / "bad.pt"), ("an open file", io.BytesIO(altered))):
+            try:
+                load_checkpoint(source, model, optimizer)
+            except ValueError as error:
+                refused[way] += 1
+                assert ("bad.pt" if way == "a path" else "the file is damaged") in str(error)
+            assert_same(weights(model), before)  # bytes between the parts mean nothing, and may be anything
+    assert refused["a path"] == refused["an open file"] > 10
+
+
+def test_an_open_file_is_read_from_where_it_is():
+    model, optimizer = make()
+    file = io.BytesIO()
+    file.write(b"what another program wrote")
+    start = file.tell()
+    save_checkpoint(model, optimizer, 3, file)
+    file.seek(start)
+    assert load_checkpoint(file, model, optimizer) == 3
 
 
 class Kind(enum.IntEnum):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import regex
 
@@ -95,14 +96,16 @@ def after_merge(words: Counter[tuple[bytes, ...]], pair: Pair) -> Counter[tuple[
     return Counter({merged(word, pair): times for word, times in words.items()})
 
 
-def train_words(words: Counter[tuple[bytes, ...]], most: int) -> list[Pair]:
-    """Return the merges, so many at most, of words that were counted."""
+def train_words(
+    words: Counter[tuple[bytes, ...]], most: int, order: Callable[[Pair], Any] = lambda pair: pair
+) -> list[Pair]:
+    """Return the merges, so many at most, of words that were counted; `order` decides ties."""
     merges: list[Pair] = []
     while len(merges) < most:
         counts = pairs_of(words)
         if not counts:
             break
-        merges.append(max(counts, key=lambda pair: (counts[pair], pair)))
+        merges.append(max(counts, key=lambda pair: (counts[pair], order(pair))))
         words = after_merge(words, merges[-1])
     return merges
 
@@ -140,6 +143,21 @@ def first_absent(text: str, merges: Sequence[Pair], specials: Sequence[str] = ()
             return pair
         words = [merged(word, pair) for word in words]
     return None
+
+
+def most_frequent(text: str, merges: Sequence[Pair], specials: Sequence[str] = ()) -> bool:
+    """Whether each merge, when its turn comes, is of a pair as frequent as any: then only ties can be decided wrongly.
+
+    >>> most_frequent("abc", [(b"a", b"b")]), most_frequent("abc bc", [(b"a", b"b")])
+    (True, False)
+    """
+    words = words_of(text, specials)
+    for pair in merges:
+        counts = pairs_of(words)
+        if counts[pair] < max(counts.values(), default=1):
+            return False
+        words = after_merge(words, pair)
+    return True
 
 
 def vocabulary(merges: Sequence[Pair], specials: Sequence[str] = ()) -> dict[int, bytes]:

@@ -77,7 +77,7 @@ class Check:
         official: the official tests look at this as well.
         slow: asked only with --slow.
         hangs: the cause is also why no answer comes in time.
-        errors: the cause may also be why an exception comes.
+        errors: the cause may also be why an exception comes; of most it is not.
         seconds: processor time allowed.
         needs: the adapters it calls; those of the problem's first when empty.
         after: checks that ask for a part of this: where one of them fails, this may fail for the same reason.
@@ -94,7 +94,7 @@ class Check:
     official: bool = False
     slow: bool = False
     hangs: bool = False
-    errors: bool = True
+    errors: bool = False
     seconds: float = 10
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()

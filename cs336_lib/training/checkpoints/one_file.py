@@ -69,7 +69,8 @@ def load_checkpoint(
     """Load what `save_checkpoint` saved.
 
     Args:
-        src: a path or an open binary file. Only tensors and plain values are unpickled, never code.
+        src: a path or an open binary file that can be read from any place, so no pipe. Only tensors and plain values
+            are unpickled, never code.
         model: gets the saved weights; may be compiled or not, on any device.
         optimizer: gets the saved state; None to leave it out.
 
@@ -93,6 +94,8 @@ def load_checkpoint(
         if not head.startswith(b"PK") and (what := foreign_kind(head)):
             raise ValueError(f"{src} is {what}")
         _check_sums(Path(src))
+    elif not isinstance(src, str | os.PathLike):
+        _check_sums_here(src)
     try:
         content = torch.load(src, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, OSError) as error:
@@ -154,17 +157,29 @@ def _loads(value: Any) -> bool:
     return True
 
 
-def _check_sums(path: Path) -> None:
+def _check_sums(src: Path | IO[bytes]) -> None:
     """Raise ValueError if a part of the file was altered: torch writes checksums and does not look at them."""
-    if not zipfile.is_zipfile(path):
+    if not zipfile.is_zipfile(src):
         return
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(src) as archive:
             altered = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise ValueError(f"{path} is damaged or no checkpoint: {error}") from None
+    except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError, OSError) as error:
+        raise ValueError(f"{_name(src)} is damaged or no checkpoint: {error}") from None
     if altered:
-        raise ValueError(f"{path} is damaged: {altered} does not match its checksum; load an earlier checkpoint")
+        raise ValueError(f"{_name(src)} is damaged: {altered} does not match its checksum; load an earlier checkpoint")
+
+
+def _check_sums_here(file: IO[bytes]) -> None:
+    """Check the sums of an open file, and go back to where it was; torch says what is wrong with one that can't."""
+    try:
+        at = file.tell()
+    except (AttributeError, OSError):
+        return
+    try:
+        _check_sums(file)
+    finally:
+        file.seek(at)
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections import defaultdict
 from typing import Any
 
 import torch
@@ -71,6 +73,7 @@ def load_together(model: nn.Module, weights: dict[str, Any], optimizer: Optimize
     before = optimizer.state, optimizer.param_groups, dict(optimizer.defaults)  # loading makes new ones of the first
     try:
         optimizer.load_state_dict(state)
+        _check_kind(optimizer, before[0])
         load_plain_state_dict(model, weights)
     except Exception as error:
         optimizer.state, optimizer.param_groups, optimizer.defaults = before
@@ -79,6 +82,52 @@ def load_together(model: nn.Module, weights: dict[str, Any], optimizer: Optimize
         raise ValueError(
             f"this is no state that {type(optimizer).__name__} saved ({type(error).__name__}: {error})"
         ) from None
+
+
+def _check_kind(optimizer: Optimizer, before: dict[Any, Any]) -> None:
+    """Raise ValueError if the state that an optimizer has loaded is one of another kind.
+
+    torch itself loads any options and any state, and the next step fails on what is missing. An option that the saving
+    version did not have yet is filled in when a state is loaded; what is then missing was never there.
+
+    Args:
+        optimizer: has loaded the state.
+        before: its state until then.
+    """
+    other = f"the checkpoint is of another optimizer than {type(optimizer).__name__}"
+    for group in optimizer.param_groups:
+        # torch adds "differentiable" to the defaults of an optimizer that has loaded a state before.
+        if lacks := sorted(optimizer.defaults.keys() - group.keys() - {"differentiable"}):
+            raise ValueError(f"{other}: its groups have no {', '.join(lacks)}")
+        made: dict[int, set[Any]] = {}
+        for p in group["params"]:
+            if not (kept := set(optimizer.state.get(p, {}))):
+                continue
+            if p.ndim not in made:
+                made[p.ndim] = _made(optimizer, group, p)
+            had = set(before.get(p, {}))
+            lacks = sorted(map(str, made[p.ndim] - kept or (had if kept.isdisjoint(had) else ())))
+            if lacks:
+                has = ", ".join(sorted(map(str, kept)))
+                raise ValueError(f"{other}: it keeps {has} of a parameter, and no {', '.join(lacks)}")
+
+
+def _made(optimizer: Optimizer, group: dict[str, Any], p: torch.Tensor) -> set[Any]:
+    """What one of torch's own optimizers keeps of a parameter, seen at a step of a copy with a parameter of one number.
+
+    Nothing of other optimizers, whose steps may change more than their state, nor where no such step can be taken.
+    """
+    if not getattr(type(optimizer).step, "__module__", "").startswith("torch.optim"):
+        return set()
+    try:
+        probe = copy.copy(optimizer)
+        one = torch.zeros([1] * p.ndim, dtype=p.dtype, device=p.device, requires_grad=True)
+        one.grad = torch.zeros_like(one)
+        probe.state, probe.param_groups = defaultdict(dict), [{**group, "params": [one]}]
+        type(optimizer).step(probe)  # not one that a schedule has put in its place
+        return set(probe.state[one])
+    except Exception:  # of an optimizer that asks for more than a gradient
+        return set()
 
 
 def _kind(value: object) -> str:

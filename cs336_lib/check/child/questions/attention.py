@@ -30,7 +30,6 @@ UNMASKED = "the mask is not used"
     section="4.5",
     known=TURNS,
     official=True,
-    errors=False,
 )
 def _(case: Case) -> None:
     x, at = numbers(2, 5, 6), torch.arange(5)
@@ -71,6 +70,7 @@ def _(case: Case) -> None:
     section="4.5",
     known=TURNS,
     after=("value", "positions"),
+    errors=True,
 )
 def _(case: Case) -> None:
     x, at = numbers(2, 3, 6), torch.tensor([[0, 1, 2], [5, 6, 7]])
@@ -87,6 +87,7 @@ def _(case: Case) -> None:
     section="4.5",
     known=TURNS,
     after=("value",),
+    errors=True,
 )
 def _(case: Case) -> None:
     at = torch.arange(3)
@@ -103,6 +104,7 @@ def _(case: Case) -> None:
     known=TURNS,
     kind="expect",
     after=("value",),
+    errors=True,
 )
 def _(case: Case) -> None:
     x, at = numbers(2, 3, 6).bfloat16(), torch.arange(3)
@@ -142,7 +144,6 @@ def _mask(*rows: str) -> torch.Tensor:
     known=FORMULA,
     official=True,
     after=("softmax.dim",),
-    errors=False,
 )
 def _(case: Case) -> None:
     q, k, v = numbers(2, 3, 4), numbers(2, 5, 4, seed=1), numbers(2, 5, 4, seed=2)
@@ -167,7 +168,6 @@ def _(case: Case) -> None:
     section="4.7",
     known=FORMULA,
     after=("value",),
-    errors=False,
 )
 def _(case: Case) -> None:
     q, k, v = numbers(2, 3, 8), numbers(2, 5, 8, seed=1), numbers(2, 5, 6, seed=2)
@@ -190,6 +190,7 @@ def _(case: Case) -> None:
     section="4.7",
     known=FORMULA,
     after=("value", "scale"),
+    errors=True,
 )
 def _(case: Case) -> None:
     q, k, v = numbers(2, 3, 4), numbers(2, 5, 4, seed=1), numbers(2, 5, 4, seed=2)
@@ -205,6 +206,7 @@ def _(case: Case) -> None:
     section="4.7",
     known=FORMULA,
     after=("value",),
+    errors=True,
 )
 def _(case: Case) -> None:
     q, k, v = numbers(3, 4), numbers(5, 4, seed=1), numbers(5, 4, seed=2)
@@ -220,6 +222,7 @@ def _(case: Case) -> None:
     section="4.7",
     known=FORMULA,
     after=("value", "no_batch", "scale"),
+    errors=True,
 )
 def _(case: Case) -> None:
     q, k, v = numbers(2, 3, 4, 6), numbers(2, 3, 5, 6, seed=1), numbers(2, 3, 5, 6, seed=2)
@@ -291,6 +294,7 @@ def _(case: Case) -> None:
     known=FORMULA,
     kind="expect",
     after=("value",),
+    errors=True,
 )
 def _(case: Case) -> None:
     q, k, v = numbers(1, 2, 4), numbers(1, 3, 4, seed=1), numbers(1, 3, 4, seed=2)

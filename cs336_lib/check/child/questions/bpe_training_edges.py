@@ -11,6 +11,8 @@ from ..case import Case, UnansweredError, check
 from ..show import show
 from .bpe_training import END, LEFT_OVER, RECOUNT, RETURNED, TIES, learn, merges_of
 
+JOINED = "the special token is removed, and its neighbors become one word"
+FIXED = "a special token of another name than <|endoftext|> stays in the text: it is cut out by a fixed name"
 STAYS = "the special token stays in the text, and its own letters are the most frequent pairs"
 
 
@@ -42,7 +44,6 @@ def _(case: Case) -> None:
     section="2.1",
     known="the types that the adapter names",
     official=True,
-    errors=False,
 )
 def _(case: Case) -> None:
     case.say(f"text 'low low', vocab_size 259, special_tokens ['{END}']", RETURNED)
@@ -80,6 +81,7 @@ def _all(case: Case, values: Iterable[Any], name: str, kind: type, cause: str) -
     section="2.2",
     known=RECOUNT,
     after=TIES,
+    errors=True,
 )
 def _(case: Case) -> None:
     merges_of(case, "low low", 257)
@@ -88,14 +90,19 @@ def _(case: Case) -> None:
 @check(
     "train_bpe.special_boundary",
     "nothing is merged across a special token",
-    cause="the special token is removed and its neighbors become one word, or are counted as a pair",
+    cause=JOINED,
     section="2.2",
     known=RECOUNT,
     official=True,
     after=(*TIES, "special_letters"),
 )
 def _(case: Case) -> None:
-    merges_of(case, "ab<|s|>cd ab<|s|>cd", 262, ["<|s|>"])
+    text, special = "ab<|s|>cd ab<|s|>cd", "<|s|>"
+    mistakes = {
+        JOINED: lambda got: got == rules.train(text.replace(special, ""), 256 + len(got)),
+        FIXED: lambda got: got == rules.train(text, 256 + len(got)),
+    }
+    merges_of(case, text, 262, [special], mistakes=mistakes)
 
 
 @check(
@@ -112,7 +119,7 @@ def _(case: Case) -> None:
         STAYS: lambda got: any(
             byte in END.encode() for pair in got for token in pair for byte in token if byte not in b"abcd"
         ),
-        "the special token is removed, and its neighbors become one word": lambda got: (b"ab", b"ab") in got,
+        JOINED: lambda got: (b"ab", b"ab") in got,
     }
     merges_of(case, f"ab{END}" * 9 + "ab cd", 259, [END], mistakes=mistakes)
 
@@ -158,6 +165,7 @@ def _(case: Case) -> None:
     section="2.6",
     known=RECOUNT,
     after=(*TIES, "stale", "special_letters", "leading_space"),
+    errors=True,
 )
 def _(case: Case) -> None:
     merges_of(case, "low lower lowest\n" * 40, 264, [END], "'low lower lowest\\n' 40 times")
@@ -171,6 +179,7 @@ def _(case: Case) -> None:
     known=RECOUNT,
     hangs=True,
     after=("count", "example", "tie"),
+    errors=True,
 )
 def _(case: Case) -> None:
     given = f"text 'ab ab', vocab_size 1000, special_tokens ['{END}']"
@@ -185,6 +194,7 @@ def _(case: Case) -> None:
     known=RECOUNT,
     kind="expect",
     after=("exhausted",),
+    errors=True,
 )
 def _(case: Case) -> None:
     merges_of(case, "", 300, [END], refusal=True)
@@ -198,6 +208,7 @@ def _(case: Case) -> None:
     known=RECOUNT,
     kind="expect",
     after=("exhausted", "special_letters"),
+    errors=True,
 )
 def _(case: Case) -> None:
     merges_of(case, END * 3, 300, [END], refusal=True)

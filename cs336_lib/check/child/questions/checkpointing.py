@@ -46,6 +46,9 @@ ITERATION = "the iteration is not saved, or not returned"
 OFF_BY_ONE = "off by one: the iteration that was saved comes back, neither the next one nor the one before"
 BUFFERS = "buffers are left out, as by named_parameters(); state_dict() has them, and strict=False hides it"
 STATE = "the optimizer's state is left out, or put back into other parameters"
+AS_A_PATH = "open(out), or os.path of what is a file already; the handout names IO[bytes]"
+CLOSED = "the caller's file is closed; whoever has opened it goes on with it"
+EVALUATES = "model.eval() behind the loading: training goes on in the mode in which the model was"
 TOUCHED = "moved to another device or type, or set to zero, for saving"
 
 
@@ -77,6 +80,7 @@ def _there_and_back(case: Case, out: Any, src: Any, given: str) -> None:
     fresh, fresh_optimizer = _fresh(2, lr=0.01)
     first = _numbers(fresh).clone()
     iteration = case.run_load_checkpoint(src, fresh, fresh_optimizer)
+    case.true(fresh.training, "a model that was put into eval mode by loading", EVALUATES)
     same = isinstance(iteration, int) and iteration == 37
     case.true(same, f"iteration {show(iteration)}", _why_iteration(iteration, 37))
     case.true(_equal(_numbers(fresh), saved), "other weights", _why_other(_numbers(fresh), first, saved))
@@ -113,6 +117,7 @@ def _(case: Case) -> None:
     section="6.7",
     known="training that was not stopped",
     needs=NEEDS,
+    errors=True,
 )
 def _(case: Case) -> None:
     path = Path(case.folder) / "checkpoint.pt"
@@ -122,14 +127,21 @@ def _(case: Case) -> None:
 @check(
     "checkpointing.file",
     "an open file is as good as a path",
-    cause="open(out), or os.path of what is a file already; the handout names IO[bytes]",
+    cause=AS_A_PATH,
     section="6.7",
     known="training that was not stopped",
     needs=NEEDS,
 )
 def _(case: Case) -> None:
     buffer = io.BytesIO()
-    _there_and_back(case, buffer, buffer, "save to an io.BytesIO and load from it")
+    try:
+        _there_and_back(case, buffer, buffer, "save to an io.BytesIO and load from it")
+    except (TypeError, AttributeError) as error:
+        case.cause = AS_A_PATH if "BytesIO" in str(error) else None
+        raise
+    except ValueError:
+        case.cause = CLOSED if buffer.closed else None
+        raise
 
 
 @check(
@@ -140,6 +152,7 @@ def _(case: Case) -> None:
     known="the second iteration",
     needs=NEEDS,
     kind="expect",
+    errors=True,
 )
 def _(case: Case) -> None:
     path = str(case.folder / "checkpoint.pt")

@@ -91,6 +91,7 @@ def why_starts(drawn: set[int], last: int) -> str | None:
     section="6.6",
     known=SHIFT,
     official=True,
+    errors=True,
 )
 def _(case: Case) -> None:
     case.seed()
@@ -108,6 +109,7 @@ def _(case: Case) -> None:
     cause="torch.from_numpy of uint16 or int32 as it is, or torch.Tensor(...), which makes float32",
     section="6.6",
     known="the type that the handout asks for",
+    errors=True,
 )
 def _(case: Case) -> None:
     case.seed()
@@ -125,6 +127,7 @@ def _(case: Case) -> None:
     section="6.6",
     known="the ids themselves",
     kind="expect",
+    errors=True,
 )
 def _(case: Case) -> None:
     case.seed()
@@ -208,7 +211,6 @@ def _(case: Case) -> None:
     section="6.6",
     known="torch's device meta, which every machine has",
     after=("shift",),
-    errors=False,
 )
 def _(case: Case) -> None:
     batch(case, np.arange(50), 2, 3, "the device 'cpu', batch_size 2, context_length 3")
@@ -229,6 +231,7 @@ def _(case: Case) -> None:
     known=SHIFT,
     kind="expect",
     after=("shift",),
+    errors=True,
 )
 def _(case: Case) -> None:
     case.seed()
@@ -243,6 +246,7 @@ def _(case: Case) -> None:
     section="6.6",
     known=SHIFT,
     after=("shift", "replacement"),
+    errors=True,
 )
 def _(case: Case) -> None:
     x, y = batch(case, np.arange(6), 3, 5, "6 ids, context_length 5, batch_size 3")
@@ -293,6 +297,7 @@ def _(case: Case) -> None:
     known="the memory that the process holds: a tenth of the file at most, where a batch needs a few pages",
     kind="expect",
     hangs=True,
+    errors=True,
 )
 def _(case: Case) -> None:
     path = case.folder / "ids.bin"
@@ -315,6 +320,7 @@ def _(case: Case) -> None:
     section="6.6",
     known="a copy, taken before",
     kind="expect",
+    errors=True,
 )
 def _(case: Case) -> None:
     ids = np.arange(30)

@@ -32,7 +32,6 @@ def below_zero(got: torch.Tensor) -> bool:
     known=FORMULA,
     needs=("run_silu",),
     official=True,
-    errors=False,
 )
 def _(case: Case) -> None:
     x = torch.tensor([-200.0, -1.0, 0.0, 1.0, 200.0])
@@ -54,7 +53,6 @@ def _(case: Case) -> None:
     known=FORMULA,
     official=True,
     after=("linear.value", "silu"),
-    errors=False,
 )
 def _(case: Case) -> None:
     w1, w2, w3 = numbers(9, 4), numbers(4, 9, seed=1), numbers(9, 4, seed=2)
@@ -75,6 +73,7 @@ def _(case: Case) -> None:
     section="4.4",
     known=FORMULA,
     after=("value", "linear.value", "linear.shapes"),
+    errors=True,
 )
 def _(case: Case) -> None:
     w1, w2, w3 = numbers(9, 4), numbers(4, 9, seed=1), numbers(9, 4, seed=2)
@@ -90,7 +89,6 @@ def _(case: Case) -> None:
     section="4.6",
     known=FORMULA,
     official=True,
-    errors=False,
 )
 def _(case: Case) -> None:
     x = torch.tensor([1000.0, 999.0, -1000.0])

@@ -136,7 +136,6 @@ for _name, _of in ASKED.items():
         kind="expect",
         needs=_of.needs,
         after=(*_values, *_earlier(_of, "input")),
-        errors=False,
     )
     def _(case: Case, of: Asked = _of) -> None:
         case.say(_given(of.tensors), "the same numbers, still")
@@ -154,7 +153,6 @@ for _name, _of in ASKED.items():
         kind="expect",
         needs=_of.needs,
         after=(*_values, *_earlier(_of, "strided")),
-        errors=False,
     )
     def _(case: Case, of: Asked = _of) -> None:
         turned = {name: t.transpose(0, 1).contiguous().transpose(0, 1) for name, t in of.tensors.items()}

@@ -20,6 +20,8 @@ UNFILLED = "memory that nothing fills: torch.empty alone, or a reset that is not
 FORMULAS = "another deviation than the handout's formula gives"
 NOT_CUT = "a normal that is not cut, or bounds a and b left at trunc_normal_'s -2 and 2, which are not deviations"
 TABLE_BOUNDS = "trunc_normal_ with its bounds left at -2 and 2"
+FIXED_DIMS = "ids of a fixed number of dimensions, or a one-hot product that loses a dimension"
+PADDED = "the row of id 0 is zeros, as with padding_idx=0 or a mask: id 0 is a token as any other"
 KNOWN_INIT = "the handout's formula; a deviation of a normal cut at three is 0.9866 of the one it is cut from"
 
 
@@ -80,6 +82,7 @@ def cut(case: Case, weight: torch.Tensor, sigma: float) -> None:
     section="4.1",
     known=FORMULA,
     official=True,
+    errors=True,
 )
 def _(case: Case) -> None:
     w, x = numbers(5, 3), numbers(2, 4, 3, seed=1)
@@ -94,6 +97,7 @@ def _(case: Case) -> None:
     section="4.1",
     known=FORMULA,
     after=("value",),
+    errors=True,
 )
 def _(case: Case) -> None:
     w = numbers(5, 3)
@@ -110,7 +114,6 @@ def _(case: Case) -> None:
     cause="the variance passed as the deviation (std=2/(d_in+d_out)), or another formula",
     section="4.1",
     known=KNOWN_INIT,
-    errors=False,
 )
 def _(case: Case) -> None:
     sigma = math.sqrt(2 / (512 + 128))
@@ -129,7 +132,6 @@ def _(case: Case) -> None:
     cause=NOT_CUT,
     section="4.1",
     known=KNOWN_INIT,
-    errors=False,
 )
 def _(case: Case) -> None:
     sigma = math.sqrt(2 / 640)
@@ -146,6 +148,7 @@ def _(case: Case) -> None:
     cause="a bias parameter; the handout wants none, and official weights have none",
     section="4.1",
     known="parameters counted",
+    errors=True,
 )
 def _(case: Case) -> None:
     case.say("Linear(512, 128), as it leaves __init__", "one parameter")
@@ -159,15 +162,25 @@ def _(case: Case) -> None:
 @check(
     "embedding.value",
     "rows of the table, for ids of any shape",
-    cause="ids of a fixed number of dimensions, or a one-hot product that loses a dimension",
+    cause=FIXED_DIMS,
     section="4.2",
     known="the rows",
+    errors=True,
 )
 def _(case: Case) -> None:
     table = numbers(11, 5)
     for ids in (torch.tensor([[3, 0, 10], [10, 7, 3]]), torch.tensor([4, 4]), torch.tensor(7), torch.zeros(2, 1, 3)):
         ids = ids.long()
-        case.same(partial(case.run_embedding, 11, 5, table, ids), table[ids], f"ids of shape {tuple(ids.shape)}")
+        right = table[ids]
+        mistakes = {
+            PADDED: lambda got, ids=ids, right=right: (
+                not got[ids == 0].any() and torch.equal(got[ids != 0], right[ids != 0])
+            ),
+            "the rows are multiplied by the root of d_model": right * 5**0.5,
+            FIXED_DIMS: lambda got, right=right: got.shape != right.shape,
+        }
+        given = f"ids of shape {tuple(ids.shape)}"
+        case.same(partial(case.run_embedding, 11, 5, table, ids), right, given, mistakes=mistakes)
 
 
 @check(
@@ -176,7 +189,6 @@ def _(case: Case) -> None:
     cause="Linear's deviation, or a table that is never filled",
     section="4.2",
     known=KNOWN_INIT,
-    errors=False,
 )
 def _(case: Case) -> None:
     case.say("Embedding(700, 96), as it leaves __init__", "a deviation of 0.987, a mean of 0")
@@ -191,7 +203,6 @@ def _(case: Case) -> None:
     cause="torch.randn, or trunc_normal_ with its bounds left at -2 and 2",
     section="4.2",
     known=KNOWN_INIT,
-    errors=False,
 )
 def _(case: Case) -> None:
     case.say("Embedding(700, 96), as it leaves __init__", "the largest of 67,200 weights between 2.5 and 3 deviations")
@@ -214,7 +225,6 @@ def _(case: Case) -> None:
     section="4.3",
     known=FORMULA,
     official=True,
-    errors=False,
 )
 def _(case: Case) -> None:
     x, gain = numbers(2, 3, 6) + 1, 1 + numbers(6, seed=1)
@@ -238,7 +248,6 @@ def _(case: Case) -> None:
     section="4.3",
     known=FORMULA,
     after=("value",),
-    errors=False,
 )
 def _(case: Case) -> None:
     x, gain = numbers(2, 3, 6, scale=0.01), torch.ones(6)
@@ -260,6 +269,7 @@ def _(case: Case) -> None:
     section="4.3",
     known=FORMULA,
     after=("value",),
+    errors=True,
 )
 def _(case: Case) -> None:
     gain = 1 + numbers(6, seed=1)
@@ -292,7 +302,6 @@ def _(case: Case) -> None:
     cause="torch.empty (memory garbage) or torch.randn for the gain",
     section="4.3",
     known="the handout",
-    errors=False,
 )
 def _(case: Case) -> None:
     case.say("RMSNorm(48), as it leaves __init__", "48 ones")

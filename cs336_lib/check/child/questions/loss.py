@@ -43,7 +43,6 @@ def loss_of(
     section="6.1",
     known=FORMULA,
     official=True,
-    errors=False,
 )
 def _(case: Case) -> None:
     x, t = numbers(4, 7), torch.tensor([0, 6, 3, 3])
@@ -69,7 +68,6 @@ def _(case: Case) -> None:
     known=FORMULA,
     official=True,
     after=("value",),
-    errors=False,
 )
 def _(case: Case) -> None:
     x = torch.tensor([[1000.0, 0.0, -1000.0], [0.0, 1000.0, 100.0]])
@@ -84,7 +82,6 @@ def _(case: Case) -> None:
     section="6.1",
     known=FORMULA,
     after=("value", "large"),
-    errors=False,
 )
 def _(case: Case) -> None:
     x = torch.tensor([[1000.0, 1001.0], [0.0, 1.0]])
@@ -99,6 +96,7 @@ def _(case: Case) -> None:
     section="6.1",
     known=FORMULA,
     after=("value",),
+    errors=True,
 )
 def _(case: Case) -> None:
     x, t = numbers(2, 3, 7), torch.tensor([[0, 6, 3], [1, 2, 5]])
@@ -122,6 +120,7 @@ def _(case: Case) -> None:
     known=FORMULA,
     kind="expect",
     after=("value", "batch"),
+    errors=True,
 )
 def _(case: Case) -> None:
     x, t = numbers(2, 2, 3, 5), torch.arange(12).remainder(5).reshape(2, 2, 3)
@@ -150,6 +149,7 @@ def _(case: Case) -> None:
     section="6.1",
     known="autograd through torch's",
     after=("value", "input"),
+    errors=True,
 )
 def _(case: Case) -> None:
     t = torch.tensor([0, 6, 3, 3])

@@ -138,7 +138,6 @@ def _comes_of(how: Callable[..., Tensor], x: Tensor, w: Mapping[str, Tensor], go
         "multihead_self_attention.rope_none",
         "rope.value",
     ),
-    errors=False,
 )
 def _(case: Case) -> None:
     w, x = f.block_weights(D, FF), numbers(2, 5, D, seed=9)
@@ -159,6 +158,7 @@ def _(case: Case) -> None:
     section="4.9",
     known=FORMULA,
     after=("value",),
+    errors=True,
 )
 def _(case: Case) -> None:
     w = f.block_weights(D, FF)
@@ -190,7 +190,6 @@ def _quiet(w: Mapping[str, Tensor], factor: float) -> dict[str, Tensor]:
     section="4.9",
     known=FORMULA,
     after=("value", "rmsnorm.eps"),
-    errors=False,
 )
 def _(case: Case) -> None:
     size = near(1e-5)
@@ -220,7 +219,6 @@ def other_eps(of: Callable[[float], Tensor]) -> dict[str, Tensor]:
     known=FORMULA,
     official=True,
     after=("transformer_block.value", "embedding.value", "rmsnorm.input"),
-    errors=False,
 )
 def _(case: Case) -> None:
     scores(case, ids(2, 5), "", known=True)
@@ -234,6 +232,7 @@ def _(case: Case) -> None:
     known=FORMULA,
     official=True,
     after=("value",),
+    errors=True,
 )
 def _(case: Case) -> None:
     scores(case, ids(2, CONTEXT), f" (context_length {CONTEXT})")
@@ -246,6 +245,7 @@ def _(case: Case) -> None:
     section="4.10",
     known=FORMULA,
     after=("value", "transformer_block.batch", "multihead_self_attention.one_token"),
+    errors=True,
 )
 def _(case: Case) -> None:
     for shape in ((1, 5), (5, 4), (2, 1)):
@@ -271,7 +271,6 @@ def _(case: Case) -> None:
     section="4.10",
     known=FORMULA,
     after=("value", "rmsnorm.eps", "transformer_block.eps"),
-    errors=False,
 )
 def _(case: Case) -> None:
     size = near(1e-5)

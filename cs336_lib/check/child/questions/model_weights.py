@@ -45,6 +45,7 @@ JOINED = {2 * WIDTH: 2, 3 * WIDTH: 3, 2 * UNITS: 2}
     known="a copy, taken before",
     kind="expect",
     after=("value",),
+    errors=True,
 )
 def _(case: Case) -> None:
     w = f.lm_weights(VOCAB, D, LAYERS, FF)
@@ -144,6 +145,7 @@ def _(case: Case) -> None:
     known="autograd",
     kind="expect",
     after=("value", "parameters", *(f"{name}.input" for name in IN_THE_MODEL), "positionwise_feedforward.silu_input"),
+    errors=True,
 )
 def _(case: Case) -> None:
     case.say("the gradient of the sum of the squared scores", "none missing, none all zero")
@@ -182,6 +184,7 @@ def after_backward(case: Case, w: dict[str, torch.Tensor]) -> torch.nn.Module:
     known="autograd through the formula in float64",
     kind="expect",
     after=("value", "parameters", "gradients", *(f"{name}.input" for name in IN_THE_MODEL)),
+    errors=True,
 )
 def _(case: Case) -> None:
     w = f.lm_weights(VOCAB, D, LAYERS, FF)

@@ -121,7 +121,6 @@ def turned(
     known=FORMULA,
     official=True,
     after=("linear.value", "scaled_dot_product_attention.value", "scaled_dot_product_attention.many_dims"),
-    errors=False,
 )
 def _(case: Case) -> None:
     plain(case, 3, numbers(2, 5, 12), "d_model 12, 3 heads, x of shape (2, 5, 12)", PLAIN)
@@ -134,6 +133,7 @@ def _(case: Case) -> None:
     section="4.8",
     known=FORMULA,
     after=("value",),
+    errors=True,
 )
 def _(case: Case) -> None:
     plain(case, 1, numbers(3, 1, 6), "d_model 6, 1 head, x of shape (3, 1, 6)")
@@ -148,6 +148,7 @@ def _(case: Case) -> None:
     known=FORMULA,
     kind="expect",
     after=("value",),
+    errors=True,
 )
 def _(case: Case) -> None:
     for shape in ((4, 6), (2, 3, 4, 6)):
@@ -163,7 +164,6 @@ def _(case: Case) -> None:
     needs=ROPE,
     official=True,
     after=("value", "rope.value"),
-    errors=False,
 )
 def _(case: Case) -> None:
     turned(case, 3, numbers(2, 5, 12), torch.arange(5), "d_model 12, 3 heads, positions 0 to 4, batch 2", causes=TURNED)
@@ -192,6 +192,7 @@ def _(case: Case) -> None:
     known=FORMULA,
     needs=ROPE,
     after=("rope", "rope_positions", "rope.batch"),
+    errors=True,
 )
 def _(case: Case) -> None:
     at = torch.tensor([[0, 1, 2], [5, 6, 9]])
@@ -213,6 +214,7 @@ def _(case: Case) -> None:
     known=FORMULA,
     needs=ROPE,
     after=("rope", "rope_positions", "rope_batch", "rope.batch"),
+    errors=True,
 )
 def _(case: Case) -> None:
     at = torch.tensor([[0, 3, 4], [5, 6, 9], [2, 3, 8], [1, 7, 10]])
@@ -235,6 +237,7 @@ def _(case: Case) -> None:
     needs=ROPE,
     official=True,
     after=("rope",),
+    errors=True,
 )
 def _(case: Case) -> None:
     turned(case, 3, numbers(2, 4, 12), torch.arange(4)[None], "positions of shape (1, 4), batch 2, 3 heads")
@@ -249,6 +252,7 @@ def _(case: Case) -> None:
     needs=ROPE,
     kind="expect",
     after=("rope",),
+    errors=True,
 )
 def _(case: Case) -> None:
     turned(case, 3, numbers(2, 5, 12), None, "token_positions None, batch 2, 3 heads", causes=[UNTURNED])

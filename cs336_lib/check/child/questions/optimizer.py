@@ -25,6 +25,9 @@ UNDER, FIXED_EPS = "eps is added under the root: with tiny gradients it is then 
 NO_RATE = "decay without lr: the parameter shrinks by weight_decay alone"
 CORRECTED = "decay with the corrected rate of the step, instead of lr"
 NO_DECAY = "the parameter is not decayed"
+DECAY_KEPT = (
+    "decay by another rate than the group's own lr: the default, that of the first group, or the one it began with"
+)
 KEPT = 'the rate is kept under another name ("alpha", self.lr), so that what is written to group["lr"] has no effect'
 MISTAKES = (
     L2,
@@ -38,7 +41,10 @@ MISTAKES = (
     CORRECTED,
     NO_DECAY,
     KEPT,
+    DECAY_KEPT,
 )
+# Whether the decay goes by a rate that was kept.
+DECAY_RATES = {KEPT: (True, False), DECAY_KEPT: (True,)}
 
 
 def mistaken(
@@ -53,27 +59,30 @@ def mistaken(
 ) -> list[torch.Tensor]:
     """Where the parameter ends by a mistake, in each of the forms that are legal apart from it.
 
+    A rate that is kept is the first of `rates`: for the update, for the decay, or for both.
+
     With `counted`, these are the numbers by which the steps go.
     """
     one, two = {EXCHANGED: betas[::-1], FIXED_BETAS: (0.9, 0.999)}.get(why, betas)
     eps = 1e-8 if why == FIXED_EPS else eps
     ends = []
-    for first, in_torch in product((True, False), repeat=2):
+    for first, in_torch, decay_kept in product((True, False), (True, False), DECAY_RATES.get(why, (False,))):
         p, m, v = start.double().clone(), torch.zeros_like(start).double(), torch.zeros_like(start).double()
         for step, grad in enumerate(grads):
-            rate = rates if isinstance(rates, float) else rates[0 if why == KEPT else step]
+            each = [rates] * len(grads) if isinstance(rates, float) else rates
+            rate, of_decay = each[0 if why == KEPT else step], each[0 if decay_kept else step]
             t = counted[step] if counted else step + 2 if why == COUNTED else step + 1
             c1, c2 = (1.0, 1.0) if why == UNCORRECTED else (1 - one**t, 1 - two**t)
             shrink = {L2: 0.0, NO_DECAY: 0.0, NO_RATE: decay, CORRECTED: rate * decay * math.sqrt(c2) / c1}
             g = grad.double() + decay * p if why == L2 else grad.double()
-            p = p * (1 - shrink.get(why, rate * decay)) if first else p
+            p = p * (1 - shrink.get(why, of_decay * decay)) if first else p
             m, v = one * m + (1 - one) * g, two * v + (1 - two) * g * g
             if why == UNDER:
                 root = (v / c2 + eps).sqrt() if in_torch else (v + eps).sqrt() / math.sqrt(c2)
             else:
                 root = v.sqrt() / math.sqrt(c2) + eps if in_torch else (v.sqrt() + eps) / math.sqrt(c2)
             p = p - rate * m / c1 / root
-            p = p if first else p * (1 - shrink.get(why, rate * decay))
+            p = p if first else p * (1 - shrink.get(why, of_decay * decay))
         ends.append(p)
     return ends
 
@@ -139,7 +148,6 @@ def legal(
     section="6.3",
     known=FORMS,
     official=True,
-    errors=False,
 )
 def _(case: Case) -> None:
     start, grads = numbers(4), [numbers(4, seed=i) for i in range(10)]
@@ -154,7 +162,6 @@ def _(case: Case) -> None:
     known=FORMS,
     official=True,
     after=("value", "gradients"),
-    errors=False,
 )
 def _(case: Case) -> None:
     start = torch.tensor([1.0, -1.0])
@@ -186,8 +193,8 @@ def _(case: Case) -> None:
 )
 def _(case: Case) -> None:
     start, grads = torch.tensor([1.0, -1.0]), [torch.tensor([0.5, -0.1])] * 3
-    given = "[1, -1], three steps with gradients [0.5, -0.1], eps 1, lr 0.01, no decay"
-    legal(case, start, grads, given, 2e-5, decay=0.0, eps=1.0)
+    given = "[1, -1], three steps with gradients [0.5, -0.1], eps 0.1, lr 0.01, no decay"
+    legal(case, start, grads, given, 2e-5, decay=0.0, eps=0.1)
 
 
 @check(
@@ -230,13 +237,13 @@ def _(case: Case) -> None:
     cause=KEPT,
     section="6.4",
     known=FORMS,
-    after=("value", "gradients", "first_step"),
+    after=("value", "gradients", "first_step", "decay"),
 )
 def _(case: Case) -> None:
     rates = [0.1, 0.05, 0.0, 0.02]
     start, grads = torch.tensor([1.0, -1.0]), [torch.tensor([1.0, -0.5])] * 4
-    given = f'group["lr"] set to {rates} before the four steps, no decay'
-    legal(case, start, grads, given, 2e-5, rates=rates, decay=0.0)
+    given = f'group["lr"] set to {rates} before the four steps, weight_decay 0.5'
+    legal(case, start, grads, given, 2e-5, rates=rates, decay=0.5)
 
 
 @check(

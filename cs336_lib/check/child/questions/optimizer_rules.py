@@ -10,7 +10,7 @@ import torch
 from .. import formulas as f
 from ..case import Case, UnansweredError, WrongError, check
 from ..show import difference, show
-from .optimizer import BETAS, FORMS, KEPT, L2, why_there
+from .optimizer import BETAS, DECAY_KEPT, FORMS, KEPT, L2, why_there
 
 OPTIONS = ("lr", "betas", "eps", "weight_decay")
 OPTIONS_KEPT = "options kept on the optimizer, or under other keys than lr, betas, eps and weight_decay"
@@ -20,9 +20,14 @@ LAST_ONLY = "the update stands outside of the loop over groups, so that only the
 
 
 def _why(
-    got: torch.Tensor, start: torch.Tensor, grads: list[torch.Tensor], defaults: dict[str, Any], own: dict[str, Any]
+    got: torch.Tensor,
+    start: torch.Tensor,
+    grads: list[torch.Tensor],
+    defaults: dict[str, Any],
+    own: dict[str, Any],
+    first: dict[str, Any],
 ) -> list[str]:
-    """The mistakes by which a parameter of a group with options of its own ends there."""
+    """The mistakes by which a parameter of a group with its own options ends there; `first` are the first group's."""
     causes = []
     for name in own:
         kept = defaults | {other: value for other, value in own.items() if other != name}
@@ -31,12 +36,17 @@ def _why(
             causes.append(KEPT if name == "lr" else OPTIONS_KEPT)
     causes += [LAST_ONLY] if torch.equal(got, start) else []
     options = defaults | own
+    for kept in (defaults["lr"], (defaults | first)["lr"]):
+        decay = options["weight_decay"] * kept / options["lr"]
+        ends = f.adamw_forms(start, grads, options["lr"], options["betas"], options["eps"], decay).values()
+        if decay and any(not difference(got, end, 2e-4) for end in ends):
+            causes.append(DECAY_KEPT)
     return causes + why_there(got, 2e-4, start, grads, *(options[option] for option in OPTIONS))
 
 
-def two_groups(case: Case, one: dict[str, Any], two: dict[str, Any], given: str) -> None:
+def two_groups(case: Case, one: dict[str, Any], two: dict[str, Any], given: str, decay: float = 0.0) -> None:
     """Step two groups with options of their own, and hold each against the legal forms."""
-    defaults: dict[str, Any] = {"lr": 0.01, "betas": BETAS, "eps": 1e-8, "weight_decay": 0.0}
+    defaults: dict[str, Any] = {"lr": 0.01, "betas": BETAS, "eps": 1e-8, "weight_decay": decay}
     grads = [torch.tensor([1.0, -0.01]), torch.tensor([0.5, 0.02]), torch.tensor([-2.0, 0.01])]
     starts = [torch.tensor([1.0, 2.0]), torch.tensor([-3.0, 1.0])]
     right = []
@@ -56,7 +66,7 @@ def two_groups(case: Case, one: dict[str, Any], two: dict[str, Any], given: str)
     wrong = [name for name, ok in zip(("first", "second"), fits, strict=True) if not ok]
     if wrong:
         causes = [
-            _why(p.detach(), start, grads, defaults, options)
+            _why(p.detach(), start, grads, defaults, options, one)
             for p, start, options, ok in zip(params, starts, (one, two), fits, strict=True)
             if not ok
         ]
@@ -82,10 +92,11 @@ def _(case: Case) -> None:
     cause=KEPT,
     section="6.3",
     known=FORMS,
-    after=("value", "gradients", "groups", "first_step", "betas"),
+    after=("value", "gradients", "groups", "decay", "first_step", "betas"),
 )
 def _(case: Case) -> None:
-    two_groups(case, {"lr": 0.1}, {"lr": 0.001}, "a group with lr 0.1 and one with lr 0.001")
+    given = "a group with lr 0.1 and one with lr 0.001, weight_decay 0.5"
+    two_groups(case, {"lr": 0.1}, {"lr": 0.001}, given, decay=0.5)
 
 
 @check(
@@ -110,6 +121,7 @@ def _(case: Case) -> None:
     known="the parameter, as it was",
     official=True,
     after=("value", "gradients"),
+    errors=True,
 )
 def _(case: Case) -> None:
     made = [torch.nn.Parameter(torch.ones(2)) for _ in range(4)]
@@ -137,6 +149,7 @@ def _(case: Case) -> None:
     known="the interface of torch.optim.Optimizer.step",
     kind="expect",
     after=("value", "gradients", "first_step", "parent"),
+    errors=True,
 )
 def _(case: Case) -> None:
     p = torch.nn.Parameter(torch.tensor([2.0, -1.0]))
@@ -162,6 +175,7 @@ def _(case: Case) -> None:
     section="6.7",
     known="the same steps without a stop",
     after=("value", "step_count", "gradients", "parent"),
+    errors=True,
 )
 def _(case: Case) -> None:
     grads = [torch.tensor([1.0, -0.5]), torch.tensor([-2.0, 0.1]), torch.tensor([0.3, 0.3]), torch.tensor([1.0, 1.0])]

@@ -36,7 +36,6 @@ def all_known(case: Case, call: Callable[[], Any], given: torch.Tensor, weights:
     section="4.1",
     known=KNOWN,
     after=("value", "shapes"),
-    errors=False,
 )
 def _(case: Case) -> None:
     x = numbers(2, 3)
@@ -50,7 +49,6 @@ def _(case: Case) -> None:
     section="4.2",
     known=KNOWN,
     after=("value",),
-    errors=False,
 )
 def _(case: Case) -> None:
     x = torch.tensor([[1, 2]])
@@ -64,7 +62,6 @@ def _(case: Case) -> None:
     section="4.3",
     known=KNOWN,
     after=("value", "shapes"),
-    errors=False,
 )
 def _(case: Case) -> None:
     x = numbers(2, 6)
@@ -78,7 +75,6 @@ def _(case: Case) -> None:
     section="4.10",
     known=KNOWN,
     after=("value", "linear.parameters", "embedding.parameters", "rmsnorm.parameters"),
-    errors=False,
 )
 def _(case: Case) -> None:
     w, x = f.lm_weights(VOCAB, D, LAYERS, FF), ids(2, 5)

@@ -9,6 +9,7 @@ from functools import partial
 import torch
 
 from ..case import Case, check
+from ..clipping import OF_ALL, PARAMETERS, ROUGHLY, UNCHANGED, in_ones, moved, near, params, why_scaled
 from ..show import show
 
 RULE = "the handout's three cases"
@@ -72,7 +73,6 @@ def rates(case: Case, steps: Iterable[int], most: float, least: float, warmup: i
     section="6.4",
     known=RULE,
     official=True,
-    errors=False,
 )
 def _(case: Case) -> None:
     rates(case, (0, 1, 4, 9), 1.0, 0.05, 10, 50)
@@ -85,7 +85,6 @@ def _(case: Case) -> None:
     section="6.4",
     known=RULE,
     official=True,
-    errors=False,
 )
 def _(case: Case) -> None:
     rates(case, (11, 20, 30, 49), 1.0, 0.1, 10, 50)
@@ -111,6 +110,7 @@ def _(case: Case) -> None:
     section="6.4",
     known=RULE,
     after=("cosine", "joints"),
+    errors=True,
 )
 def _(case: Case) -> None:
     rates(case, (0, 1, 20), 1.0, 0.1, 0, 20)
@@ -124,6 +124,7 @@ def _(case: Case) -> None:
     known="any rate from the minimum to the maximum at the joint, the minimum after it",
     kind="expect",
     after=("cosine", "joints"),
+    errors=True,
 )
 def _(case: Case) -> None:
     case.say("it 10, max 1.0, min 0.1, warmup_iters 10, cosine_cycle_iters 10", "a rate from 0.1 to 1")
@@ -151,49 +152,8 @@ def _(case: Case) -> None:
     case.true(isinstance(got, float) and abs(got - 0.3) < 1e-9, f"{show(got)}, a {type(got).__name__}")
 
 
-def params(*grads: list[float] | None) -> list[torch.nn.Parameter]:
-    """Parameters with these gradients."""
-    made = []
-    for grad in grads:
-        p = torch.nn.Parameter(torch.zeros(len(grad) if grad else 2))
-        if grad is not None:
-            p.grad = torch.tensor(grad)
-        made.append(p)
-    return made
-
-
-# Only one question has more than one number in its gradients: in the others the norm is that number, by whatever
-# formula, so that they are about what they say. A larger eps than the handout's is a question of its own as well.
-ROUGHLY = 5e-3
-OF_ALL = [[3.0, 0.0], [0.0, 4.0, 0.0]]
 MISSING = "p.grad is used without asking whether it is there"
 GONE = "the gradients are gone: p.grad is set to None or deleted, and the optimizer then has nothing to go by"
-UNCHANGED = "nothing is changed: copies are scaled and dropped, or a generator of the gradients is used up by the norm"
-BY_SCALE = {  # what the gradients of OF_ALL were multiplied by -> why
-    (1 / 3, 1 / 4): "each gradient is clipped by its own norm, or its entries one by one",
-    (1 / 7, 1 / 7): "the norms of the gradients are added up: the norm of all is the root of the sum of their squares",
-    (1 / 25, 1 / 25): "the sum of the squares is taken for the norm: its root is missing",
-    (1 / 4, 1 / 4): "the largest entry is taken for the norm",
-    (1.0, 1.0): UNCHANGED,
-}
-
-
-def near(got: list[list[float]], right: list[list[float]], tolerance: float = ROUGHLY) -> bool:
-    """Whether there are as many numbers, and all within a distance."""
-    flat, wanted = [entry for grad in got for entry in grad], [entry for grad in right for entry in grad]
-    return len(flat) == len(wanted) and all(abs(a - b) < tolerance for a, b in zip(flat, wanted, strict=True))
-
-
-def why_scaled(got: list[list[float]]) -> str:
-    """Why the gradients of OF_ALL became these, as far as that can be told.
-
-    >>> why_scaled([[0.75, 0.0], [0.0, 1.0, 0.0]])
-    'the largest entry is taken for the norm'
-    """
-    for (one, two), why in BY_SCALE.items():
-        if near(got, [[3 * one, 0.0], [0.0, 4 * two, 0.0]]):
-            return why
-    return ""
 
 
 def clip(
@@ -237,9 +197,13 @@ def clipped(
     official=True,
 )
 def _(case: Case) -> None:
-    right = [[0.6, 0.0], [0.0, 0.8, 0.0]]
-    fits, got = clipped(case, "[3, 0] and [0, 4, 0]", 1.0, right, *OF_ALL, tolerance=ROUGHLY)
-    case.true(fits, got, why_scaled(got))
+    made = in_ones(*OF_ALL)
+    right = [[2 / 3, 1 / 3], [0.0, 2 / 3, 0.0]]
+    case.say("gradients [2, 1] and [0, 2, 0], max_l2_norm 1.0", show(right))
+    clip(case, made, 1.0)
+    got = [p.grad.tolist() for p in made if p.grad is not None]
+    case.true(near(got, right), got, PARAMETERS if moved(made) else why_scaled(got))
+    case.true(not moved(made), f"parameters {show([p.tolist() for p in made])}, where they were ones", PARAMETERS)
 
 
 @check(
@@ -261,6 +225,7 @@ def _(case: Case) -> None:
     cause="the first loop, for the norm, uses the generator up; the second, which scales, then finds nothing",
     section="6.5",
     known="the norm of one long vector",
+    errors=True,
 )
 def _(case: Case) -> None:
     made = params([10.0, 0.0], [0.0, 0.0])
@@ -268,10 +233,11 @@ def _(case: Case) -> None:
     clip(case, made, 1.0, (p for p in made))
     norm = math.sqrt(sum(p.grad.square().sum().item() for p in made if p.grad is not None))
     if abs(norm - 1) >= ROUGHLY:
-        listed = params([10.0, 0.0], [0.0, 0.0])
+        listed = in_ones([10.0, 0.0], [0.0, 0.0])
         clip(case, listed, 1.0)
         changed = listed[0].grad is not None and listed[0].grad[0].item() != 10
-        case.true(False, f"a norm of {norm:.4g}", "" if norm != 10 else None if changed else UNCHANGED)
+        unchanged = PARAMETERS if moved(listed) else UNCHANGED
+        case.true(False, f"a norm of {norm:.4g}", "" if norm != 10 else None if changed else unchanged)
 
 
 @check(
@@ -281,6 +247,7 @@ def _(case: Case) -> None:
     section="6.5",
     known="the norm of one long vector",
     official=True,
+    errors=True,
 )
 def _(case: Case) -> None:
     fits, got = clipped(case, "[50, 0] and none", 1.0, [[1.0, 0.0]], [50.0, 0.0], None, tolerance=ROUGHLY)
@@ -293,6 +260,7 @@ def _(case: Case) -> None:
     cause="a sum that stays the integer 0 has no sqrt(); [0] of an empty list; torch.stack of nothing",
     section="6.5",
     known="nothing to do",
+    errors=True,
 )
 def _(case: Case) -> None:
     made = params(None, None)
@@ -308,6 +276,7 @@ def _(case: Case) -> None:
     cause="0 / 0 without the handout's 1e-6",
     section="6.5",
     known="zeros",
+    errors=True,
 )
 def _(case: Case) -> None:
     fits, got = clipped(case, "[0, 0]", 1.0, [[0.0, 0.0]], [0.0, 0.0], tolerance=ROUGHLY)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
+import regex
+
 from .. import bpe_rules as rules
 from ..case import Case, UnansweredError, WrongError, check
 from ..show import show
+from .bpe_text import ANY_CASE
 from .tokenizer import BY_MERGES, DEFINITION, ENCODES, END, MERGES, ids_of, tokenizer_of
+from .tokenizer_pattern import joinable
 
 
 @check(
@@ -15,18 +22,64 @@ from .tokenizer import BY_MERGES, DEFINITION, ENCODES, END, MERGES, ids_of, toke
     section="3.4",
     known=DEFINITION,
     after=ENCODES,
+    errors=True,
 )
 def _(case: Case) -> None:
     ids_of(case, "the cat's hat", [])
 
 
+UNNAMED = "whatever looks like a special token in the vocabulary is taken for one; special_tokens names them"
+
+
+@check(
+    "tokenizer.special_unnamed",
+    "what special_tokens does not name is ordinary text, be it in the vocabulary",
+    cause=UNNAMED,
+    section="3.4",
+    known=DEFINITION,
+    kind="expect",
+    after=(*ENCODES, "kinds", "special", "special_several", "special_newlines", "no_specials"),
+)
+def _(case: Case) -> None:
+    pad, named = "<|pad|>", regex.compile(f"({regex.escape(END)})", regex.IGNORECASE)
+    merges = joinable(f"the!{END}! cat\nthe!{pad}!\n!<|EndOfText|>!")
+    vocab = rules.vocabulary(merges, [END, pad])
+
+    def ids(text: str, specials: list[str] | None) -> Any:
+        return case.get_tokenizer(dict(vocab), list(merges), specials).encode(text)
+
+    encoded = partial(rules.encode, vocab=vocab, merges=merges)
+    for text, specials in ((f"the!{END}! cat", None), (f"the!{pad}!{END}!<|EndOfText|>!", [END])):
+        in_any_case = [
+            [i for piece in named.split(text) for i in encoded(piece, specials=[END])],  # cut out, and no token
+            encoded(named.sub(END, text), specials=[END]),
+        ]
+        mistakes = {
+            UNNAMED: encoded(text, specials=[END, pad]),
+            ANY_CASE: lambda got, wrong=in_any_case: list(got) in wrong,
+        }
+        case.same(
+            partial(ids, text, specials),
+            encoded(text, specials=specials or ()),
+            f"encode({text!r}), a vocabulary with '{END}' and '{pad}', special_tokens {specials}",
+            mistakes=mistakes,
+        )
+
+
+APPENDED = "the special token is looked up and not found; the handout asks to append it"
+SKIPPED = "decode() leaves special tokens out; the text that they stand for is asked for"
+OVERWRITTEN = "len(vocab) is taken as the next free id, which a vocabulary with a gap has given to a token"
+AS_TEXT = "a special token that the vocabulary lacks is encoded as ordinary text; the handout asks to append it"
+
+
 @check(
     "tokenizer.special_appended",
     "a special token that the vocabulary lacks is appended to it",
-    cause="the special token is looked up and not found; the handout asks to append it",
+    cause=APPENDED,
     section="3.4",
     known="the next free id",
     after=("special", "two", "order", "vocab_order"),
+    errors=True,
 )
 def _(case: Case) -> None:
     vocab = rules.vocabulary(MERGES)
@@ -37,17 +90,24 @@ def _(case: Case) -> None:
         ids = tokenizer.encode(f"the{END}")
         return [list(ids), tokenizer.decode(ids)]
 
-    case.same(both, [right, f"the{END}"], f"encode('the{END}'), with '{END}' not in a vocabulary of {len(vocab)}")
+    mistakes = {
+        SKIPPED: lambda got: got[0] == right and got[1] == "the",
+        APPENDED: lambda got: got[0] != right and END not in got[1],
+        AS_TEXT: lambda got: got[0] == rules.encode(f"the{END}", vocab, MERGES),
+    }
+    given = f"encode('the{END}'), and decode of its ids, with '{END}' not in a vocabulary of {len(vocab)}"
+    case.same(both, [right, f"the{END}"], given, mistakes=mistakes)
 
 
 @check(
     "tokenizer.special_gap",
     "appending a special token overwrites nothing",
-    cause="len(vocab) is taken as the next free id, which a vocabulary with a gap has given to a token",
+    cause=OVERWRITTEN,
     section="3.4",
     known="decoding gives the text back",
     kind="expect",
     after=("special_appended", "special", "vocab_order", "two"),
+    errors=True,
 )
 def _(case: Case) -> None:
     vocab = rules.vocabulary(MERGES[:3])
@@ -60,7 +120,8 @@ def _(case: Case) -> None:
         return str(tokenizer.decode(tokenizer.encode(f"{word}{END}")))
 
     given = f"decode(encode({word + END!r})), {len(vocab)} tokens with ids up to {last + 1}, '{END}' not among them"
-    case.same(both, f"{word}{END}", given, refusal=True)
+    lost = {OVERWRITTEN: lambda got: not got.startswith(word), SKIPPED: word}
+    case.same(both, f"{word}{END}", given, refusal=True, mistakes=lost)
 
 
 @check(
@@ -102,6 +163,7 @@ def _(case: Case) -> None:
     section="3.1",
     known=DEFINITION,
     kind="expect",
+    errors=True,
 )
 def _(case: Case) -> None:
     first = rules.vocabulary([(b"t", b"h")])
@@ -122,6 +184,7 @@ def _(case: Case) -> None:
     section="3.1",
     known=DEFINITION,
     after=("two", "example", "order", "special"),
+    errors=True,
 )
 def _(case: Case) -> None:
     tokens = [END.encode(), b"he", b"the", *(bytes([255 - i]) for i in range(256))]
