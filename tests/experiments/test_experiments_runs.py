@@ -6,11 +6,23 @@ import numpy as np
 import pytest
 
 from cs336_lib.cli import experiment_command, main
-from cs336_lib.experiments import SUITES, Scale, Suite, Variation, load_suite, loss_after, rows, run_suite, table
+from cs336_lib.experiments import (
+    SUITES,
+    Scale,
+    Suite,
+    Variation,
+    load_suite,
+    loss_after,
+    rows,
+    run_suite,
+    runner,
+    table,
+)
 from cs336_lib.experiments.runner import _is_same
+from cs336_lib.experiments.suite import changed
 from cs336_lib.figures.experiments import curves_of
 from cs336_lib.model import ModelConfig
-from cs336_lib.training import RunRecord, TrainConfig
+from cs336_lib.training import RunRecord, TrainConfig, prepare
 
 MODEL = ModelConfig(vocab_size=300, context_length=16, d_model=16, num_layers=1, num_heads=2, d_ff=32)
 BASE = TrainConfig(
@@ -193,6 +205,45 @@ def test_another_text_of_the_same_name_is_refused(made, text, tmp_path):
     run_suite(ONE, "quick", "runs", data=text, progress=False)
     with pytest.raises(ValueError, match=r"data='letters' instead of 'x/letters.txt'.*the suite or its text"):
         run_suite(ONE, "quick", "runs", data="x/letters.txt", progress=False)
+
+
+class Watched:
+    """A config that notes which of its fields are read, those of its model with "model." in front."""
+
+    def __init__(self, config, read, prefix=""):
+        self._config, self._read, self._prefix = config, read, prefix
+
+    def __getattr__(self, name):
+        value = getattr(self._config, name)
+        if name == "model":
+            return Watched(value, self._read, "model.")
+        self._read.add(self._prefix + name)
+        return value
+
+
+DECIDES = {
+    **{"data": "other.txt", "valid_data": "other.txt", "data_bytes": 199, "tokenizer": "elsewhere"},
+    **{"model.vocab_size": 301, "model.context_length": 8},
+}
+"""What decides what a run reads, each with another value."""
+
+
+def test_what_prepare_reads_of_a_config_is_what_decides_what_runs_share(made, text):
+    read = set()
+    prepare(Watched(BASE.replace(data=text, data_bytes=9_000), read))
+    assert read == set(DECIDES)
+
+
+@pytest.mark.parametrize("name", [*DECIDES, "seed", "lr", "name", "steps", "model.norm"])
+def test_runs_share_a_corpus_unless_they_read_something_else(name, monkeypatch):
+    corpora, prepared = {}, []
+    monkeypatch.setattr(runner, "prepare", lambda config, **_: prepared.append(config) or config)
+    other = {"seed": 7, "lr": 0.5, "name": "other", "steps": 9, "model.norm": "post"}
+    base = BASE.replace(data="letters.txt")
+    runs = [base, changed(base, {name: {**DECIDES, **other}[name]}), base]
+    found = [runner._corpus(config, corpora, progress=False) for config in runs]
+    assert found == (runs if name in DECIDES else [base] * 3)
+    assert len(prepared) == 1 + (name in DECIDES)
 
 
 def test_a_text_that_is_not_there_is_named_and_leaves_nothing(capsys, monkeypatch, tmp_path):
