@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cs336_lib.experiments.comparison import Side, Spread, conclusions, pooled, sides
+from cs336_lib.experiments.comparison import Side, Spread, best_runs, conclusions, pooled, rate_of
 from cs336_lib.experiments.outcome import Outcome, final_loss, outcome
 from cs336_lib.experiments.suite import PlannedRun, Suite
+from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.records import RunRecord
 
 Runs = Sequence[tuple[PlannedRun, RunRecord]]
@@ -115,12 +116,14 @@ def scale_spread(suites: Iterable[Suite], scale: str, folder: str | Path) -> Spr
         scale: which of their runs.
         folder: as for `load_suite`.
     """
-    found: dict[tuple[float, ...], Side] = {}
+    losses: dict[TrainConfig, dict[int, float]] = {}
     for suite in suites:
         runs = load_suite(suite, scale, folder) if suite.compared and scale in suite.scales else []
-        for side in sides(runs, suite.quantity).values():
-            found[tuple(side.at_best.values())] = side  # suites share their plain runs
-    return pooled(found.values())
+        for run, record in best_runs(runs, suite.quantity):
+            # Suites share runs, under names of their own and not always with the same seeds.
+            model = record.config.replace(name="model", seed=0, diverged_above=0.0)
+            losses.setdefault(model, {})[run.seed] = final_loss(record, suite.quantity)
+    return pooled(Side("model", {rate_of(model): cell}) for model, cell in losses.items())
 
 
 def report(suite: Suite, runs: Runs, *, times: bool = True, spread: Spread | None = None) -> str:
