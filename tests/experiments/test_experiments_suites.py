@@ -1,5 +1,7 @@
 """A comparison is fair: one thing changes, tokens are equal, schedules end with their run."""
 
+from dataclasses import fields
+
 import pytest
 
 from cs336_lib import results
@@ -91,9 +93,28 @@ def test_the_suite_of_an_entrys_size():
     assert [name for name, is_tied in tied.items() if not is_tied] == ["untied"]
 
 
-def test_another_batch_size_keeps_tokens_and_shares_of_the_schedule():
-    config = changed(BASE, {"batch_size": 8})
-    assert (config.steps, config.warmup_steps, config.tokens) == (400, 40, BASE.tokens)
+COUNTED = sorted(field.name for field in fields(TrainConfig) if field.name.endswith(("steps", "_every")))
+"""The fields of a config that count steps."""
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 16, 64, 160])
+def test_another_batch_size_keeps_tokens_and_every_share_of_the_run(batch_size):
+    counts = {name: 20 * place for place, name in enumerate(COUNTED, start=1)} | {"steps": 400}
+    base = BASE.replace(**counts)
+    config = changed(base, {"batch_size": batch_size})
+    assert {name: getattr(config, name) for name in COUNTED} == {
+        name: count * 32 // batch_size for name, count in counts.items()
+    }
+    assert config.tokens == base.tokens
+    assert config.replace(batch_size=32, **counts) == base
+
+
+def test_what_a_run_does_only_at_its_end_stays_there_with_another_batch_size_and_what_is_given_stays():
+    given = {"steps": 400, "warmup_steps": 3, "decay_steps": 7, "log_every": 9, "eval_every": 11}
+    config = changed(BASE.replace(decay_steps=20), {"batch_size": 8, **given})
+    assert {name: getattr(config, name) for name in given} == given
+    at_end = ("decay_steps", "eval_every", "sample_every", "checkpoint_every")
+    assert [getattr(changed(BASE, {"batch_size": 8}), name) for name in at_end] == [0] * 4
 
 
 def test_a_variation_with_fewer_tokens_is_refused():
