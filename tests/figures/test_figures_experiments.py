@@ -1,6 +1,7 @@
 """Runs and sweeps are drawn as they are; what diverged is marked, not left out."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -128,6 +129,19 @@ def test_last_losses_are_nan_where_a_run_diverged(tmp_path):
     (lr, loss), (far, lost) = experiments.last_losses([made(tmp_path, "fine", [5.0, 4.0], lr=0.1), wild])
     assert (lr, loss, far) == (0.1, 4.0, 1.0)
     assert math.isnan(lost)
+
+
+def test_the_tunings_of_a_side_are_one_series_and_a_variation_by_itself_is_its_own(tmp_path):
+    found = [made(tmp_path, f"{name}, lr {lr}", [5.0, 2.0 + lr], lr=lr) for name in ("a", "b") for lr in (0.1, 0.2)]
+    found = [(replace(run, side=run.variation.partition(",")[0]), record) for run, record in found]
+    found += [
+        made(tmp_path, "plain", [5.0, 4.0], lr=0.3),
+        made(tmp_path, "lost", [math.nan], status="diverged", lr=1.0),
+    ]
+    points = experiments.by_side(found)
+    assert list(points) == ["a", "b", "plain", "lost"]
+    assert points["a"] == points["b"] == [(0.1, 2.1), (0.2, 2.2)] and points["plain"] == [(0.3, 4.0)]
+    assert points["lost"][0][0] == 1.0 and math.isnan(points["lost"][0][1])
 
 
 def test_a_sweep_over_less_than_two_decades_is_labeled_in_between_and_without_overlap():
