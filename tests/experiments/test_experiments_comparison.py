@@ -21,7 +21,7 @@ from cs336_lib.experiments import (
     scale_spread,
     sides,
 )
-from cs336_lib.experiments.comparison import Difference, student_t
+from cs336_lib.experiments.comparison import Difference, rate_of, student_t
 from cs336_lib.experiments.suite import PlannedRun, Scale, Suite, Variation
 from cs336_lib.model import ModelConfig
 from cs336_lib.training import RunRecord, TrainConfig
@@ -59,6 +59,11 @@ def test_students_t_leaves_two_and_a_half_percent_above(degrees):
 def test_a_side_is_tuned_if_its_best_rate_has_worse_ones_beside_it(found, best, tuned, says):
     assert (found.best, found.is_tuned) == (best, tuned)
     assert says in found.describe()
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("adamw", 0.01), ("sgd", 0.01), ("muon", 0.04)])
+def test_a_side_is_tuned_by_the_rate_of_its_own_optimizer(optimizer, rate):
+    assert rate_of(CONFIG.replace(optimizer=optimizer, lr=0.01, muon_lr=0.04)) == rate
 
 
 def test_the_rate_from_which_a_side_fails_is_the_lowest_with_a_failed_run():

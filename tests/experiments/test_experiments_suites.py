@@ -53,6 +53,28 @@ def test_a_variation_changes_what_it_says_and_nothing_else(name, scale):
         assert differs <= set(variation.changes) | follows
 
 
+@pytest.mark.parametrize(("name", "scale"), EVERY)
+def test_every_schedule_falls_to_the_same_share_of_its_rate_and_decays_over_the_last_third_if_it_is_wsd(name, scale):
+    size = SUITES[name].scales[scale]
+    base, variations = size.base, size.variations or SUITES[name].variations
+    longer = {variation.name for variation in variations if "warmup_steps" in variation.changes}
+    for run in SUITES[name].plan(scale):
+        config = run.config
+        assert config.min_lr / config.lr == pytest.approx(base.min_lr / base.lr) == pytest.approx(0.01)
+        assert config.decay_steps == (config.steps // 3 if config.schedule == "wsd" else 0)
+        if run.variation not in longer:
+            assert abs(config.warmup_steps - config.steps * base.warmup_steps / base.steps) < 1
+
+
+def test_batches_at_full_scale_are_run_at_half_once_and_twice_the_rate_of_the_square_root_rule():
+    base, grids = SUITES["batch-size"].scales["full"].base, {}
+    for run in SUITES["batch-size"].plan("full"):
+        grids.setdefault(run.config.batch_size, []).append(run.config.lr)
+    for size, rates in grids.items():
+        rule = base.lr * (size / base.batch_size) ** 0.5
+        assert rates == pytest.approx([rule / 2, rule, 2 * rule], rel=0.05), size
+
+
 @pytest.mark.parametrize(("name", "scale"), [(n, s) for n, s in EVERY if SUITES[n].compared])
 def test_each_side_of_a_comparison_has_a_grid_of_rates_of_its_own(name, scale):
     grids = {}
