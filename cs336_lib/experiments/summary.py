@@ -163,7 +163,7 @@ def loss_after(record: RunRecord, seconds: float, name: str = "train_loss") -> f
         ValueError: the run was over by then, or has no such metric.
     """
     lines = [line for line in record.metrics() if name in line]
-    if not lines or seconds > lines[-1]["seconds"] or seconds < 0:
+    if not lines or not 0 <= seconds <= lines[-1]["seconds"]:
         raise ValueError(
             f"{record.folder.name} has no {name} at {seconds:.1f} s"
             + (f"; it ends at {lines[-1]['seconds']:.1f} s" if lines else "")

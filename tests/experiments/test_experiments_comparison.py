@@ -18,6 +18,7 @@ from cs336_lib.experiments import (
     final_loss,
     load_suite,
     pooled,
+    report,
     scale_spread,
     sides,
 )
@@ -51,6 +52,7 @@ def test_students_t_leaves_two_and_a_half_percent_above(degrees):
         (side("a", r0_01=[2.0], r0_02=[1.5]), 0.02, False, "not tuned: the highest rate of its grid is best"),
         (side("a", r0_01=[2.0]), 0.01, False, "not tuned: one rate alone was run"),
         (side("a", r0_01=[3.0], r0_02=[2.0], r0_03=[1.0, math.nan]), 0.02, True, "tuned"),  # one seed failed there
+        (side("a", r0_01=[3.0], r0_02=[2.2], r0_03=[2.0], r0_04=[2.5], r0_05=[3.0]), 0.03, True, "0.02 and 0.04"),
         (side("a", r0=[3.0], r0_02=[2.0], r0_03=[2.5]), 0.02, True, "tuned, between 0 and 0.03"),
         (side("a", r0=[3.0], r0_02=[2.0]), 0.02, False, "not tuned: the highest rate of its grid is best"),
         (side("a", r0_01=[math.nan], r0_02=[2.0, math.nan]), 0.01, False, "a: at no rate did every run finish"),
@@ -104,6 +106,25 @@ def test_a_difference_within_the_noise_is_not_shown_and_a_larger_one_is():
     assert noise.sentence().startswith("near and plain: no difference that this evidence shows (differs by 0.100, ")
     assert shown.sentence() == "far below plain by 2.000 (2 seeds, spread 0.070)"
     assert Difference(base, far, spread).sentence() == shown.sentence(), "who is asked about does not matter"
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 3), (3, 1), (2, 5), (4, 4)])
+def test_the_smallest_difference_follows_from_the_seeds_of_both_sides(n, m):
+    a, b = (side(name, r1=[2.0] * count) for name, count in (("a", n), ("b", m)))
+    smallest = 2.571 * 0.2 * math.sqrt(1 / n + 1 / m)
+    assert Difference(a, b, Spread(0.2, 5)).smallest == pytest.approx(smallest)
+    assert f"can show {smallest:.3f}" in Difference(a, b, Spread(0.2, 5)).sentence()
+    seeds = f"{n} and {m} seeds, " if n != m else f"{n} seeds, "
+    assert f"; {seeds}spread 0.200)" in Difference(a, b, Spread(0.2, 5)).sentence()
+
+
+def test_two_sides_are_judged_by_their_own_spread_unless_another_is_given():
+    quiet = {name: side(name, r1=[loss, loss + 0.01]) for name, loss in (("a", 2.0), ("b", 2.1))}
+    found = {**quiet, "loud": side("loud", r1=[2.0, 9.0])}
+    assert compare(found, "a", "b").spread == pooled(quiet.values())
+    assert compare(found, "a", "b").is_shown
+    given = Spread(7.0, 1)
+    assert compare(found, "a", "b", given).spread is given and not compare(found, "a", "b", given).is_shown
 
 
 def test_one_seed_each_shows_nothing_and_an_untuned_side_is_named():
@@ -199,6 +220,10 @@ def test_the_quantity_of_a_suite_is_the_one_that_all_of_it_is_compared_by(tmp_pa
     (difference,) = differences(suite, runs)
     assert difference.value == pytest.approx(found["plain"].loss - found["other"].loss)
     assert str(difference) in conclusions(suite, runs)
+    given = Spread(0.125, 3)
+    assert [one.spread for one in differences(suite, runs, given)] == [given]
+    for text in (conclusions(suite, runs, given), report(suite, runs, spread=given)):
+        assert "2 seeds, spread 0.125" in text.replace("\n  ", " ")
     assert f"plain: {found['plain'].loss:.3f} at {best['plain']}" in conclusions(suite, runs)
 
 

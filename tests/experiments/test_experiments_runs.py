@@ -1,6 +1,7 @@
 """Suites are run, resumed and summed up; what is finished is left alone."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -69,6 +70,28 @@ def test_a_run_that_another_suite_has_made_is_copied_under_its_own_name(made, mo
     assert [record.config.name for _, record in copies] == ["plain-seed0", "wild-seed0"]
     assert [record.status["status"] for _, record in copies] == ["finished", "diverged"]
     assert copies[0][1].metrics() == runs[0][1].metrics()
+    assert any((record.folder / "checkpoints").exists() for _, record in runs)
+    assert not any((record.folder / "checkpoints").exists() for _, record in copies)
+
+
+def test_a_run_that_is_not_over_is_copied_by_no_other_suite(tmp_path, monkeypatch):
+    record = RunRecord.create(tmp_path / "first-quick" / "base-seed0", BASE.replace(name="base-seed0"), {})
+    other = Suite("other", "problem", "question?", (Variation("base"),), {"quick": Scale(BASE)})
+    monkeypatch.setattr(runner, "_corpus", lambda *_: None)
+
+    class Made:
+        def __init__(self, config, folder, *_, **__):
+            self.folder = folder
+
+        def fit(self):
+            return f"made {self.folder.name}"
+
+    monkeypatch.setattr(runner, "Trainer", Made)
+    for status in ("running", "interrupted", "failed"):
+        record.set_status(status, 3)
+        assert run_suite(other, "quick", tmp_path, progress=False)[0][1] == "made base-seed0"
+    record.set_status("finished", 6)
+    assert run_suite(other, "quick", tmp_path, progress=False)[0][1].status["status"] == "finished"
 
 
 def test_a_copy_that_was_cut_off_is_no_run_and_is_made_again(made, monkeypatch):
@@ -97,6 +120,8 @@ def test_a_run_with_another_limit_is_the_same_if_neither_limit_would_have_stoppe
     record.set_status("finished", 6)
     assert _is_same(record, BASE.replace(diverged_above=has, name="other")) == same
     assert not _is_same(record, BASE.replace(diverged_above=has, seed=5))
+    record.set_status("diverged", 6, thrown_out=False)
+    assert _is_same(record, BASE.replace(diverged_above=has, name="other")) == (had == has)
 
 
 def test_a_folder_with_another_run_is_refused_and_the_difference_named(made):
@@ -129,6 +154,46 @@ def test_the_table_says_of_a_run_that_is_not_over_that_it_has_no_loss_yet(tmp_pa
     assert "none yet" in table([(plan[0], record)]) and "diverged" not in table([(plan[0], record)])
 
 
+def test_a_row_is_over_the_runs_of_its_variation_and_names_how_many_of_them_failed(tmp_path):
+    ends = {  # variation -> last loss, how it ended and seconds of each seed
+        "all": [(2.0, "finished", 1.0), (2.1, "finished", 4.0), (2.2, "finished", 4.0)],
+        "some": [(2.05, "finished", 2.0), (math.nan, "diverged", 1.0), (30.0, "thrown out", 0.0)],
+        "none": [(math.nan, "diverged", 0.5), (math.nan, "diverged", 0.5), (math.nan, "diverged", 0.5)],
+        "lost": [(30.0, "thrown out", 1.0), (math.nan, "diverged", 1.0), (30.0, "thrown out", 1.0)],
+    }
+    batches = {"all": 8, "some": 4, "none": 2, "lost": 1}
+    variations = tuple(Variation(name, {"batch_size": batches[name]}) for name in ends)
+    suite = Suite("rows", "p", "q?", variations, {"quick": Scale(BASE.replace(batch_size=8, steps=12), (0, 1, 2))})
+    found = []
+    for run in suite.plan("quick"):
+        loss, end, seconds = ends[run.variation][run.seed]
+        record = RunRecord.create(tmp_path / run.config.name, run.config, {})
+        record.append({"step": 9, "tokens": 1, "seconds": seconds, "train_loss": loss})
+        if end == "finished":
+            record.append({"step": 12, "tokens": 1, "seconds": seconds, "valid_loss": loss})
+        facts = {} if end == "finished" else {"thrown_out": end == "thrown out"}
+        record.set_status("finished" if end == "finished" else "diverged", 9, **facts)
+        found.append((run, record))
+    assert [row.variation for row in rows(found)] == list(ends)
+    assert [row.steps for row in rows(found)] == [12, 24, 48, 96]
+    assert [row.seconds for row in rows(found)] == [3.0, 1.0, 0.5, 1.0]
+    assert [(row.seeds, row.diverged, row.thrown_out) for row in rows(found)] == [
+        *((3, 0, 0), (3, 1, 1)),
+        *((3, 3, 0), (3, 1, 2)),
+    ]
+    head, *lines = table(found).splitlines()
+    assert [re.split("  +", line.strip()) for line in lines] == [
+        ["all", "2.1000 +- 0.1000", "3", "12", "3.0 s"],
+        ["some", "2.0500 (1 diverged, 1 thrown out)", "3", "24", "1.0 s", "<- lowest"],
+        ["none", "diverged", "3", "48", "0.5 s"],
+        ["lost", "1 diverged + 2 thrown out", "3", "96", "1.0 s"],
+    ]
+    assert head.split() == ["variation", "valid", "loss", "seeds", "steps", "time"]
+    assert [line.split("  ")[-1].strip() for line in table(found, times=False).splitlines()[1:]] == [
+        *("12", "<- lowest", "48", "96"),
+    ]
+
+
 def test_load_suite_finds_the_records_that_are_there(made):
     folder, runs = made
     found = load_suite(SUITE, "quick", folder)
@@ -143,6 +208,11 @@ def test_loss_after_interpolates_between_lines_of_metrics(tmp_path):
     assert [loss_after(record, at) for at in (1.0, 2.0, 3.0, 3.5, 4.0)] == [5.0, 4.5, 4.0, 2.5, 1.0]
     with pytest.raises(ValueError, match=r"no train_loss at 9.0 s; it ends at 4.0 s"):
         loss_after(record, 9.0)
+    for outside in (-0.1, math.nan):
+        with pytest.raises(ValueError, match=r"no train_loss at"):
+            loss_after(record, outside)
+    with pytest.raises(ValueError, match=r"has no valid_loss at 1.0 s$"):
+        loss_after(record, 1.0, "valid_loss")
 
 
 def test_the_curves_of_a_suite_end_where_a_run_diverged(made):

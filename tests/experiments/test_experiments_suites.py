@@ -163,6 +163,26 @@ def test_another_text_changes_the_text_and_nothing_else(name, scale):
     assert [run.config for run in other] == [run.config.replace(data="letters.txt") for run in plain]
 
 
+@pytest.mark.parametrize("changes", [{"data": "tales"}, {"valid_data": "x.txt"}, {"lr": 0.1, "valid_data": None}])
+def test_a_variation_of_either_text_is_a_comparison_of_texts(changes):
+    suite = Suite("x", "p", "q", (Variation("plain"), Variation("other", changes)), {"quick": Scale(BASE)})
+    with pytest.raises(ValueError, match=r"suite 'x' compares texts at scale 'quick': it takes no other text"):
+        suite.plan("quick", "letters.txt")
+
+
+def test_runs_are_made_seed_by_seed_and_each_seed_in_the_order_of_the_variations():
+    variations = (Variation("a", {}, seeds=(3, 1)), Variation("b"), Variation("c", {"lr": 0.1}, "side", (1, 9)))
+    plan = Suite("x", "p", "q", variations, {"quick": Scale(BASE, (0, 3))}).plan("quick")
+    assert [(run.seed, run.variation) for run in plan] == [
+        *((3, "a"), (3, "b"), (1, "a"), (1, "c")),
+        *((0, "b"), (9, "c")),
+    ]
+    assert [(run.config.seed, run.config.name) for run in plan] == [
+        (run.seed, f"{run.variation}-seed{run.seed}") for run in plan
+    ]
+    assert [run.side for run in plan] == ["side" if run.variation == "c" else "" for run in plan]
+
+
 def test_a_suite_that_compares_texts_takes_no_other():
     with pytest.raises(ValueError, match=r"suite 'main' compares texts at scale 'full': it takes no other text"):
         SUITES["main"].plan("full", "letters.txt")
