@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from figures_drawing import drawn
+from figures_drawing import drawn, legends
 
 from cs336_lib.experiments import PlannedRun
 from cs336_lib.figures import experiments
@@ -112,6 +112,33 @@ def test_a_suite_is_drawn_with_its_device_and_a_mark_where_a_run_diverged_or_was
     for axes, end in ((by_step, 3 - math.isnan(last)), (by_time, 1.5 - 0.5 * math.isnan(last))):
         (cross,) = [line for line in axes.lines if line.get_marker() == mark and len(line.get_xdata())]
         assert (list(cross.get_xdata()), list(cross.get_ydata())) == ([end], [10.0])
+
+
+def test_the_mark_stands_at_the_seed_that_failed_and_the_legend_says_what_it_is(tmp_path):
+    ends = {0: ([5.0, 4.0], "finished"), 1: ([6.0, 90.0, 1e6], "diverged"), 2: ([6.0, 7.0, 8.0, 90.0], "diverged")}
+    found = []
+    for seed, (losses, status) in ends.items():
+        run, record = made(tmp_path, f"a-{seed}", losses, status=status)
+        found.append((replace(run, variation="a", seed=seed), record))
+    figure = experiments.of_suite(found, top=10.0)
+    marks = {
+        line.get_marker(): list(line.get_xdata())
+        for line in figure.axes[0].lines
+        if line.get_marker() in "x+" and len(line.get_xdata())
+    }
+    assert marks == {"x": [3], "+": [4]}
+    entries = dict(legends(figure))
+    assert {name: entries[name].get_marker() for name in ("diverged", "thrown out")} == {
+        "diverged": "x",
+        "thrown out": "+",
+    }
+    assert list(entries) == ["a", "diverged", "thrown out"]
+    assert [text for text, _ in legends(experiments.of_suite(found[:1]))] == ["a"]
+
+
+def test_a_cross_of_a_sweep_stands_for_what_it_is_said_to():
+    figure = experiments.sweep({"a": [(0.1, 2.0), (1.0, math.nan)]}, "lr", "loss", failed="thrown out")
+    assert [words for words, _ in legends(figure)] == ["a", "thrown out"]
 
 
 def test_without_times_a_suite_is_drawn_against_steps_alone(tmp_path):
