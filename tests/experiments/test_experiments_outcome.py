@@ -50,6 +50,8 @@ def record_of(folder, losses, status="finished", config=CONFIG, **facts):
         ({20: 5.0}, "diverged", {"thrown_out": False}, "diverged"),  # a weight was no number
         ({20: 5.0}, "diverged", {}, "diverged"),
         ({5: 28.0}, "diverged", {}, "thrown out"),  # an old record: it says only that the loss was above the limit
+        ({11: 5.0, 20: 28.0}, "diverged", {}, "thrown out"),
+        ({11: 28.0, 20: 5.0}, "diverged", {}, "diverged"),  # an old record that ended below its limit: a weight
         ({20: 1e4}, "diverged", {}, "diverged"),
         ({20: 5.0}, "interrupted", {}, "unfinished"),
     ],

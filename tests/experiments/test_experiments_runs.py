@@ -108,6 +108,25 @@ def test_a_copy_that_was_cut_off_is_no_run_and_is_made_again(made, monkeypatch):
     assert record.config.name == "plain-seed0" and record.metrics() == runs[0][1].metrics()
 
 
+@pytest.mark.parametrize("status", ["running", "interrupted"])
+def test_a_run_that_was_cut_off_goes_on_and_is_not_begun_again(tmp_path, monkeypatch, status):
+    record = RunRecord.create(tmp_path / "one-quick" / "base-seed0", BASE.replace(name="base-seed0"), {})
+    record.set_status(status, 3)
+    monkeypatch.setattr(runner, "_corpus", lambda *_: "corpus")
+
+    class Resumed:
+        @classmethod
+        def resume(cls, folder, corpus, **shown):
+            assert (folder, corpus, shown["progress"]) == (record.folder, "corpus", False)
+            return cls()
+
+        def fit(self):
+            return "gone on"
+
+    monkeypatch.setattr(runner, "Trainer", Resumed)
+    assert [found for _, found in run_suite(ONE, "quick", tmp_path, progress=False)] == ["gone on"]
+
+
 @pytest.mark.parametrize(
     ("had", "has", "same"),
     [(9.0, 9.0, True), (9.0, 7.0, True), (9.0, 6.0, True), (9.0, 5.9, False), (7.0, 0.0, True), (5.9, 9.0, False)],
