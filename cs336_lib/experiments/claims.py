@@ -7,6 +7,7 @@ their best rates and at the rates beside them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -63,9 +64,9 @@ def _fails(side: str, rate: float) -> Callable[[Sides], bool]:
 
 
 def _far_from_the_edge(found: Sides) -> bool:
-    means = found["AdamW"].means
-    best = min(means.values())
-    return means[0.3] > best + 1 and means[10.0] < float("inf")
+    adamw = found["AdamW"]
+    far, farther = (adamw.losses[rate].values() for rate in (0.3, 10.0))
+    return all(loss > adamw.loss + 1 for loss in far) and all(loss == loss for loss in farther)
 
 
 def _slower_without_norms(found: Sides) -> bool:
@@ -79,7 +80,9 @@ def _is_a_lottery(found: Sides) -> bool:
 
 
 def _gap(found: Sides, lower: str, higher: str) -> float:
-    return found[higher].loss - found[lower].loss
+    """Return how far apart two sides end; nan, which is on no side of a threshold, if one failed at every rate."""
+    gap = found[higher].loss - found[lower].loss
+    return gap if math.isfinite(gap) else math.nan
 
 
 _LONGER = "pre-norm, warm-up 40", "post-norm, warm-up 40"

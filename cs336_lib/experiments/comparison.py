@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cs336_lib.experiments.outcome import final_loss
+from cs336_lib.experiments.outcome import final_loss, outcome
 
 PAGE_WIDTH = 88
 """Characters of a line that the book shows whole."""
@@ -111,11 +111,14 @@ class Side:
     def describe(self) -> str:
         """Return rate, loss and how the rate was found, in a line."""
         lower, upper = self.neighbours
-        found = f"tuned, between {lower:g} and {upper:g}" if lower and upper else "not tuned: "
-        if not lower and not upper:
-            found += "one rate alone was run"
-        elif not (lower and upper):
-            found += f"the {'lowest' if not lower else 'highest'} rate of its grid is best"
+        if math.isinf(self.loss):
+            return f"{self.name}: at no rate did every run finish"
+        if lower is not None and upper is not None:
+            found = f"tuned, between {lower:g} and {upper:g}"
+        elif lower is None and upper is None:
+            found = "not tuned: one rate alone was run"
+        else:
+            found = f"not tuned: the {'lowest' if lower is None else 'highest'} rate of its grid is best"
         return f"{self.name}: {self.loss:.3f} at {self.best:g} ({found})"
 
 
@@ -126,8 +129,6 @@ def sides(runs: Runs, quantity: str = "valid_loss") -> dict[str, Side]:
         runs: what `run_suite` or `load_suite` returned; runs that are not over are left out.
         quantity: which metric is compared.
     """
-    from cs336_lib.experiments.outcome import outcome
-
     found: dict[str, dict[float, dict[int, float]]] = {}
     for run, record in runs:
         if outcome(record).is_over:
@@ -144,7 +145,11 @@ def best_runs(runs: Runs, quantity: str = "valid_loss") -> list[tuple[PlannedRun
         quantity: as for `sides`.
     """
     best = {name: side.best for name, side in sides(runs, quantity).items()}
-    return [pair for pair in runs if best.get(pair[0].side or pair[0].variation) == rate_of(pair[0].config)]
+    return [
+        (run, record)
+        for run, record in runs
+        if best.get(run.side or run.variation) == rate_of(run.config) and outcome(record).is_over
+    ]
 
 
 @dataclass(frozen=True)
@@ -195,8 +200,8 @@ class Difference:
 
     @property
     def is_shown(self) -> bool:
-        """Whether the difference is larger than the smallest that the evidence can show."""
-        return abs(self.value) > self.smallest  # false for nan
+        """Whether the difference is larger than the smallest that the evidence can show; never where a side failed."""
+        return self.smallest < abs(self.value) < math.inf  # false for nan
 
     def __str__(self) -> str:
         """The sentence, in lines that fit a page."""
@@ -204,6 +209,10 @@ class Difference:
 
     def sentence(self) -> str:
         """Return what the evidence shows, and how much of it there is."""
+        if failed := [side.name for side in (self.other, self.base) if math.isinf(side.loss)]:
+            return (
+                f"{self.other.name} and {self.base.name}: at no rate did every run of {' or of '.join(failed)} finish"
+            )
         n, m = len(self.other.at_best), len(self.base.at_best)
         seeds = f"{n} seed{'s' * (n > 1)}" if n == m else f"{n} and {m} seeds"
         spread = f"spread {self.spread.value:.3f}" if self.spread.degrees else "no spread known"

@@ -75,7 +75,8 @@ def add(source: Path, home: Path, say: Callable[[str], object] = lambda line: No
     Args:
         source: the folder that `benchmarks/gpu_run.py --out` named, or one of its files.
         home: the folder of all records.
-        say: called with a line about each thing that is left out: a run that is not over, or is there already.
+        say: called with a line about each thing that is left out: a run that is not over, or is there already, and a
+            file that is too large for a record.
 
     Returns:
         The folders and files of the new records.
@@ -118,7 +119,10 @@ def _runs(packed: Path, home: Path, say: Callable[[str], object]) -> list[Path]:
                 for member in tar:
                     parts = PurePosixPath(member.name).parts
                     name = _wanted(parts)
-                    if name is None or not member.isfile() or member.size > LARGEST:
+                    if name is None or not member.isfile():
+                        continue
+                    if member.size > LARGEST:
+                        say(f"left out: {member.name}: {member.size:,} bytes, more than {LARGEST:,}")
                         continue
                     target = Path(folder, *parts)
                     target.parent.mkdir(parents=True, exist_ok=True)

@@ -113,7 +113,11 @@ def _copied(twin: RunRecord, config: TrainConfig, folder: Path) -> RunRecord:
 
 def _corpus(config: TrainConfig, corpora: dict[tuple[object, ...], PreparedCorpus], progress: bool) -> PreparedCorpus:
     """Return what a run reads; runs that read the same share it."""
-    what = (config.data, config.valid_data, config.data_bytes, config.tokenizer, config.model.vocab_size)
+    model = config.model
+    what = (
+        *(config.data, config.valid_data, config.data_bytes, config.tokenizer),
+        *(model.vocab_size, model.context_length),
+    )
     if what not in corpora:
         corpora[what] = prepare(config, progress=progress, say=tqdm.write if progress else str)
     return corpora[what]

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cs336_lib.experiments.comparison import Side, Spread, conclusions, pooled, sides
+from cs336_lib.experiments.comparison import Side, Spread, best_runs, conclusions, pooled, rate_of
 from cs336_lib.experiments.outcome import Outcome, final_loss, outcome
 from cs336_lib.experiments.suite import PlannedRun, Suite
+from cs336_lib.training.config import TrainConfig
 from cs336_lib.training.records import RunRecord
 
 Runs = Sequence[tuple[PlannedRun, RunRecord]]
@@ -115,12 +116,14 @@ def scale_spread(suites: Iterable[Suite], scale: str, folder: str | Path) -> Spr
         scale: which of their runs.
         folder: as for `load_suite`.
     """
-    found: dict[tuple[float, ...], Side] = {}
+    losses: dict[TrainConfig, dict[int, float]] = {}
     for suite in suites:
         runs = load_suite(suite, scale, folder) if suite.compared and scale in suite.scales else []
-        for side in sides(runs, suite.quantity).values():
-            found[tuple(side.at_best.values())] = side  # suites share their plain runs
-    return pooled(found.values())
+        for run, record in best_runs(runs, suite.quantity):
+            # Suites share runs, under names of their own and not always with the same seeds.
+            model = record.config.replace(name="model", seed=0, diverged_above=0.0)
+            losses.setdefault(model, {})[run.seed] = final_loss(record, suite.quantity)
+    return pooled(Side("model", {rate_of(model): cell}) for model, cell in losses.items())
 
 
 def report(suite: Suite, runs: Runs, *, times: bool = True, spread: Spread | None = None) -> str:
@@ -160,7 +163,7 @@ def loss_after(record: RunRecord, seconds: float, name: str = "train_loss") -> f
         ValueError: the run was over by then, or has no such metric.
     """
     lines = [line for line in record.metrics() if name in line]
-    if not lines or seconds > lines[-1]["seconds"] or seconds < 0:
+    if not lines or not 0 <= seconds <= lines[-1]["seconds"]:
         raise ValueError(
             f"{record.folder.name} has no {name} at {seconds:.1f} s"
             + (f"; it ends at {lines[-1]['seconds']:.1f} s" if lines else "")

@@ -75,13 +75,20 @@ def gradient_norms(curves: Mapping[str, Curve], clip: float) -> Figure:
     """Draw the norm of the gradient before clipping against steps, on a logarithmic axis.
 
     Args:
-        curves: run -> (steps, seconds, norms), as `experiments.curves_of(found, "grad_norm")` gives them.
+        curves: run -> (steps, seconds, norms), as `experiments.curves_of(found, "grad_norm")` gives them; runs of the
+            same name before a "#" share color and legend entry.
         clip: the norm that the gradient is clipped to.
     """
     with style():
         figure, (axes,) = new_figure(7.2, 3.2)
-        for color, (name, (steps, _, norms)) in zip(cycle(COLORS.values()), curves.items(), strict=False):
-            axes.plot(steps, norms, lw=1.4, color=color, label=name.partition("#")[0])
+        colors = dict(
+            zip(dict.fromkeys(name.partition("#")[0] for name in curves), cycle(COLORS.values()), strict=False)
+        )
+        unnamed = set(colors)
+        for name, (steps, _, norms) in curves.items():
+            group = name.partition("#")[0]
+            axes.plot(steps, norms, lw=1.4, color=colors[group], label=group if group in unnamed else None)
+            unnamed.discard(group)
         axes.axhline(clip, color=INK, ls=":", lw=1.2, label=f"clipped to {clip:g}")
         axes.set_yscale("log")
         axes.set_xlabel("step")

@@ -132,7 +132,7 @@ def memory_of_a_step(bars: Mapping[str, Mapping[str, int]], memory_gb: int) -> F
     with style():
         figure, (axes,) = new_figure(7.2, 0.7 * len(bars) + 1.9)
         lefts = [0.0] * len(bars)
-        for part, color in zip(parts, colors, strict=False):
+        for part, color in zip(parts, cycle(colors), strict=False):
             widths = [bar.get(part, 0) / GB for bar in bars.values()]
             axes.barh(range(len(bars)), widths, 0.6, lefts, color=color, edgecolor=PAPER, lw=0.8, label=part)
             for row, (left, width) in enumerate(zip(lefts, widths, strict=True)):

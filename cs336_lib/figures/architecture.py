@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
@@ -49,7 +50,8 @@ def curves(*panels: Panel, height: float = 3.4) -> Figure:
         height: in inches.
     """
     names = list(dict.fromkeys(name for panel in panels for name in panel.curves))
-    palette = dict(zip(names, ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#e69f00", "#8a8f98"), strict=False))
+    roles = cycle(COLORS[role] for role in ("blue", "red", "green", "purple", "orange", "grey"))
+    palette = dict(zip(names, roles, strict=False))
     with style():
         figure, all_axes = new_figure(7.2, height, columns=len(panels))
         handles = {}

@@ -61,7 +61,7 @@ def ladders(series: Mapping[str, Sequence[int]], xlabel: str, ylabel: str) -> Fi
     """
     with style():
         figure, all_axes = new_figure(7.2, 3.2, columns=len(series))
-        for axes, (name, lengths), color in zip(all_axes, series.items(), ("blue", "red"), strict=False):
+        for axes, (name, lengths), color in zip(all_axes, series.items(), cycle(("blue", "red")), strict=False):
             axes.plot(range(1, len(lengths) + 1), lengths, "o-", color=COLORS[color], ms=5, lw=1)
             for at, length in enumerate(lengths, start=1):
                 axes.annotate(str(length), (at, length), (0, 5), textcoords="offset points", ha="center", fontsize=8)
@@ -169,6 +169,7 @@ def compression(ratios: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
         ratios: tokenizer -> kind of text -> bytes per token of each document.
     """
     kinds = list(dict.fromkeys(kind for groups in ratios.values() for kind in groups))
+    named: set[str] = set()
     with style():
         figure, (axes,) = new_figure(7.2, 3.6)
         for place, groups in enumerate(ratios.values()):
@@ -178,7 +179,8 @@ def compression(ratios: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
                     continue
                 left = place + (kinds.index(kind) - (len(kinds) - 1) / 2) * 0.42
                 spread = [left + 0.09 * ((7 * i) % 11 / 5 - 1) for i in range(len(values))]
-                axes.plot(spread, values, "o", ms=5, color=color, alpha=0.55, label=kind if not place else None)
+                axes.plot(spread, values, "o", ms=5, color=color, alpha=0.55, label=kind if kind not in named else None)
+                named.add(kind)
                 mean = sum(values) / len(values)
                 axes.plot([left - 0.12, left + 0.12], [mean, mean], color=color, lw=3)
                 axes.annotate(f"{mean:.2f}", (left + 0.14, mean), fontsize=8.5, va="center")

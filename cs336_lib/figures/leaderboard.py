@@ -72,7 +72,8 @@ def gains(found: Mapping[str, tuple[float, float]], limit: float) -> Figure:
             if math.isfinite(smallest):
                 axes.plot([-smallest, smallest], [place, place], "|", color=INK, ms=14, mew=1.2)
             if shown != gain:
-                axes.text(shown * 0.96, place, f"{gain:+.2f}", color="white", va="center", ha="left", fontsize=9)
+                side = "left" if gain < 0 else "right"  # inside the bar, at its end
+                axes.text(shown * 0.96, place, f"{gain:+.2f}", color="white", va="center", ha=side, fontsize=9)
         axes.plot([], [], "|", color=INK, ms=14, mew=1.2, label="smallest difference that the seeds can show")
         axes.axvline(0, color=INK, lw=1)
         axes.set_xlim(-1.05 * limit, 1.05 * limit)

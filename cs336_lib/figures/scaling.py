@@ -62,11 +62,13 @@ def agreement(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Fi
     (first, (steps, reference)), *others = curves.items()
     with style():
         figure, (top, bottom) = new_figure(7.2, 4.6, rows=2)
-        for (label, (_, losses)), color, width in zip(curves.items(), COLORS.values(), (6, 3.2, 1.2), strict=False):
-            top.plot(steps, losses, color=color, lw=width, label=label, solid_capstyle="round")
-        for (label, (_, losses)), color in zip(others, list(COLORS.values())[1:], strict=False):
+        colors = dict(zip(curves, cycle(COLORS.values()), strict=False))
+        for place, (label, (_, losses)) in enumerate(curves.items()):
+            width = (6, 3.2, 1.2)[min(place, 2)]
+            top.plot(steps, losses, color=colors[label], lw=width, label=label, solid_capstyle="round")
+        for label, (_, losses) in others:
             apart = [abs(ours - theirs) for ours, theirs in zip(losses, reference, strict=True)]
-            bottom.plot(steps, apart, "o-", ms=3.5, lw=1.1, color=color, label=label)
+            bottom.plot(steps, apart, "o-", ms=3.5, lw=1.1, color=colors[label], label=label)
         bottom.set_yscale("symlog", linthresh=1e-7)
         bottom.set_ylim(0, 1)
         top.set_ylabel("loss (nats per token)")

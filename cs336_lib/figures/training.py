@@ -1,6 +1,7 @@
 """The figures of chapter 6: losses, learning rates, an optimizer's moments, runs against the entropy floor."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 from matplotlib.figure import Figure
 
@@ -79,8 +80,8 @@ def interrupted(parts: Mapping[str, tuple[int, int]], checkpoints: Sequence[int]
     with style():
         figure, (axes,) = new_figure(7.2, 0.9 + 0.5 * len(parts))
         reached = 0
-        for y, (begin, end) in enumerate(parts.values()):
-            axes.barh(y, end - begin, 0.5, begin, color=list(COLORS.values())[y])
+        for y, ((begin, end), color) in enumerate(zip(parts.values(), cycle(COLORS.values()), strict=False)):
+            axes.barh(y, end - begin, 0.5, begin, color=color)
             if begin < reached and begin:  # done twice
                 axes.barh(y, min(reached, end) - begin, 0.5, begin, color="none", edgecolor=PAPER, hatch="///", lw=0)
             reached = max(reached, end)

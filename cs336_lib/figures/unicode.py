@@ -1,6 +1,7 @@
 """The figures of chapter 1: what characters cost in bytes, how UTF-8 is built, what it survives, what it forbids."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib.colors import ListedColormap
@@ -154,8 +155,7 @@ def alphabet_trade_off(points: Mapping[str, tuple[int, float]]) -> Figure:
     """
     with style():
         figure, (axes,) = new_figure(7.2, 3.4)
-        palette = list(COLORS.values())
-        for color, (name, (symbols, length)) in zip(palette, points.items(), strict=False):
+        for color, (name, (symbols, length)) in zip(cycle(COLORS.values()), points.items(), strict=False):
             axes.plot(symbols, length, "o", ms=9, color=color)
             axes.annotate(name, (symbols, length), xytext=(0, 10), textcoords="offset points", fontsize=9, ha="center")
         axes.set_xscale("log")

@@ -10,11 +10,13 @@ from cs336_lib.accounting import (
     DEVICES,
     adamw_flops,
     autograd_activations,
+    decode_time,
     forward_flops,
     handout_activations,
     matmuls,
     parameter_count,
     report,
+    roofline,
     training_flops,
     training_time,
 )
@@ -41,6 +43,49 @@ def test_every_count_stands_in_the_report(cfg, edition):
         assert {*counts.values(), counts.total} <= said
     assert {product.flops for product in matmuls(cfg, S)} <= said
     assert {training_flops(cfg, S, B).total, adamw_flops(cfg), 16 * parameter_count(cfg).total // 4} <= said
+
+
+def section(text, start):
+    """Return the lines of one section of a report."""
+    (found,) = [part for part in text.split("\n\n") if part.startswith(start)]
+    return found.splitlines()
+
+
+SIZES = [(12, 1), (5, 3), (24, 64)]
+"""Context length and batch; the model's own context is 12."""
+
+
+@pytest.mark.parametrize(("S", "B"), SIZES)
+@pytest.mark.parametrize(("key", "dtype"), [("h100-sxm", "bfloat16"), ("a100-80gb", "tf32"), ("t4", "float32")])
+@pytest.mark.parametrize("cfg", [*GRID[::11], TINY.replace(backend="fast")], ids=name)
+def test_time_roofline_and_decoding_are_those_of_the_sizes_that_were_asked_for(cfg, key, dtype, S, B):
+    text = report.text(cfg, context_length=S, batch_size=B, device=key, dtype=dtype, mfu=0.3, steps=10**9)
+    seconds = training_time(cfg, 10**9, B, key, mfu=0.3, dtype=dtype, context_length=S)
+    head, told, source, rate = section(text, "Time of")
+    assert head == f"Time of 1,000,000,000 steps of {B} x {S} = {10**9 * B * S:,} tokens"
+    assert told.startswith(f"{report.duration(seconds)} on one {DEVICES[key].name} at 30 % of ")
+    assert source == f"({dtype}; {DEVICES[key].source}),"
+    assert rate == f"{10**9 * B * S / seconds:,.0f} tokens per second."
+    rows = [re.split("  +", line.strip()) for line in section(text, "Roofline")[3:]]
+    assert rows == [
+        [p.component, f"{p.intensity:.1f}", f"{p.attainable / 1e12:.1f}", p.bound, report.duration(p.seconds)]
+        for p in roofline(cfg, key, S, B, dtype=dtype)
+    ]
+    rows = [re.split("  +", line.strip()) for line in section(text, "Decoding")[2:]]
+    steps = {batch: decode_time(cfg, key, S - 1, batch, dtype=dtype) for batch in sorted({1, B, 64})}
+    assert rows == [
+        [str(n), report.size(step.cache_bytes), report.duration(step.seconds), f"{step.tokens_per_second:,.0f}"]
+        for n, step in steps.items()
+    ]
+
+
+@pytest.mark.parametrize("given", [None, "2025", "2026"])
+@pytest.mark.parametrize("ffn", ["swiglu", "silu"])
+def test_the_list_of_activations_is_that_of_the_edition_or_the_one_that_belongs_to_the_model(ffn, given):
+    text = report.text(TINY.replace(ffn=ffn), edition=given)
+    year = given or {"swiglu": "2026", "silu": "2025"}[ffn]
+    assert set(re.findall(r"(\d+) handout's list", text)) == {year}
+    assert text.count("handout's list") == 3
 
 
 @pytest.mark.parametrize("key", DEVICES)

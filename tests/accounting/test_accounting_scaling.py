@@ -88,6 +88,13 @@ def test_bills_by_hand():
     assert str(Bill(cluster, 86_400 * 2)).startswith("on paper: 2.00 days on four, 192 worker hours")
 
 
+@pytest.mark.parametrize(
+    ("hours", "told"), [(0.5, "0.50 hours"), (23.5, "23.50 hours"), (24, "1.00 days"), (30, "1.25 days")]
+)
+def test_a_bill_of_a_day_and_more_is_in_days(hours, told):
+    assert str(Bill(FREE, hours * 3_600)).startswith(f"on paper: {told} on ten workers, ")
+
+
 def test_tokenizing_counts_merges_and_encodes():
     assert tokenizing_bill(1_000, FREE, count_rate=10, encode_rate=20, merge_seconds=7).seconds == 10 + 7 + 5
     assert tokenizing_bill(1_000, FREE, count_rate=10, encode_rate=20, storage_bandwidth=50).seconds == 20 + 20

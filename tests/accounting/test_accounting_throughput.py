@@ -57,6 +57,59 @@ def test_devices_are_plausible(key):
     assert device.source
 
 
+SHEETS = {
+    # GB, GB/s, TFLOP/s of float32; then of half precision and of TF32 as the sheet has them in large type, with
+    # sparsity where it knows it: PB-09256 (T4), the data sheets of L4, A100, H100, H200 and HGX B200 (per GPU), the
+    # whitepapers of GA102 and of Ada (half precision with float32 sums).
+    "t4": (16, 320, 8.1, 65, None),
+    "l4": (24, 300, 30.3, 242, 120),
+    "a100-40gb": (40, 1_555, 19.5, 624, 312),
+    "a100-80gb": (80, 2_039, 19.5, 624, 312),
+    "a100-80gb-pcie": (80, 1_935, 19.5, 624, 312),
+    "h100-sxm": (80, 3_350, 67, 1_979, 989),
+    "h100-pcie": (80, 2_000, 51, 1_513, 756),
+    "h200": (141, 4_800, 67, 1_979, 989),
+    "b200": (180, 7_700, 75, 4_500, 2_200),
+    "rtx-3090": (24, 936, 35.6, 142, 71.2),
+    "rtx-4090": (24, 1_008, 82.6, 330.4, 165.2),
+}
+
+
+@pytest.mark.parametrize("key", DEVICES)
+def test_a_device_has_the_figures_of_its_data_sheet(key):
+    memory, bandwidth, float32, half, tf32 = SHEETS[key]
+    told = DEVICES[key]
+    assert (told.memory_bytes, told.bandwidth) == (memory * 10**9, bandwidth * 10**9)
+    sparse = 1 if key == "t4" else 2
+    whole = math.floor if half > 1_000 else float  # a server's sheet rounds to whole TFLOP/s
+    expected = {"float32": float32, "float16": whole(half / sparse)}
+    if tf32 is not None:
+        expected |= {"bfloat16": expected["float16"], "tf32": whole(tf32 / sparse)}
+    assert {dtype: peak / 1e12 for dtype, peak in told.peaks.items()} == pytest.approx(expected)
+
+
+def test_every_device_of_the_table_is_held_against_its_sheet():
+    assert SHEETS.keys() == DEVICES.keys()
+
+
+@pytest.mark.parametrize("dtype", BYTES)
+def test_a_number_has_the_bytes_that_torch_gives_it_and_tf32_those_of_float32(dtype):
+    width = torch.empty(1, dtype=getattr(torch, "float32" if dtype == "tf32" else dtype)).element_size()
+    device = Device("any", dict.fromkeys(BYTES, 10**12), 10**9, 10**9, "an example")
+    assert sum(point.bytes for point in roofline(TINY, device, dtype=dtype)) == width * sum(
+        product.elements for product in matmuls(TINY)
+    )
+    assert decode_time(TINY, device, dtype=dtype).cache_bytes == kv_cache_bytes(TINY, bytes_per_value=width)
+
+
+@pytest.mark.parametrize("cfg", GRID[::7], ids=name)
+def test_a_decoding_step_is_the_last_of_a_full_context_unless_said_otherwise(cfg):
+    full = decode_time(cfg, "h100-sxm")
+    assert full == decode_time(cfg, "h100-sxm", cfg.context_length - 1)
+    assert full.cache_bytes == kv_cache_bytes(cfg, bytes_per_value=2)
+    assert decode_time(cfg, "h100-sxm", 0).cache_bytes == kv_cache_bytes(cfg, 1, bytes_per_value=2)
+
+
 def test_only_the_turing_card_has_no_bfloat16():
     assert [key for key, device in DEVICES.items() if "bfloat16" not in device.peaks] == ["t4"]
 

@@ -1,6 +1,7 @@
 """The editions' data agree with themselves, and with what the library computes."""
 
 import re
+from dataclasses import fields
 
 import pytest
 
@@ -18,6 +19,7 @@ from cs336_lib.editions import (
     points,
     problem,
 )
+from cs336_lib.editions.edition import Edition
 from cs336_lib.editions.problems import CHAPTERS
 from cs336_lib.editions.slips import ALL
 from cs336_lib.model.config import ModelConfig, default_d_ff
@@ -32,6 +34,50 @@ PARTS = {
     "adamw_accounting": "abcd",
     "learning_rate": "ab",
 }
+
+
+HANDOUTS = {
+    # What the handouts and the repositories say, 2025 and 2026; typed from them a second time.
+    "device": ("h100-sxm", "b200"),
+    "unicode": ("16.0", "17.0"),
+    "characters": (154_998, 159_801),
+    "scripts": (168, 172),
+    "tinystories_minutes": ((30, 40), (20, 30)),
+    "target_loss": (1.45, 1.45),
+    "laptop": ("M3 Max", "M4 Max"),
+    "d_ff": (6_400, 4_288),
+    "gated_list": (False, True),
+    "accounting_device": ("a100-80gb", "h100-sxm"),
+    "accounting_peak": (19.5e12, 495e12),
+    "accounting_unit": ("days", "hours"),
+    "decay_order": ("last", "first"),
+    "leaderboard_minutes": (90, 45),
+    "leaderboard_context": (0, 512),
+    "leaderboard_limit": (5.0, 5.0),
+    "official_tests": (45, 48),
+    "python": ("3.11 or newer", "3.12 or 3.13"),
+}
+NAMES = {"name", "label", "versions"}
+"""The fields that name an edition instead of saying something of it."""
+
+
+def test_every_fact_of_an_edition_is_the_handouts():
+    assert {field.name for field in fields(Edition)} == HANDOUTS.keys() | NAMES
+    for year, place in (("2025", 0), ("2026", 1)):
+        assert {name: getattr(EDITIONS[year], name) for name in HANDOUTS} == {
+            name: pair[place] for name, pair in HANDOUTS.items()
+        }
+
+
+@pytest.mark.parametrize("year", EDITIONS)
+def test_an_edition_is_found_by_its_year_and_its_names_agree(year):
+    found = edition(year)
+    assert found is edition(int(year)) is EDITIONS[year] and found.name == year
+    major = {version.split(".")[0] for version in found.versions}
+    assert major == {{"2025": "1", "2026": "26"}[year]} and found.label.startswith(f"{year} (v{major.pop()}.")
+    assert [int(version.split(".")[2]) for version in found.versions] == sorted(
+        {int(version.split(".")[2]) for version in found.versions}
+    )
 
 
 def test_both_editions_have_thirty_eight_problems_and_the_printed_sums():

@@ -104,6 +104,75 @@ def test_a_run_that_was_cut_off_shows_as_such(folder):
     assert "1 interrupted" in catalogue_page.suite_tables(folder)
 
 
+LINES = [
+    {"step": 8, "tokens": 4_000, "seconds": 1.0, "train_loss": 5.0, "tokens_per_second": 300.0},
+    {"step": 8, "tokens": 4_000, "seconds": 1.0, "valid_loss": 4.5, "valid_bits_per_byte": 2.5},
+    {"step": 16, "tokens": 8_000_000, "seconds": 70.0, "train_loss": 4.0, "tokens_per_second": 500.0},
+    {"step": 16, "tokens": 8_000_000, "seconds": 70.0, "valid_loss": 3.25, "valid_bits_per_byte": 1.75},
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "step", "facts", "seconds", "rate"),
+    [
+        ("finished", 80, {"seconds": 90.0, "tokens_per_second": 1_234.0}, 90.0, 1_234.0),
+        ("finished", 80, {}, 70.0, 500.0),
+        ("interrupted", 12, {}, 70.0, 500.0),
+        ("running", 0, {}, 70.0, 500.0),
+    ],
+)
+def test_a_run_is_told_by_its_status_and_its_last_lines(tmp_path, status, step, facts, seconds, rate):
+    config = SUITES["lr-sweep"].plan("quick")[0].config
+    about = {
+        "device": "Some GPU",
+        "torch": "2.5.0",
+        "python": "3.11.7",
+        "date": "2026-11-28",
+        "commit": "abc",
+        "cores": "2",
+    }
+    record = RunRecord.create(tmp_path / "alone", config, {**about, "threads": 3})
+    for line in LINES:
+        record.append(line)
+    record.set_status(status, step, **facts)
+    (run,) = catalogue.training_runs(tmp_path)
+    assert (run.path, run.group, run.config) == ("alone", "", config)
+    assert (run.status, run.step) == ("interrupted" if status == "running" else status, max(step, 16))
+    assert (run.tokens, run.seconds, run.tokens_per_second) == (8_000_000, seconds, rate)
+    assert (run.valid_loss, run.bits_per_byte) == (3.25, 1.75)
+    cells = [
+        re.sub("<.*?>", "", cell) for cell in re.findall(r"<td.*?>(.*?)</td>", catalogue_page.single_runs(tmp_path))
+    ]
+    says = "finished" if status == "finished" else "interrupted at step 16 of 80"
+    assert cells == [
+        *("alone", "3.2500", "1.7500", says, f"{max(step, 16)}", "8.00 M", f"{seconds:.0f} s", f"{rate:,.0f}"),
+        "Some GPU, 3 threads, python 3.11.7, torch 2.5.0, 2026-11-28, commit abc",
+    ]
+
+
+@pytest.mark.parametrize(("facts", "threads"), [({"threads": 3, "workers": 2}, 3), ({"workers": 2}, 2), ({}, 0)])
+def test_threads_are_those_of_the_record_or_its_workers(facts, threads):
+    assert catalogue.Provenance.of(facts).threads == catalogue.Provenance.of({"environment": facts}).threads == threads
+
+
+def test_runs_of_a_suite_stand_in_the_order_of_its_plan_and_those_beside_it_last(folder):
+    home = folder / "experiments/lr-sweep-quick"
+    planned = [run.config.name for run in SUITES["lr-sweep"].plan("quick")[:3]]
+    shutil.copytree(home / planned[0], home / "a-stranger")
+    tables = catalogue_page.suite_tables(folder)
+    assert re.findall(r"<tr><td><code>(.*?)</code>", tables) == [*planned, "a-stranger"]
+
+
+def test_a_run_that_was_thrown_out_is_counted_by_itself(folder):
+    RunRecord(folder / "experiments/lr-sweep-quick" / SUITES["lr-sweep"].plan("quick")[1].config.name).set_status(
+        "diverged", 3, thrown_out=True
+    )
+    row = next(row for row in catalogue.coverage(folder) if (row.name, row.scale) == ("lr-sweep", "quick"))
+    assert (row.finished, row.diverged, row.thrown_out, row.unfinished, row.recorded) == (1, 0, 1, 1, 2)
+    said = catalogue_page.status_table(folder)
+    assert "1 of them thrown out early" in said and "of them diverged" not in said
+
+
 def test_a_diverged_run_is_a_result(folder):
     assert "diverged at step 3 of 80" in catalogue_page.suite_tables(folder)
     assert "1 of them diverged" in catalogue_page.status_table(folder)

@@ -78,6 +78,34 @@ def test_a_second_call_brings_figures_up_to_date_and_replaces_no_run(brought, tm
     assert any(line.startswith("there already: ") for line in said)
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_of_two_summaries_with_the_same_section_the_later_one_counts(brought, tmp_path, first):
+    home = tmp_path / "results"
+    for number in (1, 2):
+        parts = {"facts": {**FACTS, "torch": f"2.1{number}"}, "small": {"batch 8": {"tokens": number}}}
+        parts |= {"smoke": {"preset": {}}} if first == (number == 1) else {}
+        (brought / "summary.json").write_text(json.dumps(parts))
+        filing.add(brought / "summary.json", home)
+    record = json.loads((home / "benchmarks/gpu_t4.json").read_text())
+    assert record["sections"] == {**parts, "smoke": {"preset": {}}}
+    assert record["torch"] == "2.12"
+
+
+@pytest.mark.parametrize("spare", [0, -1])
+def test_a_packed_file_beyond_the_largest_is_left_out_and_named(tmp_path, monkeypatch, spare):
+    said, home, run = [], tmp_path / "results", tmp_path / "runs" / "run"
+    record = RunRecord.create(run, TrainConfig(ModelConfig.preset("tales-1m"), data_bytes=1), {"device": "T4"})
+    record.set_status("finished", 7)
+    (run / "samples.txt").write_text("x" * 9_000)
+    with tarfile.open(tmp_path / "records.tar.gz", "w:gz") as tar:
+        for path in sorted(run.iterdir()):
+            tar.add(path, f"run/{path.name}")
+    monkeypatch.setattr(filing, "LARGEST", 9_000 + spare)
+    filing.add(tmp_path / "records.tar.gz", home, said.append)
+    assert (home / "run-t4" / "samples.txt").exists() == (spare == 0)
+    assert said == ([] if spare == 0 else ["left out: run/samples.txt: 9,000 bytes, more than 8,999"])
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [

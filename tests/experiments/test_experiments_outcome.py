@@ -11,6 +11,7 @@ from cs336_lib.model import ModelConfig
 from cs336_lib.training import RunRecord, TrainConfig
 
 MODEL = ModelConfig(vocab_size=300, context_length=16, d_model=16, num_layers=1, num_heads=2, d_ff=32)
+GUESSING = math.log(300)
 CONFIG = TrainConfig(MODEL, data_bytes=1, steps=100, warmup_steps=10)
 
 
@@ -36,11 +37,21 @@ def record_of(folder, losses, status="finished", config=CONFIG, **facts):
         ({15: 30.0, 80: 11.0, 90: 12.0, 100: 12.0}, "finished", {}, "finished"),  # below twice guessing near its end
         ({15: 30.0, 70: 5.0, 80: 12.0, 100: 12.0}, "finished", {}, "diverged"),  # far above guessing to the end
         ({20: 1e3, 80: 5.0, 100: 4.0}, "finished", {}, "diverged"),  # grown past any bound
+        ({10: 1e3, 80: 5.0, 100: 4.0}, "finished", {}, "finished"),  # at the last step of the warm-up
+        ({11: 1e3, 80: 5.0, 100: 4.0}, "finished", {}, "diverged"),  # at the first step after it
+        ({15: 30.0, 75: 5.0, 80: 12.0, 100: 12.0}, "finished", {}, "diverged"),  # low before the last quarter alone
+        ({15: 30.0, 76: 5.0, 80: 12.0, 100: 12.0}, "finished", {}, "finished"),  # low at the first step of it
+        ({20: 100 * GUESSING - 0.01, 80: 5.0, 100: 4.0}, "finished", {}, "finished"),
+        ({20: 100 * GUESSING + 0.01, 80: 5.0, 100: 4.0}, "finished", {}, "diverged"),
+        ({80: 2 * GUESSING - 0.01, 100: 12.0}, "finished", {}, "finished"),
+        ({80: 2 * GUESSING + 0.01, 100: 12.0}, "finished", {}, "diverged"),
         ({20: 18.0}, "diverged", {"thrown_out": True}, "thrown out"),
         ({20: math.nan}, "diverged", {"thrown_out": False}, "diverged"),
         ({20: 5.0}, "diverged", {"thrown_out": False}, "diverged"),  # a weight was no number
         ({20: 5.0}, "diverged", {}, "diverged"),
         ({5: 28.0}, "diverged", {}, "thrown out"),  # an old record: it says only that the loss was above the limit
+        ({11: 5.0, 20: 28.0}, "diverged", {}, "thrown out"),
+        ({11: 28.0, 20: 5.0}, "diverged", {}, "diverged"),  # an old record that ended below its limit: a weight
         ({20: 1e4}, "diverged", {}, "diverged"),
         ({20: 5.0}, "interrupted", {}, "unfinished"),
     ],

@@ -1,5 +1,7 @@
 """A comparison is fair: one thing changes, tokens are equal, schedules end with their run."""
 
+from dataclasses import fields
+
 import pytest
 
 from cs336_lib import results
@@ -51,6 +53,28 @@ def test_a_variation_changes_what_it_says_and_nothing_else(name, scale):
         assert differs <= set(variation.changes) | follows
 
 
+@pytest.mark.parametrize(("name", "scale"), EVERY)
+def test_every_schedule_falls_to_the_same_share_of_its_rate_and_decays_over_the_last_third_if_it_is_wsd(name, scale):
+    size = SUITES[name].scales[scale]
+    base, variations = size.base, size.variations or SUITES[name].variations
+    longer = {variation.name for variation in variations if "warmup_steps" in variation.changes}
+    for run in SUITES[name].plan(scale):
+        config = run.config
+        assert config.min_lr / config.lr == pytest.approx(base.min_lr / base.lr) == pytest.approx(0.01)
+        assert config.decay_steps == (config.steps // 3 if config.schedule == "wsd" else 0)
+        if run.variation not in longer:
+            assert abs(config.warmup_steps - config.steps * base.warmup_steps / base.steps) < 1
+
+
+def test_batches_at_full_scale_are_run_at_half_once_and_twice_the_rate_of_the_square_root_rule():
+    base, grids = SUITES["batch-size"].scales["full"].base, {}
+    for run in SUITES["batch-size"].plan("full"):
+        grids.setdefault(run.config.batch_size, []).append(run.config.lr)
+    for size, rates in grids.items():
+        rule = base.lr * (size / base.batch_size) ** 0.5
+        assert rates == pytest.approx([rule / 2, rule, 2 * rule], rel=0.05), size
+
+
 @pytest.mark.parametrize(("name", "scale"), [(n, s) for n, s in EVERY if SUITES[n].compared])
 def test_each_side_of_a_comparison_has_a_grid_of_rates_of_its_own(name, scale):
     grids = {}
@@ -91,9 +115,28 @@ def test_the_suite_of_an_entrys_size():
     assert [name for name, is_tied in tied.items() if not is_tied] == ["untied"]
 
 
-def test_another_batch_size_keeps_tokens_and_shares_of_the_schedule():
-    config = changed(BASE, {"batch_size": 8})
-    assert (config.steps, config.warmup_steps, config.tokens) == (400, 40, BASE.tokens)
+COUNTED = sorted(field.name for field in fields(TrainConfig) if field.name.endswith(("steps", "_every")))
+"""The fields of a config that count steps."""
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 16, 64, 160])
+def test_another_batch_size_keeps_tokens_and_every_share_of_the_run(batch_size):
+    counts = {name: 20 * place for place, name in enumerate(COUNTED, start=1)} | {"steps": 400}
+    base = BASE.replace(**counts)
+    config = changed(base, {"batch_size": batch_size})
+    assert {name: getattr(config, name) for name in COUNTED} == {
+        name: count * 32 // batch_size for name, count in counts.items()
+    }
+    assert config.tokens == base.tokens
+    assert config.replace(batch_size=32, **counts) == base
+
+
+def test_what_a_run_does_only_at_its_end_stays_there_with_another_batch_size_and_what_is_given_stays():
+    given = {"steps": 400, "warmup_steps": 3, "decay_steps": 7, "log_every": 9, "eval_every": 11}
+    config = changed(BASE.replace(decay_steps=20), {"batch_size": 8, **given})
+    assert {name: getattr(config, name) for name in given} == given
+    at_end = ("decay_steps", "eval_every", "sample_every", "checkpoint_every")
+    assert [getattr(changed(BASE, {"batch_size": 8}), name) for name in at_end] == [0] * 4
 
 
 def test_a_variation_with_fewer_tokens_is_refused():
@@ -118,6 +161,26 @@ def test_another_text_changes_the_text_and_nothing_else(name, scale):
         return
     plain, other = SUITES[name].plan(scale), SUITES[name].plan(scale, "letters.txt")
     assert [run.config for run in other] == [run.config.replace(data="letters.txt") for run in plain]
+
+
+@pytest.mark.parametrize("changes", [{"data": "tales"}, {"valid_data": "x.txt"}, {"lr": 0.1, "valid_data": None}])
+def test_a_variation_of_either_text_is_a_comparison_of_texts(changes):
+    suite = Suite("x", "p", "q", (Variation("plain"), Variation("other", changes)), {"quick": Scale(BASE)})
+    with pytest.raises(ValueError, match=r"suite 'x' compares texts at scale 'quick': it takes no other text"):
+        suite.plan("quick", "letters.txt")
+
+
+def test_runs_are_made_seed_by_seed_and_each_seed_in_the_order_of_the_variations():
+    variations = (Variation("a", {}, seeds=(3, 1)), Variation("b"), Variation("c", {"lr": 0.1}, "side", (1, 9)))
+    plan = Suite("x", "p", "q", variations, {"quick": Scale(BASE, (0, 3))}).plan("quick")
+    assert [(run.seed, run.variation) for run in plan] == [
+        *((3, "a"), (3, "b"), (1, "a"), (1, "c")),
+        *((0, "b"), (9, "c")),
+    ]
+    assert [(run.config.seed, run.config.name) for run in plan] == [
+        (run.seed, f"{run.variation}-seed{run.seed}") for run in plan
+    ]
+    assert [run.side for run in plan] == ["side" if run.variation == "c" else "" for run in plan]
 
 
 def test_a_suite_that_compares_texts_takes_no_other():

@@ -1,5 +1,7 @@
 """Gradient norms and pairs of seeds are drawn as they are."""
 
+import pytest
+
 from cs336_lib.figures import ablations
 
 
@@ -27,3 +29,15 @@ def test_the_stream_is_drawn_from_the_embedding_on():
     axes = ablations.by_depth({"pre-norm": [1.0, 2.0], "no norm": [1.0, 50.0]}).axes[0]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["embedding", "block 1"]
     assert list(axes.lines[1].get_ydata()) == [1.0, 50.0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "paths"), [("pre-norm", [(0, 3), (3, 6)]), ("post-norm", [(0, 2), (3, 5)]), ("no norm", [(0, 2), (2, 4)])]
+)
+def test_the_way_around_a_layer_begins_above_what_stands_in_the_stream_and_ends_at_its_sum(kind, paths):
+    """Numbers are of the parts from below: a norm that stands in the stream is no part of what is added."""
+    (axes,) = [axes for axes in ablations.blocks().axes if axes.get_title() == kind]
+    around = [line.get_ydata() for line in axes.lines if len(line.get_xdata()) == 4]
+    assert [(int(heights[0]), heights[-1]) for heights in around] == paths
+    assert all(heights[0] == heights[1] and heights[2] == heights[3] for heights in around)
+    assert [text.get_text() for text in axes.texts if text.get_text()] == list(ablations.BLOCKS[kind])

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 from figures_drawing import drawn
 
 from cs336_lib.figures import architecture as figures
@@ -77,3 +78,43 @@ def test_every_parameter_has_the_same_area():
     (legend,) = axes.figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["embedding and head", "attention", "feed-forward"]
     assert "q\n100" in {text.get_text() for text in axes.texts}
+
+
+def test_arrows_end_at_their_positions_and_grow_paler():
+    turn = np.arange(4.0) * 0.9
+    places = np.stack((np.cos(turn), np.sin(turn)), axis=1)
+    axes = drawn(figures.rotations({"fast": places})).axes[0]
+    arrows = [text for text in axes.texts if getattr(text, "arrow_patch", None)]
+    assert np.allclose([arrow.xy for arrow in reversed(arrows)], places)
+    light = [sum(arrow.arrow_patch.get_edgecolor()[:3]) for arrow in reversed(arrows)]
+    assert light == sorted(light) and len(set(light)) == 4
+    written = {text.get_text(): text.get_position() for text in axes.texts if text.get_text()}
+    assert all(np.allclose(written[str(k)], 1.17 * places[k]) for k in range(4))
+
+
+def test_a_map_of_the_plane_has_its_first_row_below_and_a_matrix_has_it_above():
+    grid = {"a": np.array([[1.0, 2.0], [3.0, 4.0]])}
+    plane = drawn(figures.maps(grid, "x", "y", "s", columns=1, extent=(-2, 2, -1, 1))).axes[0].images[0]
+    matrix = drawn(figures.maps(grid, "x", "y", "s", columns=1)).axes[0].images[0]
+    assert (plane.origin, plane.get_extent(), matrix.origin) == ("lower", [-2, 2, -1, 1], "upper")
+    assert matrix.get_array().tolist() == plane.get_array().tolist() == [[1, 2], [3, 4]]
+
+
+def test_boxes_of_parameters_fill_the_rectangle_without_lying_on_each_other():
+    counts = {"token_embeddings.weight": 300, "layers.0.attn.q_proj.weight": 100, "layers.0.attn.k_proj.weight": 60}
+    counts |= {"layers.0.ffn.w1.weight": 240, "layers.1.ffn.w1.weight": 200, "lm_head.weight": 300}
+    axes = drawn(figures.parameter_map(counts)).axes[0]
+    boxes = [(box.get_x(), box.get_y(), box.get_width(), box.get_height()) for box in axes.patches]
+    columns = [[0], [1, 2, 3], [4], [5]]
+    left = 0.0
+    for column in columns:
+        top = 1.0
+        for place in column:
+            x, y, width, height = boxes[place]
+            assert (x, y + height) == (pytest.approx(left), pytest.approx(top))
+            top = y
+        assert top == pytest.approx(0, abs=1e-9)
+        left += width
+    assert left == pytest.approx(1)
+    names = {text.get_text() for text in axes.texts}
+    assert {"q\n100", "k\n60", "w1\n240", "w1\n200"} <= names

@@ -79,6 +79,14 @@ def test_a_label_of_a_flame_graph_is_whole_or_absent():
     assert texts(bpe.flame_graph(root)) == ["root 100%", "f 10%"]
 
 
+@pytest.mark.parametrize("whole", [0.002, 1.0, 40.0])
+def test_the_shares_of_a_flame_graph_are_parts_of_the_whole_however_long_it_took(whole):
+    half = bpe.Frame("half", whole / 2, (bpe.Frame("quarter", whole / 4),))
+    axes = bpe.flame_graph(bpe.Frame("root", whole, (half, bpe.Frame("tiny", whole / 200)))).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["root 100%", "half 50%", "quarter 25%"]
+    assert axes.get_xlim() == (0, whole) and axes.get_xlabel() == "seconds"
+
+
 def test_stages_stack_up_to_the_whole():
     axes = bpe.stages({"one": {"count": 1.0, "merge": 2.0}, "two": {"count": 3.0}}).axes[0]
     assert [bar.get_width() for bar in axes.patches] == [1.0, 3.0, 2.0, 0.0]

@@ -1,10 +1,11 @@
 """Runs and sweeps are drawn as they are; what diverged is marked, not left out."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from figures_drawing import drawn
+from figures_drawing import drawn, legends
 
 from cs336_lib.experiments import PlannedRun
 from cs336_lib.figures import experiments
@@ -113,6 +114,33 @@ def test_a_suite_is_drawn_with_its_device_and_a_mark_where_a_run_diverged_or_was
         assert (list(cross.get_xdata()), list(cross.get_ydata())) == ([end], [10.0])
 
 
+def test_the_mark_stands_at_the_seed_that_failed_and_the_legend_says_what_it_is(tmp_path):
+    ends = {0: ([5.0, 4.0], "finished"), 1: ([6.0, 90.0, 1e6], "diverged"), 2: ([6.0, 7.0, 8.0, 90.0], "diverged")}
+    found = []
+    for seed, (losses, status) in ends.items():
+        run, record = made(tmp_path, f"a-{seed}", losses, status=status)
+        found.append((replace(run, variation="a", seed=seed), record))
+    figure = experiments.of_suite(found, top=10.0)
+    marks = {
+        line.get_marker(): list(line.get_xdata())
+        for line in figure.axes[0].lines
+        if line.get_marker() in "x+" and len(line.get_xdata())
+    }
+    assert marks == {"x": [3], "+": [4]}
+    entries = dict(legends(figure))
+    assert {name: entries[name].get_marker() for name in ("diverged", "thrown out")} == {
+        "diverged": "x",
+        "thrown out": "+",
+    }
+    assert list(entries) == ["a", "diverged", "thrown out"]
+    assert [text for text, _ in legends(experiments.of_suite(found[:1]))] == ["a"]
+
+
+def test_a_cross_of_a_sweep_stands_for_what_it_is_said_to():
+    figure = experiments.sweep({"a": [(0.1, 2.0), (1.0, math.nan)]}, "lr", "loss", failed="thrown out")
+    assert [words for words, _ in legends(figure)] == ["a", "thrown out"]
+
+
 def test_without_times_a_suite_is_drawn_against_steps_alone(tmp_path):
     (axes,) = experiments.of_suite([made(tmp_path, "a", [5.0, 4.0])], times=False).axes
     assert axes.get_xlabel() == "step" and list(axes.lines[0].get_ydata()) == [5.0, 4.0]
@@ -128,6 +156,19 @@ def test_last_losses_are_nan_where_a_run_diverged(tmp_path):
     (lr, loss), (far, lost) = experiments.last_losses([made(tmp_path, "fine", [5.0, 4.0], lr=0.1), wild])
     assert (lr, loss, far) == (0.1, 4.0, 1.0)
     assert math.isnan(lost)
+
+
+def test_the_tunings_of_a_side_are_one_series_and_a_variation_by_itself_is_its_own(tmp_path):
+    found = [made(tmp_path, f"{name}, lr {lr}", [5.0, 2.0 + lr], lr=lr) for name in ("a", "b") for lr in (0.1, 0.2)]
+    found = [(replace(run, side=run.variation.partition(",")[0]), record) for run, record in found]
+    found += [
+        made(tmp_path, "plain", [5.0, 4.0], lr=0.3),
+        made(tmp_path, "lost", [math.nan], status="diverged", lr=1.0),
+    ]
+    points = experiments.by_side(found)
+    assert list(points) == ["a", "b", "plain", "lost"]
+    assert points["a"] == points["b"] == [(0.1, 2.1), (0.2, 2.2)] and points["plain"] == [(0.3, 4.0)]
+    assert points["lost"][0][0] == 1.0 and math.isnan(points["lost"][0][1])
 
 
 def test_a_sweep_over_less_than_two_decades_is_labeled_in_between_and_without_overlap():

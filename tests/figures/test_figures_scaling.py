@@ -100,3 +100,24 @@ def test_each_panel_of_scaling_shows_efficiency_and_is_labeled_as_paper():
     assert list(weak.lines[1].get_ydata()) == [100 * point.efficiency for point in slow["slow"]]
     assert strong.lines[0].get_color() == weak.lines[0].get_color() != weak.lines[1].get_color()
     assert [axes.get_title(loc="left") for axes in (strong, weak)] == ["strong, on paper", "weak, on paper"]
+
+
+def test_each_device_is_named_at_its_own_line():
+    devices = {"24 GB": 24 * GB, "80 GB": 80 * GB}
+    axes = drawn(figures.memory_by_size({"small": 10, "large": 100}, {"a": [GB, 2 * GB]}, devices)).axes[0]
+    named = {text.get_text(): text.get_position()[1] for text in axes.texts}
+    assert named == {name: pytest.approx(1.06 * size / GB) for name, size in devices.items()}
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_a_chunk_that_all_ranks_have_added_to_is_as_dark_as_with_any_number_of_ranks(ranks):
+    axes = figures.ring({"phase": [[[1, ranks] * ranks] * ranks]}).axes[0]
+    assert {patch.get_alpha() for patch in axes.patches} == {0.12, 0.8}
+
+
+def test_the_limit_of_a_ranks_memory_is_named_and_each_bar_ends_with_its_sum():
+    bars = {"one": rank_memory(XL), "eight": rank_memory(XL, "fsdp", 8)}
+    axes = drawn(figures.memory_parts(bars, 24 * GB)).axes[0]
+    assert axes.get_xlabel() == "memory of a rank, GB; dashed: 24"
+    assert [text.get_text().strip() for text in axes.texts] == [f"{memory.total / GB:,.0f}" for memory in bars.values()]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == list(bars)
