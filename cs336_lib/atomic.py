@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-_OPEN = re.compile(r"/dev/(?:std(?:in|out|err)|fd/\d+)|/proc/\d+(?:/task/\d+)?/fd/\d+")
-"""Names of files that a process has open; its standard output is one, wherever the shell sends it."""
+_STANDARD = {"stdin", "stdout", "stderr", "0", "1", "2"}
+_OPEN = re.compile(r"/dev/(?:std(?:in|out|err)|fd/[0-2])|/proc/\d+(?:/task/\d+)?/fd/[0-2]")
+"""Names of what a process reads and writes as a rule, wherever the shell sends it."""
 _LINKS = 40
 """As many links as a system follows, one to the next."""
 
@@ -25,7 +26,7 @@ def followed(path: Path) -> Path:
     """The file that a name stands for: where it is a link, what that leads to, which need not be there.
 
     Raises:
-        FileExistsError: the link leads in a circle, or to a file that a process has open, such as /dev/stdout.
+        FileExistsError: the link leads in a circle, or to a process's standard output or the like, such as /dev/stdout.
         FileNotFoundError: it leads into a folder that is not there.
     """
     _check_not_open(path)
@@ -50,14 +51,11 @@ def check_replaceable(path: Path) -> None:
 
 
 def _check_not_open(path: Path) -> None:
-    """Raise FileExistsError if a name leads through that of an open file: what is written there later would be lost."""
+    """Raise FileExistsError if a name leads through /dev/stdout or the like: what is printed later would be lost."""
     at = path
     for _ in range(_LINKS):
-        at = Path(os.path.realpath(at.parent), at.name)
-        if _OPEN.fullmatch(str(at)):
-            raise FileExistsError(
-                f"can't write {path}: it stands for a file that a process has open, such as its output; name a file"
-            )
+        if at.name in _STANDARD and _OPEN.fullmatch(str(Path(os.path.realpath(at.parent), at.name))):
+            raise FileExistsError(f"can't write {path}: it stands for what a process reads or prints; name a file")
         if not at.is_symlink():
             return
         at = at.parent / at.readlink()

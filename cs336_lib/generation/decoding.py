@@ -130,8 +130,10 @@ def _barred(without: Iterable[int] | Tensor, vocab_size: int, allowed: int) -> l
         ValueError: one is outside the model's vocabulary, or they leave nothing to draw.
     """
     listed = without.tolist() if hasattr(without, "tolist") else without
-    if isinstance(listed, str | bytes) or not isinstance(listed, Iterable):
-        raise TypeError(f"without must be a row of ids, got {listed!r:.60}; write () for none")
+    try:
+        listed = list(listed)
+    except TypeError:
+        raise TypeError(f"without must be a row of ids, got {listed!r:.60}; write () for none") from None
     ids = {check_whole(f"without[{place}]", i, 0, vocab_size - 1) for place, i in enumerate(listed)}
     barred = sorted(i for i in ids if i < allowed)
     if len(barred) == min(allowed, vocab_size):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from copy import copy
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -68,19 +69,17 @@ class CheckedOptimizer(Optimizer, ABC):
         """
         if not isinstance(state_dict, dict):
             check_kind(self, state_dict, self.others)
-        found: dict[str, Any] = {}
-
-        def look(_: Optimizer, given: dict[str, Any]) -> dict[str, Any]:
-            found.update(self.readable(given))
-            return found
-
-        last = self.register_load_state_dict_pre_hook(look)
-        first = self.register_load_state_dict_post_hook(lambda _: self.restore(found), prepend=True)
-        try:
-            super().load_state_dict(state_dict)
-        finally:
-            last.remove()
-            first.remove()
+        given: dict[str, Any] = state_dict.copy()
+        for pre_hook in list(self._optimizer_load_state_dict_pre_hooks.values()):  # one may take itself away
+            changed = pre_hook(self, given)
+            given = given if changed is None else changed
+        given = self.readable(given)
+        loader = copy(self)  # without hooks, for ours come before and after all that it does
+        super(CheckedOptimizer, loader).load_state_dict(given)
+        self.__setstate__({"state": loader.state, "param_groups": loader.param_groups})
+        self.restore(given)
+        for post_hook in list(self._optimizer_load_state_dict_post_hooks.values()):
+            post_hook(self)
 
     def readable(self, state_dict: dict[str, Any]) -> dict[str, Any]:
         """Return a saved state as torch's loader is to have it, or raise what `load_state_dict` raises."""
@@ -153,7 +152,8 @@ class MomentOptimizer(CheckedOptimizer):
         """Raise ValueError if there is no such order of the decay, or a parameter is complex; heirs ask more."""
         check_choice("decay_order", group["decay_order"], get_args(DecayOrder))
         for p in group["params"]:
-            _check_real(p)
+            if p.requires_grad:
+                _check_real(p)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "path": self.path}

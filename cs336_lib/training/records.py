@@ -124,7 +124,9 @@ class RunRecord:
                 f"{folder} holds a run already: go on with it ({command('resume', folder)}), give this one "
                 "another name, or delete the folder"
             )
-        targets(Path(folder), (CONFIG, ENVIRONMENT, METRICS, SAMPLES, STATUS))
+        samples = Path(folder) / SAMPLES
+        appended = samples.exists() and not samples.is_file()  # to what takes them, such as /dev/null: nothing is lost
+        targets(Path(folder), (CONFIG, ENVIRONMENT, METRICS, *(() if appended else (SAMPLES,)), STATUS))
         from cs336_lib.bpe.formats.folders import check_own_folder
 
         check_own_folder(Path(folder) / TOKENIZER)

@@ -320,7 +320,7 @@ def test_the_commands_own_output_is_no_file_to_name(home, tmp_path, command):
         log.write(b"after\n")
     told = (tmp_path / "log").read_text().splitlines()
     assert code == 2 and len(told) == 3 and (told[0], told[2]) == ("before", "after"), told
-    assert re.fullmatch(r"error: can't write .*: it stands for a file that a process has open.*; name a file", told[1])
+    assert re.fullmatch(r"error: can't write .*: it stands for what a process reads or prints.*; name a file", told[1])
 
 
 def test_a_picture_is_written_whole_or_not_at_all(tmp_path):

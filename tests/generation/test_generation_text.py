@@ -205,7 +205,23 @@ def test_what_is_not_to_be_drawn_changes_no_probability_of_the_model_and_no_draw
     )
 
 
-@pytest.mark.parametrize("row", [list, tuple, set, iter, np.array, torch.tensor, lambda ids: (i for i in ids)])
+class OldRow:
+    """What has a length and places, and is a row for Python without being an Iterable."""
+
+    def __init__(self, ids):
+        self.ids = ids
+
+    def __len__(self):
+        return len(self.ids)
+
+    def __getitem__(self, place):
+        return self.ids[place]
+
+
+ROWS = [list, tuple, set, iter, np.array, torch.tensor, lambda ids: (i for i in ids), OldRow]
+
+
+@pytest.mark.parametrize("row", ROWS)
 def test_ids_that_are_not_to_be_drawn_come_in_any_row(model, row):
     how, barred = SamplingConfig(20, seed=4, temperature=3), [*range(0, 300, 2)]
     want = list(decode(model, [[1, 2]], how, without=barred))
@@ -222,10 +238,8 @@ def test_ids_that_are_not_to_be_drawn_come_in_any_row(model, row):
         ([3, 300], ValueError, r"without\[1\] is 300; it must be 299 or less"),
         ([True], TypeError, r"without\[0\] must be a whole number, got True"),
         (range(300), ValueError, "without has all 300 ids that may be drawn; leave one out"),
-        *(
-            (wrong, TypeError, "without must be a row of ids, got .*; write .. for none")
-            for wrong in (None, 3, "ab", b"a")
-        ),
+        *((wrong, TypeError, "without must be a row of ids, got .*; write .. for none") for wrong in (None, 3)),
+        ("ab", TypeError, r"without\[0\] must be a whole number, got 'a'"),
         (torch.tensor(3), TypeError, "without must be a row of ids, got 3"),
         (torch.ones(2), TypeError, r"without\[0\] must be a whole number, got 1\.0"),
         ([3, "x"], TypeError, r"without\[1\] must be a whole number, got 'x'"),

@@ -1,6 +1,7 @@
 """Hooks on loading do what they do in torch: what a pre-hook returns is loaded, and post-hooks have the last word."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -181,3 +182,53 @@ def test_a_load_leaves_no_hooks_of_its_own_and_moments_as_they_were_saved(name):
     with pytest.raises(ValueError, match="different number of parameter groups"):
         loading.load_state_dict({**saving.state_dict(), "param_groups": [*saving.state_dict()["param_groups"]] * 2})
     assert not loading._optimizer_load_state_dict_pre_hooks and not loading._optimizer_load_state_dict_post_hooks
+
+
+def takes_itself_away(register, again):
+    handles = []
+
+    def hook(*given):
+        if handles:
+            handles.pop().remove()
+
+    handles.append(register(hook))
+
+
+def loads_inside(register, again):
+    calls = []
+
+    def hook(optimizer, *given):
+        if not calls:
+            calls.append(1)
+            again(optimizer)
+
+    register(hook)
+
+
+def brings_another(register, again):
+    brought = []
+    register(lambda *given: None if brought else brought.append(register(lambda *given: None)))
+
+
+CHANGES_THE_HOOKS = {"takes itself away": takes_itself_away, "loads inside": loads_inside, "brings": brings_another}
+
+
+@pytest.mark.parametrize("name", [name for name in MADE if "torch" not in name])
+@pytest.mark.parametrize("kind", ["pre", "post"])
+@pytest.mark.parametrize("change", CHANGES_THE_HOOKS)
+def test_hooks_may_change_the_hooks(change, kind, name):
+    saving, loading = stepped(name), made(name)
+    register = getattr(loading, f"register_load_state_dict_{kind}_hook")
+    for _ in range(2):
+        CHANGES_THE_HOOKS[change](register, lambda optimizer: optimizer.load_state_dict(saving.state_dict()))
+    loading.load_state_dict(saving.state_dict())
+    assert_same(kept_of(loading), kept_of(saving))
+
+
+@pytest.mark.parametrize("name", [name for name in MADE if "torch" not in name])
+def test_threads_may_load_into_one_optimizer(name):
+    saving, loading = stepped(name), made(name)
+    state = saving.state_dict()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: loading.load_state_dict(state), range(60)))
+    assert_same(kept_of(loading), kept_of(saving))

@@ -486,3 +486,15 @@ def test_sgd_and_clipping_take_complex_parameters_as_torch_does():
     SGD([ours], lr=0.1).step()
     torch.optim.SGD([theirs], lr=0.1).step()
     torch.testing.assert_close([ours, norms[0]], [theirs, norms[1]])
+
+
+@pytest.mark.parametrize("kind", [AdamW, Muon.for_model])
+def test_a_complex_parameter_that_is_not_trained_is_left_as_it_is(kind):
+    model = nn.Linear(3, 3)
+    model.turns = nn.Parameter(torch.polar(torch.ones(3), torch.arange(3.0)), requires_grad=False)
+    before = model.turns.clone()
+    optimizer = kind(model.parameters() if kind is AdamW else model, lr=0.1)
+    model(torch.ones(2, 3)).sum().backward()
+    optimizer.step()
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert torch.equal(model.turns, before) and model.weight.grad is not None
