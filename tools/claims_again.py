@@ -1,6 +1,6 @@
 """Ask the claims of chapters 8 to 10 again, of runs with seeds that nobody has looked at.
 
-python tools/claims_again.py                         ten fresh seeds: every claim of the quick scale, about 200 runs
+python tools/claims_again.py                         ten fresh seeds: every claim of the quick scale
 python tools/claims_again.py --seeds 100 101 102     three of them
 python tools/claims_again.py --section 9.1           the claims of a section alone
 
@@ -38,8 +38,12 @@ def found_for(claim: Claim, suite: Suite, folder: Path) -> dict[str, Side]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
+    models = len({(claim.suite, name) for claim in CLAIMS for name in claim.rests_on})
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=__doc__,
+        epilog=f"All claims rest on {models} models and rates, each trained once for each seed, some seconds a run.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(100, 110)), help="default: 100 to 109")
     parser.add_argument("--section", help='only the claims of this section, such as "9.1"')

@@ -7,8 +7,10 @@ their own best rates. How large a difference the runs can show follows from how 
     spread s     standard deviation over seeds, pooled over both best rates, n - 1 degrees of freedom each
     smallest     t s sqrt(1/n + 1/m), t the two-sided 95 % point of Student's t at those degrees of freedom
 
-A difference below it is "no difference that this evidence shows", whatever its sign. The best of several rates is a
-lucky one by a little; as both sides are chosen in the same way, most of that drops out of their difference.
+A difference below it is "no difference that this evidence shows", whatever its sign. Sides that were given the same
+seeds see the same batches, and their losses rise and fall together; this rule takes no advantage of that, so a
+comparison seed by seed may show what it leaves open. The best of several rates is a lucky one by a little; as both
+sides are chosen in the same way, most of that drops out of their difference.
 """
 
 from __future__ import annotations
