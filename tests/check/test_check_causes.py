@@ -10,6 +10,7 @@ from mutants_training import TRAINING_MUTANTS
 
 from cs336_lib.check import check
 from cs336_lib.check.child.case import ADAPTERS, CHECKS, CHOICE, NOTEBOOK_PROBLEMS
+from cs336_lib.check.child.errors import REFUSED
 from cs336_lib.check.child.questions import data_loading as batches
 from cs336_lib.check.child.runner import CHOSEN, RIGHT, UNANSWERED, WRONG, Answer
 from cs336_lib.check.child.watch import modules_built
@@ -91,8 +92,8 @@ def test_what_asks_for_more_than_a_wrong_answer_may_follow_from_it():
 
 
 def test_an_error_is_not_explained_by_a_wrong_formula():
-    def refuses(*_):
-        raise RuntimeError("shapes")
+    def fails(*_):
+        return [].sort(key=1, reverse=object())
 
     names = [name for name, one in CHECKS.items() if not one.errors and one.kind != CHOICE]
     assert len(names) > 100 and {CHECKS[name].problem for name in names} >= {
@@ -101,8 +102,36 @@ def test_an_error_is_not_explained_by_a_wrong_formula():
         "adamw",
         "transformer_lm",
     }
-    answers = answers_of({adapter: refuses for adapter in (*ADAPTERS, *NOTEBOOK_PROBLEMS)}, names)
+    answers = answers_of({adapter: fails for adapter in (*ADAPTERS, *NOTEBOOK_PROBLEMS)}, names)
     assert {cause_of(CHECKS[name], answer) for name, answer in answers.items()} == {""}
+
+
+ACCIDENTS = {
+    "a name": lambda *_, **__: undefined,  # noqa: F821
+    "an attribute": lambda *_, **__: [].missing,
+    "an argument": lambda *_, **__: (lambda dim: dim)(),
+    "an operation": lambda *_, **__: {} - 1,
+}
+
+
+@pytest.mark.parametrize("accident", ACCIDENTS)
+def test_a_slip_has_no_cause_about_something_else(accident):
+    names = [name for name, one in CHECKS.items() if one.errors and not one.slow and name not in LARGE]
+    answers = answers_of(dict.fromkeys((*ADAPTERS, *NOTEBOOK_PROBLEMS), ACCIDENTS[accident]), names)
+    causes = {cause_of(CHECKS[name], answer) for name, answer in answers.items() if answer.status == WRONG}
+    assert causes == ({"a name that your code uses and does not define or import"} if accident == "a name" else {""})
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("shapes"), TypeError("NoneType"), IndexError("no index"), AssertionError(), KeyError("a")]
+)
+def test_a_refusal_is_told_as_one(error):
+    def refuses(*_, **__):
+        raise error
+
+    names = [name for name, one in CHECKS.items() if one.errors and not one.slow and name not in LARGE]
+    answers = answers_of(dict.fromkeys((*ADAPTERS, *NOTEBOOK_PROBLEMS), refuses), names)
+    assert {cause_of(CHECKS[name], answer) for name, answer in answers.items() if answer.status == WRONG} == {REFUSED}
 
 
 def test_no_question_follows_from_itself():
