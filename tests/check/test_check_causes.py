@@ -1,10 +1,13 @@
 """A usual cause is true for what was seen, and one mistake is one fault."""
 
+import re
+
 import pytest
 import torch
 from asking import LARGE, PLAIN, adapters_of, answers_of
 from mutants_causes import CAUSES, SAYS
 from mutants_model import CUT, MODEL_MUTANTS, TABLE
+from mutants_slips import SLIPS
 from mutants_tokenizer import TOKENIZER_MUTANTS
 from mutants_training import TRAINING_MUTANTS
 
@@ -41,6 +44,16 @@ def test_the_cause_is_that_of_the_mistake(name):
     assert [says in cause_of(fault.check, fault.answer) for fault in found] == [True], [
         (fault.check.name, fault.answer.got, cause_of(fault.check, fault.answer)) for fault in found
     ]
+
+
+@pytest.mark.parametrize("name", SLIPS)
+def test_a_slip_is_one_fault_without_a_cause_of_another(name):
+    problem, edits, cause = SLIPS[name]
+    found = [
+        (cause_of(fault.check, fault.answer), fault.check.name, fault.answer.got) for fault in faults(problem, edits)
+    ]
+    assert [told for told, *_ in found] == [cause], found
+    assert not re.search(r"\((?!plain_solution)\w+\.py", found[0][2]), found
 
 
 @pytest.mark.parametrize(
@@ -110,7 +123,7 @@ ACCIDENTS = {
     "a name": lambda *_, **__: undefined,  # noqa: F821
     "an attribute": lambda *_, **__: [].missing,
     "an argument": lambda *_, **__: (lambda dim: dim)(),
-    "an operation": lambda *_, **__: {} - 1,
+    "an operation": lambda *_, **__: {} - [],
 }
 
 

@@ -261,7 +261,7 @@ def _(case: Case) -> None:
     cause="a sum that stays the integer 0 has no sqrt(); [0] of an empty list; torch.stack of nothing",
     section="6.5",
     known="nothing to do",
-    errors=rf"{EMPTY}|(AttributeError|TypeError): .*\b(int|float)\b",
+    errors=rf"{EMPTY}|AttributeError: '(int|float)' object|TypeError: .*must be Tensor, not (int|float)",
 )
 def _(case: Case) -> None:
     made = params(None, None)
