@@ -145,9 +145,16 @@ class Report:
         for fault in self.faults():
             names = [one.name for one in (fault.check, *fault.others)]
             causes |= dict.fromkeys(names, cause_of(fault.check, fault.answer))
-        for name in wrong.keys() - causes.keys():
-            earlier = ", ".join(other for other in wrong if other in CHECKS[name].after)
-            causes[name] = f"it may follow from {earlier}: mend that first, and ask again"
+
+        def cause(name: str) -> str:
+            if name not in causes:
+                own, earlier = cause_of(CHECKS[name], wrong[name]), self.earlier(wrong[name])
+                follows = f"it may follow from {', '.join(earlier)}: mend that first, and ask again"
+                causes[name] = own if own in {cause(other) for other in earlier} else follows
+            return causes[name]
+
+        for name in wrong:
+            cause(name)
         return causes
 
     def _weight(self, fault: Fault) -> float:

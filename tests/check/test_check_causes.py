@@ -104,6 +104,25 @@ def test_what_asks_for_more_than_a_wrong_answer_may_follow_from_it():
     assert [fault.check.name for fault in Report(report.answers[1:2]).faults()] == ["rmsnorm.shapes"]
 
 
+def test_what_is_told_of_an_answer_is_what_is_told_of_its_fault():
+    crash = {"status": WRONG, "crash": True}
+    report = Report(
+        [
+            Answer("gradient_clipping.value", got="RuntimeError: a leaf (a.py, line 7)", **crash),
+            Answer("gradient_clipping.some", got="RuntimeError: a leaf (a.py, line 7)", cause="seen", **crash),
+            Answer("gradient_clipping.zero", got="ZeroDivisionError: by zero (a.py, line 7)", **crash),
+            Answer("gradient_clipping.none", got="RuntimeError: of another text (a.py, line 7)", **crash),
+        ]
+    )
+    told = {one["name"]: one["cause"] for one in report.as_dict()["checks"]}
+    assert [[fault.check.name, *(one.name for one in fault.others)] for fault in report.faults()] == [
+        ["gradient_clipping.value", "gradient_clipping.some", "gradient_clipping.none"],
+        ["gradient_clipping.zero"],
+    ]
+    for fault in report.faults():
+        assert {told[name] for name in fault.names()} == {cause_of(fault.check, fault.answer)}
+
+
 def test_an_error_is_not_explained_by_a_wrong_formula():
     def fails(*_):
         return [].sort(key=1, reverse=object())

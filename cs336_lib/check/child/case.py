@@ -326,7 +326,8 @@ def blame(error: BaseException, root: str = "") -> str:
     if isinstance(missing, str) and not Path(missing).is_absolute():
         text += "; the check runs in an empty folder, so files need a place that does not depend on it"
     ours = found = None
-    for step in frames(error):  # an endless recursion has millions
+    told = error.__cause__ if "generator raised" in text and error.__cause__ else error
+    for step in frames(told):  # an endless recursion has millions
         file, line = file_of(step), step.tb_lineno
         if file.startswith(HERE) or is_library(file):
             continue
