@@ -148,7 +148,8 @@ class Report:
 
         def cause(name: str) -> str:
             if name not in causes:
-                own, earlier = cause_of(CHECKS[name], wrong[name]), self.earlier(wrong[name])
+                own, after = cause_of(CHECKS[name], wrong[name]), CHECKS[name].after
+                earlier = [other for other in wrong if other in after]
                 follows = f"it may follow from {', '.join(earlier)}: mend that first, and ask again"
                 causes[name] = own if own in {cause(other) for other in earlier} else follows
             return causes[name]

@@ -52,7 +52,7 @@ def file_of(step: TracebackType) -> str:
 
 def is_library(file: str) -> bool:
     """Whether a file belongs to torch, numpy or Python itself, so that no line of it is the reader's."""
-    return file.startswith(LIBRARIES) or (file.startswith(STANDARD) and "-packages" not in file)
+    return file.startswith((*LIBRARIES, "<frozen ")) or (file.startswith(STANDARD) and "-packages" not in file)
 
 
 def raised_by_python(error: BaseException) -> bool:
@@ -79,4 +79,6 @@ def refused(error: BaseException) -> bool:
 def wrong_call(error: BaseException, names: Iterable[str]) -> bool:
     """Whether the checker's own call of one of some functions does not fit its parameters."""
     found = re.match(r"([\w.<>]+)\(\) (missing|takes|got an unexpected|got multiple)", str(error))
-    return isinstance(error, TypeError) and found is not None and found[1] in names and own_of_the_checker(error)
+    if not isinstance(error, TypeError) or found is None or found[1] not in names:
+        return False
+    return all(file_of(step).startswith(HERE) or is_library(file_of(step)) for step in frames(error))
