@@ -36,8 +36,9 @@ class Result(Report):
     def _repr_html_(self) -> str:
         """What is wrong first, then the choices; what is right is folded away when something is wrong."""
         rows = {status: "" for status in (runner.WRONG, runner.BROKEN, runner.UNANSWERED, runner.CHOSEN, runner.RIGHT)}
+        causes = self.causes()
         for answer in self.answers:
-            rows[answer.status] += _row(answer, self.cause(answer))
+            rows[answer.status] += _row(answer, causes.get(answer.name, ""))
         right = rows.pop(runner.RIGHT)
         if rows[runner.WRONG] and right:
             head = f"<summary>{self.count(runner.RIGHT)} right</summary>"

@@ -10,6 +10,7 @@ from typing import Any
 from cs336_lib.check import sections
 from cs336_lib.check.child.adapters import failing
 from cs336_lib.check.child.case import CHECKS, CHOICE, EXPECT, HANDOUT, KINDS, NOTEBOOK_PROBLEMS, PROBLEMS, Check
+from cs336_lib.check.child.errors import REFUSED
 from cs336_lib.check.child.runner import BROKEN, CHOSEN, RIGHT, UNANSWERED, WRONG, Answer
 
 STATUSES = (RIGHT, WRONG, BROKEN, UNANSWERED, CHOSEN)
@@ -137,13 +138,25 @@ class Report:
         wrong = {other.name for other in self.answers if other.status == WRONG}
         return [name for name in CHECKS[answer.name].after if name in wrong]
 
-    def cause(self, answer: Answer) -> str:
-        """What usually makes an answer wrong; that another one is, where this one may follow from it."""
-        cause = cause_of(CHECKS[answer.name], answer)
-        earlier = [other for other in self.answers if other.name in self.earlier(answer)]
-        if not earlier or cause in {self.cause(other) for other in earlier}:
-            return cause
-        return f"it may follow from {', '.join(other.name for other in earlier)}: mend that first, and ask again"
+    def causes(self) -> dict[str, str]:
+        """Check -> what makes its answer wrong: the cause of its fault, or the answers that it may follow from."""
+        causes: dict[str, str] = {}
+        wrong = {answer.name: answer for answer in self.answers if answer.status == WRONG}
+        for fault in self.faults():
+            names = [one.name for one in (fault.check, *fault.others)]
+            causes |= dict.fromkeys(names, cause_of(fault.check, fault.answer))
+
+        def cause(name: str) -> str:
+            if name not in causes:
+                own, after = cause_of(CHECKS[name], wrong[name]), CHECKS[name].after
+                earlier = [other for other in wrong if other in after]
+                follows = f"it may follow from {', '.join(earlier)}: mend that first, and ask again"
+                causes[name] = own if own in {cause(other) for other in earlier} else follows
+            return causes[name]
+
+        for name in wrong:
+            cause(name)
+        return causes
 
     def _weight(self, fault: Fault) -> float:
         weight = {HANDOUT: 2.0, EXPECT: 1.0, CHOICE: 0.0}[fault.check.kind_in(self.edition)]
@@ -182,7 +195,7 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain data, ready for JSON."""
-        checks = []
+        checks, causes = [], self.causes()
         for answer in self.answers:
             check = CHECKS[answer.name]
             checks.append(
@@ -191,7 +204,7 @@ class Report:
                     "problem": check.problem,
                     "title": check.title,
                     "kind": check.kind_in(self.edition),
-                    "cause": self.cause(answer) if answer.status == WRONG else "",
+                    "cause": causes.get(answer.name, ""),
                     "section": check.section,
                     "address": sections.address(check.section),
                 }
@@ -217,19 +230,26 @@ def _alike(fault: Fault, check: Check, answer: Answer) -> bool:
     """Whether an answer is wrong in the same way as an earlier one: the very same error, or the same cause."""
     if fault.check.needs != check.needs:
         return False
-    if answer.crash and fault.answer.crash and answer.got == fault.answer.got:
-        return True
+    if answer.crash and fault.answer.crash:
+        causes, place = {one.cause for one in (answer, fault.answer) if one.cause}, _place(answer)
+        if answer.got == fault.answer.got or (place and place == _place(fault.answer) and len(causes) < 2):
+            return True
     cause, crashes = cause_of(check, answer), answer.crash or fault.answer.crash
     if answer.cause == "":
         return not crashes and not any(check.name in other.after for other in CHECKS.values())
     seen = answer.cause is not None and fault.answer.cause is not None
-    return cause != "" and cause == cause_of(fault.check, fault.answer) and (seen or not crashes)
+    same = cause not in ("", REFUSED) and cause == cause_of(fault.check, fault.answer)
+    return same and (seen or not crashes)
+
+
+def _place(answer: Answer) -> tuple[str, str] | None:
+    """The type of an error and the line of the code under test that it came from."""
+    found = re.match(r"(\w+)\b.*\(([^()]*\bline \d+[^()]*)\)$", answer.got, re.DOTALL)
+    return (found[1], found[2]) if found else None
 
 
 def cause_of(check: Check, answer: Answer) -> str:
     """What usually makes an answer wrong; errors that the question does not ask for have a cause of their own."""
-    if answer.crash and re.match(r"TypeError: (run|get)_\w+\(\) (missing|takes|got an unexpected keyword)", answer.got):
-        return "the adapter does not take the arguments of the official tests/adapters.py"
     if answer.crash and answer.got.startswith("the process"):
         return ""
     if answer.crash and re.search(r"\bCUDA\b|\bmps\b", answer.got):
@@ -238,7 +258,7 @@ def cause_of(check: Check, answer: Answer) -> str:
         return "a name that your code uses and does not define or import"
     if answer.crash and answer.got.startswith("no end"):
         return check.cause if check.hangs and answer.cause is None else ""
-    if answer.crash and not check.errors and answer.cause is None:
+    if answer.crash and answer.cause is None and not (check.errors and re.match(check.errors, answer.got)):
         return ""
     return check.cause if answer.cause is None else answer.cause
 

@@ -204,4 +204,20 @@ LEGAL = {
         ],
         ["tokenizer"],
     ),
+    "stream: eight MiB collected before each cut": (
+        [
+            ('        held = ""\n        for chunk', '        held, kept, size = "", [], 0\n        for chunk'),
+            (
+                "            held += chunk\n            cut",
+                "            kept.append(chunk)\n            size += len(chunk)\n            if size < 8 << 20:\n"
+                '                continue\n            held = "".join(kept)\n            cut',
+            ),
+            (
+                "            held = held[cut:]\n",
+                "            held = held[cut:]\n            kept, size = [held], len(held)\n",
+            ),
+            ("        yield from self.encode(held)\n", '        yield from self.encode("".join(kept))\n'),
+        ],
+        ["tokenizer"],
+    ),
 }

@@ -1,15 +1,19 @@
 """A usual cause is true for what was seen, and one mistake is one fault."""
 
+import re
+
 import pytest
 import torch
 from asking import LARGE, PLAIN, adapters_of, answers_of
 from mutants_causes import CAUSES, SAYS
 from mutants_model import CUT, MODEL_MUTANTS, TABLE
+from mutants_slips import SLIPS
 from mutants_tokenizer import TOKENIZER_MUTANTS
 from mutants_training import TRAINING_MUTANTS
 
 from cs336_lib.check import check
 from cs336_lib.check.child.case import ADAPTERS, CHECKS, CHOICE, NOTEBOOK_PROBLEMS
+from cs336_lib.check.child.errors import REFUSED
 from cs336_lib.check.child.questions import data_loading as batches
 from cs336_lib.check.child.runner import CHOSEN, RIGHT, UNANSWERED, WRONG, Answer
 from cs336_lib.check.child.watch import modules_built
@@ -40,6 +44,16 @@ def test_the_cause_is_that_of_the_mistake(name):
     assert [says in cause_of(fault.check, fault.answer) for fault in found] == [True], [
         (fault.check.name, fault.answer.got, cause_of(fault.check, fault.answer)) for fault in found
     ]
+
+
+@pytest.mark.parametrize("name", SLIPS)
+def test_a_slip_is_one_fault_without_a_cause_of_another(name):
+    problem, edits, cause = SLIPS[name]
+    found = [
+        (cause_of(fault.check, fault.answer), fault.check.name, fault.answer.got) for fault in faults(problem, edits)
+    ]
+    assert [told for told, *_ in found] == [cause], found
+    assert not re.search(r"\((?!plain_solution)\w+\.py", found[0][2]), found
 
 
 @pytest.mark.parametrize(
@@ -90,9 +104,28 @@ def test_what_asks_for_more_than_a_wrong_answer_may_follow_from_it():
     assert [fault.check.name for fault in Report(report.answers[1:2]).faults()] == ["rmsnorm.shapes"]
 
 
+def test_what_is_told_of_an_answer_is_what_is_told_of_its_fault():
+    crash = {"status": WRONG, "crash": True}
+    report = Report(
+        [
+            Answer("gradient_clipping.value", got="RuntimeError: a leaf (a.py, line 7)", **crash),
+            Answer("gradient_clipping.some", got="RuntimeError: a leaf (a.py, line 7)", cause="seen", **crash),
+            Answer("gradient_clipping.zero", got="ZeroDivisionError: by zero (a.py, line 7)", **crash),
+            Answer("gradient_clipping.none", got="RuntimeError: of another text (a.py, line 7)", **crash),
+        ]
+    )
+    told = {one["name"]: one["cause"] for one in report.as_dict()["checks"]}
+    assert [[fault.check.name, *(one.name for one in fault.others)] for fault in report.faults()] == [
+        ["gradient_clipping.value", "gradient_clipping.some", "gradient_clipping.none"],
+        ["gradient_clipping.zero"],
+    ]
+    for fault in report.faults():
+        assert {told[name] for name in fault.names()} == {cause_of(fault.check, fault.answer)}
+
+
 def test_an_error_is_not_explained_by_a_wrong_formula():
-    def refuses(*_):
-        raise RuntimeError("shapes")
+    def fails(*_):
+        return [].sort(key=1, reverse=object())
 
     names = [name for name, one in CHECKS.items() if not one.errors and one.kind != CHOICE]
     assert len(names) > 100 and {CHECKS[name].problem for name in names} >= {
@@ -101,8 +134,36 @@ def test_an_error_is_not_explained_by_a_wrong_formula():
         "adamw",
         "transformer_lm",
     }
-    answers = answers_of({adapter: refuses for adapter in (*ADAPTERS, *NOTEBOOK_PROBLEMS)}, names)
+    answers = answers_of({adapter: fails for adapter in (*ADAPTERS, *NOTEBOOK_PROBLEMS)}, names)
     assert {cause_of(CHECKS[name], answer) for name, answer in answers.items()} == {""}
+
+
+ACCIDENTS = {
+    "a name": lambda *_, **__: undefined,  # noqa: F821
+    "an attribute": lambda *_, **__: [].missing,
+    "an argument": lambda *_, **__: (lambda dim: dim)(),
+    "an operation": lambda *_, **__: {} - [],
+}
+
+
+@pytest.mark.parametrize("accident", ACCIDENTS)
+def test_a_slip_has_no_cause_about_something_else(accident):
+    names = [name for name, one in CHECKS.items() if one.errors and not one.slow and name not in LARGE]
+    answers = answers_of(dict.fromkeys((*ADAPTERS, *NOTEBOOK_PROBLEMS), ACCIDENTS[accident]), names)
+    causes = {cause_of(CHECKS[name], answer) for name, answer in answers.items() if answer.status == WRONG}
+    assert causes == ({"a name that your code uses and does not define or import"} if accident == "a name" else {""})
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("shapes"), TypeError("NoneType"), IndexError("no index"), AssertionError(), KeyError("a")]
+)
+def test_a_refusal_is_told_as_one(error):
+    def refuses(*_, **__):
+        raise error
+
+    names = [name for name, one in CHECKS.items() if one.errors and not one.slow and name not in LARGE]
+    answers = answers_of(dict.fromkeys((*ADAPTERS, *NOTEBOOK_PROBLEMS), refuses), names)
+    assert {cause_of(CHECKS[name], answer) for name, answer in answers.items() if answer.status == WRONG} == {REFUSED}
 
 
 def test_no_question_follows_from_itself():

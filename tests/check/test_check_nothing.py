@@ -53,7 +53,8 @@ def test_nothing_is_a_right_answer_only_where_nothing_is_to_be_done(nothing):
     adapters = {name: (lambda *given, name=name, **more: RETURNS.get(name, nothing)) for name in NAMES}
     asked = [name for name, check in CHECKS.items() if not check.slow and check.kind != CHOICE and name not in LARGE]
     right = {name for name, answer in answers_of(adapters, asked, seconds=2).items() if answer.status == RIGHT}
-    assert {name for name in right if not name.endswith("input")} == STAYS
+    refused = {"transformer_lm.weights"} if nothing is None else set()  # None is no answer, whatever it leaves alone
+    assert {name for name in right if not name.endswith("input")} == STAYS - refused
 
 
 @pytest.mark.parametrize("take", ["p.grad = None", "del p.grad", "p.requires_grad_(False).grad = None"])

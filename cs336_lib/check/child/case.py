@@ -6,7 +6,6 @@ short function. The function gets a `Case`, through which it reaches the adapter
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from .errors import HERE, NONE_CAME, NOTHING, file_of, frames, is_library
 from .show import difference, show
-
-HERE = str(Path(__file__).resolve().parent)
 
 # Official problem -> the adapters that answer for it, in the order of the handout.
 PROBLEMS: dict[str, tuple[str, ...]] = {
@@ -49,6 +47,9 @@ NOTEBOOK_PROBLEMS: dict[str, tuple[str, ...]] = {
     "top_p": ("top_p",),
 }
 
+# Adapters that need not return anything, or one number, whose question says what is missing.
+MAY_GIVE_NOTHING = ("run_gradient_clipping", "run_save_checkpoint", "run_load_checkpoint")
+
 HANDOUT, EXPECT, CHOICE = "handout", "expect", "choice"
 KINDS = {
     HANDOUT: "the handout says so",
@@ -77,7 +78,7 @@ class Check:
         official: the official tests look at this as well.
         slow: asked only with --slow.
         hangs: the cause is also why no answer comes in time.
-        errors: the cause may also be why an exception comes; of most it is not.
+        errors: what an exception that comes of the cause looks like, a pattern of "Type: message"; "" where none does.
         seconds: processor time allowed.
         needs: the adapters it calls; those of the problem's first when empty.
         after: checks that ask for a part of this: where one of them fails, this may fail for the same reason.
@@ -94,7 +95,7 @@ class Check:
     official: bool = False
     slow: bool = False
     hangs: bool = False
-    errors: bool = False
+    errors: str = ""
     seconds: float = 10
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
@@ -191,12 +192,23 @@ class Case:
     missing: dict[str, str] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:
-        """Return an adapter of the code under test."""
+        """Return an adapter of the code under test; where it is to give something back, None is wrong."""
         if name.startswith("__"):
             raise AttributeError(name)
         if name not in self.adapters:
             raise UnansweredError(self.missing.get(name) or f"there is no {name}")
-        return self.adapters[name]
+        adapter = self.adapters[name]
+        if name in MAY_GIVE_NOTHING:
+            return adapter
+
+        def answer(*given: Any, **more: Any) -> Any:
+            got = adapter(*given, **more)
+            if got is None:
+                self.cause = NOTHING.format(name)
+                raise WrongError(NONE_CAME)
+            return got
+
+        return answer
 
     def say(self, given: str, expected: str = "") -> None:
         """Say what is asked, before it is asked, so that a crash can be reported with its input."""
@@ -234,6 +246,9 @@ class Case:
                 return None
             raise
         found = difference(got, expected, tolerance)
+        if found and got is None:
+            self.cause = self.cause or NOTHING.format("a function or a method")
+            raise WrongError(NONE_CAME)
         if found:
             if mistakes is not None:
                 causes = (cause for cause, wrong in mistakes.items() if _fits(got, wrong, tolerance))
@@ -311,9 +326,10 @@ def blame(error: BaseException, root: str = "") -> str:
     if isinstance(missing, str) and not Path(missing).is_absolute():
         text += "; the check runs in an empty folder, so files need a place that does not depend on it"
     ours = found = None
-    for frame, line in traceback.walk_tb(error.__traceback__):  # an endless recursion has millions
-        file = frame.f_code.co_filename
-        if file.startswith(HERE):
+    told = error.__cause__ if "generator raised" in text and error.__cause__ else error
+    for step in frames(told):  # an endless recursion has millions
+        file, line = file_of(step), step.tb_lineno
+        if file.startswith(HERE) or is_library(file):
             continue
         if root and file.startswith(root) and "site-packages" not in file:
             ours = file, line

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import linecache
 import os
 import re
 import signal
@@ -11,7 +10,6 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,6 +22,17 @@ from typing import Any
 import torch
 
 from .case import CHOICE, Case, Check, TimeUpError, UnansweredError, WrongError, blame, seed_everything
+from .errors import (
+    NONE,
+    NONE_CAME,
+    NOTHING,
+    REFUSED,
+    SIGNATURE,
+    own_of_the_checker,
+    raised_by_python,
+    refused,
+    wrong_call,
+)
 from .show import printable
 
 RIGHT, WRONG, UNANSWERED, BROKEN, CHOSEN = "right", "wrong", "unanswered", "broken", "chosen"
@@ -112,30 +121,34 @@ def _put(check: Check, case: Case, broken: dict[str, str], root: str, limit: boo
     except UnansweredError as error:
         return Answer(check.name, BROKEN if DOES_NOT.search(str(error)) else UNANSWERED, got=str(error))
     except NotImplementedError as error:
-        if _meant(error):
+        if raised_by_python(error):  # torch raises it from below, for types that an operation does not take
             return Answer(check.name, UNANSWERED, got=str(error) or "not written yet (NotImplementedError)")
-        return Answer(check.name, WRONG, got=blame(error, root), crash=True)
+        return _crash(check, case, error, root)
     except TimeUpError:
         return Answer(check.name, WRONG, got=f"no end within {check.seconds:g} s of processor time", crash=True)
-    except RecursionError as error:
-        return Answer(check.name, WRONG, got=blame(error, root), crash=True)
     except (Exception, SystemExit) as error:
         name = re.search(r"name '(\w+)' is not defined", str(error)) if isinstance(error, NameError) else None
         if name and name[1] in broken:
             return Answer(check.name, BROKEN, got=broken[name[1]])
         if isinstance(error, ImportError):
             return Answer(check.name, BROKEN, got=blame(error, root), crash=True)
-        return Answer(check.name, WRONG, got=blame(error, root), crash=True)
+        return _crash(check, case, error, root)
     if check.kind == CHOICE:
         return Answer(check.name, CHOSEN, got=case.choice or "nothing to report")
     return Answer(check.name, RIGHT)
 
 
-def _meant(error: NotImplementedError) -> bool:
-    """Whether Python code raised it; torch raises it from below, for types that an operation does not take."""
-    *_, (frame, number) = traceback.walk_tb(error.__traceback__)
-    line = linecache.getline(frame.f_code.co_filename, number).strip()
-    return not line or line.startswith("raise") or ": raise" in line
+def _crash(check: Check, case: Case, error: BaseException, root: str) -> Answer:
+    """The answer that an error is, with its cause where who raised it shows one."""
+    got = blame(error, root)
+    if own_of_the_checker(error) and re.match(NONE, got):  # the checker's line, and nothing that a reader wrote
+        case.cause = NOTHING.format("a function or a method")
+        return Answer(check.name, WRONG, got=NONE_CAME)
+    if wrong_call(error, {getattr(adapter, "__qualname__", "") for adapter in case.adapters.values()}):
+        case.cause = SIGNATURE
+    elif refused(error):
+        case.cause = REFUSED
+    return Answer(check.name, WRONG, got=got, crash=True)
 
 
 @cache

@@ -9,6 +9,7 @@ import torch
 
 from .. import formulas as f
 from ..case import Case, check
+from ..errors import NONE, SHAPES, TYPES
 from ..formulas import numbers
 from ..show import difference
 
@@ -70,7 +71,7 @@ def _(case: Case) -> None:
     section="4.5",
     known=TURNS,
     after=("value", "positions"),
-    errors=True,
+    errors=SHAPES,
 )
 def _(case: Case) -> None:
     x, at = numbers(2, 3, 6), torch.tensor([[0, 1, 2], [5, 6, 7]])
@@ -87,7 +88,7 @@ def _(case: Case) -> None:
     section="4.5",
     known=TURNS,
     after=("value",),
-    errors=True,
+    errors=SHAPES,
 )
 def _(case: Case) -> None:
     at = torch.arange(3)
@@ -104,7 +105,7 @@ def _(case: Case) -> None:
     known=TURNS,
     kind="expect",
     after=("value",),
-    errors=True,
+    errors=TYPES,
 )
 def _(case: Case) -> None:
     x, at = numbers(2, 3, 6).bfloat16(), torch.arange(3)
@@ -190,7 +191,7 @@ def _(case: Case) -> None:
     section="4.7",
     known=FORMULA,
     after=("value", "scale"),
-    errors=True,
+    errors=NONE,
 )
 def _(case: Case) -> None:
     q, k, v = numbers(2, 3, 4), numbers(2, 5, 4, seed=1), numbers(2, 5, 4, seed=2)
@@ -206,7 +207,7 @@ def _(case: Case) -> None:
     section="4.7",
     known=FORMULA,
     after=("value",),
-    errors=True,
+    errors=SHAPES,
 )
 def _(case: Case) -> None:
     q, k, v = numbers(3, 4), numbers(5, 4, seed=1), numbers(5, 4, seed=2)
@@ -222,7 +223,7 @@ def _(case: Case) -> None:
     section="4.7",
     known=FORMULA,
     after=("value", "no_batch", "scale"),
-    errors=True,
+    errors=SHAPES,
 )
 def _(case: Case) -> None:
     q, k, v = numbers(2, 3, 4, 6), numbers(2, 3, 5, 6, seed=1), numbers(2, 3, 5, 6, seed=2)
@@ -294,7 +295,7 @@ def _(case: Case) -> None:
     known=FORMULA,
     kind="expect",
     after=("value",),
-    errors=True,
+    errors=TYPES,
 )
 def _(case: Case) -> None:
     q, k, v = numbers(1, 2, 4), numbers(1, 3, 4, seed=1), numbers(1, 3, 4, seed=2)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from .. import formulas as f
 from ..case import Case, check, has_nan
+from ..errors import SHAPES
 from ..formulas import numbers
 from ..show import difference
 from .layers import FORMULA
@@ -73,7 +74,7 @@ def _(case: Case) -> None:
     section="4.4",
     known=FORMULA,
     after=("value", "linear.value", "linear.shapes"),
-    errors=True,
+    errors=SHAPES,
 )
 def _(case: Case) -> None:
     w1, w2, w3 = numbers(9, 4), numbers(4, 9, seed=1), numbers(9, 4, seed=2)

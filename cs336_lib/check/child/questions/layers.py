@@ -11,6 +11,7 @@ import torch
 
 from .. import formulas as f
 from ..case import Case, UnansweredError, check
+from ..errors import SHAPES
 from ..formulas import numbers
 from ..show import difference
 from ..watch import modules_built
@@ -82,7 +83,7 @@ def cut(case: Case, weight: torch.Tensor, sigma: float) -> None:
     section="4.1",
     known=FORMULA,
     official=True,
-    errors=True,
+    errors=SHAPES,
 )
 def _(case: Case) -> None:
     w, x = numbers(5, 3), numbers(2, 4, 3, seed=1)
@@ -97,7 +98,7 @@ def _(case: Case) -> None:
     section="4.1",
     known=FORMULA,
     after=("value",),
-    errors=True,
+    errors=SHAPES,
 )
 def _(case: Case) -> None:
     w = numbers(5, 3)
@@ -148,7 +149,7 @@ def _(case: Case) -> None:
     cause="a bias parameter; the handout wants none, and official weights have none",
     section="4.1",
     known="parameters counted",
-    errors=True,
+    errors=r"RuntimeError: .*bias",
 )
 def _(case: Case) -> None:
     case.say("Linear(512, 128), as it leaves __init__", "one parameter")
@@ -165,7 +166,7 @@ def _(case: Case) -> None:
     cause=FIXED_DIMS,
     section="4.2",
     known="the rows",
-    errors=True,
+    errors=SHAPES,
 )
 def _(case: Case) -> None:
     table = numbers(11, 5)
@@ -269,7 +270,7 @@ def _(case: Case) -> None:
     section="4.3",
     known=FORMULA,
     after=("value",),
-    errors=True,
+    errors=SHAPES,
 )
 def _(case: Case) -> None:
     gain = 1 + numbers(6, seed=1)

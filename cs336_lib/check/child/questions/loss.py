@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from ..case import Case, check
+from ..errors import SHAPES
 from ..formulas import numbers
 
 FORMULA = "torch.nn.functional.cross_entropy in float64"
@@ -24,6 +25,7 @@ TWO_DIMENSIONS = (
     "two dimensions only: the official test flattens before it asks, both handouts want any batch dimensions"
 )
 ADDED = "clamp, or a small number added inside of the logarithm, which the value of small scores hides"
+CUT_OFF = "detach(), .item() or no_grad() cuts the gradient off"
 IN_PLACE = "logits -= logits.max(): an operation in place on the caller's tensor"
 TIMES_ZERO = "-inf times zero, as when log-probabilities are multiplied by a one-hot row, is NaN"
 
@@ -96,7 +98,7 @@ def _(case: Case) -> None:
     section="6.1",
     known=FORMULA,
     after=("value",),
-    errors=True,
+    errors=SHAPES,
 )
 def _(case: Case) -> None:
     x, t = numbers(2, 3, 7), torch.tensor([[0, 6, 3], [1, 2, 5]])
@@ -120,7 +122,7 @@ def _(case: Case) -> None:
     known=FORMULA,
     kind="expect",
     after=("value", "batch"),
-    errors=True,
+    errors=SHAPES,
 )
 def _(case: Case) -> None:
     x, t = numbers(2, 2, 3, 5), torch.arange(12).remainder(5).reshape(2, 2, 3)
@@ -149,7 +151,6 @@ def _(case: Case) -> None:
     section="6.1",
     known="autograd through torch's",
     after=("value", "input"),
-    errors=True,
 )
 def _(case: Case) -> None:
     t = torch.tensor([0, 6, 3, 3])
@@ -161,12 +162,10 @@ def _(case: Case) -> None:
         try:
             case.run_cross_entropy(mine, t).backward()
         except RuntimeError as error:
-            says = {
-                IN_PLACE: r"in-?place",
-                "detach(), .item() or no_grad() cuts the gradient off": r"does not require grad",
-            }
+            says = {IN_PLACE: r"in-?place", CUT_OFF: r"does not require grad"}
             case.cause = next((cause for cause, text in says.items() if re.search(text, str(error))), "")
             raise
+        case.true(mine.grad is not None, "no gradient", CUT_OFF)
         return mine.grad  # type: ignore[return-value]
 
     assert right.grad is not None

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .. import formulas as f
 from ..case import Case, check
+from ..errors import SHAPES
 from ..formulas import numbers
 from ..show import difference
 
@@ -158,7 +159,7 @@ def _(case: Case) -> None:
     section="4.9",
     known=FORMULA,
     after=("value",),
-    errors=True,
+    errors=SHAPES,
 )
 def _(case: Case) -> None:
     w = f.block_weights(D, FF)
@@ -232,7 +233,7 @@ def _(case: Case) -> None:
     known=FORMULA,
     official=True,
     after=("value",),
-    errors=True,
+    errors=r"(IndexError|RuntimeError): .*(out of (range|bounds)|[Ss]ize|[Ss]hape)",
 )
 def _(case: Case) -> None:
     scores(case, ids(2, CONTEXT), f" (context_length {CONTEXT})")
@@ -245,7 +246,7 @@ def _(case: Case) -> None:
     section="4.10",
     known=FORMULA,
     after=("value", "transformer_block.batch", "multihead_self_attention.one_token"),
-    errors=True,
+    errors=SHAPES,
 )
 def _(case: Case) -> None:
     for shape in ((1, 5), (5, 4), (2, 1)):

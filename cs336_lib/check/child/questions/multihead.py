@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from .. import formulas as f
 from ..case import Case, check
+from ..errors import NONE, SHAPES
 from ..formulas import numbers
 from ..show import difference
 
@@ -133,7 +134,7 @@ def _(case: Case) -> None:
     section="4.8",
     known=FORMULA,
     after=("value",),
-    errors=True,
+    errors=SHAPES,
 )
 def _(case: Case) -> None:
     plain(case, 1, numbers(3, 1, 6), "d_model 6, 1 head, x of shape (3, 1, 6)")
@@ -148,7 +149,7 @@ def _(case: Case) -> None:
     known=FORMULA,
     kind="expect",
     after=("value",),
-    errors=True,
+    errors=SHAPES,
 )
 def _(case: Case) -> None:
     for shape in ((4, 6), (2, 3, 4, 6)):
@@ -192,7 +193,7 @@ def _(case: Case) -> None:
     known=FORMULA,
     needs=ROPE,
     after=("rope", "rope_positions", "rope.batch"),
-    errors=True,
+    errors=SHAPES,
 )
 def _(case: Case) -> None:
     at = torch.tensor([[0, 1, 2], [5, 6, 9]])
@@ -214,7 +215,7 @@ def _(case: Case) -> None:
     known=FORMULA,
     needs=ROPE,
     after=("rope", "rope_positions", "rope_batch", "rope.batch"),
-    errors=True,
+    errors=SHAPES,
 )
 def _(case: Case) -> None:
     at = torch.tensor([[0, 3, 4], [5, 6, 9], [2, 3, 8], [1, 7, 10]])
@@ -237,7 +238,7 @@ def _(case: Case) -> None:
     needs=ROPE,
     official=True,
     after=("rope",),
-    errors=True,
+    errors=SHAPES,
 )
 def _(case: Case) -> None:
     turned(case, 3, numbers(2, 4, 12), torch.arange(4)[None], "positions of shape (1, 4), batch 2, 3 heads")
@@ -252,7 +253,7 @@ def _(case: Case) -> None:
     needs=ROPE,
     kind="expect",
     after=("rope",),
-    errors=True,
+    errors=NONE,
 )
 def _(case: Case) -> None:
     turned(case, 3, numbers(2, 5, 12), None, "token_positions None, batch 2, 3 heads", causes=[UNTURNED])

@@ -9,11 +9,13 @@ import torch
 
 from .. import formulas as f
 from ..case import Case, UnansweredError, WrongError, check
+from ..errors import NO_GRAD
 from ..show import difference, show
 from .optimizer import BETAS, DECAY_KEPT, FORMS, KEPT, L2, why_there
 
 OPTIONS = ("lr", "betas", "eps", "weight_decay")
 OPTIONS_KEPT = "options kept on the optimizer, or under other keys than lr, betas, eps and weight_decay"
+NO_CLOSURE = "step takes no closure: def step(self, closure=None) does"
 NOT_ASKED = "p.grad is used without asking whether it is there"
 STOPPED = "break or return where continue is meant: what comes behind a parameter without a gradient is not updated"
 LAST_ONLY = "the update stands outside of the loop over groups, so that only the last group learns"
@@ -121,7 +123,6 @@ def _(case: Case) -> None:
     known="the parameter, as it was",
     official=True,
     after=("value", "gradients"),
-    errors=True,
 )
 def _(case: Case) -> None:
     made = [torch.nn.Parameter(torch.ones(2)) for _ in range(4)]
@@ -149,7 +150,7 @@ def _(case: Case) -> None:
     known="the interface of torch.optim.Optimizer.step",
     kind="expect",
     after=("value", "gradients", "first_step", "parent"),
-    errors=True,
+    errors=NO_GRAD,
 )
 def _(case: Case) -> None:
     p = torch.nn.Parameter(torch.tensor([2.0, -1.0]))
@@ -162,7 +163,11 @@ def _(case: Case) -> None:
         return loss
 
     case.say("step(closure), p = [2, -1], loss p^2, lr 0.01", "5 returned, and p near [1.99, -0.99]")
-    loss = optimizer.step(closure)
+    try:
+        loss = optimizer.step(closure)
+    except TypeError as error:
+        case.cause = NO_CLOSURE if "step() takes" in str(error) else None
+        raise
     case.true(loss is not None and abs(float(loss) - 5) < 1e-5, f"{show(loss)} returned")
     moved = (p.detach() - torch.tensor([1.99, -0.99])).abs().max().item()
     case.true(moved < 1e-3, f"p is {show(p)}")
@@ -175,7 +180,7 @@ def _(case: Case) -> None:
     section="6.7",
     known="the same steps without a stop",
     after=("value", "step_count", "gradients", "parent"),
-    errors=True,
+    errors=r"KeyError",
 )
 def _(case: Case) -> None:
     grads = [torch.tensor([1.0, -0.5]), torch.tensor([-2.0, 0.1]), torch.tensor([0.3, 0.3]), torch.tensor([1.0, 1.0])]

@@ -8,7 +8,8 @@ from itertools import islice, zip_longest
 from typing import Any
 
 from .. import bpe_rules as rules
-from ..case import Case, check
+from ..case import Case, WrongError, check
+from ..errors import EMPTY
 from .bpe_text import CONTRACTIONS, RUNS
 from .tokenizer import DEFINITION, ENCODES, END, MERGES, tokenizer_of
 from .tokenizer_pattern import joinable
@@ -23,7 +24,9 @@ TEXTS = ["".join(part).encode() for part in PARTS]
 TAIL_DROPPED = "white space at the end of the stream is dropped, as by `if held.strip():`"
 AS_LISTS = "the ids of each string are yielded as a list"
 AS_A_FILE = "the stream is used as an open file, with read() or the like; it is any iterable of strings"
+NEXT = 'next() of a stream without strings, or at its end; next(strings, "") has an answer there'
 READ_FIRST = "the stream is read to its end, or joined, first; the handout asks for constant memory"
+MOST_READ = 40_000_000  # bytes of a stream without an end, without an id; who collects less at a time is right
 ONE_HELD = "only the last pre-token is held back; a contraction that the end of a string cuts is two of them, ' and l"
 
 
@@ -56,6 +59,9 @@ def ids_from(case: Case, tokenizer: Any, chunks: Iterator[str]) -> list[int]:
         got = list(tokenizer.encode_iterable(chunks))
     except AttributeError as error:
         case.cause = AS_A_FILE if type(chunks).__name__ in str(error) else case.cause
+        raise
+    except (StopIteration, RuntimeError) as error:
+        case.cause = NEXT if "StopIteration" in repr(error) else case.cause
         raise
     if got and all(isinstance(part, list | tuple) for part in got):
         case.true(False, got, AS_LISTS)
@@ -220,7 +226,7 @@ def _(case: Case) -> None:
     section="3.5",
     known=DEFINITION,
     after=(*ENCODES, "stream", "empty"),
-    errors=True,
+    errors=EMPTY,
 )
 def _(case: Case) -> None:
     stream(case, [])
@@ -234,6 +240,7 @@ def _(case: Case) -> None:
     section="3.5",
     known="a stream without an end",
     hangs=True,
+    seconds=30,
     after=(*ENCODES, "stream"),
 )
 def _(case: Case) -> None:
@@ -243,12 +250,14 @@ def _(case: Case) -> None:
         nonlocal taken
         while True:
             taken += 1
-            if taken > 300_000:
+            if taken * len(lines) > MOST_READ:
                 case.cause = READ_FIRST
-                raise RuntimeError("300,000 strings were read, and no id has come")
-            yield "the cat ate the hat\n"
+                raise WrongError(f"{MOST_READ // 10**6} MB were read, and no id has come")
+            yield lines
 
-    case.say("islice(encode_iterable(an endless stream of lines), 40)", "40 ids, soon")
+    lines = "the cat ate the hat\n" * 100
+    given = f"islice(encode_iterable(an endless stream of {len(lines):,} characters a string), 40)"
+    case.say(given, f"40 ids, before {MOST_READ // 10**6} MB are read")
     tokenizer, _ = tokenizer_of(case)
     # Which ids they are is what other questions ask.
     ids = list(islice(iter(tokenizer.encode_iterable(endless())), 40))
