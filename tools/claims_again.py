@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     models = len({(claim.suite, name) for claim in CLAIMS for name in claim.rests_on})
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog=f"All claims rest on {models} models and rates, each trained once for each seed, some seconds a run.",
+        epilog=f"All claims rest on {models} models and rates, each trained once for each seed, which takes seconds.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
