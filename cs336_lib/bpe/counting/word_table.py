@@ -15,6 +15,7 @@ from cs336_lib.bpe.counting.word_rows import LENGTH, ROW_WORDS
 from cs336_lib.bpe.cutting.scan_state import BATCH_ROOM, CHILD, SCAN_WORDS, SCANNING_KERNELS, TOKEN
 from cs336_lib.bpe.cutting.symbol_classes import symbol_classes
 from cs336_lib.native.library import PADDING, KernelLibrary
+from cs336_lib.native.memory import zeros
 
 COUNTING = KernelLibrary(
     "counting",
@@ -242,7 +243,7 @@ class WordTable:
         return WordCounts(text, bounds, counts)
 
     def _grow(self) -> None:
-        larger = np.zeros(2 * len(self._rows), np.uint64)
+        larger = zeros(2 * len(self._rows), np.uint64)
         COUNTING.move_rows(self._rows, self._capacity, larger, 2 * self._capacity)
         self._rows = larger
 

@@ -38,6 +38,7 @@ from cs336_lib.bpe.encoding.layout import (
 from cs336_lib.bpe.encoding.wide_text import SurrogateError, WideText
 from cs336_lib.bpe.vocabulary import Vocabulary
 from cs336_lib.native.library import PADDING, KernelLibrary
+from cs336_lib.native.memory import zeros
 
 KERNELS = KernelLibrary(
     "encoding",
@@ -258,9 +259,9 @@ class Workspace:
 
     def _make_words(self, capacity: int) -> None:
         self._words = (
-            np.zeros(capacity * ROW_WORDS, np.uint64),
-            np.empty(capacity * _ARENA_BYTES + PADDING, np.uint8),
-            np.empty(capacity * _POOL_IDS, np.int32),
+            zeros(capacity * ROW_WORDS, np.uint64),
+            zeros(capacity * _ARENA_BYTES + PADDING, np.uint8),
+            zeros(capacity * _POOL_IDS, np.int32),
         )
         self._progress[CAPACITY] = capacity
         self._progress[ARENA_SIZE], self._progress[POOL_SIZE] = capacity * _ARENA_BYTES, capacity * _POOL_IDS
