@@ -24,6 +24,7 @@ from cs336_lib.bpe.merging.rows import (
 )
 from cs336_lib.bpe.plain.definition import Pair
 from cs336_lib.native.library import KernelLibrary
+from cs336_lib.native.memory import zeros
 
 MERGING = KernelLibrary(
     "merging",
@@ -73,22 +74,22 @@ class Merger:
         self.token_room = 256 + max_merges
         self.progress = np.zeros(MERGING_WORDS, np.int64)
         self.progress[BUCKET] = BUCKET_COUNT
-        self.nodes = np.empty(ROW * nodes, np.int32)
+        self.nodes = zeros(ROW * nodes, np.int32)
         self.word_counts = words.counts
-        self.occurrences = np.empty(3 * nodes, np.int32)
+        self.occurrences = zeros(3 * nodes, np.int32)
         self.partners = np.full(ROW * self.token_room, -1, np.int32)
-        self.merges = np.empty(2 * max_merges, np.int32)
-        self.token_lengths = np.empty(self.token_room, np.int32)
-        self.token_prefixes = np.empty(self.token_room, np.uint64)
-        self.token_offsets = np.empty(self.token_room, np.int64)
+        self.merges = zeros(2 * max_merges, np.int32)
+        self.token_lengths = zeros(self.token_room, np.int32)
+        self.token_prefixes = zeros(self.token_room, np.uint64)
+        self.token_offsets = zeros(self.token_room, np.int64)
         self.token_text = np.empty(1 << 16, np.uint8)
         self.heads = np.full(BUCKET_COUNT, -1, np.int32)
         pair_room = BYTE_PAIRS + 4 * self.token_room
-        self.pairs = np.empty(ROW * pair_room, np.int32)
-        self.pair_counts = np.empty(pair_room, np.int64)
-        self.following = np.empty(pair_room, np.int32)
-        self.heap_counts = np.empty(pair_room, np.int64)
-        self.heap_pairs = np.empty(pair_room, np.int32)
+        self.pairs = zeros(ROW * pair_room, np.int32)
+        self.pair_counts = zeros(pair_room, np.int64)
+        self.following = zeros(pair_room, np.int32)
+        self.heap_counts = zeros(pair_room, np.int64)
+        self.heap_pairs = zeros(pair_room, np.int32)
         self._list_byte_pairs(words)
 
     def _list_byte_pairs(self, words: WordCounts) -> None:
@@ -117,8 +118,8 @@ class Merger:
             self.progress,
         )
         # A step makes at most two occurrences of new pairs from each one that it replaces.
-        self.found_pairs = np.empty(2 * longest, np.int32)
-        self.found_nodes = np.empty(2 * longest, np.int32)
+        self.found_pairs = zeros(2 * longest, np.int32)
+        self.found_nodes = zeros(2 * longest, np.int32)
 
     def run(self, report: Callable[[int], object] | None = None) -> list[Pair]:
         """Make merges until there are `max_merges` or no pair is left.
@@ -192,6 +193,6 @@ class Merger:
 
 
 def _doubled(array: np.ndarray) -> np.ndarray:
-    larger = np.empty(2 * len(array), array.dtype)
+    larger = zeros(2 * len(array), array.dtype)
     larger[: len(array)] = array
     return larger
