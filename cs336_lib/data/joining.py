@@ -46,6 +46,8 @@ PATIENCE = 60.0
 """Seconds for which a part that a worker has reported may be out of sight: a network file system remembers that long
 that a name was not there."""
 _GONE = "somebody else has removed the token file in the making, or written to it; run encode_file again"
+_SLOW = 0.05
+"""Seconds without another part joined after which a worker is slow, and those ahead of it put their parts down."""
 _LOOK = 0.1
 """Seconds between two looks at what another thread does."""
 
@@ -108,8 +110,18 @@ class Joining:
         return parts, text_bytes
 
     def near(self, index: int) -> bool:
-        """Whether a part's turn comes soon, so that it may wait for it in memory."""
-        return index <= self._at.parts + self._ahead
+        """Whether a part's turn comes soon, so that it may wait for it in memory; waits while others are being joined.
+
+        What is joined must be hashed and written, which on two cores takes as long as encoding it: a worker that ran on
+        meanwhile would only have its parts written twice.
+        """
+        with self._news:
+            while index > self._at.parts + self._ahead:
+                reached = self._at.parts
+                self._news.wait_for(lambda reached=reached: self._at.parts > reached or self._stopped, _SLOW)
+                if self._at.parts == reached or self._stopped:
+                    return False
+        return True
 
     def add(self, part: Part) -> None:
         """Say that a part is there; raises what joining the ones before has failed with."""
@@ -207,9 +219,12 @@ class Joining:
         file.flush()
         hashed.result()
         reached = self._at.parts + 1, text_bytes, self._at.ids + len(ids)
-        self._at = Milestone(*reached, self._text.hexdigest(), self._ids.hexdigest())
-        log.write(self._at.line())
+        at = Milestone(*reached, self._text.hexdigest(), self._ids.hexdigest())
+        log.write(at.line())
         log.flush()
+        with self._news:
+            self._at = at
+            self._news.notify_all()
 
     def _hash_text(self, part: Part) -> None:
         if part.stop > part.start != self._at.text_bytes:

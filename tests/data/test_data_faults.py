@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -16,7 +17,7 @@ import pytest
 from data_texts import tokenizer
 
 from cs336_lib import locks
-from cs336_lib.data import TokenFile, encode_file, parts, tokens
+from cs336_lib.data import TokenFile, encode_file, joining, parts, tokens
 from cs336_lib.data.downloads import content_hash
 from cs336_lib.data.joining import Joining
 from cs336_lib.data.token_format import HEADER_BYTES, MAGIC, Header, write_token_file
@@ -258,6 +259,27 @@ def test_a_part_that_a_slow_one_keeps_waiting_does_not_wait_in_memory(text, tmp_
     assert done.path.read_bytes() == expected
     in_memory = {index for index, memory, file in there if memory and not file}
     assert in_memory == {0, 1, 2} and len(there) == 7
+
+
+def test_workers_wait_for_what_joins_their_parts(text, tmp_path, monkeypatch):
+    """Or parts would be written, read and written again, which takes longer than waiting."""
+    expected = encode_file(tokenizer(), text, tmp_path / "good").path.read_bytes()
+    encode_part, write, there = parts.encode_part_here, Joining._write, []
+
+    def slowly(self, *given):
+        time.sleep(joining._SLOW / 5)
+        return write(self, *given)
+
+    def notes(job, index, near):
+        done = encode_part(job, index, near)
+        there.append(done.ids is not None and not job.path(index).exists())
+        return done
+
+    monkeypatch.setattr(Joining, "_write", slowly)
+    monkeypatch.setattr("cs336_lib.data.encode.encode_part_here", notes)
+    done = encode_file(tokenizer(), text, tmp_path / "out", part_bytes=500, workers=2)
+    assert done.path.read_bytes() == expected
+    assert len(there) > 20 and all(there)
 
 
 @pytest.mark.parametrize("where", ["here", "elsewhere"])
