@@ -117,8 +117,9 @@ class Joining:
         """
         with self._news:
             while index > self._at.parts + self._ahead:
-                reached = self._at.parts
-                self._news.wait_for(lambda reached=reached: self._at.parts > reached or self._stopped, _SLOW)
+                reached, until = self._at.parts, time.monotonic() + _SLOW
+                while self._at.parts == reached and not self._stopped and time.monotonic() < until:
+                    self._news.wait(_SLOW)
                 if self._at.parts == reached or self._stopped:
                     return False
         return True

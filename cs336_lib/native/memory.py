@@ -10,6 +10,7 @@ less often. numpy asks for huge pages too, but of memory that malloc may have cu
 """
 
 import mmap
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 HUGE_PAGE = 1 << 21
 """Bytes; what Linux has on x86-64, and on ARM with pages of 4 KiB. Elsewhere a multiple of a page like any other."""
 
+# Python's default is a mapping that a forked process shares, and writes to. Windows has neither flags nor forks.
 _OWN = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 
 
@@ -44,10 +46,8 @@ def zeros(count: int, dtype: Any) -> np.ndarray:
     except OSError:
         return np.zeros(count, dtype)
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        try:
+        with suppress(OSError):  # a system without them
             mapping.madvise(mmap.MADV_HUGEPAGE)
-        except OSError:
-            pass  # a system without them
     raw = np.frombuffer(mapping, np.uint8)  # keeps the mapping as long as it lives
     start = -raw.ctypes.data % HUGE_PAGE
     return raw[start : start + size].view(dtype)
