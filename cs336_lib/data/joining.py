@@ -41,7 +41,7 @@ from cs336_lib.locks import is_held
 from cs336_lib.workshop import LOCK
 
 FLUSHED = 1 << 26
-"""Bytes after which the disk is given what is there, so that it need not be waited for at the end."""
+"""Bytes after which the disk is given what is there, beside the joining, so that less is left for the end."""
 PATIENCE = 60.0
 """Seconds for which a part that a worker has reported may be out of sight: a network file system remembers that long
 that a name was not there."""
@@ -176,8 +176,9 @@ class Joining:
                     self._path.open("ab") as file,
                     self._log.open("ab") as log,
                     ThreadPoolExecutor(1) as beside,
+                    ThreadPoolExecutor(1) as disk,
                 ):
-                    self._join_to(file, log, beside)
+                    self._join_to(file, log, beside, disk)
             self._done.set_result(None)  # not before the last bytes have left the buffer
         except BaseException as error:
             self._done.set_exception(error)
@@ -195,11 +196,11 @@ class Joining:
     def _log(self) -> Path:
         return self._path.with_suffix(LOG)
 
-    def _join_to(self, file: BinaryIO, log: BinaryIO, beside: ThreadPoolExecutor) -> None:
+    def _join_to(self, file: BinaryIO, log: BinaryIO, beside: ThreadPoolExecutor, disk: ThreadPoolExecutor) -> None:
         if not self._at.parts:
             file.write(bytes(HEADER_BYTES))
         self._check_size(file.tell())
-        flushed = file.tell()
+        flushed, flushing = file.tell(), _nothing()
         while self._at.parts < self._job.parts:
             self._wait_for(self._at.parts)
             if self._stopped:
@@ -207,9 +208,11 @@ class Joining:
             part = self._there.pop(self._at.parts)
             hashed = beside.submit(self._hash_text, part)
             self._write(file, log, self._ids_of(part), hashed, max(self._at.text_bytes, part.stop))
-            if file.tell() - flushed >= FLUSHED:
-                flushed = file.tell()
-                _let_the_disk_begin(file.fileno())
+            if flushing.done():
+                flushing.result()
+                if file.tell() - flushed >= FLUSHED:
+                    flushed, flushing = file.tell(), disk.submit(_let_the_disk_begin, file.fileno())
+        flushing.result()
         if self._at.text_bytes != self._job.plan.source_bytes:
             raise self._gap()
 
@@ -288,6 +291,12 @@ class Joining:
             f"the parts in {self._job.folder} end at byte {self._at.text_bytes:,} of "
             f"{self._job.plan.source_bytes:,}; delete them"
         )
+
+
+def _nothing() -> Future[None]:
+    done: Future[None] = Future()
+    done.set_result(None)
+    return done
 
 
 def _let_the_disk_begin(descriptor: int) -> None:
