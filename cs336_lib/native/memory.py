@@ -1,9 +1,9 @@
 """Large arrays of zeros for kernels, in huge pages where the system has them.
 
 The system gives memory when it is first written to, a page at a time: it stops the thread, zeroes the page and enters
-it. With 4 KiB pages a table of 8 MB stops its thread 2,048 times, and threads of one process wait for each other on
-the way. Pages of 2 MiB make four stops of it; a table that is read at random also misses the processor's list of pages
-less often. numpy asks for huge pages too, but of memory that malloc may have cut into small ones before.
+it. With pages of 4 KiB a table of 8 MiB stops its thread 2,048 times, with pages of 2 MiB four times, and a table that
+is read at random misses the processor's list of pages less often. numpy asks for huge pages too, but of memory that
+malloc may have given out and taken back in small ones, as it does for threads.
 
     size     below 2 MiB     numpy's zeros
              from 2 MiB on   a mapping of this process alone, which begins where a huge page can

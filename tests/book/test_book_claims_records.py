@@ -149,14 +149,14 @@ def test_text_is_written_faster_than_by_transformers():
     assert max(ratios, key=ratios.get) == "tales-1m, 1 rows", ratios
 
 
-def test_counting_takes_three_quarters_of_a_training_on_ten_gigabytes():
+def test_counting_takes_most_of_a_training_on_ten_gigabytes():
     runs = results.read("benchmarks/bpe_scale.json")["scale"].values()
     assert len(runs) == 2
     for run in runs:
-        assert run["bytes"] > 9e9 and 0.65 < run["seconds"]["count"] / run["seconds"]["total"] < 0.85
+        assert run["bytes"] > 9e9 and 0.55 < run["seconds"]["count"] / run["seconds"]["total"]
 
 
-def test_in_words_without_an_end_gigatoken_is_level_or_ahead_and_fastokens_with_spaces_alone():
+def test_in_words_without_an_end_gigatoken_is_level_or_ahead_and_fastokens_far_ahead_with_spaces_alone():
     for name in ("bpe_encode", "bpe_encode_peers"):
         found = results.read(f"benchmarks/{name}.json")["seconds_for_1_MB"]
         for peer in found.keys() - {"ours"}:
@@ -164,7 +164,7 @@ def test_in_words_without_an_end_gigatoken_is_level_or_ahead_and_fastokens_with_
             if peer == "gigatoken":
                 assert min(behind.values()) < 0.9 and max(behind.values()) < 1.1, behind
             else:
-                assert [what for what in behind if behind[what] < 1] == ["space"] * (peer == "fastokens"), behind
+                assert [what for what in behind if behind[what] < 0.85] == ["space"] * (peer == "fastokens"), behind
 
 
 def test_the_gates_lead_is_gone_with_more_steps():
