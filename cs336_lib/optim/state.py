@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from copy import copy
@@ -226,15 +227,15 @@ def _plain(value: Any) -> Any:
 
 
 def check_rates(**rates: Any) -> None:
-    """Raise an error unless hyperparameters are numbers from 0 on.
+    """Raise an error unless hyperparameters are finite numbers from 0 on.
 
     Raises:
         TypeError: one is no number.
-        ValueError: one is negative or NaN.
+        ValueError: one is negative, infinite or NaN.
     """
     for name, rate in rates.items():
-        if not check_number(name, rate) >= 0:
-            raise ValueError(f"{name} is {rate}; it must be 0 or more")
+        if not 0 <= check_number(name, rate) < math.inf:
+            raise ValueError(f"{name} is {rate}; it must be 0 or more, and finite")
 
 
 def follow(state: dict[str, Any], p: Tensor, keys: Iterable[str]) -> None:

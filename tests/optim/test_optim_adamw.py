@@ -295,6 +295,8 @@ def test_sparse_gradients_are_refused():
     ("options", "message"),
     [
         ({"lr": -1}, "lr is -1; it must be 0 or more"),
+        ({"lr": float("inf")}, "lr is inf; it must be 0 or more, and finite"),
+        ({"weight_decay": float("inf")}, "weight_decay is inf; it must be 0 or more, and finite"),
         ({"lr": float("nan")}, "lr is nan"),
         ({"eps": -1e-8}, "eps is -1e-08"),
         ({"weight_decay": -0.1}, "weight_decay is -0.1"),
