@@ -79,7 +79,7 @@ class Joining:
     def __exit__(self, *error: object) -> None:
         self._stopped = True
         with self._news:
-            self._news.notify()
+            self._news.notify_all()
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -130,7 +130,7 @@ class Joining:
             self._done.result()
         with self._news:
             self._there[part.index] = part
-            self._news.notify()
+            self._news.notify_all()
 
     def finish(self, out_path: Path, progress: bool) -> Header:
         """Wait until all parts are joined, and let the token file appear.
