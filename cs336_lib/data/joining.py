@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
 import secrets
 import threading
@@ -47,7 +48,7 @@ PATIENCE = 60.0
 that a name was not there."""
 _GONE = "somebody else has removed the token file in the making, or written to it; run encode_file again"
 _SLOW = 0.05
-"""Seconds without another part joined after which a worker is slow, and those ahead of it put their parts down."""
+"""Seconds for which the next part is waited for until its worker is slow, and those ahead put their parts down."""
 _LOOK = 0.1
 """Seconds between two looks at what another thread does."""
 
@@ -68,6 +69,7 @@ class Joining:
         self._at = Milestone(0, 0, 0, self._text.hexdigest(), self._ids.hexdigest())
         self._there: dict[int, Part] = {}
         self._stopped = False
+        self._idle_since = math.inf  # when it began to wait for a part; not while it joins one
         self._news = threading.Condition()
         self._done: Future[None] = Future()
         # It must not keep a process from ending that was interrupted before it could be told.
@@ -112,17 +114,15 @@ class Joining:
     def near(self, index: int) -> bool:
         """Whether a part's turn comes soon, so that it may wait for it in memory; waits while others are being joined.
 
-        What is joined must be hashed and written, which on two cores takes as long as encoding it: a worker that ran on
-        meanwhile would only have its parts written twice.
+        What is joined must be hashed and written, which can take longer than encoding it: a worker that ran on
+        meanwhile would only have its parts written twice. Where a slower worker is waited for, it may run on.
         """
         with self._news:
-            while index > self._at.parts + self._ahead:
-                reached, until = self._at.parts, time.monotonic() + _SLOW
-                while self._at.parts == reached and not self._stopped and time.monotonic() < until:
-                    self._news.wait(_SLOW)
-                if self._at.parts == reached or self._stopped:
+            while index > self._at.parts + self._ahead and not self._stopped and not self._done.done():
+                if time.monotonic() - self._idle_since > _SLOW:
                     return False
-        return True
+                self._news.wait(_SLOW)
+            return index <= self._at.parts + self._ahead
 
     def add(self, part: Part) -> None:
         """Say that a part is there; raises what joining the ones before has failed with."""
@@ -182,6 +182,8 @@ class Joining:
             self._done.set_result(None)  # not before the last bytes have left the buffer
         except BaseException as error:
             self._done.set_exception(error)
+            with self._news:
+                self._news.notify_all()
 
     def _size(self) -> int:
         """Bytes of the file so far: room for the header, and the ids."""
@@ -266,8 +268,10 @@ class Joining:
 
     def _wait_for(self, index: int) -> None:
         with self._news:
+            self._idle_since = time.monotonic()
             while index not in self._there and index < self._job.parts and not self._stopped:
                 self._news.wait(10 * _LOOK)  # not for ever: whoever was interrupted may not have told
+            self._idle_since = math.inf
 
     def _ids_of(self, part: Part) -> np.ndarray:
         """From memory, or from the part's file."""

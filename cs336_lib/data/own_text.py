@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from cs336_lib.atomic import replacing
 from cs336_lib.data.corpora import END_OF_TEXT
@@ -25,7 +26,7 @@ def own_text(folder: str | Path, most_bytes: int = 10_000_000) -> Path | None:
 
     Args:
         folder: an existing folder for the file.
-        most_bytes: how much to take; a longer text is cut after its last whole document, else its last whole line.
+        most_bytes: how much to take; a longer text is cut as `whole_documents` says.
 
     Returns:
         Path of a copy, `folder/own.txt`: the reader's file is only read.
@@ -64,24 +65,36 @@ def own_text(folder: str | Path, most_bytes: int = 10_000_000) -> Path | None:
     check_is_text(source)  # now, so that an error names the reader's file and not the copy
     with source.open("rb") as file:
         text = file.read(most_bytes + 1)
+        if len(text) > most_bytes:
+            text = text[: whole_documents(file, most_bytes)]
     if not text:
         raise ValueError(f"{VARIABLE} is {value!r}, and that file is empty: name a text, or unset it")
-    if len(text) > most_bytes:
-        text = _beginning(text[:most_bytes])
     with replacing(path) as out:
         out.write(text)
     return path
 
 
-def _beginning(text: bytes) -> bytes:
-    r"""Cut a text after its last whole document, else its last whole line, else its last whole character.
+def whole_documents(source: BinaryIO, size: int) -> int:
+    r"""How many of a text's first `size` bytes to take: up to the end of a document, else of a line, else of a letter.
 
-    >>> _beginning(b"One.<|endoftext|>Tw"), _beginning(b"<|endoftext|>A line.\nAnd"), _beginning(b"\nOne line")
-    (b'One.<|endoftext|>', b'<|endoftext|>A line.\n', b'\nOne line')
+    An end counts if it costs a tenth of the bytes at most, or 64 KiB; so a text of one long document is cut at a line.
+
+    Args:
+        source: the text, of `size` bytes at least; it is left anywhere.
+        size: the most to take.
+
+    >>> import io
+    >>> texts = b"One.<|endoftext|>Tw", b"<|endoftext|>A line.\nAnd", b"\nOne line"
+    >>> [text[: whole_documents(io.BytesIO(text), len(text))] for text in texts]
+    [b'One.<|endoftext|>', b'<|endoftext|>A line.\n', b'\nOne line']
     """
-    separator = END_OF_TEXT.encode()
+    separator, start = END_OF_TEXT.encode(), max(0, size - max(size // 10, 1 << 16))
+    source.seek(start)
+    block = source.read(size - start)
     for mark in (separator, b"\n"):
-        whole = text[: text.rfind(mark) + len(mark)] if mark in text else b""
-        if whole.replace(separator, b"").strip():  # what stands before the first document ends none
-            return whole
-    return text.decode("utf-8", "ignore").encode()
+        end = block.rfind(mark) + len(mark)
+        if end >= len(mark) and (start or block[:end].replace(separator, b"").strip()):  # a separator alone ends none
+            return start + end
+    while len(block) > 1 and block[-1] & 0xC0 == 0x80:  # inside of a letter
+        block = block[:-1]
+    return start + len(block) - (block[-1:] >= b"\xc0")

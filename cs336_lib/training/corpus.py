@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from cs336_lib.bpe import Tokenizer, train_bpe
 from cs336_lib.bpe.cutting.cuts import FileChangedError
 from cs336_lib.data import TokenFile, corpora, encode_file
 from cs336_lib.data.downloads import content_hash
+from cs336_lib.data.own_text import whole_documents
 from cs336_lib.data.token_format import smallest_dtype
 from cs336_lib.data.tokens import TokenFileError
 from cs336_lib.locks import held
@@ -188,7 +189,7 @@ def _prefix(text: Path, size: int, home: Path) -> Path:
     path = home / f"{_name_of(text)}-first-{size}.txt"
     if not path.exists():
         with text.open("rb") as source, replacing(path) as file:
-            left = _whole_documents(source, size)
+            left = whole_documents(source, size)
             source.seek(0)
             while left:
                 block = source.read(min(left, _BLOCK))
@@ -197,23 +198,6 @@ def _prefix(text: Path, size: int, home: Path) -> Path:
                 left -= len(block)
                 file.write(block)
     return path
-
-
-def _whole_documents(source: BinaryIO, size: int) -> int:
-    """Return how many of the first `size` bytes to take: up to the end of a document, else of a line, else of a letter.
-
-    An end counts if it costs a tenth of the bytes at most; so a text of one long document is cut at a line.
-    """
-    window = max(size // 10, 1 << 16)
-    start = max(0, size - window)
-    source.seek(start)
-    block = source.read(size - start)
-    for mark in (END_OF_TEXT.encode(), b"\n"):
-        if (found := block.rfind(mark)) >= 0:
-            return start + found + len(mark)
-    while len(block) > 1 and block[-1] & 0xC0 == 0x80:  # inside of a letter
-        block = block[:-1]
-    return start + len(block) - (block[-1:] >= b"\xc0")
 
 
 def _tokenizer(config: TrainConfig, text: Path, home: Path, progress: bool, say: Say) -> Tokenizer:

@@ -38,6 +38,13 @@ def test_a_long_text_ends_with_a_whole_document(text, tmp_path):
     assert text.read_bytes() == STORIES
 
 
+@pytest.mark.parametrize("first", [b"A preface.\n<|endoftext|>\n", b"words and words\n" * 20_000 + b"<|endoftext|>\n"])
+def test_a_text_whose_last_document_is_long_is_cut_inside_of_it(text, tmp_path, first):
+    text.write_bytes(first + b"words and words\n" * 100_000)
+    found = own_text(tmp_path, 1_000_000).read_bytes()
+    assert 999_000 < len(found) <= 1_000_000 and found.endswith(b"\n")
+
+
 def test_a_text_without_documents_ends_with_a_whole_character(text, tmp_path):
     text.write_bytes("ï".encode() * 10)
     assert own_text(tmp_path, 7).read_text(encoding="utf-8") == "ï" * 3

@@ -25,7 +25,7 @@ from cs336_lib.cli import main
 from cs336_lib.training import RunRecord, Trainer, setup
 from cs336_lib.training.checkpoints.run import RunCheckpoints
 from cs336_lib.training.checkpoints.snapshot import BadCheckpointError, NoCheckpointError, Snapshot
-from cs336_lib.training.corpus import _whole_documents
+from cs336_lib.training.corpus import whole_documents
 from cs336_lib.training.resuming import check_same_run, identity
 from cs336_lib.training.stopping import Interrupted
 
@@ -421,7 +421,7 @@ def test_one_damaged_folder_does_not_hide_the_other_runs(tmp_path, capsys):
 def test_the_beginning_of_a_text_is_about_the_size_that_was_asked_for(tmp_path, text, size, expected):
     (tmp_path / "text").write_bytes(text)
     with (tmp_path / "text").open("rb") as file:
-        found = _whole_documents(file, size)
+        found = whole_documents(file, size)
     assert found in expected
     text[:found].decode()
 
