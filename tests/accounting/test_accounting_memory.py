@@ -1,18 +1,26 @@
 """Activation bytes are those that autograd keeps, to the byte, and a training step's peak lies where they say."""
 
+import inspect
+from functools import partial
+
 import pytest
 import torch
 from accounting_counts import GRID, SIZES, TINY, Peak, batch, loss, name, saved_bytes, saved_peak, transient_bytes
 
+from cs336_lib import accounting
 from cs336_lib.accounting import (
     GB,
     GIB,
     autograd_activations,
     handout_activations,
     max_batch_size,
+    rank_memory,
     training_memory,
 )
+from cs336_lib.accounting.activations import own_list
+from cs336_lib.editions import EDITIONS
 from cs336_lib.model import ModelConfig, TransformerLM
+from cs336_lib.model.config import PRESETS
 from cs336_lib.optim import AdamW
 
 SHAPES = [(1, 1), (1, 12), (3, 1), (2, 7), (3, 12)]  # batch, sequence
@@ -127,11 +135,36 @@ def test_handout_list_leaves_out_norms_that_are_not_there():
     assert "rms_norms" not in without
 
 
-def test_handout_list_is_the_same_for_swiglu_where_autograd_keeps_two_more():
+def test_a_gate_keeps_two_more_in_its_own_list_and_in_autograd_and_none_in_the_list_of_2025():
     swiglu, silu = TINY, TINY.replace(ffn="silu", d_ff=TINY.d_ff)
-    more = 2 * 4 * TINY.num_layers * TINY.context_length * TINY.d_ff
-    assert handout_activations(swiglu) == handout_activations(silu)
-    assert autograd_activations(swiglu).total - autograd_activations(silu).total == more
+    more = 2 * TINY.num_layers * TINY.context_length * TINY.d_ff
+    assert handout_activations(swiglu).total - handout_activations(silu).total == more
+    assert autograd_activations(swiglu).total - autograd_activations(silu).total == 4 * more
+    assert handout_activations(swiglu, edition="2025") == handout_activations(silu, edition="2025")
+
+
+COUNTS = {
+    "handout_activations": handout_activations,
+    "training_memory": training_memory,
+    "max_batch_size": partial(max_batch_size, memory_bytes=GB),
+    "rank_memory": partial(rank_memory, strategy="ddp", ranks=2),
+}
+"""Everything that counts by a handout's list."""
+
+
+@pytest.mark.parametrize("count", COUNTS.values(), ids=COUNTS)
+def test_a_list_belongs_to_its_model_unless_a_year_is_named(count):
+    for cfg in (*GRID, *PRESETS.values()):
+        years = {year: count(cfg, edition=year) for year in EDITIONS}
+        assert count(cfg) == years[own_list(cfg).name] == years["2026" if cfg.ffn == "swiglu" else "2025"], name(cfg)
+
+
+def test_whatever_takes_a_list_takes_its_year_and_the_models_own_without_one():
+    asked = {each: inspect.signature(getattr(accounting, each)).parameters for each in COUNTS}
+    assert all(parameters["edition"].default is None for parameters in asked.values())
+    functions = filter(inspect.isfunction, vars(accounting).values())
+    taking = {f.__name__ for f in functions if {"activations", "edition"} & inspect.signature(f).parameters.keys()}
+    assert taking == set(COUNTS)
 
 
 def test_fused_attention_keeps_nothing_that_grows_with_the_square_of_the_context():

@@ -111,7 +111,8 @@ for (const each of vectors.accounting?.counts ?? []) {
   expect("AdamW's FLOPs", String(account.adamwFlops(config)), each.adamw, about);
   expect("crossing context", String(account.crossingContext(config)), each.crossing, about);
   expect("handout's activations", texts(account.handoutActivations(config, null, batch)), each.handout, about);
-  expect("handout's activations of 2026", texts(account.handoutActivations(config, null, batch, true)), each.gated, about);
+  expect("handout's activations of 2025", texts(account.handoutActivations(config, null, batch, false)), each.ungated, about);
+  expect("edition whose list is the model's", account.ownList(config, data.accounting.editions), each.own_list, about);
   expect("autograd's activations", texts(account.autogradActivations(config, null, batch)), each.autograd, about);
   expect("memory", [memory.parameters, memory.gradients, memory.optimizer, memory.total].map(String), each.memory, about);
   for (const [list, wanted] of Object.entries(each.largest)) {
