@@ -345,12 +345,14 @@ def accounting_vectors(count=400):
         except ValueError as error:
             impossible.append({"config": values, "says": str(error)})
     units = 1e-6, 1e-3, 1, 60, 3600, 86_400, 86_400 * 365.25
+    counts = [rng.randrange(2 ** rng.randrange(1, 100)) for _ in range(1_000)]
     times = [
         0.0,
         *(unit * f for unit in units for f in (1, 1 - 1e-9, 0.99999, 0.99995, 0.9999, 0.994, 1.005, 2.675, 999)),
     ]
     durations = [[seconds, report.duration(seconds)] for seconds in times]
-    return {"counts": vectors, "impossible": impossible, "durations": durations}
+    sizes = [[str(count), report.size(count)] for count in counts]
+    return {"counts": vectors, "impossible": impossible, "durations": durations, "sizes": sizes}
 
 
 def cluster_vectors(count=300):

@@ -131,6 +131,7 @@ for (const { config, says } of vectors.accounting?.impossible ?? []) {
   const error = account.configError(config);
   expect("impossible configurations", typeof error === "string" && says.startsWith(error), true, { error, says });
 }
+for (const [bytes, text] of vectors.accounting?.sizes ?? []) expect("sizes in words", account.size(BigInt(bytes)), text, bytes);
 for (const [seconds, text] of vectors.accounting?.durations ?? []) expect("durations in words", account.duration(seconds), text, seconds);
 if (vectors.widths) for (const [dModel, swiglu, silu] of vectors.widths) expect("default d_ff", [account.defaultDff(dModel), account.defaultDff(dModel, "silu")], [swiglu, silu], dModel);
 for (const [value, digits, text] of vectors.decimals ?? []) expect("decimals", account.fixed(value, digits), text, value);

@@ -211,8 +211,15 @@ export function duration(seconds) {
   return `${fixed(seconds / 1e-6, 2)} us`;
 }
 
+// A quotient of whole numbers, rounded once as in Python: the last bit of the longer one stands for all that is cut off.
+function quotient(count, by) {
+  const long = count << 70n;
+  const cut = long % by ? 1n : 0n;
+  return Number((long / by) | cut) / 2 ** 70;
+}
+
 export const size = (count) => {
-  const number = Number(count);
-  const [unit, decimal, binary] = number >= 1e7 ? ["G", 1e9, 2 ** 30] : number >= 1e4 ? ["M", 1e6, 2 ** 20] : ["k", 1e3, 2 ** 10];
-  return `${fixed(number / decimal, 3)} ${unit}B (${fixed(number / binary, 3)} ${unit.toUpperCase()}iB)`;
+  const number = BigInt(count);
+  const [unit, decimal, binary] = number >= 10n ** 7n ? ["G", 10n ** 9n, 2n ** 30n] : number >= 10n ** 4n ? ["M", 10n ** 6n, 2n ** 20n] : ["k", 10n ** 3n, 2n ** 10n];
+  return `${fixed(quotient(number, decimal), 3)} ${unit}B (${fixed(quotient(number, binary), 3)} ${unit.toUpperCase()}iB)`;
 };
