@@ -120,7 +120,9 @@ def autograd_activations(cfg: ModelConfig, context_length: int | None = None, ba
     The loss is torch.nn.functional.cross_entropy's; one that works in chunks keeps less. These are the bytes held when
     the backward pass begins, with the CPU kernels of torch 2.13; fused kernels of other devices and versions keep other
     tensors, and on CUDA the fast backend puts W1 and W3 together as well (2 D F a layer). The peak lies higher by what
-    is alive besides: the logits and their gradient (2 B S V), then the temporaries of one operation.
+    is alive besides. Where the loss's tensors are the widest, that is when its backward pass begins: the gradient of
+    the log-probabilities, and that of the logits made from it (2 B S V). The logits themselves are gone by then, unless
+    the caller holds them (3 B S V). Elsewhere it is the temporaries of the widest operation.
 
     Args:
         cfg: the model.

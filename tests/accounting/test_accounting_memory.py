@@ -71,8 +71,11 @@ def test_checkpointing_keeps_the_layers_inputs_and_the_larger_of_a_layers_set_an
     assert saved_peak(cfg, checkpointed=True) == max(6 * an_input + after, at_work) < whole
 
 
-def live_step(cfg, batch_size, seq_len, foreach=False):
-    """Return what is alive at the peak of a forward and backward pass, as `Peak` sees it, with AdamW's state made."""
+def live_step(cfg, batch_size, seq_len, foreach=False, held=False):
+    """Return what is alive at the peak of a forward and backward pass, as `Peak` sees it, with AdamW's state made.
+
+    With `held` the caller has the logits in a variable.
+    """
     model = TransformerLM(cfg)
     optimizer = AdamW(model.parameters(), foreach=foreach)
     x, y = (t.clone() for t in batch(cfg, batch_size, seq_len))
@@ -82,7 +85,8 @@ def live_step(cfg, batch_size, seq_len, foreach=False):
     moments = [t for state in optimizer.state.values() for t in state.values() if isinstance(t, torch.Tensor)]
     gradients = [p.grad for p in model.parameters()]
     with Peak([*model.parameters(), *gradients, *moments, x, y]) as step:
-        loss(model, x, y).backward()
+        logits = model(x) if held else None
+        loss(model if logits is None else lambda _: logits, x, y).backward()
     return step.peak
 
 
@@ -92,6 +96,19 @@ def test_the_peak_is_the_formula_and_a_bounded_rest(cfg, batch_size, seq_len):
     formula = training_memory(cfg, batch_size, seq_len, activations="autograd").total
     peak = live_step(cfg, batch_size, seq_len)
     assert formula <= peak <= formula + transient_bytes(cfg, batch_size, seq_len)
+
+
+@pytest.mark.parametrize("backend", ["reference", "fast"])
+@pytest.mark.parametrize("vocab_size", [400, 2_000])
+@pytest.mark.parametrize(("held", "tensors"), [(False, 2), (True, 3)])
+def test_a_wide_losss_peak_is_two_gradients_and_the_logits_only_where_the_caller_holds_them(
+    backend, vocab_size, held, tensors
+):
+    cfg = ModelConfig(vocab_size, 16, 16, num_layers=2, num_heads=2, d_ff=24, backend=backend)
+    formula = training_memory(cfg, 4, activations="autograd").total
+    a_tensor = 4 * 4 * cfg.context_length * vocab_size
+    above = live_step(cfg, 4, cfg.context_length, held=held) - formula
+    assert tensors * a_tensor <= above < (tensors + 0.01) * a_tensor
 
 
 @pytest.mark.gpu
