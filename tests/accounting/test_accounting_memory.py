@@ -22,6 +22,7 @@ from cs336_lib.editions import EDITIONS
 from cs336_lib.model import ModelConfig, TransformerLM
 from cs336_lib.model.config import PRESETS
 from cs336_lib.optim import AdamW
+from cs336_lib.training import loss as losses
 
 SHAPES = [(1, 1), (1, 12), (3, 1), (2, 7), (3, 12)]  # batch, sequence
 
@@ -109,6 +110,26 @@ def test_a_wide_losss_peak_is_two_gradients_and_the_logits_only_where_the_caller
     a_tensor = 4 * 4 * cfg.context_length * vocab_size
     above = live_step(cfg, 4, cfg.context_length, held=held) - formula
     assert tensors * a_tensor <= above < (tensors + 0.01) * a_tensor
+
+
+LOSSES = {
+    "definition": (lambda x, w, y: losses.cross_entropy(x @ w.T, y), 256, 4),
+    "torch's": (lambda x, w, y: torch.nn.functional.cross_entropy(x @ w.T, y), 256, 3),
+    "fused": (lambda x, w, y: losses.fused_cross_entropy(x @ w.T, y), 256, 2),
+    "in chunks": (lambda x, w, y: losses.chunked_cross_entropy(x, w, y, 64), 64, 3),
+}
+"""Name -> a loss, the rows that it computes at a time, how many tensors of these rows' logits are alive at its peak."""
+
+
+@pytest.mark.parametrize(("function", "rows", "tensors"), LOSSES.values(), ids=LOSSES)
+def test_a_loss_holds_several_tensors_of_the_logits_it_computes_at_a_time(function, rows, tensors):
+    x, w, y = torch.randn(256, 8, requires_grad=True), torch.randn(4_000, 8, requires_grad=True), torch.arange(256)
+    before = sum(t.untyped_storage().nbytes() for t in (x, w, y))
+    with Peak([x, w, y]) as step:
+        torch.autograd.grad(function(x, w, y), (x, w))
+    gradients = 4 * (x.numel() + w.numel())
+    a_tensor = 4 * rows * len(w)
+    assert tensors * a_tensor <= step.peak - before <= (tensors + 0.01) * a_tensor + gradients
 
 
 @pytest.mark.gpu
