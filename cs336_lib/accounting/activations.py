@@ -16,6 +16,7 @@ from typing import Literal, get_args
 
 from cs336_lib.accounting.breakdown import Breakdown, check_sizes
 from cs336_lib.accounting.parameters import norm_count
+from cs336_lib.editions import EDITIONS, Edition
 from cs336_lib.editions import edition as find_edition
 from cs336_lib.model.config import ModelConfig
 from cs336_lib.naming import check_choice
@@ -24,7 +25,7 @@ ActivationList = Literal["handout", "autograd"]
 
 
 def handout_activations(
-    cfg: ModelConfig, context_length: int | None = None, batch_size: int = 1, *, edition: str | int = "2025"
+    cfg: ModelConfig, context_length: int | None = None, batch_size: int = 1, *, edition: str | int | None = None
 ) -> Breakdown:
     """Count the activations of the handout's component list, in numbers (not bytes).
 
@@ -38,14 +39,15 @@ def handout_activations(
 
         each layer    w3 S F, gate_product S F
 
-    all times B. In 2025, with F = 4 D, that is B (L (16 S D + 2 H S^2) + S D + 2 S V): a network of two matrices, whose
-    list is used as it is for SwiGLU as well. In 2026 it is B (L (8 S D + 4 S F + 2 H S^2) + S D + 2 S V).
+    all times B. In 2025, with F = 4 D, that is B (L (16 S D + 2 H S^2) + S D + 2 S V): a network of two matrices. In
+    2026 it is B (L (8 S D + 4 S F + 2 H S^2) + S D + 2 S V). A list belongs to its model: asked by its year for a
+    SwiGLU model, that of 2025 leaves out what the gate adds.
 
     Args:
         cfg: the model; norms, and in 2026 a gate, that it does not have are left out.
         context_length: S; the model's context length when None.
         batch_size: B.
-        edition: whose list, "2025" or "2026".
+        edition: whose list, "2025" or "2026"; when None, the one that belongs to the model (`own_list`).
 
     Returns:
         Numbers kept, by item of the list.
@@ -55,13 +57,14 @@ def handout_activations(
 
     Source: handout, problem (adamw_accounting) (a), in 2025 (adamwAccounting).
 
-    >>> 4 * handout_activations(ModelConfig.preset("gpt2-xl")).total                  # bytes in float32
+    >>> 4 * handout_activations(ModelConfig.preset("gpt2-xl"), edition="2025").total  # bytes in float32
     15517753344
-    >>> 4 * handout_activations(ModelConfig.preset("gpt2-xl-2026"), edition="2026").total
+    >>> 4 * handout_activations(ModelConfig.preset("gpt2-xl-2026")).total
     16373391360
     """
-    gated = find_edition(edition).gated_list and cfg.ffn == "swiglu"
     S, B = check_sizes(cfg, context_length, batch_size)
+    asked = own_list(cfg) if edition is None else find_edition(edition)
+    gated = asked.gated_list and cfg.ffn == "swiglu"
     L, D, H, F, V = cfg.num_layers, cfg.d_model, cfg.num_heads, cfg.d_ff, cfg.vocab_size
     parts = {
         "rms_norms": 0 if cfg.norm == "none" else 2 * L * S * D,
@@ -80,6 +83,16 @@ def handout_activations(
         "cross_entropy": S * V,
     }
     return Breakdown({name: B * count for name, count in parts.items() if count})
+
+
+def own_list(cfg: ModelConfig) -> Edition:
+    """Return the edition whose list belongs to a model: that of 2026 with a gate, otherwise that of 2025.
+
+    >>> [own_list(ModelConfig.preset("gpt2-xl").replace(ffn=ffn)).name for ffn in ("silu", "swiglu")]
+    ['2025', '2026']
+    """
+    gated = cfg.ffn == "swiglu"
+    return next(each for each in EDITIONS.values() if each.gated_list == gated)
 
 
 def autograd_activations(cfg: ModelConfig, context_length: int | None = None, batch_size: int = 1) -> Breakdown:
@@ -107,7 +120,9 @@ def autograd_activations(cfg: ModelConfig, context_length: int | None = None, ba
     The loss is torch.nn.functional.cross_entropy's; one that works in chunks keeps less. These are the bytes held when
     the backward pass begins, with the CPU kernels of torch 2.13; fused kernels of other devices and versions keep other
     tensors, and on CUDA the fast backend puts W1 and W3 together as well (2 D F a layer). The peak lies higher by what
-    is alive besides: the logits and their gradient (2 B S V), then the temporaries of one operation.
+    is alive besides. Where the loss's tensors are the widest, that is when its backward pass begins: the gradient of
+    the log-probabilities, and that of the logits made from it (2 B S V). The logits themselves are gone by then, unless
+    the caller holds them (3 B S V). Elsewhere it is the temporaries of the widest operation.
 
     Args:
         cfg: the model.

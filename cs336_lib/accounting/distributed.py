@@ -129,6 +129,7 @@ def rank_memory(
     reshard_after_forward: bool = True,
     gradient_as_bucket_view: bool = False,
     activations: ActivationList = "handout",
+    edition: str | int | None = None,
 ) -> RankMemory:
     """Count the bytes of a training step with AdamW on one of several ranks, everything in float32.
 
@@ -151,6 +152,7 @@ def rank_memory(
         reshard_after_forward: FSDP2 only: whether layers are given up after the forward pass.
         gradient_as_bucket_view: DDP only: whether gradients are views of the buckets.
         activations: which list, as in `training_memory`.
+        edition: whose component list, likewise.
 
     Returns:
         Bytes by purpose.
@@ -168,7 +170,7 @@ def rank_memory(
     (1614476800, 9479321600)
     """
     ranks, accumulation = check_strategy(strategy, ranks), check_count("accumulation", accumulation)
-    whole = training_memory(cfg, batch_size, context_length, activations=activations)
+    whole = training_memory(cfg, batch_size, context_length, activations=activations, edition=edition)
     kept = whole.activations.total
     if strategy != "fsdp":
         copies = 0 if strategy == "single" or gradient_as_bucket_view else whole.gradients

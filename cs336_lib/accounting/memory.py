@@ -55,7 +55,7 @@ def training_memory(
     context_length: int | None = None,
     *,
     activations: ActivationList = "handout",
-    edition: str | int = "2025",
+    edition: str | int | None = None,
 ) -> TrainingMemory:
     """Count the bytes of a training step with AdamW, everything in float32.
 
@@ -67,7 +67,7 @@ def training_memory(
         context_length: S; the model's context length when None.
         activations: "handout" counts by the assignment's component list (`handout_activations`), "autograd" what the
             model really keeps on its backend (`autograd_activations`).
-        edition: whose component list, "2025" or "2026".
+        edition: whose component list, "2025" or "2026"; when None, the one that belongs to the model.
 
     Returns:
         Bytes by purpose.
@@ -79,7 +79,7 @@ def training_memory(
 
     >>> memory = training_memory(ModelConfig.preset("gpt2-xl"), batch_size=2)
     >>> memory.fixed, memory.activations.total
-    (34032921600, 31035506688)
+    (34032921600, 36068671488)
     """
     check_activations(activations)
     P = parameter_count(cfg).total
@@ -97,7 +97,7 @@ def max_batch_size(
     context_length: int | None = None,
     *,
     activations: ActivationList = "handout",
-    edition: str | int = "2025",
+    edition: str | int | None = None,
 ) -> int:
     """Return the largest batch whose training step fits, 0 if not even one sequence does.
 
@@ -121,9 +121,9 @@ def max_batch_size(
 
     >>> xl = ModelConfig.preset("gpt2-xl")
     >>> max_batch_size(xl, 80 * GB), max_batch_size(xl, 80 * GIB)
-    (2, 3)
+    (2, 2)
     >>> xl = ModelConfig.preset("gpt2-xl-2026")
-    >>> max_batch_size(xl, 80 * GB, edition="2026"), max_batch_size(xl, 80 * GIB, edition="2026")
+    >>> max_batch_size(xl, 80 * GB), max_batch_size(xl, 80 * GIB)
     (3, 3)
     """
     memory_bytes = check_count("memory_bytes", memory_bytes)

@@ -10,7 +10,7 @@ from itertools import pairwise
 from numbers import Real
 from typing import get_args
 
-from cs336_lib.accounting.activations import ActivationList, autograd_activations
+from cs336_lib.accounting.activations import ActivationList, autograd_activations, own_list
 from cs336_lib.accounting.breakdown import Breakdown, check_count, check_sizes
 from cs336_lib.accounting.decoding import decode_time, kv_cache_bytes
 from cs336_lib.accounting.devices import Device, peak_flops
@@ -171,8 +171,7 @@ def text(
     if isinstance(where, float) and dtype is not None:
         raise ValueError(f"dtype is {dtype!r}, and a peak in FLOP/s is of one type already: leave dtype out")
     S, B = check_sizes(cfg, context_length, batch_size)
-    own = "2026" if cfg.ffn == "swiglu" else "2025"
-    asked = find_edition(own if edition is None else edition)
+    asked = own_list(cfg) if edition is None else find_edition(edition)
     kind = dtype or ("bfloat16" if isinstance(where, float) or "bfloat16" in where.peaks else "float16")
     sections = [
         _parameters(cfg),

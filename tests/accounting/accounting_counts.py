@@ -144,11 +144,11 @@ class Peak(TorchDispatchMode):
 
 
 def transient_bytes(cfg, batch_size, seq_len):
-    """Bound what is alive at the peak besides the activations: logits and gradients on their way down.
+    """Bound what is alive at the peak besides the activations: gradients on their way down.
 
-    The logits stay alive as long as the loss's caller holds them, and their gradient is computed while all else is
-    still kept. Further down, a few tensors of the widest kind are alive at once (scores, or hidden units), and the
-    gradient of one matrix before it is added to the last one's.
+    Those of the log-probabilities and of the logits are computed while all else is still kept; nobody holds the logits.
+    Further down, a few tensors of the widest kind are alive at once (scores, or hidden units), and the gradient of one
+    matrix before it is added to the last one's.
     """
     B, S, H = batch_size, seq_len, cfg.num_heads
     widest = max(B * H * S * S, B * S * cfg.d_ff, B * S * cfg.d_model)

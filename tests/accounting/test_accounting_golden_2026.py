@@ -149,8 +149,8 @@ def test_eight_thirds_exactly_in_memory_and_what_it_shares_with_two_matrices():
 
 
 def test_the_list_of_2025_on_the_model_of_2026_is_too_short():
-    assert training_memory(XL).activations.total == 14_687_281_152
-    assert [max_batch_size(XL, 80 * unit) for unit in (GB, GIB)] == [3, 4]
+    assert training_memory(XL, edition="2025").activations.total == 14_687_281_152
+    assert [max_batch_size(XL, 80 * unit, edition="2025") for unit in (GB, GIB)] == [3, 4]
     assert training_memory(XL, activations="autograd").activations.total == 17_713_422_340
     assert max_batch_size(XL, 80 * GB, activations="autograd") == 3
 

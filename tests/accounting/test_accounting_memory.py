@@ -1,19 +1,28 @@
 """Activation bytes are those that autograd keeps, to the byte, and a training step's peak lies where they say."""
 
+import inspect
+from functools import partial
+
 import pytest
 import torch
 from accounting_counts import GRID, SIZES, TINY, Peak, batch, loss, name, saved_bytes, saved_peak, transient_bytes
 
+from cs336_lib import accounting
 from cs336_lib.accounting import (
     GB,
     GIB,
     autograd_activations,
     handout_activations,
     max_batch_size,
+    rank_memory,
     training_memory,
 )
+from cs336_lib.accounting.activations import own_list
+from cs336_lib.editions import EDITIONS
 from cs336_lib.model import ModelConfig, TransformerLM
+from cs336_lib.model.config import PRESETS
 from cs336_lib.optim import AdamW
+from cs336_lib.training import loss as losses
 
 SHAPES = [(1, 1), (1, 12), (3, 1), (2, 7), (3, 12)]  # batch, sequence
 
@@ -63,8 +72,11 @@ def test_checkpointing_keeps_the_layers_inputs_and_the_larger_of_a_layers_set_an
     assert saved_peak(cfg, checkpointed=True) == max(6 * an_input + after, at_work) < whole
 
 
-def live_step(cfg, batch_size, seq_len, foreach=False):
-    """Return what is alive at the peak of a forward and backward pass, as `Peak` sees it, with AdamW's state made."""
+def live_step(cfg, batch_size, seq_len, foreach=False, held=False):
+    """Return what is alive at the peak of a forward and backward pass, as `Peak` sees it, with AdamW's state made.
+
+    With `held` the caller has the logits in a variable.
+    """
     model = TransformerLM(cfg)
     optimizer = AdamW(model.parameters(), foreach=foreach)
     x, y = (t.clone() for t in batch(cfg, batch_size, seq_len))
@@ -74,7 +86,8 @@ def live_step(cfg, batch_size, seq_len, foreach=False):
     moments = [t for state in optimizer.state.values() for t in state.values() if isinstance(t, torch.Tensor)]
     gradients = [p.grad for p in model.parameters()]
     with Peak([*model.parameters(), *gradients, *moments, x, y]) as step:
-        loss(model, x, y).backward()
+        logits = model(x) if held else None
+        loss(model if logits is None else lambda _: logits, x, y).backward()
     return step.peak
 
 
@@ -84,6 +97,39 @@ def test_the_peak_is_the_formula_and_a_bounded_rest(cfg, batch_size, seq_len):
     formula = training_memory(cfg, batch_size, seq_len, activations="autograd").total
     peak = live_step(cfg, batch_size, seq_len)
     assert formula <= peak <= formula + transient_bytes(cfg, batch_size, seq_len)
+
+
+@pytest.mark.parametrize("backend", ["reference", "fast"])
+@pytest.mark.parametrize("vocab_size", [400, 2_000])
+@pytest.mark.parametrize(("held", "tensors"), [(False, 2), (True, 3)])
+def test_a_wide_losss_peak_is_two_gradients_and_the_logits_only_where_the_caller_holds_them(
+    backend, vocab_size, held, tensors
+):
+    cfg = ModelConfig(vocab_size, 16, 16, num_layers=2, num_heads=2, d_ff=24, backend=backend)
+    formula = training_memory(cfg, 4, activations="autograd").total
+    a_tensor = 4 * 4 * cfg.context_length * vocab_size
+    above = live_step(cfg, 4, cfg.context_length, held=held) - formula
+    assert tensors * a_tensor <= above < (tensors + 0.01) * a_tensor
+
+
+LOSSES = {
+    "definition": (lambda x, w, y: losses.cross_entropy(x @ w.T, y), 256, 4),
+    "torch's": (lambda x, w, y: torch.nn.functional.cross_entropy(x @ w.T, y), 256, 3),
+    "fused": (lambda x, w, y: losses.fused_cross_entropy(x @ w.T, y), 256, 2),
+    "in chunks": (lambda x, w, y: losses.chunked_cross_entropy(x, w, y, 64), 64, 3),
+}
+"""Name -> a loss, the rows that it computes at a time, how many tensors of these rows' logits are alive at its peak."""
+
+
+@pytest.mark.parametrize(("function", "rows", "tensors"), LOSSES.values(), ids=LOSSES)
+def test_a_loss_holds_several_tensors_of_the_logits_it_computes_at_a_time(function, rows, tensors):
+    x, w, y = torch.randn(256, 8, requires_grad=True), torch.randn(4_000, 8, requires_grad=True), torch.arange(256)
+    before = sum(t.untyped_storage().nbytes() for t in (x, w, y))
+    with Peak([x, w, y]) as step:
+        torch.autograd.grad(function(x, w, y), (x, w))
+    gradients = 4 * (x.numel() + w.numel())
+    a_tensor = 4 * rows * len(w)
+    assert tensors * a_tensor <= step.peak - before <= (tensors + 0.01) * a_tensor + gradients
 
 
 @pytest.mark.gpu
@@ -127,11 +173,36 @@ def test_handout_list_leaves_out_norms_that_are_not_there():
     assert "rms_norms" not in without
 
 
-def test_handout_list_is_the_same_for_swiglu_where_autograd_keeps_two_more():
+def test_a_gate_keeps_two_more_in_its_own_list_and_in_autograd_and_none_in_the_list_of_2025():
     swiglu, silu = TINY, TINY.replace(ffn="silu", d_ff=TINY.d_ff)
-    more = 2 * 4 * TINY.num_layers * TINY.context_length * TINY.d_ff
-    assert handout_activations(swiglu) == handout_activations(silu)
-    assert autograd_activations(swiglu).total - autograd_activations(silu).total == more
+    more = 2 * TINY.num_layers * TINY.context_length * TINY.d_ff
+    assert handout_activations(swiglu).total - handout_activations(silu).total == more
+    assert autograd_activations(swiglu).total - autograd_activations(silu).total == 4 * more
+    assert handout_activations(swiglu, edition="2025") == handout_activations(silu, edition="2025")
+
+
+COUNTS = {
+    "handout_activations": handout_activations,
+    "training_memory": training_memory,
+    "max_batch_size": partial(max_batch_size, memory_bytes=GB),
+    "rank_memory": partial(rank_memory, strategy="ddp", ranks=2),
+}
+"""Everything that counts by a handout's list."""
+
+
+@pytest.mark.parametrize("count", COUNTS.values(), ids=COUNTS)
+def test_a_list_belongs_to_its_model_unless_a_year_is_named(count):
+    for cfg in (*GRID, *PRESETS.values()):
+        years = {year: count(cfg, edition=year) for year in EDITIONS}
+        assert count(cfg) == years[own_list(cfg).name] == years["2026" if cfg.ffn == "swiglu" else "2025"], name(cfg)
+
+
+def test_whatever_takes_a_list_takes_its_year_and_the_models_own_without_one():
+    asked = {each: inspect.signature(getattr(accounting, each)).parameters for each in COUNTS}
+    assert all(parameters["edition"].default is None for parameters in asked.values())
+    functions = filter(inspect.isfunction, vars(accounting).values())
+    taking = {f.__name__ for f in functions if {"activations", "edition"} & inspect.signature(f).parameters.keys()}
+    assert taking == set(COUNTS)
 
 
 def test_fused_attention_keeps_nothing_that_grows_with_the_square_of_the_context():

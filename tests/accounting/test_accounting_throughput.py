@@ -241,8 +241,13 @@ def test_accounting_never_imports_torch():
 
 
 def test_what_chapter_5_says_of_prices_is_so_at_the_prices_that_are_listed():
-    """A FLOP on a B200, the dearest per second, is cheapest, then on an H100; an L4's costs less than an A100's."""
-    prices = {name: RENT[name] / DEVICES[name].peak("float16") for name in RENT}
-    assert sorted(prices, key=prices.get) == ["b200", "h100-sxm", "l4", "a100-80gb", "t4"]
-    assert max(RENT, key=RENT.get) == "b200"
-    assert 3 < RENT["a100-80gb"] / RENT["l4"] < 3.5
+    """Work on a B200, the dearest per second, is cheapest, whatever part of it waits for memory; L4 or A100 is open."""
+    flop = {d: RENT[d] / DEVICES[d].peak("float16") for d in RENT}
+    byte = {d: RENT[d] / DEVICES[d].bandwidth for d in RENT}
+    orders = []
+    for part in (0, 0.1, 0.25, 0.37, 0.5):  # the record of chapter 5 has between a quarter and a half
+        paid = {d: (1 - part) * flop[d] / flop["h100-sxm"] + part * byte[d] / byte["h100-sxm"] for d in RENT}
+        orders.append(sorted(paid, key=paid.get))
+    assert all(order[:2] == ["b200", "h100-sxm"] for order in orders) and max(RENT, key=RENT.get) == "b200"
+    l4_is_cheaper = [order.index("l4") < order.index("a100-80gb") for order in orders]
+    assert l4_is_cheaper[0] and not any(l4_is_cheaper[2:])

@@ -13,6 +13,7 @@ from mpmath import mp
 
 from cs336_lib import accounting as acc
 from cs336_lib.accounting import report
+from cs336_lib.accounting.activations import own_list
 from cs336_lib.bpe import PAT, Tokenizer, train_bpe
 from cs336_lib.bpe.utf8 import classify
 from cs336_lib.figures.instruments.data import PAYLOADS, STORED
@@ -274,6 +275,9 @@ def random_config(rng):
     )
 
 
+LISTS = {"handout": {}, "ungated": {"edition": "2025"}, "autograd": {"activations": "autograd"}}
+
+
 def accounting_vectors(count=400):
     rng = random.Random(5)
     configs = [*PRESETS.values(), *(c.replace(ffn="silu", d_ff=4 * c.d_model) for c in PRESETS.values())]
@@ -302,16 +306,17 @@ def accounting_vectors(count=400):
                 "adamw": str(acc.adamw_flops(cfg)),
                 "crossing": str(acc.crossing_context(cfg)),
                 "handout": strings(acc.handout_activations(cfg, batch_size=batch)),
-                "gated": strings(acc.handout_activations(cfg, batch_size=batch, edition="2026")),
+                "ungated": strings(acc.handout_activations(cfg, batch_size=batch, edition="2025")),
+                "own_list": own_list(cfg).name,
                 "autograd": strings(autograd),
                 "memory": [str(x) for x in (memory.parameters, memory.gradients, memory.optimizer, memory.total)],
                 "largest": {
                     how: [
-                        str(acc.max_batch_size(cfg, gb * unit, activations=how))
+                        str(acc.max_batch_size(cfg, gb * unit, **asked))
                         for gb in (16, 80)
                         for unit in (acc.GB, acc.GIB)
                     ]
-                    for how in ("handout", "autograd")
+                    for how, asked in LISTS.items()
                 },
                 "default_steps": default,
                 "steps": steps,
@@ -340,12 +345,14 @@ def accounting_vectors(count=400):
         except ValueError as error:
             impossible.append({"config": values, "says": str(error)})
     units = 1e-6, 1e-3, 1, 60, 3600, 86_400, 86_400 * 365.25
+    counts = [rng.randrange(2 ** rng.randrange(1, 100)) for _ in range(1_000)]
     times = [
         0.0,
         *(unit * f for unit in units for f in (1, 1 - 1e-9, 0.99999, 0.99995, 0.9999, 0.994, 1.005, 2.675, 999)),
     ]
     durations = [[seconds, report.duration(seconds)] for seconds in times]
-    return {"counts": vectors, "impossible": impossible, "durations": durations}
+    sizes = [[str(count), report.size(count)] for count in counts]
+    return {"counts": vectors, "impossible": impossible, "durations": durations, "sizes": sizes}
 
 
 def cluster_vectors(count=300):

@@ -175,9 +175,13 @@ def test_accounting_shows_the_librarys_figures(open_page, preset):
     for counts in (acc.parameter_count(cfg), acc.forward_flops(cfg)):
         for name, count in counts.items():
             assert f"{name} {count:,}" in text.replace("\n", " ")
-    memory = acc.training_memory(cfg, 2)
-    assert acc.report.size(memory.total) in text and acc.report.size(memory.activations.total) in text
     assert f"Time: {acc.report.duration(seconds)}" in text
+    for year, asked in (("2026", ""), ("2025", "2025"), ("2026", "2026")):  # without a year the gated model's own
+        opened.choose("edition", asked)
+        text = opened.text(".ci-body")
+        memory = acc.training_memory(cfg, 2, edition=asked or None)
+        assert acc.report.size(memory.total) in text
+        assert f"activations, {year} handout's list: {acc.report.size(memory.activations.total)}" in text
 
 
 def test_accounting_names_what_is_impossible_and_goes_on(open_page):

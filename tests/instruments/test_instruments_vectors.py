@@ -18,7 +18,7 @@ from cs336_lib.model.config import default_d_ff
 HERE = WEB.parents[3] / "tests/instruments"
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed: the instruments' modules can't be run")
-DATA = ("classes", "tales", "tinystories-10k", "owt-32k", "gpt2", "runs", "model")
+DATA = ("classes", "tales", "tinystories-10k", "owt-32k", "gpt2", "runs", "model", "accounting")
 
 
 @pytest.fixture(scope="module")

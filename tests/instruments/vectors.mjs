@@ -111,7 +111,8 @@ for (const each of vectors.accounting?.counts ?? []) {
   expect("AdamW's FLOPs", String(account.adamwFlops(config)), each.adamw, about);
   expect("crossing context", String(account.crossingContext(config)), each.crossing, about);
   expect("handout's activations", texts(account.handoutActivations(config, null, batch)), each.handout, about);
-  expect("handout's activations of 2026", texts(account.handoutActivations(config, null, batch, true)), each.gated, about);
+  expect("handout's activations of 2025", texts(account.handoutActivations(config, null, batch, false)), each.ungated, about);
+  expect("edition whose list is the model's", account.ownList(config, data.accounting.editions), each.own_list, about);
   expect("autograd's activations", texts(account.autogradActivations(config, null, batch)), each.autograd, about);
   expect("memory", [memory.parameters, memory.gradients, memory.optimizer, memory.total].map(String), each.memory, about);
   for (const [list, wanted] of Object.entries(each.largest)) {
@@ -130,6 +131,7 @@ for (const { config, says } of vectors.accounting?.impossible ?? []) {
   const error = account.configError(config);
   expect("impossible configurations", typeof error === "string" && says.startsWith(error), true, { error, says });
 }
+for (const [bytes, text] of vectors.accounting?.sizes ?? []) expect("sizes in words", account.size(BigInt(bytes)), text, bytes);
 for (const [seconds, text] of vectors.accounting?.durations ?? []) expect("durations in words", account.duration(seconds), text, seconds);
 if (vectors.widths) for (const [dModel, swiglu, silu] of vectors.widths) expect("default d_ff", [account.defaultDff(dModel), account.defaultDff(dModel, "silu")], [swiglu, silu], dModel);
 for (const [value, digits, text] of vectors.decimals ?? []) expect("decimals", account.fixed(value, digits), text, value);

@@ -133,9 +133,9 @@ def test_a_step_holds_what_accounting_says(outcomes, case):
     # On CUDA the fast backend puts W1 and W3 together.
     joined = 4 * 2 * config.d_model * config.d_ff * config.num_layers if case["backend"] == "fast" else 0
     assert seen["kept"] == pytest.approx(seen["formula"] + joined, rel=0.001)
-    # The logits are still held when their gradient is made.
-    logits = 4 * case["batch_size"] * config.context_length * config.vocab_size
-    assert seen["peak"] == pytest.approx(seen["formula"] + joined + 2 * logits, rel=0.02)
+    # The gradient of the log-probabilities is still held when that of the logits is made from it.
+    gradient = 4 * case["batch_size"] * config.context_length * config.vocab_size
+    assert seen["peak"] == pytest.approx(seen["formula"] + joined + 2 * gradient, rel=0.02)
 
 
 def test_a_compiled_step_and_its_update_are_traced_once_each(outcomes):

@@ -86,8 +86,12 @@ export function crossingContext(config) {
   return (width + 1n) / 2n;
 }
 
-// The handout's component list, in numbers. `gated`: that of 2026, which has w3 and the product of the gate.
-export function handoutActivations(config, context = null, batch = 1, gated = false) {
+// The edition whose list of activations belongs to a model; `editions` says which lists have a gate.
+export const ownList = (config, editions) => Object.keys(editions).find((each) => editions[each] === (config.ffn === "swiglu"));
+
+// The handout's component list, in numbers: the one that belongs to the model. `gated`: false asks for that of 2025,
+// which has no gate, whatever the model.
+export function handoutActivations(config, context = null, batch = 1, gated = true) {
   const { L, D, H, F, V, S, B } = sizes(config, context, batch);
   return times(
     present({
@@ -137,13 +141,14 @@ export function autogradActivations(config, context = null, batch = 1) {
   return present(bytes);
 }
 
-// Bytes of a training step in float32 with AdamW; `list` is "handout", "gated" (the handout of 2026) or "autograd".
+// Bytes of a training step in float32 with AdamW; `list` is "handout" (the one that belongs to the model), "ungated" (that
+// of 2025) or "autograd".
 export function trainingMemory(config, batch = 1, context = null, list = "handout") {
   const P = total(parameterCount(config));
   const activations =
     list === "autograd"
       ? autogradActivations(config, context, batch)
-      : times(handoutActivations(config, context, batch, list === "gated"), FLOAT32);
+      : times(handoutActivations(config, context, batch, list !== "ungated"), FLOAT32);
   const fixed = 16n * P;
   return {
     parameters: FLOAT32 * P,
@@ -206,8 +211,15 @@ export function duration(seconds) {
   return `${fixed(seconds / 1e-6, 2)} us`;
 }
 
+// A quotient of whole numbers, rounded once as in Python: the last bit of the longer one stands for all that is cut off.
+function quotient(count, by) {
+  const long = count << 70n;
+  const cut = long % by ? 1n : 0n;
+  return Number((long / by) | cut) / 2 ** 70;
+}
+
 export const size = (count) => {
-  const number = Number(count);
-  const [unit, decimal, binary] = number >= 1e7 ? ["G", 1e9, 2 ** 30] : number >= 1e4 ? ["M", 1e6, 2 ** 20] : ["k", 1e3, 2 ** 10];
-  return `${fixed(number / decimal, 3)} ${unit}B (${fixed(number / binary, 3)} ${unit.toUpperCase()}iB)`;
+  const number = BigInt(count);
+  const [unit, decimal, binary] = number >= 10n ** 7n ? ["G", 10n ** 9n, 2n ** 30n] : number >= 10n ** 4n ? ["M", 10n ** 6n, 2n ** 20n] : ["k", 10n ** 3n, 2n ** 10n];
+  return `${fixed(quotient(number, decimal), 3)} ${unit}B (${fixed(quotient(number, binary), 3)} ${unit.toUpperCase()}iB)`;
 };

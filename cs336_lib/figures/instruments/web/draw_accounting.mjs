@@ -22,7 +22,7 @@ export function mount(element, host) {
   let batch = 1;
   let steps = null; // null: 20 tokens per parameter
   let mfu = 0.5;
-  let edition = "2025"; // whose list of activations
+  let edition = ""; // whose list of activations; empty: the one that belongs to the model
   let device = "h100-sxm";
   let dtype = "bfloat16";
   const boxes = {};
@@ -64,14 +64,15 @@ export function mount(element, host) {
   }
 
   function memory() {
-    const list = data.editions[edition] ? "gated" : "handout";
+    const year = edition || account.ownList(config, data.editions);
+    const list = data.editions[year] ? "handout" : "ungated";
     const plain = account.trainingMemory(config, batch, null, list);
     const kept = account.autogradActivations(config, null, batch);
     const kinds = [
       ["parameters", plain.parameters, COLORS[0]],
       ["gradients", plain.gradients, COLORS[1]],
       ["AdamW's moments", plain.optimizer, COLORS[2]],
-      [`activations, ${edition} handout's list`, account.total(plain.activations), COLORS[3]],
+      [`activations, ${year} handout's list`, account.total(plain.activations), COLORS[3]],
     ];
     const devices = Object.values(data.devices);
     const largest = Math.max(Number(plain.total), ...devices.map((each) => each.memory));
@@ -86,7 +87,7 @@ export function mount(element, host) {
       kinds.map(([name, bytes, color]) => h("div", {}, h("span", { class: "ci-key", style: `background:${color}` }), `${name}: ${account.size(bytes)}`)),
       h("p", { class: "ci-note" }, `What autograd really keeps for the ${config.backend} model: ${account.size(account.total(kept))}.`),
       table(
-        ["memory", "devices", `${edition} handout's list`, `${config.backend} model`],
+        ["memory", "devices", `${year} handout's list`, `${config.backend} model`],
         sizes.map((bytes) => [
           `${exact(bytes / 1e9, 6)} GB`,
           devices.filter((each) => each.memory === bytes).map((each) => each.name.replace("NVIDIA ", "")).join(", "),
@@ -136,8 +137,6 @@ export function mount(element, host) {
 
   function take(preset) {
     config = { ...data.presets[preset] };
-    const named = Object.keys(data.editions).find((each) => preset.endsWith(`-${each}`));
-    if (named) editions.value = edition = named;
     for (const [name] of FIELDS) boxes[name].value = config[name];
     for (const [name, select] of Object.entries(selects)) select.value = config[name];
     for (const [name, box] of Object.entries(switches)) box.querySelector("input").checked = config[name];
@@ -164,13 +163,13 @@ export function mount(element, host) {
   const stepBox = numberBox("", (value) => ((steps = stepBox.value.trim() === "" ? null : value), update()), { step: 1, name: "steps" });
   stepBox.placeholder = "20 tokens per parameter";
 
-  const editions = choice([["2025", "2025"]], edition, (value) => ((edition = value), update()), "edition");
+  const editions = choice([["", "the model's own"]], edition, (value) => ((edition = value), update()), "edition");
   status.say("Loading the presets …");
   host.load("accounting").then(
     guarded(status, (payload) => {
       data = payload;
       const start = "gpt2-xl" in data.presets ? "gpt2-xl" : Object.keys(data.presets)[0];
-      editions.replaceChildren(...Object.keys(data.editions).map((each) => h("option", { value: each, selected: each === edition }, each)));
+      editions.append(...Object.keys(data.editions).map((each) => h("option", { value: each }, each)));
       const presets = choice(Object.keys(data.presets).map((name) => [name, name]), start, take, "preset");
       const dtypes = choice([], dtype, (value) => ((dtype = value), update()), "dtype");
       const chooseDevice = (name) => {
@@ -185,7 +184,7 @@ export function mount(element, host) {
         h("div", { class: "ci-row" }, labeled("Model", presets), contextSlider, layerSlider),
         h("div", { class: "ci-row ci-narrow" }, FIELDS.map(([name, text]) => labeled(text, boxes[name]))),
         h("div", { class: "ci-row" }, labeled("Feed-forward", selects.ffn), labeled("Norm", selects.norm), labeled("Positions", selects.position), labeled("Backend", selects.backend), switches.tie_embeddings, switches.qk_norm),
-        h("div", { class: "ci-row" }, labeled("Batch size", batchBox), batchSlider, labeled("Steps", stepBox), labeled("Handout's list of", editions)),
+        h("div", { class: "ci-row" }, labeled("Batch size", batchBox), batchSlider, labeled("Steps", stepBox), labeled("Handout's list", editions)),
         h("div", { class: "ci-row" }, labeled("Device", devices), labeled("Type of the products", dtypes), mfuSlider),
       );
       take(start);
