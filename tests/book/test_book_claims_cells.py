@@ -115,8 +115,18 @@ def test_wrong_first_weights_are_still_paid_for_after_400_steps(seed):
     (first_steps,) = defined(
         "04_architecture", "first_steps", lm=model, tales=tales, AdamW=AdamW, F=torch.nn.functional
     )
-    right, mistaken = (np.mean(first_steps(kind, steps=400, seed=seed)[-20:]) for kind in (False, True))
-    assert mistaken > right + 0.1
+    where = {"right": (), "all": ("layers", "lm_head"), "blocks": ("layers",), "head": ("lm_head",)}
+    losses = {name: first_steps(modules, steps=400, seed=seed) for name, modules in where.items()}
+    first = {name: np.mean(found[5:15]) for name, found in losses.items()}
+    early = {name: np.mean(found[35:40]) for name, found in losses.items()}
+    late = {name: np.mean(found[-20:]) for name, found in losses.items()}
+    assert first["right"] + 0.1 < first["head"] < first["blocks"] - 0.1
+    assert abs(first["blocks"] - first["all"]) < 0.15
+    assert early["right"] + 0.1 < early["blocks"] < early["head"] - 0.05
+    assert abs(early["head"] - early["all"]) < 0.1
+    assert late["all"] > late["right"] + 0.1
+    assert abs(late["blocks"] - late["all"]) < 0.15
+    assert late["right"] < late["head"] < (late["right"] + late["all"]) / 2
 
 
 @pytest.mark.slow
