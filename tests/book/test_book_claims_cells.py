@@ -129,6 +129,21 @@ def test_wrong_first_weights_are_still_paid_for_after_400_steps(seed):
     assert late["right"] < late["head"] < (late["right"] + late["all"]) / 2
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("ffn", ["swiglu", "silu"])
+def test_a_stream_is_said_to_overflow_where_it_does(ffn, seed):
+    (stream_through,) = defined("04_architecture", "stream_through", lm=model, F=torch.nn.functional)
+    sizes, _, _ = stream_through("none", ffn=ffn, seed=seed)
+    torch.manual_seed(seed)
+    fresh = model.TransformerLM(ModelConfig(1000, 64, 128, 24, 4, norm="none", ffn=ffn))
+    ids = torch.randint(1000, (4, 65))[:, :-1]
+    with torch.no_grad():
+        stream = [fresh.token_embeddings(ids)]
+        for block in fresh.layers:
+            stream.append(block(stream[-1]))
+    assert [math.isfinite(size) for size in sizes] == [bool(x.isfinite().all()) for x in stream]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize(("lr", "ahead"), [(None, 1_000), (3e-2, 500)], ids=["base", "high rate"])

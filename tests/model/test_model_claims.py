@@ -47,6 +47,14 @@ def test_without_norms_the_stream_overflows_with_a_gate_and_grows_without(width,
     assert 1e3 * sizes[0] < sizes[-1] < 1e6
 
 
+def test_a_plain_network_without_norms_grows_exponentially_and_overflows_where_it_is_deep_enough():
+    found = stream("none", ffn="silu", width=64, depth=120)
+    sizes = [x.double().square().mean().sqrt().item() for x in found]
+    rates = [sizes[i + 12] / sizes[i] for i in (12, 24, 36, 48)]
+    assert all(0.5 < later / rates[0] < 2 for later in rates)
+    assert not found[-1].isfinite().all()
+
+
 @pytest.mark.parametrize(("norm", "least", "most"), [("pre", 0.25, 0.5), ("post", 0.0, 0.1)])
 def test_what_is_left_of_the_embedding_after_twelve_blocks(norm, least, most):
     found = stream(norm)
