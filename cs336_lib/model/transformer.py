@@ -26,10 +26,12 @@ class TransformerLM(nn.Module):
     """A decoder-only Transformer language model.
 
     With tied embeddings the head is the embedding matrix, and the state dict has no `lm_head.weight`. The matrix then
-    starts as a head does, N(0, 2 / (V + D)): an embedding of unit variance would give logits of standard deviation
-    sqrt(D), and a first loss several times ln V. Rows as small as a head's would drown in what the blocks add to the
-    residual stream (a norm repairs only what the next sub-layer reads), so a looked-up row is multiplied by sqrt(D), as
-    in Vaswani et al., 2017, section 3.4, unless the config asks for `tied_lookup="plain"`.
+    starts as a head does, N(0, 2 / (V + D)). With an embedding of unit variance a token's own logit, its row times what
+    the stream still holds of that row, would be of the order of D, and all others would have a standard deviation of
+    sqrt(D): a fresh model would be sure that each token comes again, and its first loss of the order of D, not ln V.
+    Rows as small as a head's would drown in what the blocks add to the residual stream (a norm repairs only what the
+    next sub-layer reads), so a looked-up row is multiplied by sqrt(D), as in Vaswani et al., 2017, section 3.4, unless
+    the config asks for `tied_lookup="plain"`.
 
     Args:
         config: sizes and ablations.
