@@ -9,6 +9,7 @@ from mutants_causes import CAUSES, SAYS
 from mutants_model import CUT, MODEL_MUTANTS, TABLE
 from mutants_slips import SLIPS
 from mutants_tokenizer import TOKENIZER_MUTANTS
+from mutants_told import TOLD
 from mutants_training import TRAINING_MUTANTS
 
 from cs336_lib.check import check
@@ -44,6 +45,15 @@ def test_the_cause_is_that_of_the_mistake(name):
     assert [says in cause_of(fault.check, fault.answer) for fault in found] == [True], [
         (fault.check.name, fault.answer.got, cause_of(fault.check, fault.answer)) for fault in found
     ]
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_the_only_fault_is_told_by_its_own_question(name):
+    problem, edits, says, question = TOLD[name]
+    found = [
+        (fault.check.name, cause_of(fault.check, fault.answer), fault.answer.got) for fault in faults(problem, edits)
+    ]
+    assert [(fault[0], says in fault[1]) for fault in found] == [(question, True)], found
 
 
 @pytest.mark.parametrize("name", SLIPS)
