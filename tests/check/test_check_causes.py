@@ -149,6 +149,14 @@ def test_an_error_is_not_explained_by_a_wrong_formula():
     assert {cause_of(CHECKS[name], answer) for name, answer in answers.items()} == {""}
 
 
+def test_the_right_answer_has_no_type_of_the_checker():
+    names = [name for name in CHECKS if not CHECKS[name].slow and name not in LARGE]
+    zeros = dict.fromkeys((*ADAPTERS, *NOTEBOOK_PROBLEMS), lambda *_, **__: torch.zeros(99))
+    shown = {name: answer.expected for name, answer in answers_of(zeros, names).items()}
+    assert not {name: text for name, text in shown.items() if "float64" in text}
+    assert sum("a tensor of shape" in text for text in shown.values()) > 20
+
+
 ACCIDENTS = {
     "a name": lambda *_, **__: undefined,  # noqa: F821
     "an attribute": lambda *_, **__: [].missing,
