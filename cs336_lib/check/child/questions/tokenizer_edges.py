@@ -203,23 +203,31 @@ def _(case: Case) -> None:
     case.same(both, [[256, 101], [116, 256], [256, 101]], given, mistakes={KEPT_IN_CLASS: of_another})
 
 
+BY_IDS = "the pair of the lowest id in the vocabulary goes first; the earliest in the list of merges does"
+
+
 @check(
     "tokenizer.vocab_order",
-    "ids come from the vocabulary, not from the order of merges",
+    "ids come from the vocabulary, and which merge goes first from the list of merges",
     cause=BY_MERGES,
     section="3.1",
     known=DEFINITION,
     after=("two", "example", "order", "special"),
 )
 def _(case: Case) -> None:
-    tokens = [END.encode(), b"he", b"the", *(bytes([255 - i]) for i in range(256))]
-    merges = [(b"h", b"e"), (b"t", b"he")]
-    vocab = dict(enumerate(tokens))
+    merges = [(b"h", b"e"), (b"t", b"he"), (b"b", b"c"), (b"a", b"b")]
+    made = [b"he", b"the", b"ab", b"bc"]  # of the last two, the one that is learned last comes first
+    vocab = dict(enumerate([END.encode(), *made, *(bytes([255 - i]) for i in range(256))]))
+    text = f"the he abc{END}"
+    by_ids = sorted(merges, key=lambda pair: made.index(b"".join(pair)))
     case.same(
-        lambda: case.get_tokenizer(dict(vocab), list(merges), [END]).encode(f"the he{END}"),
-        rules.encode(f"the he{END}", vocab, merges, [END]),
-        f"encode('the he{END}'), the vocabulary being {END}, he, the, and the bytes backwards",
-        mistakes={BY_MERGES: lambda got: list(got[:3]) == [257, ord(" "), 256]},
+        lambda: case.get_tokenizer(dict(vocab), list(merges), [END]).encode(text),
+        rules.encode(text, vocab, merges, [END]),
+        f"encode({text!r}), merges he, the, bc, ab, the vocabulary being {END}, he, the, ab, bc, and the bytes backwards",
+        mistakes={
+            BY_MERGES: lambda got: list(got[:3]) == [257, ord(" "), 256],
+            BY_IDS: rules.encode(text, vocab, by_ids, [END]),
+        },
     )
 
 
