@@ -39,7 +39,7 @@ def stream(
     by_itself: str = BY_ITSELF,
 ) -> None:
     """Hold the ids of a stream against those of its joined text; say what gives those of its strings, one by one."""
-    vocab, given = rules.vocabulary(merges, specials or ()), about or str(chunks)
+    vocab, given = rules.vocabulary(merges, specials or ()), about or f"iter({chunks})"
     mistakes = {
         cause: [i for part in parts for i in rules.encode(part, vocab, merges, specials or ())]
         for cause, parts in _parts(chunks, by_itself).items()
