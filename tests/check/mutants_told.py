@@ -1,9 +1,14 @@
 """Mistakes of which another cause was told, or none: the question that is their only fault, and what its cause says."""
 
+from mutants_tokenizer import STREAM_CUT
 from mutants_training import STARTS
 
 from cs336_lib.check.child.bpe_rules import PAT
 
+STREAM_CUT_AT_WORDS = """            cut = 0
+            if len(held) >= 4096:
+                cut = max(0, held.rfind(" "), *(m.end() - 1 for m in regex.finditer("[|>][0-9a-z]", held)))
+"""
 SPLITTER = "        if self.special_tokens:\n            longest"
 CHUNKS = "    return [text]\n\n\ndef pieces_of"
 GROUPS = "        for group in self.param_groups:\n"
@@ -19,6 +24,21 @@ TOLD = {
         [(SPLITTER, SPLITTER.replace("self.special_tokens", "True"))],
         "an empty pattern",
         "tokenizer.no_specials",
+    ),
+    **{
+        f"stream: encoded whenever there are {size} characters": (
+            "tokenizer",
+            [(STREAM_CUT, f"            cut = len(held) if len(held) >= {size} else 0\n")],
+            "grown to some size",
+            "tokenizer.stream_long_word" if size < 20_000 else "tokenizer.stream_large",
+        )
+        for size in (4096, 32_768, 65_536, 131_072)
+    },
+    "stream: a special token cut at a flush": (
+        "tokenizer",
+        [(STREAM_CUT, STREAM_CUT_AT_WORDS)],
+        "grown to some size",
+        "tokenizer.stream_large",
     ),
     "encoder: the pair of the lowest id first": (
         "tokenizer",

@@ -223,7 +223,7 @@ def _(case: Case) -> None:
     case.same(
         lambda: case.get_tokenizer(dict(vocab), list(merges), [END]).encode(text),
         rules.encode(text, vocab, merges, [END]),
-        f"encode({text!r}), merges he, the, bc, ab, the vocabulary being {END}, he, the, ab, bc, and the bytes backwards",
+        f"encode({text!r}), merges he, the, bc, ab, the vocabulary {END}, he, the, ab, bc, and the bytes backwards",
         mistakes={
             BY_MERGES: lambda got: list(got[:3]) == [257, ord(" "), 256],
             BY_IDS: rules.encode(text, vocab, by_ids, [END]),
