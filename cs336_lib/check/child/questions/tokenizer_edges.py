@@ -32,8 +32,9 @@ def _(case: Case) -> None:
         ids_of(case, text, [], {EMPTY_PATTERN: list(text.encode())})
     except WrongError:  # an error of the code under test is none of these
         wrong = case.given, case.expected, case.cause
-        named = tokenizer_of(case, [END])[0].encode(text)
-        if list(named) != rules.encode(text, rules.vocabulary(MERGES, [END]), MERGES, [END]):
+        try:
+            ids_of(case, text, [END])
+        except Exception:
             raise UnansweredError("the ids are wrong with special tokens as well, which others ask") from None
         case.given, case.expected, case.cause = wrong
         raise
