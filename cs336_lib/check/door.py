@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from difflib import get_close_matches
 from html import escape
+from inspect import signature
 from typing import Any
 
 import torch
@@ -15,6 +16,13 @@ from cs336_lib.check.child.case import CHECKS, NOTEBOOK_PROBLEMS, PROBLEMS
 from cs336_lib.check.report import Report
 from cs336_lib.check.terminal import fault_text
 
+# Adapters that a module's class can stand for -> what the handout's constructor takes, in its order.
+MODULES = {
+    "run_linear": ("in_features", "out_features"),
+    "run_embedding": ("num_embeddings", "embedding_dim"),
+    "run_rmsnorm": ("d_model", "eps"),
+    "run_rope": ("theta", "d_k", "max_seq_len"),
+}
 BY_PROBLEM = PROBLEMS | NOTEBOOK_PROBLEMS
 assert questions  # importing it registers the checks
 
@@ -88,8 +96,9 @@ def check(problem: str, function: Callable[..., Any], *more: Callable[..., Any])
     Args:
         problem: such as "softmax", "rope" or "adamw"; or the name of an adapter, such as "run_silu".
         function: takes what the adapter takes: `run_softmax(in_features, dim)`, `run_linear(d_in, d_out, weights,
-            in_features)`. For "linear", "embedding" and "rmsnorm" a module's class with the handout's constructor will
-            do; for "adamw" the optimizer's class; for "tokenizer" a class that takes vocab, merges and special tokens.
+            in_features)`. For "linear", "embedding", "rmsnorm" and "rope" a module's class with the handout's
+            constructor will do; for "adamw" the optimizer's class; for "tokenizer" a class that takes vocab, merges
+            and special tokens.
         more: the problem's other adapters, where it has several (both of "checkpointing").
 
     Returns:
@@ -97,6 +106,7 @@ def check(problem: str, function: Callable[..., Any], *more: Callable[..., Any])
 
     Raises:
         ValueError: there is no such problem.
+        TypeError: a module's class was given that can't be called with what is known.
 
     >>> check("softmax", lambda x, dim: x.exp() / x.exp().sum(dim, keepdim=True)).count("wrong")
     2
@@ -137,6 +147,16 @@ def _joined(slot: str, function: Callable[..., Any]) -> Callable[..., Any]:
     if not (isinstance(function, type) and issubclass(function, torch.nn.Module)):
         return function
     cls: Any = function
+    other = f"give a function with the parameters of {slot} in the official tests/adapters.py"
+    if slot not in MODULES:
+        raise TypeError(f"{cls.__name__} is a module's class, which the checks can't fill; {other}")
+    try:
+        signature(cls).bind(*MODULES[slot])
+    except TypeError as error:
+        asked = f"{cls.__name__}({', '.join(MODULES[slot])})"
+        raise TypeError(f"the checks call {asked}: {error}; give a class that takes that, or {other[5:]}") from None
+    if slot == "run_rope":
+        return lambda d_k, theta, max_seq_len, x, positions: cls(theta, d_k, max_seq_len)(x, positions)
 
     def run(first: int, second: float, weights: torch.Tensor, given: torch.Tensor) -> Any:
         module = cls(first, second)
@@ -149,5 +169,4 @@ def _joined(slot: str, function: Callable[..., Any]) -> Callable[..., Any]:
             parameters[0].copy_(weights)
         return module(given)
 
-    joined = {"run_linear", "run_embedding", "run_rmsnorm"}
-    return run if slot in joined else function
+    return run

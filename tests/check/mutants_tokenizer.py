@@ -802,4 +802,8 @@ TOKENIZER_MUTANTS = {
         [(STREAM_CUT, STREAM_CUT + "            cut = len(held) if len(held) >= 4096 else cut\n")],
         ["tokenizer.stream_long_word"],
     ),
+    "stream: encoded whenever there are 64 KiB": (
+        [(STREAM_CUT, "            cut = len(held) if len(held) >= 65536 else 0\n")],
+        ["tokenizer.stream_large"],
+    ),
 }

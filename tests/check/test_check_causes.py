@@ -9,6 +9,7 @@ from mutants_causes import CAUSES, SAYS
 from mutants_model import CUT, MODEL_MUTANTS, TABLE
 from mutants_slips import SLIPS
 from mutants_tokenizer import TOKENIZER_MUTANTS
+from mutants_told import TOLD
 from mutants_training import TRAINING_MUTANTS
 
 from cs336_lib.check import check
@@ -44,6 +45,16 @@ def test_the_cause_is_that_of_the_mistake(name):
     assert [says in cause_of(fault.check, fault.answer) for fault in found] == [True], [
         (fault.check.name, fault.answer.got, cause_of(fault.check, fault.answer)) for fault in found
     ]
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_the_only_fault_is_told_by_its_own_question(name):
+    problem, edits, says, question = TOLD[name]
+    found = [
+        (fault.check.name, cause_of(fault.check, fault.answer), fault.answer.got) for fault in faults(problem, edits)
+    ]
+    told = [(name, says in cause if says else not cause) for name, cause, _ in found]
+    assert told == [(question, True)], found
 
 
 @pytest.mark.parametrize("name", SLIPS)
@@ -137,6 +148,14 @@ def test_an_error_is_not_explained_by_a_wrong_formula():
     }
     answers = answers_of({adapter: fails for adapter in (*ADAPTERS, *NOTEBOOK_PROBLEMS)}, names)
     assert {cause_of(CHECKS[name], answer) for name, answer in answers.items()} == {""}
+
+
+def test_the_right_answer_has_no_type_of_the_checker():
+    names = [name for name in CHECKS if not CHECKS[name].slow and name not in LARGE]
+    zeros = dict.fromkeys((*ADAPTERS, *NOTEBOOK_PROBLEMS), lambda *_, **__: torch.zeros(99))
+    shown = {name: answer.expected for name, answer in answers_of(zeros, names).items()}
+    assert not {name: text for name, text in shown.items() if "float64" in text}
+    assert sum("a tensor of shape" in text for text in shown.values()) > 20
 
 
 ACCIDENTS = {

@@ -15,6 +15,7 @@ import torch
 from cs336_lib.check import check, sections
 from cs336_lib.check.child import bpe_rules, case, formulas, limits, questions
 from cs336_lib.check.child.case import ADAPTERS, CHECKS, CHOICE, KINDS, NOTEBOOK_PROBLEMS, PROBLEMS
+from cs336_lib.check.child.errors import SIGNATURE
 from cs336_lib.check.child.runner import RIGHT, UNANSWERED, WRONG, Answer, processor_time
 from cs336_lib.check.child.watch import whole_that_runs
 from cs336_lib.check.folder import chosen
@@ -164,6 +165,38 @@ def test_the_door_takes_functions_classes_and_names_of_adapters():
         check("sofmax", torch.softmax)
     with pytest.raises(ValueError, match="takes 1 functions"):
         check("softmax", torch.softmax, torch.softmax)
+
+
+def test_a_class_is_called_as_the_handout_makes_it_or_refused():
+    class RoPE(torch.nn.Module):
+        def __init__(self, theta, d_k, max_seq_len):
+            super().__init__()
+            self.theta, self.most = theta, max_seq_len
+
+        def forward(self, x, positions):
+            return formulas.rope(x, positions, self.theta).to(x.dtype)
+
+    class Of(torch.nn.Module):
+        def __init__(self, cfg):
+            super().__init__()
+
+    assert check("rope", RoPE).count(WRONG) == 0 and check("rope", RoPE).count(RIGHT)
+    for problem, cls in (("linear", Of), ("rope", Of), ("rmsnorm", Of), ("embedding", Of)):
+        with pytest.raises(TypeError, match=r"the checks call Of\(\w+, \w+.*a class that takes that, or a function"):
+            check(problem, cls)
+    for problem in (*PROBLEMS, *NOTEBOOK_PROBLEMS):
+        if problem not in ("linear", "rope", "rmsnorm", "embedding", "adamw"):
+            with pytest.raises(TypeError, match="can't fill; give a function with the parameters of"):
+                check(problem, Of)
+
+
+def test_a_class_of_other_parameters_is_told_what_the_adapters_take():
+    class Tokenizer:
+        def __init__(self, merges):
+            self.merges = merges
+
+    causes = set(check("tokenizer", Tokenizer).causes().values())
+    assert causes == {SIGNATURE}
 
 
 def test_a_class_whose_weight_is_no_parameter_is_told_so():

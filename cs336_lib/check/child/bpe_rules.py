@@ -51,21 +51,21 @@ def merged(word: tuple[bytes, ...], pair: Pair) -> tuple[bytes, ...]:
     return tuple(out)
 
 
-def words_in(text: str) -> list[str]:
+def words_in(text: str, pattern: str = PAT) -> list[str]:
     """The pre-tokens of a text without special tokens.
 
     >>> words_in("it's 10")
     ['it', "'s", ' 10']
     """
-    return list(regex.findall(PAT, text))
+    return list(regex.findall(pattern, text))
 
 
-def words_of(text: str, specials: Sequence[str] = ()) -> Counter[tuple[bytes, ...]]:
+def words_of(text: str, specials: Sequence[str] = (), pattern: str = PAT) -> Counter[tuple[bytes, ...]]:
     """Count the pre-tokens between special tokens, each as a tuple of single bytes."""
     words: Counter[tuple[bytes, ...]] = Counter()
     for piece, special in stretches(text, specials):
         if not special:
-            words.update(tuple(bytes([b]) for b in word.encode()) for word in words_in(piece))
+            words.update(tuple(bytes([b]) for b in word.encode()) for word in words_in(piece, pattern))
     return words
 
 

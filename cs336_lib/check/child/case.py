@@ -238,7 +238,7 @@ class Case:
         Returns:
             What came.
         """
-        self.say(given, show(expected))
+        self.say(given, show(expected, typed=False))
         try:
             got = ask()
         except ValueError as error:
@@ -255,7 +255,7 @@ class Case:
                 self.cause = self.cause or next(causes, "")
             lists = None
             if isinstance(expected, list) and len(expected) > 3 and isinstance(got, list):
-                lists = [show(item) for item in expected], [show(item) for item in got]
+                lists = [show(one, typed=False) for one in expected], [show(one, typed=False) for one in got]
             raise WrongError(found, lists=lists)
         return got
 

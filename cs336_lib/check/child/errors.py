@@ -17,8 +17,8 @@ LIBRARIES = tuple(str(Path(str(module.__file__)).parent) for module in (torch, n
 STANDARD = sysconfig.get_path("stdlib")
 
 # What errors look like that usual causes explain; a question names those that its own cause makes.
-SHAPES = (
-    r"(RuntimeError|EinopsError|ValueError|IndexError): .*"
+SHAPES = (  # that indices are of a type which can't index is no matter of shapes
+    r"(RuntimeError|EinopsError|ValueError|IndexError): (?!.*(indices must be|scalar types))(?:.*)"
     r"([Ss]hape|[Ss]ize|[Dd]im(ension)?s?\b|broadcast|einsum|einsubs|subscript|to unpack|indices|expanded|permute)"
 )
 EMPTY = (

@@ -144,7 +144,9 @@ def _crash(check: Check, case: Case, error: BaseException, root: str) -> Answer:
     if own_of_the_checker(error) and re.match(NONE, got):  # the checker's line, and nothing that a reader wrote
         case.cause = NOTHING.format("a function or a method")
         return Answer(check.name, WRONG, got=NONE_CAME)
-    if wrong_call(error, {getattr(adapter, "__qualname__", "") for adapter in case.adapters.values()}):
+    called = {getattr(adapter, "__qualname__", type(adapter).__qualname__) for adapter in case.adapters.values()}
+    methods = ("", ".__init__", ".forward", ".__call__")
+    if wrong_call(error, {name + method for name in called for method in methods}):
         case.cause = SIGNATURE
     elif refused(error):
         case.cause = REFUSED

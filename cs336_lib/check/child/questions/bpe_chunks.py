@@ -20,7 +20,7 @@ from .bpe_training import COUNTS, END, RECOUNT, TIES, TIES_OTHERWISE, learn
     section="2.6",
     known=RECOUNT,
     seconds=60,
-    after=(*TIES, "leading_space", "no_specials"),
+    after=(*TIES, "leading_space", "no_specials", "special_letters", "special_boundary"),
 )
 def _(case: Case) -> None:
     # Each letter pair of the only word is as frequent as any other, so that a single word cut in two changes the order.

@@ -33,6 +33,16 @@ OTHER_KINDS = (
 )
 OTHER_CASES = "a later pattern, which ignores case, so that IT'S is cut as it's; or some of the seven left out"
 CHARACTERS = "characters merged instead of bytes, or letters matched as a-z only"
+IN_CHARACTERS = (
+    "words are split in characters; the first tokens are single bytes, of which a character may have several"
+)
+ASCII_ONLY = r"letters matched as [A-Za-z], or numbers as [0-9]; \p{L} and \p{N} are those of all scripts"
+ASCII_PATTERNS = tuple(
+    rules.PAT.replace(r" ?\p{L}", f" ?[{letters}]")
+    .replace(r" ?\p{N}", f" ?[{numbers}]")
+    .replace(r"\p{L}\p{N}", letters + numbers)
+    for letters, numbers in (("A-Za-z", "0-9"), ("A-Za-z", r"\p{N}"), (r"\p{L}", "0-9"))
+)
 BY_LINES = "each line of the file is cut by itself: newlines in a row, and the spaces behind them, are one pre-token"
 LINES: tuple[Callable[[str], list[str]], ...] = (
     lambda text: text.splitlines(keepends=True),
@@ -116,7 +126,27 @@ def changed_before(
         counted = (sum((rules.words_of(line, specials) for line in cut(text)), Counter()) for cut in LINES)
         return any(got == rules.train_words(words, size - 256 - len(specials)) for words in counted)
 
-    causes: dict[str, Callable[[Any], bool]] = {BY_LINES: by_lines}
+    def in_characters(got: object) -> bool:
+        words = (
+            match
+            for piece, special in rules.stretches(text, specials)
+            if not special
+            for match in rules.words_in(piece)
+        )
+        counted = Counter(tuple(character.encode() for character in word) for word in words)
+        return not text.isascii() and got == rules.train_words(counted, size - 256 - len(specials))
+
+    def in_ascii(got: object) -> bool:
+        return any(
+            got == rules.train_words(rules.words_of(text, specials, pattern), size - 256 - len(specials))
+            for pattern in ASCII_PATTERNS
+        )
+
+    causes: dict[str, Callable[[Any], bool]] = {
+        BY_LINES: by_lines,
+        IN_CHARACTERS: in_characters,
+        ASCII_ONLY: in_ascii,
+    }
     return causes | {why: partial(of, changes) for why, changes in (DECODED | dict(changed or {})).items()}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from .. import bpe_rules as rules
@@ -23,6 +25,11 @@ PASSED_OVER = (
 )
 SHARED = "incremental counts that treat each occurrence of the pair by itself, although in 'aaaa' they share letters"
 TOO_FEW = "it stops too early: the merges are right, and pairs are left when it ends"
+PART_ONLY = (
+    "only a part of the documents is counted: chunks that overwrite each other's counts, or that are read from another "
+    "place than their own"
+)
+CUT_ANYWHERE = "the file is cut in equal parts, wherever that is: a word that is cut becomes two"
 TOO_LONG = "it goes on too long"
 TOO_MANY = f"{TOO_LONG}: the merges are right, and there are more of them than vocab_size leaves room for"
 ONCE = "it stops where pairs are left that occur once; they are merged as well, until vocab_size is reached"
@@ -32,6 +39,10 @@ RETURNED = "(vocab: dict[int, bytes], merges: list[tuple[bytes, bytes]])"
 TIES_OTHERWISE = "ties are decided in another way: of the most frequent pairs, the greater one by its bytes is merged"
 TIES_DECODED = "ties are decided by the decoded tokens: bytes that are no whole character are all alike then"
 FEW = 7
+PARTS = range(2, 17)
+SHORT = 5000  # characters of a text that is counted anew for each way to cut it
+# Words of one letter, which have no pairs: behind them the word in question is in the first of PARTS equal parts.
+PADDING, PADDED = "\nx" * 100, "and 100 lines of one letter"
 LAST_LEFT_OUT = "what comes behind the last special token is left out: the last document"
 LEFT_OVER = "counts or caches kept in a global or in a mutable default argument: there are merges of an earlier text"
 
@@ -66,6 +77,27 @@ def fewer(got: Sequence[Any], right: Sequence[Any]) -> bool:
     return len(got) < len(right) and list(got) == list(right[: len(got)])
 
 
+def cut_anywhere(got: Sequence[Any], text: str, specials: Sequence[str], most: int) -> bool:
+    """Whether merges are those of a text that was cut in equal parts of its bytes."""
+    whole = text.encode()
+    for parts in PARTS:
+        for step in dict.fromkeys((len(whole) / parts, len(whole) // parts)):
+            ends = [0, *(int(step * n) for n in range(1, parts)), len(whole)]
+            pieces = [whole[one:two].decode("utf-8", "ignore") for one, two in pairwise(ends)]
+            counted = sum((rules.words_of(piece, specials) for piece in pieces), Counter())
+            if list(got) == rules.train_words(counted, most):
+                return True
+    return False
+
+
+def part_only(got: Sequence[Any], text: str, specials: Sequence[str], most: int) -> bool:
+    """Whether merges are those of some of a text's documents, one behind the other, and not of all."""
+    documents = [piece for piece, special in rules.stretches(text, specials) if not special]
+    runs = [documents[:n] for n in range(1, len(documents))] + [documents[n:] for n in range(1, len(documents))]
+    counted = (sum((rules.words_of(piece) for piece in run), Counter()) for run in runs)
+    return any(list(got) == rules.train_words(words, most) for words in counted)
+
+
 def merges_of(
     case: Case,
     text: str,
@@ -93,9 +125,15 @@ def merges_of(
             DRIFTED: lambda got: rules.first_absent(text, got, specials) is not None,
             **(mistakes or {}),
         }
-    number = {TOO_FEW: partial(fewer, right=right), TOO_MANY: partial(fewer, right)}
+    own = dict(mistakes or {})
+    left_out: dict[str, Any] = {
+        CUT_ANYWHERE: lambda got: len(got) > 1 and cut_anywhere(got, text, specials, len(right)),
+        PART_ONLY: lambda got: got and part_only(got, text, specials, len(right)),
+    }
+    left_out = left_out if len(text) < SHORT else {}
+    number = {TOO_FEW: lambda got: got and fewer(got, right), TOO_MANY: partial(fewer, right)}
     usual: Mapping[Any, Any] = {None if mistakes is None else otherwise: lambda _: True}
-    causes = {**number, **(mistakes or {}), **ties(text, specials), **usual}
+    causes = {**own, **left_out, **number, **ties(text, specials), **usual}
     if not refusal:
         vocab_size = 256 + len(specials) + len(right)
     given = f"text {about or repr(text)}, vocab_size {vocab_size}, special_tokens {list(specials)}"
@@ -196,7 +234,7 @@ def _(case: Case) -> None:
         "the smaller pair is taken, as by min(), or by a rule for ties with the wrong sign": [(b"a", b"b")],
         "the pair that was counted last is taken, as by >= in place of > in a loop": [(b"b", b"d")],
     }
-    merges_of(case, "bcabd", 258, [END], mistakes=mistakes, drift=True)
+    merges_of(case, f"bcabd{PADDING}", 258, [END], f"'bcabd', {PADDED}", mistakes=mistakes, drift=True)
 
 
 @check(
@@ -210,7 +248,8 @@ def _(case: Case) -> None:
 )
 def _(case: Case) -> None:
     ids = "ties decided by ids: a new token has a higher id than any byte, whatever its bytes are"
-    merges_of(case, "caaa", 259, [END], mistakes={ids: [(b"a", b"a"), (b"aa", b"a")]}, drift=True)
+    as_ids = {ids: [(b"a", b"a"), (b"aa", b"a")]}
+    merges_of(case, f"caaa{PADDING}", 259, [END], f"'caaa', {PADDED}", mistakes=as_ids, drift=True)
     text = "\u00e9\u00ed"
     case.say(f"text {text!r}, vocab_size 258, special_tokens ['{END}']", show(rules.train(text, 257)))
     got = learn(case, text, 258, [END])[1]
@@ -229,7 +268,8 @@ def _(case: Case) -> None:
 )
 def _(case: Case) -> None:
     joined = "the joined bytes of the pairs are compared, or their lengths"
-    merges_of(case, "aaab", 259, [END], mistakes={joined: [(b"a", b"a"), (b"a", b"b")]}, drift=True)
+    as_joined = {joined: [(b"a", b"a"), (b"a", b"b")]}
+    merges_of(case, f"aaab{PADDING}", 259, [END], f"'aaab', {PADDED}", mistakes=as_joined, drift=True)
 
 
 @check(
@@ -244,7 +284,8 @@ def _(case: Case) -> None:
     printable = (
         "GPT-2's printable characters are compared: a space becomes a letter-like character greater than any letter"
     )
-    merges_of(case, " ab", 258, [END], mistakes={printable: [(b" ", b"a")]}, drift=True)
+    as_printed = {printable: [(b" ", b"a")]}
+    merges_of(case, f" ab{PADDING}", 258, [END], f"' ab', {PADDED}", mistakes=as_printed, drift=True)
 
 
 @check(

@@ -133,6 +133,7 @@ def _(case: Case) -> None:
     cause=NOT_CUT,
     section="4.1",
     known=KNOWN_INIT,
+    after=("init_spread",),
 )
 def _(case: Case) -> None:
     sigma = math.sqrt(2 / 640)
@@ -204,6 +205,7 @@ def _(case: Case) -> None:
     cause="torch.randn, or trunc_normal_ with its bounds left at -2 and 2",
     section="4.2",
     known=KNOWN_INIT,
+    after=("init_spread",),
 )
 def _(case: Case) -> None:
     case.say("Embedding(700, 96), as it leaves __init__", "the largest of 67,200 weights between 2.5 and 3 deviations")

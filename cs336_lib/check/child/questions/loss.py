@@ -7,16 +7,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..case import Case, check
+from ..case import Case, WrongError, check
 from ..errors import SHAPES
 from ..formulas import numbers
 
 FORMULA = "torch.nn.functional.cross_entropy in float64"
 
 
+NO_MEAN = "the mean over all targets is missing, or goes over one dimension only"
 SUM, SIGN = "a sum for the mean", "the sign is forgotten: the loss is the mean of -log softmax"
 BASE_TWO = "the logarithm to base 2"
 OVERFLOW = "exp before the largest is subtracted, or log(softmax) instead of one formula: log(0) is -inf"
@@ -30,12 +32,26 @@ IN_PLACE = "logits -= logits.max(): an operation in place on the caller's tensor
 TIMES_ZERO = "-inf times zero, as when log-probabilities are multiplied by a one-hot row, is NaN"
 
 
+def one_number(loss: Any) -> float:
+    """A loss as a number, if it is one."""
+    shape = tuple(np.shape(loss.detach().cpu() if isinstance(loss, torch.Tensor) else loss))
+    if math.prod(shape) != 1:
+        raise WrongError(f"a tensor of shape {shape} where one number is asked for")
+    return float(loss)
+
+
 def loss_of(
     case: Case, logits: torch.Tensor, targets: torch.Tensor, given: str, mistakes: Mapping[str, Any] | None = None
 ) -> None:
     """Hold the loss against torch's."""
     right = F.cross_entropy(logits.double().reshape(-1, logits.shape[-1]), targets.reshape(-1)).item()
-    case.same(lambda: float(case.run_cross_entropy(logits, targets)), right, given, mistakes=mistakes)
+
+    def loss() -> float:
+        got = case.run_cross_entropy(logits, targets)
+        case.cause = NO_MEAN if isinstance(got, torch.Tensor) and got.numel() > 1 else case.cause
+        return one_number(got)
+
+    case.same(loss, right, given, mistakes=mistakes)
 
 
 @check(
@@ -160,7 +176,9 @@ def _(case: Case) -> None:
 
     def gradient() -> torch.Tensor:
         try:
-            case.run_cross_entropy(mine, t).backward()
+            loss = case.run_cross_entropy(mine, t)
+            case.true(isinstance(loss, torch.Tensor), f"a {type(loss).__name__}, and no tensor: no backward()", CUT_OFF)
+            loss.backward()
         except RuntimeError as error:
             says = {IN_PLACE: r"in-?place", CUT_OFF: r"does not require grad"}
             case.cause = next((cause for cause, text in says.items() if re.search(text, str(error))), "")

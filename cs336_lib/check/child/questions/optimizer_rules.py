@@ -19,6 +19,7 @@ NO_CLOSURE = "step takes no closure: def step(self, closure=None) does"
 NOT_ASKED = "p.grad is used without asking whether it is there"
 STOPPED = "break or return where continue is meant: what comes behind a parameter without a gradient is not updated"
 LAST_ONLY = "the update stands outside of the loop over groups, so that only the last group learns"
+FIRST_ONLY = "only param_groups[0] is updated: the loop goes over all of self.param_groups"
 
 
 def _why(
@@ -28,15 +29,19 @@ def _why(
     defaults: dict[str, Any],
     own: dict[str, Any],
     first: dict[str, Any],
+    unmoved: str,
 ) -> list[str]:
-    """The mistakes by which a parameter of a group with its own options ends there; `first` are the first group's."""
+    """The mistakes by which a parameter of a group with its own options ends there.
+
+    `first` are the first group's options, `unmoved` is what leaves this group alone as it was.
+    """
     causes = []
     for name in own:
         kept = defaults | {other: value for other, value in own.items() if other != name}
         ends = f.adamw_forms(start, grads, *(kept[option] for option in OPTIONS)).values()
         if any(not difference(got, end, 2e-4) for end in ends):
             causes.append(KEPT if name == "lr" else OPTIONS_KEPT)
-    causes += [LAST_ONLY] if torch.equal(got, start) else []
+    causes += [unmoved] if torch.equal(got, start) else []
     options = defaults | own
     for kept in (defaults["lr"], (defaults | first)["lr"]):
         decay = options["weight_decay"] * kept / options["lr"]
@@ -68,8 +73,10 @@ def two_groups(case: Case, one: dict[str, Any], two: dict[str, Any], given: str,
     wrong = [name for name, ok in zip(("first", "second"), fits, strict=True) if not ok]
     if wrong:
         causes = [
-            _why(p.detach(), start, grads, defaults, options, one)
-            for p, start, options, ok in zip(params, starts, (one, two), fits, strict=True)
+            _why(p.detach(), start, grads, defaults, options, one, unmoved)
+            for p, start, options, unmoved, ok in zip(
+                params, starts, (one, two), (LAST_ONLY, FIRST_ONLY), fits, strict=True
+            )
             if not ok
         ]
         case.cause = next((why for why in causes[0] if all(why in of_group for of_group in causes)), "")
@@ -79,7 +86,7 @@ def two_groups(case: Case, one: dict[str, Any], two: dict[str, Any], given: str,
 @check(
     "adamw.groups",
     "all parameter groups are updated",
-    cause=LAST_ONLY,
+    cause="the update stands outside of the loop over groups, or only param_groups[0] is updated",
     section="6.3",
     known=FORMS,
     after=("value", "step_count", "gradients", "first_step", "betas"),

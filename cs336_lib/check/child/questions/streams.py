@@ -39,7 +39,7 @@ def stream(
     by_itself: str = BY_ITSELF,
 ) -> None:
     """Hold the ids of a stream against those of its joined text; say what gives those of its strings, one by one."""
-    vocab, given = rules.vocabulary(merges, specials or ()), about or str(chunks)
+    vocab, given = rules.vocabulary(merges, specials or ()), about or f"iter({chunks})"
     mistakes = {
         cause: [i for part in parts for i in rules.encode(part, vocab, merges, specials or ())]
         for cause, parts in _parts(chunks, by_itself).items()
@@ -323,5 +323,35 @@ def _(case: Case) -> None:
         mistakes={
             BY_ITSELF: lambda got: len(got) > 2 * TIMES,
             HELD: lambda got: b"".join(vocab[i] for i in got) == word.encode(),
+        },
+    )
+
+
+PERIODS, IN_STRINGS_OF = 1950, 31
+OF_PIECES = "<|0|1|2|3|4|5|>"  # the beginnings of this special token are several pre-tokens
+
+
+@check(
+    "tokenizer.stream_large",
+    "a stream of 140,000 characters is cut nowhere, whatever size is encoded at a time",
+    cause=HELD,
+    section="3.5",
+    known=DEFINITION,
+    after=(*ENCODES, "stream", "special", "stream_word", "stream_special", "stream_lines", "stream_long_word"),
+    seconds=30,
+)
+def _(case: Case) -> None:
+    merges = [(WORD[:n].encode(), WORD[n : n + 1].encode()) for n in range(1, len(WORD))]
+    period = f"{WORD}\n{WORD} {WORD}{OF_PIECES}"  # almost every string ends in a word or in the special token
+    vocab, text = rules.vocabulary(merges, [OF_PIECES]), period * PERIODS
+    strings = [text[at : at + IN_STRINGS_OF] for at in range(0, len(text), IN_STRINGS_OF)]
+    right = rules.encode(period, vocab, merges, [OF_PIECES]) * PERIODS
+    case.same(
+        lambda: ids_from(case, case.get_tokenizer(dict(vocab), list(merges), [OF_PIECES]), iter(strings)),
+        right,
+        f"{period!r} {PERIODS:,} times, '{WORD}' a token, in strings of {IN_STRINGS_OF} characters",
+        mistakes={
+            BY_ITSELF: lambda got: len(got) > 1.5 * len(right),
+            HELD: lambda got: b"".join(vocab[i] for i in got) == text.encode(),
         },
     )

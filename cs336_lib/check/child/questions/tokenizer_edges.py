@@ -15,18 +15,29 @@ from .bpe_text import ANY_CASE
 from .tokenizer import BY_MERGES, DEFINITION, ENCODES, END, MERGES, ids_of, tokenizer_of
 from .tokenizer_pattern import joinable
 
+EMPTY_PATTERN = '"|".join([]) is an empty pattern, which splits the text at every character'
+
 
 @check(
     "tokenizer.no_specials",
     "special_tokens may be an empty list",
-    cause='"|".join([]) is an empty pattern, which splits the text at every character; max() or [0] of an empty list',
+    cause=f"{EMPTY_PATTERN}; max() or [0] of an empty list",
     section="3.4",
     known=DEFINITION,
-    after=ENCODES,
     errors=EMPTY,
 )
 def _(case: Case) -> None:
-    ids_of(case, "the cat's hat", [])
+    text = "the cat's hat"
+    try:
+        ids_of(case, text, [], {EMPTY_PATTERN: list(text.encode())})
+    except WrongError:  # an error of the code under test is none of these
+        wrong = case.given, case.expected, case.cause
+        try:
+            ids_of(case, text, [END])
+        except Exception:
+            raise UnansweredError("the ids are wrong with special tokens as well, which others ask") from None
+        case.given, case.expected, case.cause = wrong
+        raise
 
 
 UNNAMED = "whatever looks like a special token in the vocabulary is taken for one; special_tokens names them"
@@ -162,13 +173,17 @@ def _(case: Case) -> None:
     case.true(specials == ["<s>", "<longer>", "<m>"], specials)
 
 
+KEPT_IN_CLASS = "a cache or a vocabulary kept in the class or in a mutable default argument"
+
+
 @check(
     "tokenizer.two",
     "two tokenizers don't share anything",
-    cause="a cache or a vocabulary kept in the class or in a mutable default argument",
+    cause=KEPT_IN_CLASS,
     section="3.1",
     known=DEFINITION,
     kind="expect",
+    after=("no_specials",),
     errors=r"KeyError: b'(th|he)'",
 )
 def _(case: Case) -> None:
@@ -180,26 +195,40 @@ def _(case: Case) -> None:
         two = case.get_tokenizer(dict(second), [(b"h", b"e")], None)
         return [list(one.encode("the")), list(two.encode("the")), list(one.encode("the"))]
 
-    case.same(both, [[256, 101], [116, 256], [256, 101]], "encode('the') with merge 'th', with merge 'he', again")
+    def of_another(got: list[list[int]]) -> bool:
+        """Whether some ids are no ids of the text, in the vocabulary that its tokenizer was given."""
+        vocabs = (first, second, first)
+        return any(b"".join(v.get(i, b"?") for i in ids) != b"the" for ids, v in zip(got, vocabs, strict=True))
+
+    given = "encode('the') with merge 'th', with merge 'he', again"
+    case.same(both, [[256, 101], [116, 256], [256, 101]], given, mistakes={KEPT_IN_CLASS: of_another})
+
+
+BY_IDS = "the pair of the lowest id in the vocabulary goes first; the earliest in the list of merges does"
 
 
 @check(
     "tokenizer.vocab_order",
-    "ids come from the vocabulary, not from the order of merges",
+    "ids come from the vocabulary, and which merge goes first from the list of merges",
     cause=BY_MERGES,
     section="3.1",
     known=DEFINITION,
     after=("two", "example", "order", "special"),
 )
 def _(case: Case) -> None:
-    tokens = [END.encode(), b"he", b"the", *(bytes([255 - i]) for i in range(256))]
-    merges = [(b"h", b"e"), (b"t", b"he")]
-    vocab = dict(enumerate(tokens))
+    merges = [(b"h", b"e"), (b"t", b"he"), (b"b", b"c"), (b"a", b"b")]
+    made = [b"he", b"the", b"ab", b"bc"]  # of the last two, the one that is learned last comes first
+    vocab = dict(enumerate([END.encode(), *made, *(bytes([255 - i]) for i in range(256))]))
+    text = f"the he abc{END}"
+    by_ids = sorted(merges, key=lambda pair: made.index(b"".join(pair)))
     case.same(
-        lambda: case.get_tokenizer(dict(vocab), list(merges), [END]).encode(f"the he{END}"),
-        rules.encode(f"the he{END}", vocab, merges, [END]),
-        f"encode('the he{END}'), the vocabulary being {END}, he, the, and the bytes backwards",
-        mistakes={BY_MERGES: lambda got: list(got[:3]) == [257, ord(" "), 256]},
+        lambda: case.get_tokenizer(dict(vocab), list(merges), [END]).encode(text),
+        rules.encode(text, vocab, merges, [END]),
+        f"encode({text!r}), merges he, the, bc, ab, the vocabulary {END}, he, the, ab, bc, and the bytes backwards",
+        mistakes={
+            BY_MERGES: lambda got: list(got[:3]) == [257, ord(" "), 256],
+            BY_IDS: rules.encode(text, vocab, by_ids, [END]),
+        },
     )
 
 
