@@ -16,6 +16,8 @@ import regex
 
 PAT = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
 Pair = tuple[bytes, bytes]
+EMPTY_PATTERN = '"|".join([]) is an empty pattern, which splits the text at every character'
+"""What a pattern of no special tokens is, for trainer and tokenizer alike."""
 
 
 def stretches(text: str, specials: Sequence[str]) -> list[tuple[str, bool]]:

@@ -76,13 +76,10 @@ def _all(case: Case, values: Iterable[Any], name: str, kind: type, cause: str) -
     case.true(wrong is None, f"{name} is {show(wrong, 80)}, of type {type(wrong).__name__}", cause)
 
 
-EMPTY_PATTERN = '"|".join([]) is an empty pattern, which splits the text at every character'
-
-
 @check(
     "train_bpe.no_specials",
     "it trains without special tokens",
-    cause=f"{EMPTY_PATTERN}; max() or [0] of an empty list",
+    cause=f"{rules.EMPTY_PATTERN}; max() or [0] of an empty list",
     section="2.2",
     known=RECOUNT,
     after=COUNTS,
@@ -91,7 +88,7 @@ EMPTY_PATTERN = '"|".join([]) is an empty pattern, which splits the text at ever
 def _(case: Case) -> None:
     line, end = "slow lower lowest, the lowest of the lower hats\n", "the slower of the hats"
     given = f"{line!r} five times, and {end!r}"
-    merges_of(case, line * 5 + end, 300, (), given, mistakes={EMPTY_PATTERN: []})
+    merges_of(case, line * 5 + end, 300, (), given, mistakes={rules.EMPTY_PATTERN: []})
 
 
 @check(

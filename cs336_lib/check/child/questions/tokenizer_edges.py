@@ -15,13 +15,11 @@ from .bpe_text import ANY_CASE
 from .tokenizer import BY_MERGES, DEFINITION, ENCODES, END, MERGES, ids_of, tokenizer_of
 from .tokenizer_pattern import joinable
 
-EMPTY_PATTERN = '"|".join([]) is an empty pattern, which splits the text at every character'
-
 
 @check(
     "tokenizer.no_specials",
     "special_tokens may be an empty list",
-    cause=f"{EMPTY_PATTERN}; max() or [0] of an empty list",
+    cause=f"{rules.EMPTY_PATTERN}; max() or [0] of an empty list",
     section="3.4",
     known=DEFINITION,
     errors=EMPTY,
@@ -29,7 +27,7 @@ EMPTY_PATTERN = '"|".join([]) is an empty pattern, which splits the text at ever
 def _(case: Case) -> None:
     text = "the cat's hat"
     try:
-        ids_of(case, text, [], {EMPTY_PATTERN: list(text.encode())})
+        ids_of(case, text, [], {rules.EMPTY_PATTERN: list(text.encode())})
     except WrongError:  # an error of the code under test is none of these
         wrong = case.given, case.expected, case.cause
         try:
