@@ -95,7 +95,7 @@ def encode_in_stages(
         else:
             count -= 1
         scanned = cycles()
-        unknown_count = recall_short(text, starts, count, recent, answers, unknown)
+        unknown_count = recall_short(text, starts, count, recent, keys, answers, unknown)
         recalled = cycles()
         longest = hash_words(text, starts, unknown, unknown_count, keys, rows, capacity)
         hashed = cycles()

@@ -7,7 +7,7 @@ the processor's byte order, which must be little-endian (x86-64, arm64). Nothing
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -16,6 +16,9 @@ _BYTE = ir.IntType(8)
 _WORD = ir.IntType(64)
 _BLOCK = ir.VectorType(_BYTE, 64)
 _BYTES = types.CPointer(types.uint8)
+
+PACKS_BYTES = bool(binding.get_host_cpu_features().get("avx512vbmi2"))
+"""Whether `pack_positions` is one instruction here; where it isn't, it can't be compiled."""
 
 
 def _instruction(typed: Callable[..., Any]) -> Any:
@@ -35,6 +38,30 @@ def load_word(typing_context: Any, text: Any, offset: Any) -> Any:
         return builder.load(_address(builder, arguments[0], arguments[1], _WORD), align=1)
 
     return types.uint64(_BYTES, types.int64), emit
+
+
+@_instruction
+def store_pair(typing_context: Any, numbers: Any, offset: Any, pair: Any) -> Any:
+    """Write the low half of a uint64 to `numbers[offset]` and the high half to the place behind it."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.store(arguments[2], _address(builder, arguments[0], arguments[1], _WORD), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.CPointer(types.int32), types.int64, types.uint64), emit
+
+
+@_instruction
+def copy_16_bytes(typing_context: Any, source: Any, offset: Any, out: Any, place: Any) -> Any:
+    """Copy the two or four items from `source[offset]` on to `out[place]` and behind it."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        sixteen = ir.VectorType(_BYTE, 16)
+        found = builder.load(_address(builder, arguments[0], arguments[1], sixteen), align=1)
+        builder.store(found, _address(builder, arguments[2], arguments[3], sixteen), align=1)
+        return context.get_dummy_value()
+
+    return types.void(source, types.int64, source, types.int64), emit
 
 
 @_instruction
@@ -117,6 +144,48 @@ def count_ones(typing_context: Any, bits: Any) -> Any:
         return builder.ctpop(arguments[0])
 
     return types.int64(types.uint64), emit
+
+
+@_instruction
+def pack_positions(typing_context: Any, bits: Any, base: Any, out: Any, count: Any) -> Any:
+    """Append `base + k` to the int64 in `out` for each set bit k; writes up to 64 places, whatever it appends.
+
+    A processor that can move the chosen ones of 64 bytes to the front does so with 0 to 63, and has the positions.
+
+    Returns:
+        How many there are now.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits, base, out, count = arguments
+        integer, eight = ir.IntType(32), ir.VectorType(_WORD, 8)
+        chosen = ir.VectorType(ir.IntType(1), 64)
+        pack = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(_BLOCK, [_BLOCK, _BLOCK, chosen]),
+            "llvm.x86.avx512.mask.compress.v64i8",
+        )
+        numbers = ir.Constant(_BLOCK, list(range(64)))
+        packed = builder.call(pack, [numbers, numbers, builder.bitcast(bits, chosen)])
+        first = builder.insert_element(ir.Constant(eight, ir.Undefined), base, integer(0))
+        bases = builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(integer, 8), [0] * 8))
+
+        def write(k: int) -> None:
+            lanes = ir.Constant(ir.VectorType(integer, 8), list(range(k, k + 8)))
+            few = builder.zext(builder.shuffle_vector(packed, packed, lanes), eight)
+            place = _address(builder, out, builder.add(count, _WORD(k)), eight)
+            builder.store(builder.add(few, bases), place, align=8)
+
+        appended = builder.ctpop(bits)
+        usual = 24
+        for k in range(0, usual, 8):
+            write(k)
+        with builder.if_then(builder.icmp_unsigned(">", appended, _WORD(usual)), likely=False):
+            for k in range(usual, 64, 8):
+                write(k)
+        return builder.add(count, appended)
+
+    return types.int64(types.uint64, types.int64, types.CPointer(types.int64), types.int64), emit
 
 
 @_instruction

@@ -30,15 +30,17 @@ from cs336_lib.bpe.counting.progress import (
 )
 from cs336_lib.bpe.counting.word_keys import (
     copy_bytes,
+    fetch_key,
     first_row,
     hash_long,
     hash_short,
     pack_high,
+    pack_keys,
     pack_low,
     row_hash,
     same_bytes,
 )
-from cs336_lib.bpe.counting.word_rows import HIGH, LENGTH, LOW, PAYLOAD, ROW_WORDS, SHORT_WORD
+from cs336_lib.bpe.counting.word_rows import HASHES, HIGH, HIGHS, LENGTH, LOW, PAYLOAD, ROW_WORDS, SHORT_WORD
 from cs336_lib.bpe.cutting.scan_state import BATCH, BATCH_ROOM, POSITION
 from cs336_lib.bpe.cutting.scanner import reset_state, scan
 from cs336_lib.bpe.cutting.special_search import find_special
@@ -62,17 +64,16 @@ def hash_batch(
     """Key and hash of `count` words, prefetching their rows; `starts[first + k]` and the next bound word k."""
     for index in range(count):
         at = starts[first + index]
-        length = starts[first + index + 1] - at
-        if length <= SHORT_WORD:
-            low, high = pack_low(text, at, length), pack_high(text, at, length)
-            hashed = hash_short(low, high, length)
-        else:
-            low, high = hash_long(text, at, length), _ZERO
-            hashed = low
-        keys[3 * index] = low
-        keys[3 * index + 1] = high
-        keys[3 * index + 2] = hashed
-        prefetch(rows, first_row(hashed, capacity) * ROW_WORDS)
+        fetch_key(text, at, starts[first + index + 1] - at, keys, index)
+    if pack_keys(keys, count) > SHORT_WORD:
+        for index in range(count):
+            at = starts[first + index]
+            length = starts[first + index + 1] - at
+            if length > SHORT_WORD:
+                hashed = hash_long(text, at, length)
+                keys[index], keys[HIGHS + index], keys[HASHES + index] = hashed, _ZERO, hashed
+    for index in range(count):
+        prefetch(rows, first_row(keys[HASHES + index], capacity) * ROW_WORDS)
 
 
 @inlined
@@ -115,8 +116,8 @@ def add_batch(
     for index in range(count):
         at = starts[first + index]
         length = starts[first + index + 1] - at
-        low, high = keys[3 * index], keys[3 * index + 1]
-        row = find_row(text, at, length, low, high, keys[3 * index + 2], rows, capacity, arena)
+        low, high = keys[index], keys[HIGHS + index]
+        row = find_row(text, at, length, low, high, keys[HASHES + index], rows, capacity, arena)
         if rows[row + LENGTH] == _ZERO:
             if length > SHORT_WORD:
                 copy_bytes(text, at, arena, arena_used, length)

@@ -14,13 +14,20 @@ A longer one is represented by a 64-bit hash, and its bytes lie in an arena, com
 
 A row is these four words, 32 bytes: two rows share a cache line, and a look-up touches one line. LENGTH is part of
 the key because words may hold NUL bytes. The tables use open addressing, linear probing and a power-of-two capacity.
+
+A batch of words is keyed in two steps, since bytes must be fetched word by word, and all else can be done for eight
+words at a time; a compiler sees that of a loop that does nothing else and has no branch. `keys` has three stretches:
+
+    keys        from 0 on           from HIGHS on        from HASHES on
+    fetched     8 bytes             the next 8 bytes     length
+    packed      LOW                 HIGH                 hash
 """
 
 import numpy as np
 
-from cs336_lib.bpe.counting.word_rows import SHORT_WORD
+from cs336_lib.bpe.counting.word_rows import HASHES, HIGHS, SHORT_WORD
 from cs336_lib.native.intrinsics import load_word
-from cs336_lib.native.types import Bytes, Int, Word, inlined
+from cs336_lib.native.types import Bytes, Int, UInt64s, Word, inlined
 
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ZERO = np.uint64(0)
@@ -37,6 +44,13 @@ def first_bytes(count: Int) -> Word:
 
 
 @inlined
+def keep_bytes(word: Word, count: Int) -> Word:
+    """The first `count` bytes of a loaded word, 0 to 8 of them, and zeros above."""
+    half = np.uint64(4 * count)  # no number can be shifted by 64 bits at once
+    return word & ~(_ALL << half << half)
+
+
+@inlined
 def pack_low(text: Bytes, at: Int, length: Int) -> Word:
     """Bytes 0 to 7 of a word of 1 to 16 bytes, zeros above its end."""
     return load_word(text, at) & first_bytes(min(length, 8))
@@ -44,8 +58,8 @@ def pack_low(text: Bytes, at: Int, length: Int) -> Word:
 
 @inlined
 def pack_high(text: Bytes, at: Int, length: Int) -> Word:
-    """Bytes 8 to 15 of a word of 1 to 16 bytes; 0 for one of up to 8."""
-    return load_word(text, at + 8) & first_bytes(length - 8) if length > 8 else _ZERO
+    """Bytes 8 to 15 of a word of 1 to 16 bytes; 0 for one of up to 8. No branch: half of them go the other way."""
+    return keep_bytes(load_word(text, at + 8), max(length - 8, 0))
 
 
 @inlined
@@ -54,6 +68,28 @@ def hash_short(low: Word, high: Word, length: Int) -> Word:
     mixed = low * _MIX_LOW ^ high * _MIX_HIGH ^ np.uint64(length) * _MIX_LENGTH
     mixed ^= mixed >> np.uint64(32)
     return mixed * _MIX_LOW
+
+
+@inlined
+def fetch_key(text: Bytes, at: Int, length: Int, keys: UInt64s, place: Int) -> None:
+    """The first step: the bytes that may be a word's, and its length."""
+    keys[place] = load_word(text, at)
+    keys[HIGHS + place] = load_word(text, at + 8)
+    keys[HASHES + place] = np.uint64(length)
+
+
+@inlined
+def pack_keys(keys: UInt64s, count: Int) -> Int:
+    """The second step, for words of up to 16 bytes; keys of longer ones are worthless. The length of the longest."""
+    longest = np.int64(0)
+    for place in range(count):
+        length = np.int64(keys[HASHES + place])
+        longest = max(longest, length)
+        low = keep_bytes(keys[place], min(length, 8))
+        high = keep_bytes(keys[HIGHS + place], min(max(length - 8, 0), 8))
+        keys[place], keys[HIGHS + place] = low, high
+        keys[HASHES + place] = hash_short(low, high, length)
+    return longest
 
 
 @inlined

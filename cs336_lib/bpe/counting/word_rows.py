@@ -4,8 +4,15 @@ Only numbers, so that Python's half can use them without importing numba. Each r
 `cutting.scan_state`, `counting.progress`, `merging.rows`, `encoding.layout`.
 """
 
+from cs336_lib.bpe.cutting.scan_state import BATCH_ROOM
+
 # A row of a word table, four uint64.
 LOW, HIGH, LENGTH, PAYLOAD = 0, 1, 2, 3
 ROW_WORDS = 4
 SHORT_WORD = 16
 """Words of up to this many bytes are their own key."""
+
+# The stretches of an array with the keys of a batch of words; the first begins at 0.
+HIGHS, HASHES = BATCH_ROOM, 2 * BATCH_ROOM
+KEYS_ROOM = 3 * BATCH_ROOM
+"""Entries that such an array must hold."""

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from cs336_lib.bpe.counting.progress import ARENA_USED, COUNTING_WORDS, FINISHED, NEXT, STRETCH_END, USED
-from cs336_lib.bpe.counting.word_rows import LENGTH, ROW_WORDS
+from cs336_lib.bpe.counting.word_rows import KEYS_ROOM, LENGTH, ROW_WORDS
 from cs336_lib.bpe.cutting.scan_state import BATCH_ROOM, CHILD, SCAN_WORDS, SCANNING_KERNELS, TOKEN
 from cs336_lib.bpe.cutting.symbol_classes import symbol_classes
 from cs336_lib.native.library import PADDING, KernelLibrary
@@ -173,7 +173,7 @@ class WordTable:
         self._progress = np.zeros(COUNTING_WORDS, np.int64)
         self._scan_state = np.zeros(SCAN_WORDS, np.uint64)
         self._starts = np.empty(BATCH_ROOM, np.int64)
-        self._keys = np.empty(3 * BATCH_ROOM, np.uint64)
+        self._keys = np.empty(KEYS_ROOM, np.uint64)
 
     def __len__(self) -> int:
         return int(self._progress[USED])

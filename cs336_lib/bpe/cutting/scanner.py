@@ -42,7 +42,7 @@ from cs336_lib.bpe.cutting.scan_state import (
     SCAN_WORDS,
 )
 from cs336_lib.bpe.cutting.symbol_classes import LETTER, NUMBER, OTHER, SPACE
-from cs336_lib.native.intrinsics import classify_block, count_ones, trailing_zeros
+from cs336_lib.native.intrinsics import PACKS_BYTES, classify_block, count_ones, pack_positions, trailing_zeros
 from cs336_lib.native.types import Bytes, Int, Int64s, UInt64s, Word, inlined, kernel
 
 NONE, BIT, ALL = np.uint64(0), np.uint64(1), np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -210,7 +210,7 @@ def scan_block(text: Bytes, block: Int, end: Int, classes: Bytes, state: UInt64s
 
 
 @inlined
-def write_positions(bits: Word, base: Int, starts: Int64s, count: Int) -> Int:
+def write_positions_in_turn(bits: Word, base: Int, starts: Int64s, count: Int) -> Int:
     """Append `base + k` for each set bit k; eight at a time, as a loop of one mispredicts its end at each block."""
     after = count + count_ones(bits)
     while count < after:
@@ -219,6 +219,9 @@ def write_positions(bits: Word, base: Int, starts: Int64s, count: Int) -> Int:
             bits &= bits - BIT
         count += 8
     return after
+
+
+write_positions = pack_positions if PACKS_BYTES else write_positions_in_turn
 
 
 @inlined

@@ -33,17 +33,22 @@ from cs336_lib.bpe.encoding.layout import (
 )
 from cs336_lib.bpe.encoding.merging import NOTE, gather_tokens, merge_slots, take_slot
 from cs336_lib.bpe.encoding.words import (
+    COUNT_SHIFT,
+    TOO_LONG,
     batch_fits,
     find_word,
     hash_words,
     recall_short,
     recall_words,
     remember,
-    write_answer,
 )
+from cs336_lib.native.eights import EIGHT, half_packer
+from cs336_lib.native.intrinsics import copy_16_bytes, store_pair
 from cs336_lib.native.types import Bytes, Int, Int32s, Int64s, UInt64s, called, kernel
 
 _ZERO = np.uint64(0)
+pack_answers = half_packer(two=2 << 24, more=3 << 24, number=0xFFFFFF)
+_TWO_IDS, _POOL_PLACE = np.uint64(0x00FFFFFF_00FFFFFF), np.uint64(0xFFFFFF)
 
 
 @called
@@ -98,6 +103,8 @@ def merge_new(
                 )
                 slots[NOTE + taken] = place
                 taken += 1
+        else:
+            answers[index] = TOO_LONG
         if taken < SLOTS and k + 1 < new_count:
             continue
         merge_slots(taken, pairs, pair_capacity, merged_ids, tokens, candidates, left, right, slots, asked)
@@ -148,10 +155,27 @@ def write_answers(
     out: Int32s,
     written: Int,
 ) -> Int:
-    """Append the ids of a batch of words; how many there are now. A word without an answer is too long to have one."""
-    for index in range(count):
-        if answers[index] != _ZERO:
-            written = write_answer(answers[index], pool, out, written)
+    """Append the ids of a batch of words; how many there are now."""
+    index = np.int64(0)
+    while index < count:
+        if index + 2 * EIGHT <= count:  # the places behind the ids of these eight are those of the next eight
+            packed = pack_answers(answers, index, out, written)
+            written += packed >> 4
+            if packed & 15 == EIGHT:
+                index += EIGHT
+                continue
+            index += packed & 15
+        answer = answers[index]
+        id_count = np.int64(answer >> COUNT_SHIFT)
+        if id_count <= 2:
+            store_pair(out, written, answer & _TWO_IDS)  # the second is written over if there is none
+            written += id_count
+        elif answer != TOO_LONG:
+            first = np.int64(answer & _POOL_PLACE)
+            copy_16_bytes(pool, first, out, written)
+            for k in range(4, id_count):
+                out[written + k] = pool[first + k]
+            written += id_count
         else:
             id_count = merge_by_heap(
                 text,
@@ -170,6 +194,7 @@ def write_answers(
             for k in range(id_count):
                 out[written + k] = tokens[k]
             written += id_count
+        index += 1
     return written
 
 
@@ -230,7 +255,7 @@ def encode_parts(
                     starts[count] = stretch_end
                 else:
                     count -= 1  # the last word's end isn't known yet: it begins the next batch
-                unknown_count = recall_short(text, starts, count, recent, answers, unknown)
+                unknown_count = recall_short(text, starts, count, recent, keys, answers, unknown)
                 longest = hash_words(text, starts, unknown, unknown_count, keys, rows, capacity)
                 stopped = DONE
                 if longest > progress[LONGEST]:

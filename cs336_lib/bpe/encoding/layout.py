@@ -6,10 +6,12 @@ The pictures are in `words.py` (rows), `pairs.py` and `merging.py` (candidates, 
 # A row of the table of words: LOW and HIGH as in `counting.word_rows`, then these.
 SHAPE, ANSWER = 2, 3
 
-LONGEST_RECENT = 7
-"""Bytes of the longest word in the small table of recent words: with its length it fits 64 bits."""
+LONGEST_RECENT = 8
+"""Bytes of the longest word in the small table of recent words: it fits 64 bits."""
 RECENT_BITS = 14
-"""2**14 rows of 16 bytes: 256 KB."""
+"""2**14 rows of 16 bytes: 256 KB, and one for words that are too long."""
+POOL_ROOM = 4
+"""Ids that may be read behind those of the pool."""
 
 ID_BITS, RANK_BITS = 21, 22
 NO_RANK = (1 << RANK_BITS) - 1
@@ -19,7 +21,7 @@ LONGEST_SCANNED = 255
 """Bytes of the longest word that is merged by scanning, and remembered: its places fit 8 bits."""
 LANES = 16
 """Candidates are compared this many at a time; the array is filled up to a multiple of it."""
-SLOTS = 8
+SLOTS = 16
 """Words that are merged side by side."""
 SLOT = LONGEST_SCANNED + 1 + LANES
 """Room for one of them in each of the arrays for tokens, candidates and neighbors."""

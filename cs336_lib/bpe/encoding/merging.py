@@ -15,12 +15,12 @@ compared at once. Places whose token was swallowed keep the candidate NEVER:
     candidates   4|0  -    5|2  3|3  -        least: rank 3 at place 3, and so on
 
 Each merge waits for the one before it, and for the ranks of the two pairs that it makes: the time of a word is that of
-waiting. So eight words, each in a slot of its own, take turns: all make their next merge and say what they ask for,
-then all get their answers, which have come into the cache in the meantime.
+waiting. So 16 words, each in a slot of its own, take turns: all make their next merge and say what they ask for, then
+all get their answers, which have come into the cache in the meantime.
 
-    slots     0 .. 7            8 .. 15               16 .. 23           24 .. 39
-              length of each    slots that go on      what the kernel    places that wait for a rank; its pair
-                                                      notes of each      stands in `asked`
+    slots     0 .. 15           16 .. 31              32 .. 47           48 .. 79
+              length of each    slots that go on      what the kernel    places that wait for a rank, times 256, and
+                                                      notes of each      place in the word; its pair stands in `asked`
 """
 
 import numpy as np
@@ -99,8 +99,8 @@ def merge_slots(
                 still_going += 1
                 waiting += 2
         for k in range(waiting):
-            place = slots[_WAITING + k]
-            candidates[place] = find_rank(pairs, pair_capacity, asked[k]) << 8 | place % SLOT
+            candidate = find_rank(pairs, pair_capacity, asked[k]) << 8 | slots[_WAITING + k] & 255
+            candidates[slots[_WAITING + k] >> 8] = candidate
         going = still_going
 
 
@@ -133,8 +133,9 @@ def merge_least(
     left[first + after] = place  # behind the word, where nobody looks, if there is no token after
     with_next = pair_key(merged, np.int64(tokens[first + after])) if after < length else NO_PAIR
     with_last = pair_key(np.int64(tokens[first + before]), merged) if before >= 0 else NO_PAIR
-    slots[_WAITING + waiting], asked[waiting] = first + place, with_next
-    slots[_WAITING + waiting + 1], asked[waiting + 1] = first + (before if before >= 0 else _NOWHERE), with_last
+    nobody = before if before >= 0 else _NOWHERE
+    slots[_WAITING + waiting], asked[waiting] = (first + place) << 8 | place, with_next
+    slots[_WAITING + waiting + 1], asked[waiting + 1] = (first + nobody) << 8 | nobody & 255, with_last
     prefetch(pairs, first_bucket(with_next, pair_capacity))
     prefetch(pairs, first_bucket(with_last, pair_capacity))
     return True

@@ -43,11 +43,13 @@ def write_utf8(characters: "Bytes | UInt16s | UInt32s", first: Int, last: Int, o
         stop = min(at + _BLOCK, last)
         if stop - at == _BLOCK:
             beyond_ascii = narrow_block(characters, at, out, written)
+            if beyond_ascii == np.uint64(0):  # not by the count below, for which the next block would wait
+                at += _BLOCK
+                written += _BLOCK
+                continue
             ascii_count = trailing_zeros(beyond_ascii)
             at += ascii_count
             written += ascii_count
-            if ascii_count == _BLOCK:
-                continue
             if count_ones(beyond_ascii) <= _FEW:
                 stop = at + 1
         while at < stop:

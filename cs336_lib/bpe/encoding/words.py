@@ -2,16 +2,19 @@
 
 What a word becomes stands in one 64-bit word, its answer; 0 if it isn't known:
 
-    bit  63 .. 48   47 ..... 24   23 ..... 0
-         1          0             id              97 % of words in English are one or two ids
-         2          second id     first id
-         n > 2      place of the n ids in the pool
+    bit  63 .. 56   55 ..... 32   31 .. 24            23 ..... 0
+         1          0             length of a word    id              97 % of words in English are one or two ids
+         2          second id     of up to 8 bytes,   first id
+         n > 2      0             else 0              place of the n ids in the pool
+
+So two ids stand as they are written. All bits are set for a word of more than 255 bytes, which isn't remembered.
 
 Words that were seen before are looked up twice. `recent` is small enough to stay in the processor's second cache. It
-has a row for each slot of a hash, holds the last short word that fell there, and answers nine words in ten:
+has a row for each slot of a hash, holds the last short word that fell there, and answers seven words in eight:
 
                       KEY                                ANSWER
-    1 to 7 bytes      bytes 0 to 6 | length << 56        1 or 2 ids
+    1 to 8 bytes      the bytes, the last one highest,   with the length, which KEY lacks: words may hold NUL bytes
+                      and zeros below
 
 The table of words holds all, 32 bytes per row (`counting/word_keys.py` explains LOW and HIGH):
 
@@ -19,25 +22,22 @@ The table of words holds all, 32 bytes per row (`counting/word_keys.py` explains
     1 to 16 bytes     bytes 0 to 7        bytes 8 to 15   length
     17 to 255 bytes   hash of all bytes   bytes 0 to 7    length | place << 32     `place`: of its bytes in the arena
     empty row         0                   0               0                        0
-
-A word of more than 255 bytes isn't remembered.
 """
 
 import numpy as np
 
 from cs336_lib.bpe.counting.word_keys import (
     copy_bytes,
-    first_bytes,
+    fetch_key,
     first_row,
     hash_long,
-    hash_short,
-    pack_high,
-    pack_low,
+    pack_keys,
     row_hash,
     same_bytes,
 )
-from cs336_lib.bpe.counting.word_rows import HIGH, LOW, ROW_WORDS, SHORT_WORD
-from cs336_lib.bpe.cutting.scan_state import BATCH_ROOM
+from cs336_lib.bpe.counting.word_rows import HASHES, HIGH, HIGHS, LOW, ROW_WORDS, SHORT_WORD
+from cs336_lib.bpe.cutting.scan_state import BATCH_ROOM, BLOCK
+from cs336_lib.bpe.cutting.scanner import write_positions
 from cs336_lib.bpe.encoding.layout import (
     ANSWER,
     ARENA_SIZE,
@@ -51,28 +51,26 @@ from cs336_lib.bpe.encoding.layout import (
     SHAPE,
     USED,
 )
-from cs336_lib.native.intrinsics import load_word, prefetch
+from cs336_lib.native.eights import row_settler
+from cs336_lib.native.intrinsics import copy_16_bytes, load_word, prefetch
 from cs336_lib.native.types import Bytes, Int, Int32s, Int64s, UInt64s, Word, called, inlined, kernel
 
-_ZERO = np.uint64(0)
+_ZERO, _ONE = np.uint64(0), np.uint64(1)
 _LENGTH = np.uint64(0xFFFF)
 _PLACE_SHIFT = np.uint64(32)
-_ID = np.uint64(0xFFFFFF)
-_SECOND_SHIFT = np.uint64(24)
-_COUNT_SHIFT = np.uint64(48)
-_POOL_PLACE = np.uint64(0xFFFFFFFFFFFF)
-_TOP_BYTE = np.uint64(56)
+_SIZE_SHIFT = np.uint64(24)
+_SECOND_SHIFT = np.uint64(32)
+COUNT_SHIFT = np.uint64(56)
+TOO_LONG = np.uint64(0xFFFFFFFFFFFFFFFF)
+settle_rows = row_settler(tag=0xFF << 24)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _SLOT_SHIFT = np.uint64(64 - RECENT_BITS)
 
 
 @inlined
-def recent_key(text: Bytes, at: Int, length: Int) -> Word:
-    """Key of a word of up to 7 bytes; of a longer one, what is no word's key."""
-    return (
-        load_word(text, at) & first_bytes(min(length, LONGEST_RECENT))
-        | np.uint64(min(length, LONGEST_RECENT + 1)) << _TOP_BYTE
-    )
+def recent_key(word: Word, length: Int) -> Word:
+    """Key of a word of up to 8 bytes, of which 8 are given; of a longer one, worthless."""
+    return word << np.uint64(-8 * min(length, LONGEST_RECENT) & 63)
 
 
 @inlined
@@ -82,16 +80,30 @@ def recent_row(key: Word) -> Int:
 
 
 @called
-def recall_short(text: Bytes, starts: Int64s, count: Int, recent: UInt64s, answers: UInt64s, unknown: Int64s) -> Int:
-    """Answers from `recent`; lists the words that it hasn't, and returns their number. No branch depends on text."""
-    unknown_count = np.int64(0)
+def recall_short(
+    text: Bytes, starts: Int64s, count: Int, recent: UInt64s, keys: UInt64s, answers: UInt64s, unknown: Int64s
+) -> Int:
+    """Answers from `recent`; lists the words that it hasn't, and returns their number.
+
+    No branch depends on the text, and what can be done for eight words at a time has a loop of its own. In between,
+    `answers` has the keys, `unknown` the rows that they lead to, and `keys` what is found there, with lengths behind.
+    """
+    sizes = HASHES
     for index in range(count):
-        at = starts[index]
-        key = recent_key(text, at, starts[index + 1] - at)
-        row = recent_row(key)
-        answers[index] = recent[row + 1]
-        unknown[unknown_count] = index
-        unknown_count += np.int64(recent[row] != key)
+        answers[index] = load_word(text, starts[index])
+    for index in range(count):
+        length = starts[index + 1] - starts[index]
+        key = recent_key(answers[index], length)
+        answers[index], unknown[index] = key, recent_row(key)
+        keys[sizes + index] = np.uint64(min(length, LONGEST_RECENT + 1)) << _SIZE_SHIFT
+    for index in range(count):
+        copy_16_bytes(recent, unknown[index], keys, 2 * index)
+    unknown_count = np.int64(0)
+    for first in range(0, count, BLOCK):
+        others = settle_rows(keys, sizes, first, answers)
+        if count - first < BLOCK:
+            others &= (_ONE << np.uint64(count - first)) - _ONE
+        unknown_count = write_positions(others, first, unknown, unknown_count)
     return unknown_count
 
 
@@ -100,21 +112,19 @@ def hash_words(
     text: Bytes, starts: Int64s, listed: Int64s, count: Int, keys: UInt64s, rows: UInt64s, capacity: Int
 ) -> Int:
     """Keys and hashes of the listed words; fetches their rows. Returns the length of the longest."""
-    longest = 0
     for place in range(count):
         at = starts[listed[place]]
-        length = starts[listed[place] + 1] - at
-        if length <= SHORT_WORD:
-            low, high = pack_low(text, at, length), pack_high(text, at, length)
-            hashed = hash_short(low, high, length)
-        else:
-            low, high = hash_long(text, at, length), load_word(text, at)
-            hashed = low
-            longest = max(longest, length)
-        keys[3 * place] = low
-        keys[3 * place + 1] = high
-        keys[3 * place + 2] = hashed
-        prefetch(rows, first_row(hashed, capacity) * ROW_WORDS)
+        fetch_key(text, at, starts[listed[place] + 1] - at, keys, place)
+    longest = pack_keys(keys, count)
+    if longest > SHORT_WORD:
+        for place in range(count):
+            at = starts[listed[place]]
+            length = starts[listed[place] + 1] - at
+            if length > SHORT_WORD:
+                hashed = hash_long(text, at, length)
+                keys[place], keys[HIGHS + place], keys[HASHES + place] = hashed, load_word(text, at), hashed
+    for place in range(count):
+        prefetch(rows, first_row(keys[HASHES + place], capacity) * ROW_WORDS)
     return longest
 
 
@@ -123,8 +133,8 @@ def find_word(
     text: Bytes, at: Int, length: Int, keys: UInt64s, place: Int, rows: UInt64s, capacity: Int, arena: Bytes
 ) -> Int:
     """Offset in `rows` of the row of a word whose keys stand at `place`, or of the empty row where it belongs."""
-    low, high = keys[3 * place], keys[3 * place + 1]
-    index = first_row(keys[3 * place + 2], capacity)
+    low, high = keys[place], keys[HIGHS + place]
+    index = first_row(keys[HASHES + place], capacity)
     while True:
         row = index * ROW_WORDS
         shape = rows[row + SHAPE]
@@ -138,11 +148,10 @@ def find_word(
 
 @inlined
 def keep_recent(text: Bytes, at: Int, length: Int, answer: Word, recent: UInt64s) -> None:
-    """Let a short word of one or two ids replace whatever is in its slot."""
-    if length <= LONGEST_RECENT and answer >> _COUNT_SHIFT <= np.uint64(2):
-        key = recent_key(text, at, length)
-        row = recent_row(key)
-        recent[row], recent[row + 1] = key, answer
+    """Let a short word replace whatever is in its slot; a longer one goes to a row that nobody looks at."""
+    key = recent_key(load_word(text, at), length)
+    row = recent_row(key) if length <= LONGEST_RECENT else 2 << RECENT_BITS
+    recent[row], recent[row + 1] = key, answer
 
 
 @called
@@ -195,7 +204,9 @@ def remember(
     progress: Int64s,
 ) -> None:
     """Enter a word, whose ids are `count` of `tokens` from `first` on, into its row."""
-    answer = np.uint64(count) << _COUNT_SHIFT
+    answer = np.uint64(count) << COUNT_SHIFT
+    if length <= LONGEST_RECENT:
+        answer |= np.uint64(length) << _SIZE_SHIFT
     if count == 1:
         answer |= np.uint64(tokens[first])
     elif count == 2:
@@ -211,8 +222,8 @@ def remember(
         copy_bytes(text, at, arena, progress[ARENA_USED], length)
         shape |= np.uint64(progress[ARENA_USED]) << _PLACE_SHIFT
         progress[ARENA_USED] += length
-    rows[row + LOW] = keys[3 * place]
-    rows[row + HIGH] = keys[3 * place + 1]
+    rows[row + LOW] = keys[place]
+    rows[row + HIGH] = keys[HIGHS + place]
     rows[row + SHAPE] = shape
     rows[row + ANSWER] = answer
     progress[USED] += 1
@@ -227,20 +238,6 @@ def batch_fits(progress: Int64s, size: Int) -> bool:
         and progress[ARENA_USED] + most <= progress[ARENA_SIZE]
         and progress[POOL_USED] + most <= progress[POOL_SIZE]
     )
-
-
-@inlined
-def write_answer(answer: Word, pool: Int32s, out: Int32s, written: Int) -> Int:
-    """Append the ids of an answer; how many there are now."""
-    count = np.int64(answer >> _COUNT_SHIFT)
-    # Both are written; the second is written over if there is none.
-    out[written] = np.int32(answer & _ID)
-    out[written + 1] = np.int32(answer >> _SECOND_SHIFT & _ID)
-    if count > 2:
-        first = np.int64(answer & _POOL_PLACE)
-        for k in range(count):
-            out[written + k] = pool[first + k]
-    return written + count
 
 
 @kernel

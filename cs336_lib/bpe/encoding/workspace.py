@@ -10,7 +10,7 @@ slow.
 
 import numpy as np
 
-from cs336_lib.bpe.counting.word_rows import ROW_WORDS
+from cs336_lib.bpe.counting.word_rows import KEYS_ROOM, ROW_WORDS
 from cs336_lib.bpe.counting.word_table import SpecialTable
 from cs336_lib.bpe.cutting.scan_state import BATCH_ROOM, SCAN_WORDS, SCANNING_KERNELS
 from cs336_lib.bpe.cutting.symbol_classes import symbol_classes
@@ -26,10 +26,12 @@ from cs336_lib.bpe.encoding.layout import (
     NO_RANK,
     PAIR_CAPACITY,
     PART,
+    POOL_ROOM,
     POOL_SIZE,
     POOL_USED,
     PROGRESS_WORDS,
     RECENT_BITS,
+    SLOT,
     SLOTS,
     TABLE_FULL,
     USED,
@@ -50,6 +52,7 @@ KERNELS = KernelLibrary(
         "cs336_lib.bpe.encoding.heap_merging",
         "cs336_lib.bpe.encoding.layout",
         "cs336_lib.bpe.encoding.to_utf8",
+        "cs336_lib.native.eights",
         *SCANNING_KERNELS,
     ),
 )
@@ -62,7 +65,7 @@ CHARACTERS = 1 << 18
 
 FIRST_CAPACITY, LAST_CAPACITY = 1 << 15, 1 << 21
 _ARENA_BYTES, _POOL_IDS = 8, 4  # for each row of the table; where words are longer, the table doubles sooner
-_FIRST_LONGEST = 4096
+_FIRST_LONGEST = SLOTS * SLOT
 _LONGEST_KEPT = 1 << 16
 _UTF8_KEPT = 8 * CHARACTERS
 LINE_WORDS = 8  # 64-bit words in a line of the cache
@@ -124,7 +127,7 @@ class Workspace:
         self._batch = (
             np.empty(SCAN_WORDS, np.uint64),
             np.empty(BATCH_ROOM, np.int64),
-            np.empty(3 * BATCH_ROOM, np.uint64),
+            np.empty(KEYS_ROOM, np.uint64),
             np.empty(BATCH_ROOM, np.uint64),
             np.empty(BATCH_ROOM, np.int64),
             np.empty(BATCH_ROOM, np.int64),
@@ -137,7 +140,7 @@ class Workspace:
         self._small_addresses = tuple(
             array.ctypes.data for array in (self._small_text, self._small_ids, self._end, self._id_end)
         )
-        self._recent = np.zeros(2 << RECENT_BITS, np.uint64)
+        self._recent = np.zeros((2 << RECENT_BITS) + 2, np.uint64)
         self._utf8 = np.empty(0, np.uint8)
         self._words: tuple[np.ndarray, ...] = ()
         self._scratch: tuple[np.ndarray, ...] = ()
@@ -249,6 +252,7 @@ class Workspace:
         capacity, progress = int(self._progress[CAPACITY]), self._progress
         if capacity >= LAST_CAPACITY:
             self._words[0].fill(0)
+            self._recent.fill(0)  # it has places in the pool
             progress[USED], progress[ARENA_USED], progress[POOL_USED] = 0, 0, 0
             return
         rows, arena, pool = self._words
@@ -261,7 +265,7 @@ class Workspace:
         self._words = (
             zeros(capacity * ROW_WORDS, np.uint64),
             zeros(capacity * _ARENA_BYTES + PADDING, np.uint8),
-            zeros(capacity * _POOL_IDS, np.int32),
+            zeros(capacity * _POOL_IDS + POOL_ROOM, np.int32),
         )
         self._progress[CAPACITY] = capacity
         self._progress[ARENA_SIZE], self._progress[POOL_SIZE] = capacity * _ARENA_BYTES, capacity * _POOL_IDS
