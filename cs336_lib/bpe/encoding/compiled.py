@@ -12,10 +12,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from cs336_lib.bpe.encoding.gathering import Gathering
 from cs336_lib.bpe.encoding.jobs import jobs
 from cs336_lib.bpe.encoding.string_bytes import joined_bytes, readable, text_bytes
 from cs336_lib.bpe.encoding.wide_text import SurrogateError, WideText
-from cs336_lib.bpe.encoding.workspace import JOB_BYTES, PADDING, MergeTables, Workspace, listed, with_room
+from cs336_lib.bpe.encoding.workspace import JOB_BYTES, PADDING, MergeTables, Workspace, listed
 from cs336_lib.bpe.vocabulary import Vocabulary
 
 GROUP = 1 << 18
@@ -41,8 +42,28 @@ class CompiledEncoder:
     def encode(self, data: "bytes | memoryview | WideText", workers: int = 1) -> np.ndarray:
         """The ids of a text as int32; of characters, SurrogateError where one has no UTF-8 form."""
         if workers > 1 and len(data) > JOB_BYTES:
-            return _joined(self.blocks(data, JOB_BYTES, workers), len(data) // 2)
+            return self._encode_shared(data, workers)
         return self._with_workspace(lambda workspace: workspace.encode(data, 0, len(data)))
+
+    def _encode_shared(self, data: "bytes | memoryview | WideText", workers: int) -> np.ndarray:
+        """The ids of a text that several threads encode, of which the caller's is one."""
+        gathering = Gathering(jobs(data, 0, len(data), JOB_BYTES, self._tables.specials), len(data) // 2)
+
+        def fill(workspace: Workspace) -> None:
+            try:
+                for number, piece in gathering.pieces():
+                    gathering.put(number, workspace.encode_here(data, *piece))
+            except BaseException:
+                gathering.stop()
+                raise
+
+        others = min(workers - 1, len(data) // JOB_BYTES)
+        with ThreadPoolExecutor(others) as pool:
+            filling = [pool.submit(self._with_workspace, fill) for _ in range(others)]
+            self._with_workspace(fill)
+            for future in filling:
+                future.result()
+        return gathering.ids()
 
     def encode_to_list(self, data: "bytes | memoryview | WideText") -> list[int]:
         """The ids of a text as a list."""
@@ -108,17 +129,6 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], threads: int
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
-
-
-def _joined(blocks: Iterable[np.ndarray], expected: int) -> np.ndarray:
-    """All ids in one array, each block copied while those behind it are in work."""
-    ids, written = np.empty(expected, np.int32), 0
-    for block in blocks:
-        ids = with_room(ids, written, len(block))
-        ids[written : written + len(block)] = block
-        written += len(block)
-    ids.resize(written, refcheck=False)
-    return ids
 
 
 def _groups(texts: Sequence[str]) -> Iterator[Sequence[str]]:

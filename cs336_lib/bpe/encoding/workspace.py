@@ -60,14 +60,15 @@ KERNELS = KernelLibrary(
 JOB_BYTES = 1 << 20
 SMALL = 1 << 16
 """Bytes of a text that is copied to memory which is there already."""
-CHARACTERS = 1 << 18
-"""Of a string whose UTF-8 form is made in parts: so many that it is still in the cache when it is read."""
+CHARACTERS = 1 << 20
+"""Of a string whose UTF-8 form is made in parts: so many that it is still in the last cache when it is read."""
 
 FIRST_CAPACITY, LAST_CAPACITY = 1 << 15, 1 << 21
 _ARENA_BYTES, _POOL_IDS = 8, 4  # for each row of the table; where words are longer, the table doubles sooner
 _FIRST_LONGEST = SLOTS * SLOT
 _LONGEST_KEPT = 1 << 16
 _UTF8_KEPT = 8 * CHARACTERS
+_IDS_KEPT = 2 * JOB_BYTES
 LINE_WORDS = 8  # 64-bit words in a line of the cache
 _LISTED = 1 << 14  # ids at a time, so that the array in between stays in the cache
 
@@ -141,7 +142,7 @@ class Workspace:
             array.ctypes.data for array in (self._small_text, self._small_ids, self._end, self._id_end)
         )
         self._recent = np.zeros((2 << RECENT_BITS) + 2, np.uint64)
-        self._utf8 = np.empty(0, np.uint8)
+        self._utf8, self._ids = np.empty(0, np.uint8), np.empty(0, np.int32)
         self._words: tuple[np.ndarray, ...] = ()
         self._scratch: tuple[np.ndarray, ...] = ()
         self._make_words(FIRST_CAPACITY)
@@ -153,15 +154,28 @@ class Workspace:
         Raises:
             SurrogateError: there is one among the characters of a string.
         """
-        if isinstance(data, WideText):
-            return self._encode_wide(data, start, end)
-        size = end - start
-        if size <= SMALL:
+        if end - start <= SMALL and not isinstance(data, WideText):
             return self._encode_small(data, start, end).copy()
-        text = np.frombuffer(data, np.uint8)
         # Most texts have over two bytes per token; memory that isn't written to costs nothing.
-        ids = np.empty(size // 2 + JOB_BYTES, np.int32)
-        written = 0
+        ids, written = self._encode_large(data, start, end, np.empty((end - start) // 2 + JOB_BYTES, np.int32))
+        ids.resize(written, refcheck=False)  # gives what was not used back
+        return ids
+
+    def encode_here(self, data: "bytes | memoryview | WideText", start: int, end: int) -> np.ndarray:
+        """`encode`, in memory that the next call uses again: it is in the cache, and was the system's to zero once."""
+        if end - start <= SMALL and not isinstance(data, WideText):
+            return self._encode_small(data, start, end)
+        ids, written = self._encode_large(data, start, end, self._ids)
+        self._ids = ids if len(ids) <= _IDS_KEPT else np.empty(0, np.int32)
+        return ids[:written]
+
+    def _encode_large(
+        self, data: "bytes | memoryview | WideText", start: int, end: int, ids: np.ndarray
+    ) -> tuple[np.ndarray, int]:
+        """Write the ids to the front of an array, or of a larger one; it, and how many there are."""
+        if isinstance(data, WideText):
+            return self._encode_wide(data, start, end, ids)
+        text, written = np.frombuffer(data, np.uint8), 0
         for first, last in jobs(data, start, end, JOB_BYTES, self._tables.specials):
             ids = with_room(ids, written, last - first)
             # Kernels read beyond the end. Behind the last job that is nobody's memory, so it is copied.
@@ -171,13 +185,11 @@ class Workspace:
                 copy = np.empty(last - first + PADDING, np.uint8)
                 copy[: last - first] = text[first:last]
                 written = self._run_one(copy.ctypes.data, 0, last - first, ids.ctypes.data, written)
-        ids.resize(written, refcheck=False)  # gives what was not used back
-        return ids
+        return ids, written
 
-    def _encode_wide(self, text: WideText, start: int, end: int) -> np.ndarray:
-        """The ids of characters of a string, between two cuts."""
-        ids, written = np.empty((end - start) // 2 + CHARACTERS, np.int32), 0
-        to_utf8 = getattr(KERNELS, f"utf8_from_{text.width}")
+    def _encode_wide(self, text: WideText, start: int, end: int, ids: np.ndarray) -> tuple[np.ndarray, int]:
+        """`_encode_large` for characters of a string, between two cuts."""
+        to_utf8, written = getattr(KERNELS, f"utf8_from_{text.width}"), 0
         for first, last in jobs(text, start, end, CHARACTERS, self._tables.specials):
             if len(self._utf8) < text.most_bytes(last - first) + PADDING:
                 self._utf8 = np.empty(text.most_bytes(last - first) + PADDING, np.uint8)
@@ -188,8 +200,7 @@ class Workspace:
             written = self._run_one(self._utf8.ctypes.data, 0, size, ids.ctypes.data, written)
         if len(self._utf8) > _UTF8_KEPT:
             self._utf8 = np.empty(0, np.uint8)
-        ids.resize(written, refcheck=False)
-        return ids
+        return ids, written
 
     def encode_to_list(self, data: "bytes | memoryview | WideText") -> list[int]:
         """The ids of a text as a list of Python's integers."""
