@@ -22,7 +22,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,10 +144,11 @@ class KernelLibrary:
         return stored
 
     def _link(self, stored: bytes) -> dict[str, Callable[..., int]]:
-        header, _, machine_code = stored.partition(b"\n")
-        self._engine = _execution_engine(machine_code)
+        first_line, _, machine_code = stored.partition(b"\n")
+        header = json.loads(first_line)
+        self._engine = _execution_engine(machine_code, header["named"])
         functions: dict[str, Callable[..., int]] = {}
-        for name, (symbol, argument_types) in json.loads(header).items():
+        for name, (symbol, argument_types) in header["kernels"].items():
             prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *map(_argument, argument_types))
             address = self._engine.get_function_address(symbol)
             functions[name] = prototype(address)
@@ -198,7 +199,8 @@ def _compile_modules(modules: tuple[str, ...]) -> bytes:
     """Compile every `@kernel` of the modules.
 
     Returns:
-        One line of JSON, {name: [symbol, [argument type, ...]]}, then the object code.
+        One line of JSON, then the object code. The line has "kernels", {name: [symbol, [argument type, ...]]}, and
+        "named", the functions outside that the code has names of.
     """
     with _jit_enabled(modules):
         return _compile_enabled(modules)
@@ -228,20 +230,21 @@ def _compile_enabled(modules: tuple[str, ...]) -> bytes:
     import llvmlite.binding as llvm
 
     kernel_class = importlib.import_module("cs336_lib.native.types").Kernel
-    manifest = {}
-    linked = None
+    kernels, linked = {}, None
     for module in modules:
         for value in vars(importlib.import_module(module)).values():
             if isinstance(value, kernel_class) and value.function.__module__ == module:
                 symbol, text = value.compile()
-                manifest[value.name] = [symbol, value.argument_types]
+                kernels[value.name] = [symbol, value.argument_types]
                 compiled = llvm.parse_assembly(text)
                 if linked is None:
                     linked = compiled
                 else:
                     linked.link_in(compiled)
-    machine_code = _target_machine().emit_object(linked)
-    return json.dumps(manifest).encode() + b"\n" + machine_code
+    assert linked is not None, modules
+    declared = (function.name for function in linked.functions if function.is_declaration)
+    header = {"kernels": kernels, "named": [name for name in declared if not name.startswith("llvm.")]}
+    return json.dumps(header).encode() + b"\n" + _target_machine().emit_object(linked)
 
 
 def _target_machine() -> Any:
@@ -259,14 +262,16 @@ def _target_machine() -> Any:
     )
 
 
-def _execution_engine(machine_code: bytes) -> Any:
+def _execution_engine(machine_code: bytes, named: Sequence[str]) -> Any:
     import llvmlite.binding as llvm
 
-    # numba's entry code names these for reporting an exception. Kernels raise none, but the linker wants an address.
-    for unused in ("numba_gil_ensure", "numba_gil_release"):
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
+    # numba's entry code names functions of numba's for reporting an exception. Kernels raise none, but where the linker
+    # misses one address, it says nothing and gives no others either: not even that of memset, which the compiler may
+    # make of a loop.
+    for unused in named:
         if llvm.address_of_symbol(unused) is None:
             llvm.add_symbol(unused, ctypes.cast(ctypes.pythonapi.PyErr_Clear, ctypes.c_void_p).value)
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
     engine.finalize_object()
     return engine

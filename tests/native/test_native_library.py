@@ -249,6 +249,32 @@ def test_kernels_that_are_compiled_run_without_numba(folder):
     assert run(script) == "294 False"
 
 
+def test_a_loop_that_a_compiler_makes_a_call_of_finds_it_without_numba(folder):
+    uses_of_tiny(tiny())
+    script = (
+        "import numpy, sys; from cs336_lib.native.library import KernelLibrary; "
+        "words = numpy.ones(100_000, 'int64'); "
+        "KernelLibrary('tiny', ('tiny_kernels',)).clear_words(words, len(words) - 1); "
+        "print(words.sum(), 'numba' in sys.modules)"
+    )
+    assert run(script) == "1 False"
+    assert b"memset" in read_cached(tiny()._cache_name()), "the compiler left the loop: nothing was tried"
+
+
+@pytest.mark.parametrize("library", [COUNTING, KERNELS, MERGING, TALES], ids=lambda library: library.name)
+def test_all_that_kernels_name_has_an_address_without_numba(library):
+    # Where one has none, llvmlite's linker says nothing and gives none to what comes behind it.
+    library.load()
+    script = (
+        "import json, sys; from cs336_lib.native.library import KernelLibrary; import llvmlite.binding as llvm; "
+        "from cs336_lib.native.cache import read_cached; "
+        f"library = KernelLibrary({library.name!r}, {library.modules!r}); library.load(); "
+        "named = json.loads(read_cached(library._cache_name()).partition(b'\\n')[0])['named']; "
+        "print([name for name in named if not llvm.address_of_symbol(name)], 'numba' in sys.modules)"
+    )
+    assert run(script) == "[] False"
+
+
 def test_kernels_do_no_harm_to_numba_imported_afterward(folder):
     uses_of_tiny(tiny())
     script = (

@@ -17,6 +17,13 @@ def sum_bytes(text: Bytes, size: Int) -> Int:
 
 
 @kernel
+def clear_words(words: Int64s, size: Int) -> Int:
+    for at in range(size):
+        words[at] = 0
+    return size
+
+
+@kernel
 def double_all(values: Int64s, size: Int) -> Int:
     for at in range(size):
         values[at] = doubled(values[at])

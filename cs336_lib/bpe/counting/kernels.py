@@ -1,6 +1,7 @@
-"""The compiled half of counting: from bytes to rows of a hash table, without a Python object for each pre-token.
+r"""The compiled half of counting: from bytes to rows of a hash table, without a Python object for each pre-token.
 
-    text  --scan-->  starts of 1,024 words  --pack, hash, prefetch-->  keys  --probe-->  rows
+    text  --scan-->  starts of 1,024 words  --count_recent-->  counted
+                                               \ not there: pack, hash, prefetch -->  keys  --probe-->  rows
 
 Words go in batches, so that the rows of a batch are on their way from memory before the first is looked at. The
 layout of a row and of the arena is drawn in `counting/word_keys.py`; the PAYLOAD is the count, 64 bits.
@@ -14,6 +15,7 @@ returns; `word_table.WordTable` grows the table and calls again. Where it stoppe
     3 PENDING        start of the last word whose end isn't known yet; -1 when there is none
     4 USED           rows in use
     5 ARENA_USED     bytes of the arena in use
+    6 UNTOLD         words that were counted since the table was told of all recent ones, at most
 """
 
 import numpy as np
@@ -26,16 +28,17 @@ from cs336_lib.bpe.counting.progress import (
     PENDING,
     STRETCH_END,
     TABLE_FULL,
+    UNTOLD,
     USED,
 )
+from cs336_lib.bpe.counting.recent_words import MOST_SEEN, add_all_up, count_recent, keep_count
 from cs336_lib.bpe.counting.word_keys import (
     copy_bytes,
-    fetch_key,
     first_row,
     hash_long,
     hash_short,
+    key_words,
     pack_high,
-    pack_keys,
     pack_low,
     row_hash,
     same_bytes,
@@ -45,7 +48,7 @@ from cs336_lib.bpe.cutting.scan_state import BATCH, BATCH_ROOM, POSITION
 from cs336_lib.bpe.cutting.scanner import reset_state, scan
 from cs336_lib.bpe.cutting.special_search import find_special
 from cs336_lib.native.intrinsics import prefetch
-from cs336_lib.native.types import Bytes, Int, Int32s, Int64s, UInt64s, Word, inlined, kernel
+from cs336_lib.native.types import Bytes, Int, Int32s, Int64s, UInt64s, Word, called, inlined, kernel
 
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
@@ -55,25 +58,6 @@ _ONE = np.uint64(1)
 def batch_fits(used: Int, capacity: Int) -> bool:
     """Whether a batch of new words leaves the table at most half full."""
     return 2 * (used + BATCH_ROOM) <= capacity
-
-
-@inlined
-def hash_batch(
-    text: Bytes, starts: Int64s, first: Int, count: Int, keys: UInt64s, rows: UInt64s, capacity: Int
-) -> None:
-    """Key and hash of `count` words, prefetching their rows; `starts[first + k]` and the next bound word k."""
-    for index in range(count):
-        at = starts[first + index]
-        fetch_key(text, at, starts[first + index + 1] - at, keys, index)
-    if pack_keys(keys, count) > SHORT_WORD:
-        for index in range(count):
-            at = starts[first + index]
-            length = starts[first + index + 1] - at
-            if length > SHORT_WORD:
-                hashed = hash_long(text, at, length)
-                keys[index], keys[HIGHS + index], keys[HASHES + index] = hashed, _ZERO, hashed
-    for index in range(count):
-        prefetch(rows, first_row(keys[HASHES + index], capacity) * ROW_WORDS)
 
 
 @inlined
@@ -97,38 +81,68 @@ def find_row(
 
 
 @inlined
-def add_batch(
+def enter_word(
+    text: Bytes,
+    at: Int,
+    length: Int,
+    keys: UInt64s,
+    place: Int,
+    rows: UInt64s,
+    capacity: Int,
+    arena: Bytes,
+    progress: Int64s,
+) -> Int:
+    """Offset in `rows` of the row of a word whose keys stand at `place`; if it has none, it gets one."""
+    low, high = keys[place], keys[HIGHS + place]
+    row = find_row(text, at, length, low, high, keys[HASHES + place], rows, capacity, arena)
+    if rows[row + LENGTH] == _ZERO:
+        if length > SHORT_WORD:
+            copy_bytes(text, at, arena, progress[ARENA_USED], length)
+            high = np.uint64(progress[ARENA_USED])
+            progress[ARENA_USED] += length
+        rows[row + LOW] = low
+        rows[row + HIGH] = high
+        rows[row + LENGTH] = np.uint64(length)
+        progress[USED] += 1
+    return row
+
+
+@inlined
+def fetch_rows(
+    text: Bytes, starts: Int64s, listed: Int64s, count: Int, keys: UInt64s, rows: UInt64s, capacity: Int
+) -> None:
+    """Keys of the listed words; their rows are on their way from memory then."""
+    key_words(text, starts, listed, count, keys)
+    for place in range(count):
+        prefetch(rows, first_row(keys[HASHES + place], capacity) * ROW_WORDS)
+
+
+@called
+def count_batch(
     text: Bytes,
     starts: Int64s,
-    counts: Int64s,
-    counted: bool,
-    first: Int,
     count: Int,
+    recent: UInt64s,
+    unknown: Int64s,
     keys: UInt64s,
     rows: UInt64s,
     capacity: Int,
     arena: Bytes,
     progress: Int64s,
 ) -> None:
-    """Add words `first` to `first + count` to the table: as many of each as `counts` says if `counted`, else one."""
-    hash_batch(text, starts, first, count, keys, rows, capacity)
-    used, arena_used = progress[USED], progress[ARENA_USED]
-    for index in range(count):
-        at = starts[first + index]
-        length = starts[first + index + 1] - at
-        low, high = keys[index], keys[HIGHS + index]
-        row = find_row(text, at, length, low, high, keys[HASHES + index], rows, capacity, arena)
-        if rows[row + LENGTH] == _ZERO:
-            if length > SHORT_WORD:
-                copy_bytes(text, at, arena, arena_used, length)
-                high = np.uint64(arena_used)
-                arena_used += length
-            rows[row + LOW] = low
-            rows[row + HIGH] = high
-            rows[row + LENGTH] = np.uint64(length)
-            used += 1
-        rows[row + PAYLOAD] += np.uint64(counts[first + index]) if counted else _ONE
-    progress[USED], progress[ARENA_USED] = used, arena_used
+    """Count a batch of words: most of them among the recent ones, the others in the table."""
+    progress[UNTOLD] += count
+    if progress[UNTOLD] > MOST_SEEN:
+        add_all_up(recent, rows)
+        progress[UNTOLD] = count
+    unknown_count = count_recent(text, starts, count, recent, keys, unknown)
+    fetch_rows(text, starts, unknown, unknown_count, keys, rows, capacity)
+    for place in range(unknown_count):
+        at = starts[unknown[place]]
+        length = starts[unknown[place] + 1] - at
+        row = enter_word(text, at, length, keys, place, rows, capacity, arena, progress)
+        rows[row + PAYLOAD] += _ONE
+        keep_count(text, at, length, row, recent, rows)
 
 
 @kernel
@@ -146,6 +160,8 @@ def count_text(
     scan_state: UInt64s,
     starts: Int64s,
     keys: UInt64s,
+    recent: UInt64s,
+    unknown: Int64s,
 ) -> Int:
     """Count the pre-tokens of `text[:end]` between its special tokens; FINISHED, or TABLE_FULL to be called again.
 
@@ -175,7 +191,7 @@ def count_text(
             else:
                 count -= 1
                 progress[PENDING] = starts[count]
-            add_batch(text, starts, starts, False, 0, count, keys, rows, capacity, arena, progress)
+            count_batch(text, starts, count, recent, unknown, keys, rows, capacity, arena, progress)
         progress[NEXT] = progress[AFTER_SPECIAL]
         progress[STRETCH_END] = -1
 
@@ -192,6 +208,7 @@ def add_words(
     arena: Bytes,
     progress: Int64s,
     keys: UInt64s,
+    listed: Int64s,
 ) -> Int:
     """Add words and their counts from `first` on; how many are done, which is `count` unless the table is full.
 
@@ -199,7 +216,13 @@ def add_words(
     """
     while first < count and batch_fits(progress[USED], capacity):
         size = min(BATCH, count - first)
-        add_batch(text, bounds, counts, True, first, size, keys, rows, capacity, arena, progress)
+        for place in range(size):
+            listed[place] = first + place
+        fetch_rows(text, bounds, listed, size, keys, rows, capacity)
+        for place in range(size):
+            at = bounds[first + place]
+            row = enter_word(text, at, bounds[first + place + 1] - at, keys, place, rows, capacity, arena, progress)
+            rows[row + PAYLOAD] += np.uint64(counts[first + place])
         first += size
     return first
 
@@ -252,6 +275,13 @@ def group_words(
         byte_starts[group + 1] += length
     grouped_bounds[count] = bounds[count]
     return count
+
+
+@kernel
+def tell_counts(recent: UInt64s, rows: UInt64s) -> Int:
+    """Add up in the table of words what recent ones were seen; 0. Before that its counts are not complete."""
+    add_all_up(recent, rows)
+    return 0
 
 
 @kernel

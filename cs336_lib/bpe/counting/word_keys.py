@@ -27,7 +27,7 @@ import numpy as np
 
 from cs336_lib.bpe.counting.word_rows import HASHES, HIGHS, SHORT_WORD
 from cs336_lib.native.intrinsics import load_word
-from cs336_lib.native.types import Bytes, Int, UInt64s, Word, inlined
+from cs336_lib.native.types import Bytes, Int, Int64s, UInt64s, Word, inlined
 
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ZERO = np.uint64(0)
@@ -71,28 +71,6 @@ def hash_short(low: Word, high: Word, length: Int) -> Word:
 
 
 @inlined
-def fetch_key(text: Bytes, at: Int, length: Int, keys: UInt64s, place: Int) -> None:
-    """The first step: the bytes that may be a word's, and its length."""
-    keys[place] = load_word(text, at)
-    keys[HIGHS + place] = load_word(text, at + 8)
-    keys[HASHES + place] = np.uint64(length)
-
-
-@inlined
-def pack_keys(keys: UInt64s, count: Int) -> Int:
-    """The second step, for words of up to 16 bytes; keys of longer ones are worthless. The length of the longest."""
-    longest = np.int64(0)
-    for place in range(count):
-        length = np.int64(keys[HASHES + place])
-        longest = max(longest, length)
-        low = keep_bytes(keys[place], min(length, 8))
-        high = keep_bytes(keys[HIGHS + place], min(max(length - 8, 0), 8))
-        keys[place], keys[HIGHS + place] = low, high
-        keys[HASHES + place] = hash_short(low, high, length)
-    return longest
-
-
-@inlined
 def hash_long(text: Bytes, at: Int, length: Int) -> Word:
     """Hash of a word of any length; it stands in the row's LOW."""
     mixed = np.uint64(length) * _MIX_LENGTH
@@ -105,6 +83,34 @@ def hash_long(text: Bytes, at: Int, length: Int) -> Word:
         mixed = (mixed ^ load_word(text, at + done) & first_bytes(length - done)) * _MIX_LOW
         mixed ^= mixed >> np.uint64(32)
     return mixed * _MIX_HIGH
+
+
+@inlined
+def key_words(text: Bytes, starts: Int64s, listed: Int64s, count: Int, keys: UInt64s) -> Int:
+    """Keys and hashes of the listed words, as drawn above; the length of the longest.
+
+    HIGH of a word of 17 bytes or more is its first bytes: where it lies in an arena, only a table knows.
+    """
+    for place in range(count):
+        at = starts[listed[place]]
+        keys[place], keys[HIGHS + place] = load_word(text, at), load_word(text, at + 8)
+        keys[HASHES + place] = np.uint64(starts[listed[place] + 1] - at)
+    longest = np.int64(0)
+    for place in range(count):
+        length = np.int64(keys[HASHES + place])
+        longest = max(longest, length)
+        low = keep_bytes(keys[place], min(length, 8))
+        high = keep_bytes(keys[HIGHS + place], min(max(length - 8, 0), 8))
+        keys[place], keys[HIGHS + place] = low, high
+        keys[HASHES + place] = hash_short(low, high, length)
+    if longest > SHORT_WORD:
+        for place in range(count):
+            at = starts[listed[place]]
+            length = starts[listed[place] + 1] - at
+            if length > SHORT_WORD:
+                hashed = hash_long(text, at, length)
+                keys[place], keys[HIGHS + place], keys[HASHES + place] = hashed, load_word(text, at), hashed
+    return longest
 
 
 @inlined

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from cs336_lib.bpe.counting.progress import ARENA_USED, COUNTING_WORDS, FINISHED, NEXT, STRETCH_END, USED
-from cs336_lib.bpe.counting.word_rows import KEYS_ROOM, LENGTH, ROW_WORDS
+from cs336_lib.bpe.counting.word_rows import KEYS_ROOM, LENGTH, RECENT_ROOM, ROW_WORDS
 from cs336_lib.bpe.cutting.scan_state import BATCH_ROOM, CHILD, SCAN_WORDS, SCANNING_KERNELS, TOKEN
 from cs336_lib.bpe.cutting.symbol_classes import symbol_classes
 from cs336_lib.native.library import PADDING, KernelLibrary
@@ -22,6 +22,7 @@ COUNTING = KernelLibrary(
     (
         "cs336_lib.bpe.counting.kernels",
         "cs336_lib.bpe.counting.progress",
+        "cs336_lib.bpe.counting.recent_words",
         *SCANNING_KERNELS,
     ),
 )
@@ -174,6 +175,8 @@ class WordTable:
         self._scan_state = np.zeros(SCAN_WORDS, np.uint64)
         self._starts = np.empty(BATCH_ROOM, np.int64)
         self._keys = np.empty(KEYS_ROOM, np.uint64)
+        self._recent = np.zeros(RECENT_ROOM, np.uint64)
+        self._listed = np.empty(BATCH_ROOM, np.int64)
 
     def __len__(self) -> int:
         return int(self._progress[USED])
@@ -207,6 +210,8 @@ class WordTable:
                 self._scan_state,
                 self._starts,
                 self._keys,
+                self._recent,
+                self._listed,
             )
             != FINISHED
         ):
@@ -228,6 +233,7 @@ class WordTable:
                 self._arena,
                 self._progress,
                 self._keys,
+                self._listed,
             )
             if done == len(words):
                 return
@@ -235,6 +241,7 @@ class WordTable:
 
     def words(self) -> WordCounts:
         """All words and their counts, in no particular order."""
+        COUNTING.tell_counts(self._recent, self._rows)
         lengths = self._rows.reshape(-1, ROW_WORDS)[:, LENGTH]
         text = np.zeros(int(lengths.sum()) + PADDING, np.uint8)
         bounds = np.empty(len(self) + 1, np.int64)
@@ -243,6 +250,8 @@ class WordTable:
         return WordCounts(text, bounds, counts)
 
     def _grow(self) -> None:
+        COUNTING.tell_counts(self._recent, self._rows)
+        self._recent.fill(0)  # it has places of rows
         larger = zeros(2 * len(self._rows), np.uint64)
         COUNTING.move_rows(self._rows, self._capacity, larger, 2 * self._capacity)
         self._rows = larger

@@ -6,10 +6,6 @@ The pictures are in `words.py` (rows), `pairs.py` and `merging.py` (candidates, 
 # A row of the table of words: LOW and HIGH as in `counting.word_rows`, then these.
 SHAPE, ANSWER = 2, 3
 
-LONGEST_RECENT = 8
-"""Bytes of the longest word in the small table of recent words: it fits 64 bits."""
-RECENT_BITS = 14
-"""2**14 rows of 16 bytes: 256 KB, and one for words that are too long."""
 POOL_ROOM = 4
 """Ids that may be read behind those of the pool."""
 

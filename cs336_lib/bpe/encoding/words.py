@@ -9,12 +9,8 @@ What a word becomes stands in one 64-bit word, its answer; 0 if it isn't known:
 
 So two ids stand as they are written. All bits are set for a word of more than 255 bytes, which isn't remembered.
 
-Words that were seen before are looked up twice. `recent` is small enough to stay in the processor's second cache. It
-has a row for each slot of a hash, holds the last short word that fell there, and answers seven words in eight:
-
-                      KEY                                ANSWER
-    1 to 8 bytes      the bytes, the last one highest,   with the length, which KEY lacks: words may hold NUL bytes
-                      and zeros below
+Words that were seen before are looked up twice: in `recent`, as `counting/recent_words.py` draws it, whose VALUE is an
+answer with the word's length, and if it isn't there in a table of all words.
 
 The table of words holds all, 32 bytes per row (`counting/word_keys.py` explains LOW and HIGH):
 
@@ -26,16 +22,15 @@ The table of words holds all, 32 bytes per row (`counting/word_keys.py` explains
 
 import numpy as np
 
+from cs336_lib.bpe.counting.recent_words import recent_key, recent_row, row_to_keep
 from cs336_lib.bpe.counting.word_keys import (
     copy_bytes,
-    fetch_key,
     first_row,
-    hash_long,
-    pack_keys,
+    key_words,
     row_hash,
     same_bytes,
 )
-from cs336_lib.bpe.counting.word_rows import HASHES, HIGH, HIGHS, LOW, ROW_WORDS, SHORT_WORD
+from cs336_lib.bpe.counting.word_rows import HASHES, HIGH, HIGHS, LONGEST_RECENT, LOW, ROW_WORDS, SHORT_WORD
 from cs336_lib.bpe.cutting.scan_state import BATCH_ROOM, BLOCK
 from cs336_lib.bpe.cutting.scanner import write_positions
 from cs336_lib.bpe.encoding.layout import (
@@ -43,11 +38,9 @@ from cs336_lib.bpe.encoding.layout import (
     ARENA_SIZE,
     ARENA_USED,
     CAPACITY,
-    LONGEST_RECENT,
     LONGEST_SCANNED,
     POOL_SIZE,
     POOL_USED,
-    RECENT_BITS,
     SHAPE,
     USED,
 )
@@ -63,20 +56,6 @@ _SECOND_SHIFT = np.uint64(32)
 COUNT_SHIFT = np.uint64(56)
 TOO_LONG = np.uint64(0xFFFFFFFFFFFFFFFF)
 settle_rows = row_settler(tag=0xFF << 24)
-_MIX = np.uint64(0x9E3779B97F4A7C15)
-_SLOT_SHIFT = np.uint64(64 - RECENT_BITS)
-
-
-@inlined
-def recent_key(word: Word, length: Int) -> Word:
-    """Key of a word of up to 8 bytes, of which 8 are given; of a longer one, worthless."""
-    return word << np.uint64(-8 * min(length, LONGEST_RECENT) & 63)
-
-
-@inlined
-def recent_row(key: Word) -> Int:
-    """Offset in `recent` of a key's slot."""
-    return np.int64(key * _MIX >> _SLOT_SHIFT) * 2
 
 
 @called
@@ -112,17 +91,7 @@ def hash_words(
     text: Bytes, starts: Int64s, listed: Int64s, count: Int, keys: UInt64s, rows: UInt64s, capacity: Int
 ) -> Int:
     """Keys and hashes of the listed words; fetches their rows. Returns the length of the longest."""
-    for place in range(count):
-        at = starts[listed[place]]
-        fetch_key(text, at, starts[listed[place] + 1] - at, keys, place)
-    longest = pack_keys(keys, count)
-    if longest > SHORT_WORD:
-        for place in range(count):
-            at = starts[listed[place]]
-            length = starts[listed[place] + 1] - at
-            if length > SHORT_WORD:
-                hashed = hash_long(text, at, length)
-                keys[place], keys[HIGHS + place], keys[HASHES + place] = hashed, load_word(text, at), hashed
+    longest = key_words(text, starts, listed, count, keys)
     for place in range(count):
         prefetch(rows, first_row(keys[HASHES + place], capacity) * ROW_WORDS)
     return longest
@@ -150,7 +119,7 @@ def find_word(
 def keep_recent(text: Bytes, at: Int, length: Int, answer: Word, recent: UInt64s) -> None:
     """Let a short word replace whatever is in its slot; a longer one goes to a row that nobody looks at."""
     key = recent_key(load_word(text, at), length)
-    row = recent_row(key) if length <= LONGEST_RECENT else 2 << RECENT_BITS
+    row = row_to_keep(key, length)
     recent[row], recent[row + 1] = key, answer
 
 

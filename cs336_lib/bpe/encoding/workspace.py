@@ -10,7 +10,7 @@ slow.
 
 import numpy as np
 
-from cs336_lib.bpe.counting.word_rows import KEYS_ROOM, ROW_WORDS
+from cs336_lib.bpe.counting.word_rows import KEYS_ROOM, RECENT_ROOM, ROW_WORDS
 from cs336_lib.bpe.counting.word_table import SpecialTable
 from cs336_lib.bpe.cutting.scan_state import BATCH_ROOM, SCAN_WORDS, SCANNING_KERNELS
 from cs336_lib.bpe.cutting.symbol_classes import symbol_classes
@@ -30,7 +30,6 @@ from cs336_lib.bpe.encoding.layout import (
     POOL_SIZE,
     POOL_USED,
     PROGRESS_WORDS,
-    RECENT_BITS,
     SLOT,
     SLOTS,
     TABLE_FULL,
@@ -52,6 +51,7 @@ KERNELS = KernelLibrary(
         "cs336_lib.bpe.encoding.heap_merging",
         "cs336_lib.bpe.encoding.layout",
         "cs336_lib.bpe.encoding.to_utf8",
+        "cs336_lib.bpe.counting.recent_words",
         "cs336_lib.native.eights",
         *SCANNING_KERNELS,
     ),
@@ -141,7 +141,7 @@ class Workspace:
         self._small_addresses = tuple(
             array.ctypes.data for array in (self._small_text, self._small_ids, self._end, self._id_end)
         )
-        self._recent = np.zeros((2 << RECENT_BITS) + 2, np.uint64)
+        self._recent = np.zeros(RECENT_ROOM, np.uint64)
         self._utf8, self._ids = np.empty(0, np.uint8), np.empty(0, np.int32)
         self._words: tuple[np.ndarray, ...] = ()
         self._scratch: tuple[np.ndarray, ...] = ()
