@@ -29,6 +29,7 @@ import numpy as np
 
 from cs336_lib.bpe.cutting.scan_state import (
     ADD,
+    BATCH,
     BLOCK,
     CARRIED_BYTES,
     CARRIED_CLASS,
@@ -42,11 +43,20 @@ from cs336_lib.bpe.cutting.scan_state import (
     SCAN_WORDS,
 )
 from cs336_lib.bpe.cutting.symbol_classes import LETTER, NUMBER, OTHER, SPACE
-from cs336_lib.native.intrinsics import PACKS_BYTES, classify_block, count_ones, pack_positions, trailing_zeros
+from cs336_lib.native.intrinsics import (
+    PACKS_BYTES,
+    classify_block,
+    count_ones,
+    pack_positions,
+    prefetch,
+    trailing_zeros,
+)
 from cs336_lib.native.types import Bytes, Int, Int64s, UInt64s, Word, inlined, kernel
 
 NONE, BIT, ALL = np.uint64(0), np.uint64(1), np.uint64(0xFFFFFFFFFFFFFFFF)
 TOP = np.uint64(63)
+_AHEAD = 5 * BATCH
+"""Bytes by which the text is asked for ahead: between two batches the processor itself would stop asking."""
 
 
 @inlined
@@ -250,6 +260,7 @@ def scan(text: Bytes, end: Int, classes: Bytes, state: UInt64s, starts: Int64s, 
     """
     block = np.int64(state[POSITION])
     while block < end and count < wanted:
+        prefetch(text, block + _AHEAD)
         count = write_positions(scan_block(text, block, end, classes, state), block, starts, count)
         block += BLOCK
     state[POSITION] = np.uint64(block)

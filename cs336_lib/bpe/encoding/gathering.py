@@ -64,8 +64,9 @@ class Gathering(Generic[Piece]):
             self._placed += size
             while self._placed >= len(self._array) and self._writing:
                 self._changed.wait()
-            self._array = with_room(self._array, place, self._placed - place)
             array = self._array
+            if self._placed >= len(array):  # whoever came while this one waited has a place, too
+                array = self._array = with_room(array, len(array), self._placed - len(array))
             self._writing += 1
         try:
             np.concatenate(found, out=array[place : place + size])
