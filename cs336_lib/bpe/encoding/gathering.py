@@ -46,8 +46,10 @@ class Gathering(Generic[Piece]):
             yield taken
 
     def stop(self) -> None:
-        """Hand out no more pieces."""
-        self._stopped = True
+        """Hand out no more pieces, and let nobody wait: the ids are wanted no more."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
 
     def put(self, number: int, ids: np.ndarray) -> None:
         """Take over the ids of a piece; their memory is the caller's again."""
@@ -62,7 +64,7 @@ class Gathering(Generic[Piece]):
                 self._next += 1
             place, size = self._placed, sum(map(len, found))
             self._placed += size
-            while self._placed >= len(self._array) and self._writing:
+            while self._placed >= len(self._array) and self._writing and not self._stopped:
                 self._changed.wait()
             array = self._array
             if self._placed >= len(array):  # whoever came while this one waited has a place, too

@@ -71,6 +71,19 @@ def test_no_piece_is_taken_after_a_stop():
     assert list(taken) == [] and list(gathering.pieces()) == []
 
 
+def test_who_waits_for_room_waits_no_longer_after_a_stop(monkeypatch):
+    # A thread that was interrupted while it wrote never says that it is done.
+    gathering = Gathering([0, 1], 4)
+    gathering.put(0, np.array([1, 2, 3], np.int32))
+    gathering._writing = 1
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(gathering.put, 1, np.arange(100, dtype=np.int32))
+        time.sleep(0.05)
+        assert not waits.done()
+        gathering.stop()
+        waits.result(5)
+
+
 def shared(monkeypatch, size: int) -> CompiledEncoder:
     monkeypatch.setattr(compiled, "JOB_BYTES", size)
     tokenizer = small_tokenizer()
