@@ -19,6 +19,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import os
 import sys
 import threading
 import time
@@ -170,11 +171,20 @@ def _key(modules: tuple[str, ...]) -> str:
         llvm.get_process_triple(),
         llvm.get_host_cpu_name(),
         llvm.get_host_cpu_features().flatten(),
+        *sorted(f"{name}={value}" for name, value in os.environ.items() if _steers_numba(name)),
     ]
     digest = hashlib.sha256("\0".join(parts).encode())
     for module in (*modules, __name__):
         digest.update(_source(module))
     return digest.hexdigest()[:24]
+
+
+_NO_MATTER = ("DISABLE_JIT", "NUM_THREADS", "CACHE_DIR")  # nor the first: kernels are compiled all the same
+
+
+def _steers_numba(variable: str) -> bool:
+    """Whether an environment variable may change what numba makes of a kernel."""
+    return variable.startswith("NUMBA_") and variable.removeprefix("NUMBA_") not in _NO_MATTER
 
 
 def _source(module: str) -> bytes:
@@ -200,7 +210,7 @@ def _compile_modules(modules: tuple[str, ...]) -> bytes:
 
     Returns:
         One line of JSON, then the object code. The line has "kernels", {name: [symbol, [argument type, ...]]}, and
-        "named", the functions outside that the code has names of.
+        "named", the functions and variables outside that the code has names of.
     """
     with _jit_enabled(modules):
         return _compile_enabled(modules)
@@ -242,8 +252,8 @@ def _compile_enabled(modules: tuple[str, ...]) -> bytes:
                 else:
                     linked.link_in(compiled)
     assert linked is not None, modules
-    declared = (function.name for function in linked.functions if function.is_declaration)
-    header = {"kernels": kernels, "named": [name for name in declared if not name.startswith("llvm.")]}
+    outside = (one.name for one in (*linked.functions, *linked.global_variables) if one.is_declaration)
+    header = {"kernels": kernels, "named": [name for name in outside if not name.startswith("llvm.")]}
     return json.dumps(header).encode() + b"\n" + _target_machine().emit_object(linked)
 
 
@@ -266,9 +276,9 @@ def _execution_engine(machine_code: bytes, named: Sequence[str]) -> Any:
     import llvmlite.binding as llvm
 
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
-    # numba's entry code names functions of numba's for reporting an exception. Kernels raise none, but where the linker
-    # misses one address, it says nothing and gives no others either: not even that of memset, which the compiler may
-    # make of a loop.
+    # numba's entry code names functions and variables of numba's and of Python's for reporting an exception. Kernels
+    # raise none, but where the linker misses one address, it says nothing and gives no others either: not even that of
+    # memset, which the compiler may make of a loop.
     for unused in named:
         if llvm.address_of_symbol(unused) is None:
             llvm.add_symbol(unused, ctypes.cast(ctypes.pythonapi.PyErr_Clear, ctypes.c_void_p).value)

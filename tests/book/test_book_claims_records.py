@@ -149,11 +149,11 @@ def test_text_is_written_faster_than_by_transformers():
     assert max(ratios, key=ratios.get) == "tales-1m, 1 rows", ratios
 
 
-def test_counting_takes_most_of_a_training_on_ten_gigabytes():
+def test_counting_takes_more_than_half_of_a_training_on_ten_gigabytes():
     runs = results.read("benchmarks/bpe_scale.json")["scale"].values()
     assert len(runs) == 2
     for run in runs:
-        assert run["bytes"] > 9e9 and run["seconds"]["count"] / run["seconds"]["total"] > 0.55
+        assert run["bytes"] > 9e9 and run["seconds"]["count"] / run["seconds"]["total"] > 0.5
 
 
 def test_in_words_without_an_end_gigatoken_is_level_or_ahead_and_fastokens_far_ahead_with_spaces_alone():

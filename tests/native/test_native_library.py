@@ -201,6 +201,24 @@ def is_module(name: str) -> bool:
 
 
 @pytest.mark.parametrize("library", [COUNTING, MERGING, KERNELS, TALES], ids=lambda library: library.name)
+@pytest.mark.parametrize(
+    ("variable", "matters"),
+    [
+        ("NUMBA_OPT", True),
+        ("NUMBA_LOOP_VECTORIZE", True),
+        ("NUMBA_NUM_THREADS", False),
+        ("NUMBA_CACHE_DIR", False),
+        ("NUMBA_DISABLE_JIT", False),
+        ("OMP_NUM_THREADS", False),
+    ],
+)
+def test_what_numba_is_told_by_the_environment_has_kernels_of_its_own(variable, matters, monkeypatch):
+    monkeypatch.delenv(variable, raising=False)
+    usual = tiny()._cache_name()
+    monkeypatch.setenv(variable, "0")
+    assert (tiny()._cache_name() != usual) is matters
+
+
 def test_the_key_covers_every_module_that_kernels_are_made_of(library):
     looked_at = {name: imported_by(name) - NOT_IN_THE_CODE for name in library.modules}
     assert "cs336_lib.native.types" in looked_at[library.modules[0]]
@@ -263,7 +281,7 @@ def test_a_loop_that_a_compiler_makes_a_call_of_finds_it_without_numba(folder):
 
 @pytest.mark.parametrize("library", [COUNTING, KERNELS, MERGING, TALES], ids=lambda library: library.name)
 def test_all_that_kernels_name_has_an_address_without_numba(library):
-    # Where one has none, llvmlite's linker says nothing and gives none to what comes behind it.
+    # Where one has none, llvmlite's linker says nothing and gives the others none either.
     library.load()
     script = (
         "import json, sys; from cs336_lib.native.library import KernelLibrary; import llvmlite.binding as llvm; "

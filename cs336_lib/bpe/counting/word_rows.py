@@ -1,4 +1,4 @@
-"""Names for the places in a row of a word table, which Python and compiled kernels share; the picture is in `words.py`.
+"""Names for the places in a row of a word table, which Python and kernels share; the picture is in `word_keys.py`.
 
 Only numbers, so that Python's half can use them without importing numba. Each room keeps its own names this way:
 `cutting.scan_state`, `counting.progress`, `merging.rows`, `encoding.layout`.

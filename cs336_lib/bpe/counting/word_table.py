@@ -169,13 +169,13 @@ class WordTable:
     """
 
     def __init__(self) -> None:
-        self._rows = np.zeros(_FIRST_CAPACITY * ROW_WORDS, np.uint64)
+        self._rows = zeros(_FIRST_CAPACITY * ROW_WORDS, np.uint64)
         self._arena = np.zeros(PADDING, np.uint8)
         self._progress = np.zeros(COUNTING_WORDS, np.int64)
         self._scan_state = np.zeros(SCAN_WORDS, np.uint64)
         self._starts = np.empty(BATCH_ROOM, np.int64)
         self._keys = np.empty(KEYS_ROOM, np.uint64)
-        self._recent = np.zeros(RECENT_ROOM, np.uint64)
+        self._recent = zeros(RECENT_ROOM, np.uint64)
         self._listed = np.empty(BATCH_ROOM, np.int64)
 
     def __len__(self) -> int:

@@ -1,6 +1,6 @@
 r"""The compiled scanner: where do the GPT-2 pre-tokens of a stretch of UTF-8 bytes start?
 
-It is what `reference.pretokenize` does with `regex`, at memory speed: 64 bytes at a time, a bit for each byte.
+It is what `plain.definition.pretokenize` does with `regex`, at memory speed: 64 bytes at a time, a bit for each byte.
 
     text      T h e   c a t ' s   4   h a t s , \n \n o k
     letters   1 1 1 . 1 1 1 . 1 . . . 1 1 1 1 . .  .  1 1

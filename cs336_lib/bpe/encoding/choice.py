@@ -3,10 +3,12 @@
     one text of      encoder
     < 40 characters  plain: a call of the compiled one costs some 5 us, more than it would save
     < 100,000        compiled if it is in memory; otherwise plain, until more text has come than loading it would cost
-    more             compiled if it waits in the cache folder; otherwise plain, block by block, while another process
-                     compiles it, and compiled from the block on at which it is ready
+    more             compiled if it waits in the cache folder; otherwise plain, block by block, and once so much has
+                     come that compiling is worth it, another process does that: compiled from the block on at
+                     which it is ready
 
-Both give the same ids, so the choice is only about time, and no text waits for a compiler. A pattern other than GPT-2's
+Both give the same ids, so the choice is only about time, and no text waits for a compiler, unless the other process has
+nowhere to leave what it made: then this one compiles for itself. A pattern other than GPT-2's
 has no compiled scanner and stays plain; so do the rules of other tokenizers, and vocabularies of more than two million
 tokens.
 """

@@ -25,7 +25,7 @@ def jobs(
         data: the buffer.
         start: must be a cut, as 0 is.
         end: likewise.
-        size: a job is longer only if there is no place to cut within.
+        size: a job is longer only if there is no place to cut in its last 64 KiB or so, or 8,192 characters.
         special_tokens: encoded.
 
     Yields:

@@ -3,7 +3,7 @@
 What a word becomes stands in one 64-bit word, its answer; 0 if it isn't known:
 
     bit  63 .. 56   55 ..... 32   31 .. 24            23 ..... 0
-         1          0             length of a word    id              97 % of words in English are one or two ids
+         1          0             length of a word    id              nearly all words in English are one or two ids
          2          second id     of up to 8 bytes,   first id
          n > 2      0             else 0              place of the n ids in the pool
 

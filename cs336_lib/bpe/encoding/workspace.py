@@ -3,9 +3,9 @@
     MergeTables    what a tokenizer knows, in the layout of `pairs.py`; shared by all threads
     Workspace      what one thread needs at a time: a table of the words seen so far, and scratch
 
-The table of words starts small (1.5 MB), doubles as new words come, and forgets everything when it is full (1,048,576
-words). A table that stops learning instead would be poisoned by a stretch of rare words: everything after it would be
-slow.
+The table of words starts small (1.8 MB with what belongs to it), doubles as new words come, and forgets everything when
+it is full: at 1,048,576 words, or at fewer if they are long. A table that stops learning instead would be poisoned by a
+stretch of rare words: everything after it would be slow.
 """
 
 import numpy as np
@@ -141,7 +141,7 @@ class Workspace:
         self._small_addresses = tuple(
             array.ctypes.data for array in (self._small_text, self._small_ids, self._end, self._id_end)
         )
-        self._recent = np.zeros(RECENT_ROOM, np.uint64)
+        self._recent = zeros(RECENT_ROOM, np.uint64)
         self._utf8, self._ids = np.empty(0, np.uint8), np.empty(0, np.int32)
         self._words: tuple[np.ndarray, ...] = ()
         self._scratch: tuple[np.ndarray, ...] = ()
