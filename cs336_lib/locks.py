@@ -80,23 +80,28 @@ def make_folder(folder: Path, *, parents: bool = False) -> None:
 
     Raises:
         FileExistsError: a file has the name, or a link that leads nowhere.
-        FileNotFoundError: there is no folder to make it in, and `parents` is not given.
+        FileNotFoundError: there is no folder to make it in, and `parents` is not given; or there is, and none can be
+            made there, as in /proc.
     """
+    misses = 0
     while not folder.is_dir():
+        misses += 1
         if parents:
             make_folder(folder.parent, parents=True)
         try:
             folder.mkdir()
         except FileNotFoundError:  # the one above was removed by another process
-            if not parents:
+            if not parents or misses > _MISSES:
                 raise
         except FileExistsError:
             if folder.is_symlink() and not folder.exists():
                 why = f"a link to {folder.readlink()}, which is not there"
             elif folder.exists() and not folder.is_dir():
                 why = "a file"
-            else:
+            elif misses <= _MISSES:
                 continue  # made by another process, and maybe removed again
+            else:
+                why = "there, and can't be seen"
             raise FileExistsError(f"{folder} is {why}, and a folder belongs there; move it away") from None
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cs336_lib import workshop as module
-from cs336_lib.locks import BusyError, held
+from cs336_lib.locks import BusyError, held, make_folder
 from cs336_lib.workshop import carry_out, on_shared_storage, workshop
 
 TASKS = [(number,) for number in range(20)]
@@ -243,6 +243,35 @@ def others(folder):
         theirs.__exit__(None, None, None)
 
     return end
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError, FileExistsError])
+def test_a_folder_that_cannot_be_made_is_not_tried_for_ever(tmp_path, monkeypatch, error):
+    # /proc answers so: it is there, and nothing can be made in it.
+    tried = []
+
+    def mkdir(folder, *arguments, **named):
+        tried.append(folder)
+        raise error(errno.ENOENT, "as in /proc", str(folder))
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with pytest.raises(error, match="new"):
+        make_folder(tmp_path / "new", parents=True)
+    assert 10 < len(tried) < 5000
+
+
+def test_a_folder_whose_parent_goes_a_few_times_is_made(tmp_path, monkeypatch):
+    mkdir, left = Path.mkdir, [3]
+
+    def removed(folder, *arguments, **named):
+        if folder.name == "new" and left[0]:
+            left[0] -= 1
+            raise FileNotFoundError(errno.ENOENT, "gone", str(folder))
+        mkdir(folder, *arguments, **named)
+
+    monkeypatch.setattr(Path, "mkdir", removed)
+    make_folder(tmp_path / "above" / "new", parents=True)
+    assert (tmp_path / "above" / "new").is_dir() and not left[0]
 
 
 def test_a_folder_that_another_process_tidies_up_is_busy_and_no_strangers(tmp_path):

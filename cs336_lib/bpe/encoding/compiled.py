@@ -46,7 +46,10 @@ class CompiledEncoder:
         return self._with_workspace(lambda workspace: workspace.encode(data, 0, len(data)))
 
     def _encode_shared(self, data: "bytes | memoryview | WideText", workers: int) -> np.ndarray:
-        """The ids of a text that several threads encode, of which the caller's is one."""
+        """The ids of a text that several threads encode, while the caller's waits.
+
+        It doesn't take part, since it may be interrupted anywhere: also with a lock that the others wait for.
+        """
         gathering = Gathering(jobs(data, 0, len(data), JOB_BYTES, self._tables.specials), len(data) // 2)
 
         def fill(workspace: Workspace) -> None:
@@ -57,12 +60,14 @@ class CompiledEncoder:
                 gathering.stop()
                 raise
 
-        others = min(workers - 1, len(data) // JOB_BYTES)
-        with ThreadPoolExecutor(others) as pool:
-            filling = [pool.submit(self._with_workspace, fill) for _ in range(others)]
-            self._with_workspace(fill)
-            for future in filling:
-                future.result()
+        threads = min(workers, 1 + len(data) // JOB_BYTES)
+        with ThreadPoolExecutor(threads) as pool:
+            try:
+                for filling in [pool.submit(self._with_workspace, fill) for _ in range(threads)]:
+                    filling.result()
+            except BaseException:
+                gathering.stop()
+                raise
         return gathering.ids()
 
     def encode_to_list(self, data: "bytes | memoryview | WideText") -> list[int]:

@@ -10,12 +10,16 @@ from cs336_lib.bpe.encoding.workspace import with_room
 
 Piece = TypeVar("Piece")
 
+_LOOK = 0.1
+"""Seconds between two looks at whether the ids are still wanted."""
+
 
 class Gathering(Generic[Piece]):
     """Hands out pieces, and puts their ids in order.
 
     A piece's place is known once those before it are encoded. One that is done too soon is copied and waits; nobody
-    else does, but for an array that has to become larger, which none may be writing to.
+    else does, but for an array that has to become larger, which none may be writing to. A thread that may be
+    interrupted anywhere, as a program's first one, must neither take nor put: it would leave the lock behind.
 
     Args:
         pieces: taken from one at a time, by whichever thread asks.
@@ -46,10 +50,11 @@ class Gathering(Generic[Piece]):
             yield taken
 
     def stop(self) -> None:
-        """Hand out no more pieces, and let nobody wait: the ids are wanted no more."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
+        """Hand out no more pieces, and let nobody wait: the ids are wanted no more.
+
+        Takes no lock, so that whoever calls it may be interrupted.
+        """
+        self._stopped = True
 
     def put(self, number: int, ids: np.ndarray) -> None:
         """Take over the ids of a piece; their memory is the caller's again."""
@@ -65,7 +70,7 @@ class Gathering(Generic[Piece]):
             place, size = self._placed, sum(map(len, found))
             self._placed += size
             while self._placed >= len(self._array) and self._writing and not self._stopped:
-                self._changed.wait()
+                self._changed.wait(_LOOK)
             array = self._array
             if self._placed >= len(array):  # whoever came while this one waited has a place, too
                 array = self._array = with_room(array, len(array), self._placed - len(array))

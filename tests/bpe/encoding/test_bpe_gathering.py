@@ -1,6 +1,9 @@
 """Pieces that several threads encode become one array, in order, whatever happens to each."""
 
+import os
 import random
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -115,3 +118,57 @@ def test_an_error_in_any_thread_ends_all_and_is_raised(monkeypatch):
     assert len(calls) < 40, "the others went on to the end"
     monkeypatch.undo()
     assert encoder.encode(data, 3).tolist() == encoder.encode(data).tolist()
+
+
+def test_only_threads_that_cannot_be_interrupted_take_pieces(monkeypatch):
+    # Between a lock that was taken and what it is for, an interrupt in a program's first thread leaves it taken.
+    encoder, names = shared(monkeypatch, 100), set()
+    pieces = Gathering.pieces
+
+    def noted(self):
+        names.add(threading.current_thread() is threading.main_thread())
+        return pieces(self)
+
+    monkeypatch.setattr(Gathering, "pieces", noted)
+    encoder.encode(b" the cat, the mat" * 100, 2)
+    assert names == {False}
+
+
+INTERRUPTED = """
+import faulthandler, os, random, signal, threading, time
+from cs336_lib.bpe import Tokenizer
+from cs336_lib.bpe.encoding.workspace import KERNELS
+KERNELS.load()
+tokenizer = Tokenizer({i: bytes([i]) for i in range(256)} | {256: b"th", 257: b"the"}, [(b"t", b"h"), (b"th", b"e")])
+text, chooser = b"the cat sat on the mat, " * 300_000, random.Random(1)
+expected = tokenizer.encode_to_array(text)
+faulthandler.dump_traceback_later(60, exit=True)
+end, interrupted = time.monotonic() + 8, 0
+while time.monotonic() < end:
+    timer = threading.Timer(chooser.random() * 0.03, os.kill, (os.getpid(), signal.SIGINT))
+    try:
+        timer.start()
+        tokenizer.encode_to_array(text, workers=4)
+        timer.join()
+    except KeyboardInterrupt:
+        interrupted += 1
+    while timer.is_alive():
+        try:
+            timer.join()
+        except KeyboardInterrupt:
+            pass
+try:
+    time.sleep(0.1)
+except KeyboardInterrupt:
+    pass
+assert interrupted > 20, interrupted
+assert (tokenizer.encode_to_array(text, workers=4) == expected).all()
+print("alive", threading.active_count())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends itself SIGINT")
+def test_interrupts_leave_nobody_waiting():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "alive 1", done.stdout + done.stderr
