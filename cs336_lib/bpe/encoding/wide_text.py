@@ -18,6 +18,7 @@ import sys
 
 _SAMPLES = {1: "\xe9", 2: "\u4f60", 4: "\U0001f600"}
 _CODECS = {1: "latin-1", 2: f"utf-16-{sys.byteorder[0]}e", 4: f"utf-32-{sys.byteorder[0]}e"}
+_OF_EACH = 12
 _MOST_UTF8 = {1: 2, 2: 3, 4: 4}
 
 
@@ -74,14 +75,15 @@ def _layout() -> tuple[int, int, int] | None:
     """
     if sys.implementation.name != "cpython":
         return None
-    strings = {width: 5 * sample for width, sample in _SAMPLES.items()}  # made now, so that nobody asked for UTF-8
-    header = sys.getsizeof(strings[1]) - 6
+    # Made now, so that nobody asked for UTF-8; several, as some bits of a state are what was in memory before.
+    strings = [(width, count * sample) for width, sample in _SAMPLES.items() for count in range(5, 5 + _OF_EACH)]
+    header = sys.getsizeof(strings[0][1]) - 6
     state = object.__basicsize__ + 2 * ctypes.sizeof(ctypes.c_void_p)  # behind the length and the hash
-    for width, text in strings.items():
-        if sys.getsizeof(text) != header + 6 * width:
+    for width, text in strings:
+        if sys.getsizeof(text) != header + width * (len(text) + 1):
             return None
-        if ctypes.string_at(id(text) + header, 5 * width) != text.encode(_CODECS[width]):
+        if ctypes.string_at(id(text) + header, width * len(text)) != text.encode(_CODECS[width]):
             return None
-    states = {width: ctypes.c_uint32.from_address(id(text) + state).value for width, text in strings.items()}
-    shifts = [shift for shift in range(30) if all(states[width] >> shift & 7 == width for width in states)]
+    states = [(width, ctypes.c_uint32.from_address(id(text) + state).value) for width, text in strings]
+    shifts = [shift for shift in range(30) if all(one >> shift & 7 == width for width, one in states)]
     return (header, state, shifts[0]) if len(shifts) == 1 else None
