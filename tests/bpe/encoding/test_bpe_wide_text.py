@@ -58,7 +58,7 @@ def test_this_python_lays_strings_out_in_a_way_that_is_known():
 
 
 def test_what_was_in_memory_before_does_not_hide_the_layout():
-    # CPython leaves some bits of a string's state as they were, and of three strings they looked like widths now and then.
+    # CPython leaves some bits of a string's state as they were; of three strings they looked like widths now and then.
     chooser, expected = random.Random(1), wide_text._layout()
     for _ in range(3000):
         junk = [chooser.randbytes(chooser.choice((12, 14, 27, 30, 47, 63))) for _ in range(50)]
