@@ -69,7 +69,6 @@ _FIRST_LONGEST = SLOTS * SLOT
 _LONGEST_KEPT = 1 << 16
 _UTF8_KEPT = 8 * CHARACTERS
 _IDS_KEPT = 2 * JOB_BYTES
-LINE_WORDS = 8  # 64-bit words in a line of the cache
 _LISTED = 1 << 14  # ids at a time, so that the array in between stays in the cache
 
 
@@ -96,7 +95,8 @@ class MergeTables:
             if len(left) == len(right) == 1:
                 byte_pairs[left[0] << 8 | right[0]] = rank
         self.pair_capacity = 1 << max(4, (2 * len(lefts)).bit_length())
-        pairs = aligned(np.full(self.pair_capacity + LINE_WORDS, ~np.uint64(0), np.uint64))
+        pairs = zeros(self.pair_capacity, np.uint64)  # a bucket lies in one line of the cache
+        pairs.fill(~np.uint64(0))
         KERNELS.fill_pairs(lefts, rights, len(lefts), pairs, self.pair_capacity)
         self.integers = np.array(range(len(vocabulary.tokens)), object)
         self._arrays = (
@@ -292,11 +292,6 @@ class Workspace:
         """Keep the addresses of all arrays but a call's own: asking numpy for 30 costs more than encoding a line."""
         arrays = (*self._words, self._recent, *self._batch, *self._scratch, *self._slots, self._progress)
         self._addresses = (*self._tables.addresses, *(array.ctypes.data for array in arrays))
-
-
-def aligned(words: np.ndarray) -> np.ndarray:
-    """What of an array begins where a line of the cache does: all but LINE_WORDS words of it, or fewer."""
-    return words[-words.ctypes.data // words.itemsize % LINE_WORDS :]
 
 
 def with_room(ids: np.ndarray, written: int, size: int) -> np.ndarray:
